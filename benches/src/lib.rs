@@ -1,0 +1,1 @@
+//! Workloads, theory, measurement and report: how Synod compares its algorithms.

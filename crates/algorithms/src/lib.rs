@@ -1,0 +1,1 @@
+//! The list of all Synod protocols: name to type.

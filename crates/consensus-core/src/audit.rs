@@ -1,0 +1,117 @@
+//! What the oracles may know of an algorithm without knowing which one it is. Each oracle is
+//! written once over this trait.
+
+use crate::batch::Batch;
+use crate::fingerprint::Fingerprint;
+use crate::id::{LogIndex, NodeSet};
+use crate::protocol::{ConsensusProtocol, Env};
+use std::collections::BTreeMap;
+
+/// Implemented by every protocol beside [`ConsensusProtocol`].
+pub trait Audit: ConsensusProtocol {
+    /// Do logs with an equal entry (index and epoch) agree on everything before it (Raft's Log
+    /// Matching, §5.3)? False where slots are independent, as in Paxos.
+    const LOG_MATCHING: bool;
+
+    /// What this message claims, so that contradictions are seen, across restarts too.
+    fn claims(message: &Self::Message) -> Vec<Claim>;
+
+    /// What a record, added to a disk, makes that disk prove.
+    fn absorb(record: &Self::Record, disk: &mut Ledger);
+
+    /// The epoch in which this replica is an active leader that must know everything committed in
+    /// earlier epochs. `None` while it is not, and where the algorithm has no such leader.
+    fn leads(&self) -> Option<u64>;
+
+    /// The batch that this replica holds at an index, if any: chosen, or the one it would have
+    /// chosen.
+    fn entry(&self, index: LogIndex) -> Option<&Batch>;
+
+    /// Why this replica may believe that what it committed at an index is decided: the vote that
+    /// it counted. `None` where it only learned of the decision from another replica.
+    fn certificate(&self, index: LogIndex) -> Option<Certificate>;
+
+    /// For traitors: another message that contradicts this one and is well-formed and signed, as
+    /// only the owner of the key could make it. `None` where lying is not in the fault model.
+    fn equivocate(message: &Self::Message, env: &Env<'_>) -> Option<Self::Message> {
+        let _ = (message, env);
+        None
+    }
+}
+
+/// Something that a message claims about its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// An honest node never says two values for one topic: two votes in a term, two values under
+    /// a ballot, two digests for a view and sequence number.
+    Once(Topic, u128),
+    /// An honest node never says a lower value after a higher one: its term, its promised ballot.
+    Rising(Topic, u128),
+}
+
+/// What a claim is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic {
+    /// The kind of claim.
+    pub name: &'static str,
+    /// The first number that tells topics of a kind apart (a term, a view, a slot), or 0.
+    pub major: u128,
+    /// The second, or 0.
+    pub minor: u64,
+}
+
+impl Topic {
+    /// A topic.
+    pub fn new(name: &'static str, major: impl Into<u128>, minor: u64) -> Self {
+        Self { name, major: major.into(), minor }
+    }
+}
+
+/// What a disk proves: for each index the entry that it holds, as acceptor, follower or backup.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Ledger {
+    entries: BTreeMap<LogIndex, Held>,
+}
+
+/// An entry that a disk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The term, the rank of the ballot, or the view under which it was written.
+    pub epoch: u128,
+    /// The batch.
+    pub batch: Fingerprint,
+}
+
+impl Ledger {
+    /// The disk now holds this entry at this index, and no other.
+    pub fn hold(&mut self, index: LogIndex, epoch: u128, batch: Fingerprint) {
+        self.entries.insert(index, Held { epoch, batch });
+    }
+
+    /// The disk no longer holds anything at or after this index.
+    pub fn cut_from(&mut self, index: LogIndex) {
+        self.entries.split_off(&index);
+    }
+
+    /// What it holds at an index.
+    pub fn get(&self, index: LogIndex) -> Option<Held> {
+        self.entries.get(&index).copied()
+    }
+
+    /// Everything it holds, lowest index first.
+    pub fn iter(&self) -> impl Iterator<Item = (LogIndex, Held)> {
+        self.entries.iter().map(|(index, held)| (*index, *held))
+    }
+}
+
+/// A vote that decided something: the nodes whose word for it the replica counted, and the topic
+/// and value under which each of them must have claimed it ([`Claim::Once`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// What each signer claimed.
+    pub topic: Topic,
+    /// The value that each signer claimed.
+    pub value: u128,
+    /// Who was counted, the replica itself included where its own vote counts.
+    pub signers: NodeSet,
+}

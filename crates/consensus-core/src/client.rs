@@ -1,0 +1,369 @@
+//! The client as a state machine: one command at a time, retried under the same request number
+//! until enough replicas gave the same answer. Shared by the simulator and the real client.
+
+use crate::auth::{Authenticator, Signer, Tag};
+use crate::batch::Command;
+use crate::cluster::Cluster;
+use crate::effects::Refusal;
+use crate::id::{ClientId, NodeId, NodeSet, Position, RequestId, SessionId};
+use crate::protocol::{Answers, ProtocolInfo};
+use crate::request::{Answer, Reply, Request};
+use bytes::Bytes;
+use core::time::Duration;
+
+/// How a client waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long to wait for an answer before trying again, elsewhere.
+    pub attempt: Duration,
+    /// How long to wait after a refusal before trying again.
+    pub pause: Duration,
+    /// How long to try altogether.
+    pub give_up: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            attempt: Duration::from_millis(1000),
+            pause: Duration::from_millis(50),
+            give_up: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How a command ended, as far as its client can know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was applied, once.
+    Committed {
+        /// Where.
+        position: Position,
+        /// With which result.
+        result: Bytes,
+    },
+    /// It was surely not applied and will not be.
+    Refused(Refusal),
+    /// It may have been applied, or may yet be. Trying again with the same request is safe:
+    /// [`Client::resume`].
+    Unknown,
+}
+
+/// What the client wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Todo {
+    /// Send this to these replicas.
+    Send(NodeSet, Request),
+    /// Nothing, until a reply comes or [`Client::wake_at`] is reached.
+    Wait,
+    /// The command has ended.
+    Ended(Outcome),
+}
+
+/// One command under way.
+#[derive(Clone, Debug)]
+struct Pending {
+    command: Command,
+    payload: Bytes,
+    deadline: Duration,
+    wake: Duration,
+    attempts: u32,
+    /// The attempt of this number, and no other, is open.
+    open: bool,
+    /// An earlier attempt may still be taken: a refusal no longer says that nothing happened.
+    doubtful: bool,
+    refused: Option<Refusal>,
+    votes: Vec<(NodeSet, Answer)>,
+}
+
+/// A client of a cluster that runs some algorithm.
+#[derive(Clone, Debug)]
+pub struct Client {
+    id: ClientId,
+    cluster: Cluster,
+    info: ProtocolInfo,
+    patience: Patience,
+    target: NodeId,
+    opening: u64,
+    session: Option<SessionId>,
+    next: RequestId,
+    pending: Option<Pending>,
+}
+
+impl Client {
+    /// A client that first asks `target`. `opening` must be higher than in every earlier life of a
+    /// client with this id; with a random id any number will do.
+    pub fn new(
+        id: ClientId,
+        opening: u64,
+        cluster: Cluster,
+        info: ProtocolInfo,
+        patience: Patience,
+        target: NodeId,
+    ) -> Self {
+        assert!(cluster.contains(target), "the first replica to ask is one of the cluster");
+        let next = RequestId::OPEN.next();
+        Self { id, cluster, info, patience, target, opening, session: None, next, pending: None }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// Is a command under way?
+    pub fn is_busy(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// The replica that it asks first.
+    pub fn target(&self) -> NodeId {
+        self.target
+    }
+
+    /// When to call [`tick`](Self::tick) at the latest.
+    pub fn wake_at(&self) -> Option<Duration> {
+        self.pending.as_ref().map(|pending| pending.wake)
+    }
+
+    /// Starts a command.
+    ///
+    /// # Panics
+    /// If another one is under way.
+    pub fn begin(&mut self, now: Duration, payload: Bytes, keys: &dyn Authenticator) -> Todo {
+        assert!(self.pending.is_none(), "one command at a time; open more sessions for more");
+        let deadline = now + self.patience.give_up;
+        let command = self.next_command(&payload, keys);
+        self.start(now, deadline, command, payload)
+    }
+
+    /// Tries the command that ended as [`Outcome::Unknown`] again, under the same request number.
+    /// `None` if the last command did not end so.
+    pub fn resume(&mut self, now: Duration) -> Option<Todo> {
+        let pending = self.pending.as_mut()?;
+        pending.deadline = now + self.patience.give_up;
+        Some(self.attempt(now))
+    }
+
+    /// Gives up on a command that ended as [`Outcome::Unknown`].
+    pub fn abandon(&mut self) {
+        self.pending = None;
+    }
+
+    /// The next request of the session, or the one that opens it.
+    fn next_command(&mut self, payload: &Bytes, keys: &dyn Authenticator) -> Command {
+        let mut command = match self.session {
+            Some(session) => {
+                let request = self.next;
+                self.next = request.next();
+                let payload = payload.clone();
+                Command { client: self.id, session, request, payload, tag: Tag::none() }
+            }
+            None => Command {
+                client: self.id,
+                session: SessionId::default(),
+                request: RequestId::OPEN,
+                payload: Bytes::copy_from_slice(&self.opening.to_le_bytes()),
+                tag: Tag::none(),
+            },
+        };
+        if self.info.answers == Answers::All {
+            command.tag = keys.sign(&command.signed_bytes(self.cluster.id));
+        }
+        command
+    }
+
+    fn start(
+        &mut self,
+        now: Duration,
+        deadline: Duration,
+        command: Command,
+        payload: Bytes,
+    ) -> Todo {
+        self.pending = Some(Pending {
+            command,
+            payload,
+            deadline,
+            wake: now,
+            attempts: 0,
+            open: false,
+            doubtful: false,
+            refused: None,
+            votes: Vec::new(),
+        });
+        self.attempt(now)
+    }
+
+    /// Sends the pending command (again). A client of a Byzantine cluster asks the primary first,
+    /// and from then on everybody (OSDI '99, §4.1).
+    fn attempt(&mut self, now: Duration) -> Todo {
+        let pending = self.pending.as_mut().expect("there is a command to try");
+        pending.attempts += 1;
+        pending.open = true;
+        pending.wake = (now + self.patience.attempt).min(pending.deadline);
+        let to = match self.info.answers {
+            Answers::All if pending.attempts > 1 => self.cluster.nodes(),
+            _ => NodeSet::only(self.target),
+        };
+        Todo::Send(to, Request { attempt: pending.attempts, command: pending.command.clone() })
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Duration) -> Todo {
+        let Some(pending) = &mut self.pending else { return Todo::Wait };
+        if now < pending.wake {
+            return Todo::Wait;
+        }
+        if pending.open {
+            pending.open = false;
+            pending.doubtful = true;
+            self.target = self.following(self.target);
+        }
+        self.again_or_end(now)
+    }
+
+    fn again_or_end(&mut self, now: Duration) -> Todo {
+        let pending = self.pending.as_mut().expect("there is a command to end");
+        if now < pending.deadline {
+            return self.attempt(now);
+        }
+        match pending.refused {
+            Some(why) if !pending.doubtful => self.end(Outcome::Refused(why)),
+            // Kept pending: `resume` may try it again under the same number.
+            _ => Todo::Ended(Outcome::Unknown),
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) -> Todo {
+        self.pending = None;
+        Todo::Ended(outcome)
+    }
+
+    fn following(&self, node: NodeId) -> NodeId {
+        NodeId(((node.index() + 1) % self.cluster.size) as u8)
+    }
+
+    /// A replica answered. Replies that do not belong to the command under way are ignored, and
+    /// so are replies that are not their sender's where replicas sign.
+    pub fn receive(&mut self, now: Duration, reply: &Reply, keys: &dyn Authenticator) -> Todo {
+        let Some(pending) = &mut self.pending else { return Todo::Wait };
+        let command = &pending.command;
+        let mine = (reply.client, reply.session, reply.request)
+            == (command.client, command.session, command.request);
+        if !mine || !self.cluster.contains(reply.from) {
+            return Todo::Wait;
+        }
+        if self.info.answers == Answers::All {
+            let bytes = reply.signed_bytes(self.cluster.id);
+            if !keys.check(Signer::Node(reply.from), &bytes, &reply.tag) {
+                return Todo::Wait;
+            }
+        }
+        match &reply.answer {
+            Answer::Refused(why) => self.refused(now, reply, *why),
+            Answer::Lost(leader) => self.lost(now, reply, *leader),
+            Answer::Done { .. } | Answer::Stale | Answer::Expired => {
+                let needed = self.info.reply_quorum(self.cluster.size);
+                if vote(&mut pending.votes, reply) < needed {
+                    return Todo::Wait;
+                }
+                self.answered(now, reply.answer.clone(), keys)
+            }
+        }
+    }
+
+    /// The attempt was not taken. One replica's word counts for that only where one is believed.
+    fn refused(&mut self, now: Duration, reply: &Reply, why: Refusal) -> Todo {
+        let size = self.cluster.size;
+        let following = self.following(self.target);
+        let Some(pending) = &mut self.pending else { return Todo::Wait };
+        if !pending.open || reply.attempt != pending.attempts {
+            return Todo::Wait;
+        }
+        if self.info.answers == Answers::All {
+            return Todo::Wait; // A single liar could end the attempt; its time will.
+        }
+        pending.open = false;
+        pending.refused = Some(why);
+        let hint = match why {
+            Refusal::NotLeader(hint) => hint.filter(|hint| hint.index() < size),
+            Refusal::TooLarge | Refusal::BadSignature if !pending.doubtful => {
+                return self.end(Outcome::Refused(why));
+            }
+            _ => None,
+        };
+        // A hint is followed at once, once; without one, or when hints lead in circles, pause.
+        let follow = hint.is_some_and(|hint| hint != self.target) && pending.attempts % 4 != 0;
+        if why != Refusal::Busy {
+            self.target = hint.unwrap_or(following);
+        }
+        if follow {
+            return self.again_or_end(now);
+        }
+        pending.wake = (now + self.patience.pause).min(pending.deadline);
+        Todo::Wait
+    }
+
+    /// The attempt was taken by a leader that no longer leads.
+    fn lost(&mut self, now: Duration, reply: &Reply, leader: Option<NodeId>) -> Todo {
+        let next = leader.filter(|leader| leader.index() < self.cluster.size);
+        let next = next.unwrap_or_else(|| self.following(self.target));
+        let Some(pending) = &mut self.pending else { return Todo::Wait };
+        pending.doubtful = true;
+        if !pending.open || reply.attempt != pending.attempts || self.info.answers == Answers::All {
+            return Todo::Wait;
+        }
+        pending.open = false;
+        self.target = next;
+        pending.wake = (now + self.patience.pause).min(pending.deadline);
+        Todo::Wait
+    }
+
+    /// Enough replicas gave this answer.
+    fn answered(&mut self, now: Duration, answer: Answer, keys: &dyn Authenticator) -> Todo {
+        let pending = self.pending.take().expect("an answer to the command under way");
+        let opening = pending.command.request == RequestId::OPEN;
+        match answer {
+            Answer::Done { position, .. } if opening => {
+                self.session = Some(SessionId::opened_at(position));
+                self.next = RequestId::OPEN.next();
+                let command = self.next_command(&pending.payload, keys);
+                self.start(now, pending.deadline, command, pending.payload)
+            }
+            Answer::Done { position, result } => self.end(Outcome::Committed { position, result }),
+            // The log answered for this very request that it was not applied here. If no other
+            // attempt is about, a new session may ask anew.
+            _ if opening || (pending.attempts == 1 && !pending.doubtful) => {
+                self.session = None;
+                self.opening += 1;
+                if now >= pending.deadline {
+                    return self.end(Outcome::Refused(Refusal::Busy));
+                }
+                let command = self.next_command(&pending.payload, keys);
+                self.start(now, pending.deadline, command, pending.payload)
+            }
+            _ => {
+                self.session = None;
+                self.opening += 1;
+                self.end(Outcome::Unknown)
+            }
+        }
+    }
+}
+
+/// Counts the replicas that gave this answer, each once and with its last word.
+fn vote(votes: &mut Vec<(NodeSet, Answer)>, reply: &Reply) -> usize {
+    for (voters, _) in votes.iter_mut() {
+        voters.remove(reply.from);
+    }
+    match votes.iter_mut().find(|(_, answer)| *answer == reply.answer) {
+        Some((voters, _)) => {
+            voters.insert(reply.from);
+            voters.len()
+        }
+        None => {
+            votes.push((NodeSet::only(reply.from), reply.answer.clone()));
+            1
+        }
+    }
+}

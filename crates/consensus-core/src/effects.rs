@@ -1,0 +1,189 @@
+//! What a step wants done: plain data, in order.
+
+use crate::batch::Batch;
+use crate::cluster::Delay;
+use crate::id::{LogIndex, NodeId, NodeSet, RecordNumber};
+use crate::protocol::{ConsensusProtocol, Gate, Message};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One thing that a step wants done.
+#[derive(Clone, Debug)]
+pub enum Effect<P: ConsensusProtocol> {
+    /// Append this record to the write stream; sync it soon if it is needed.
+    Write {
+        /// Its number.
+        number: RecordNumber,
+        /// What to keep.
+        record: P::Record,
+        /// False for a note: it may go to disk with the next sync, and may be lost in a crash.
+        needed: bool,
+    },
+    /// Send this message to these nodes once the record `after` is durable.
+    Send {
+        /// Receivers; never the sender itself.
+        to: NodeSet,
+        /// What to say; encoded once for all.
+        message: P::Message,
+        /// The last needed record that was written before, or 0 for a message that is no promise.
+        after: RecordNumber,
+    },
+    /// Set this timer, and forget when it was to fire before.
+    SetTimer {
+        /// Which.
+        timer: P::Timer,
+        /// From now; the driver draws.
+        delay: Delay,
+    },
+    /// Cancel this timer.
+    CancelTimer {
+        /// Which.
+        timer: P::Timer,
+    },
+    /// This batch is decided at this index: apply it. Indices come without gap, from 1 after a
+    /// start.
+    Commit {
+        /// Where.
+        index: LogIndex,
+        /// What; a no-op is an empty batch.
+        batch: Batch,
+    },
+    /// These commands were not taken, and no trace of this attempt was left anywhere.
+    Refuse {
+        /// The commands.
+        batch: Batch,
+        /// Why.
+        why: Refusal,
+    },
+}
+
+/// Why commands were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Refusal {
+    /// Another replica leads; this one, if known.
+    NotLeader(Option<NodeId>),
+    /// Too much is under way; try again later.
+    Busy,
+    /// The command is larger than the cluster takes.
+    TooLarge,
+    /// The command's signature is not its client's.
+    BadSignature,
+    /// The replica is shutting down.
+    Stopping,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLeader(Some(leader)) => write!(f, "not the leader; that is {leader}"),
+            Self::NotLeader(None) => f.write_str("not the leader, and none is known"),
+            Self::Busy => f.write_str("busy: too many commands under way"),
+            Self::TooLarge => f.write_str("the command is too large"),
+            Self::BadSignature => f.write_str("the request's signature is not its client's"),
+            Self::Stopping => f.write_str("the replica is shutting down"),
+        }
+    }
+}
+
+/// Collects what a step wants done. The driver keeps one value for the life of a replica and
+/// empties it after each step, so that its buffer is reused and record numbers go on.
+#[derive(Debug)]
+pub struct Effects<P: ConsensusProtocol> {
+    list: Vec<Effect<P>>,
+    last_record: RecordNumber,
+    last_needed: RecordNumber,
+    halted: Option<String>,
+}
+
+impl<P: ConsensusProtocol> Effects<P> {
+    /// For a replica that was recovered from this many records.
+    pub fn after_recovery(records: usize) -> Self {
+        let last = RecordNumber(records as u64);
+        Self { list: Vec::new(), last_record: last, last_needed: last, halted: None }
+    }
+
+    /// Writes a record that must survive a crash. Everything said later as a promise waits for it.
+    pub fn write(&mut self, record: P::Record) -> RecordNumber {
+        let number = self.push_record(record, true);
+        self.last_needed = number;
+        number
+    }
+
+    /// Writes a record that only saves work after a restart: nothing waits for it, it causes no
+    /// sync, and a crash may lose it.
+    pub fn note(&mut self, record: P::Record) -> RecordNumber {
+        self.push_record(record, false)
+    }
+
+    fn push_record(&mut self, record: P::Record, needed: bool) -> RecordNumber {
+        self.last_record = RecordNumber(self.last_record.0 + 1);
+        self.list.push(Effect::Write { number: self.last_record, record, needed });
+        self.last_record
+    }
+
+    /// Sends a message to one node or to a set. A promise is held until every needed record that
+    /// was written so far is durable; nobody has to ask for that. To nobody is no message.
+    pub fn send(&mut self, to: impl Into<NodeSet>, message: P::Message) {
+        let to = to.into();
+        if to.is_empty() {
+            return;
+        }
+        let after = match message.gate() {
+            Gate::Free => RecordNumber::ZERO,
+            Gate::AfterSync => self.last_needed,
+        };
+        self.list.push(Effect::Send { to, message, after });
+    }
+
+    /// Sets a timer; the earlier setting of the same timer is void.
+    pub fn set_timer(&mut self, timer: P::Timer, delay: Delay) {
+        self.list.push(Effect::SetTimer { timer, delay });
+    }
+
+    /// Cancels a timer.
+    pub fn cancel_timer(&mut self, timer: P::Timer) {
+        self.list.push(Effect::CancelTimer { timer });
+    }
+
+    /// Gives out a decided batch.
+    pub fn commit(&mut self, index: LogIndex, batch: Batch) {
+        self.list.push(Effect::Commit { index, batch });
+    }
+
+    /// Hands commands back.
+    pub fn refuse(&mut self, batch: Batch, why: Refusal) {
+        self.list.push(Effect::Refuse { batch, why });
+    }
+
+    /// A local invariant is broken: the replica must stop, and nothing of this step may happen.
+    pub fn halt(&mut self, why: impl Into<String>) {
+        if self.halted.is_none() {
+            self.halted = Some(why.into());
+        }
+    }
+
+    /// Why the replica must stop, if it must. The driver asks before it does anything else.
+    pub fn halted(&self) -> Option<&str> {
+        self.halted.as_deref()
+    }
+
+    /// The number of the last record that a promise made now would wait for.
+    pub fn last_needed(&self) -> RecordNumber {
+        self.last_needed
+    }
+
+    /// Takes out what the last step wanted, in order.
+    pub fn drain(&mut self) -> impl Iterator<Item = Effect<P>> {
+        self.list.drain(..)
+    }
+
+    /// What the last step wanted, in order, to look at.
+    pub fn iter(&self) -> impl Iterator<Item = &Effect<P>> {
+        self.list.iter()
+    }
+
+    /// Did the last step want nothing?
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}

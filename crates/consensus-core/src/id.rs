@@ -1,0 +1,286 @@
+//! The words that every protocol shares: who, where in the log, which request.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Names one replica of a cluster. Small on purpose: a set of nodes is one machine word, see
+/// [`NodeSet`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(pub u8);
+
+impl NodeId {
+    /// How many nodes a cluster may have at most: the width of a [`NodeSet`].
+    pub const LIMIT: usize = 128;
+
+    /// The position of this node in an array with one place a node.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+/// A set of nodes: receivers of a message, voters heard from. A bit a node, so that a repeated
+/// vote counts once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct NodeSet(u128);
+
+impl NodeSet {
+    /// Nobody.
+    pub const EMPTY: Self = Self(0);
+
+    /// The nodes `0 .. size`.
+    ///
+    /// # Panics
+    /// If `size` is larger than [`NodeId::LIMIT`].
+    pub fn first(size: usize) -> Self {
+        assert!(size <= NodeId::LIMIT, "a cluster has at most {} nodes", NodeId::LIMIT);
+        if size == NodeId::LIMIT { Self(u128::MAX) } else { Self((1 << size) - 1) }
+    }
+
+    /// Just this node.
+    pub fn only(node: NodeId) -> Self {
+        let mut set = Self::EMPTY;
+        set.insert(node);
+        set
+    }
+
+    /// Adds a node; false if it was there already, or if its number is beyond the limit.
+    pub fn insert(&mut self, node: NodeId) -> bool {
+        if node.index() >= NodeId::LIMIT {
+            return false;
+        }
+        let before = self.0;
+        self.0 |= 1 << node.0;
+        self.0 != before
+    }
+
+    /// Takes a node out; false if it was not there.
+    pub fn remove(&mut self, node: NodeId) -> bool {
+        let held = self.contains(node);
+        if held {
+            self.0 &= !(1 << node.0);
+        }
+        held
+    }
+
+    /// Is this node in the set?
+    pub fn contains(self, node: NodeId) -> bool {
+        node.index() < NodeId::LIMIT && self.0 & (1 << node.0) != 0
+    }
+
+    /// The same set less one node.
+    #[must_use]
+    pub fn without(mut self, node: NodeId) -> Self {
+        self.remove(node);
+        self
+    }
+
+    /// The nodes that are in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The nodes that are in either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The nodes of this set that are not in the other.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// How many nodes.
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Nobody in it?
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The nodes, lowest number first.
+    pub fn iter(self) -> impl Iterator<Item = NodeId> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            if rest == 0 {
+                return None;
+            }
+            let node = rest.trailing_zeros() as u8;
+            rest &= rest - 1;
+            Some(NodeId(node))
+        })
+    }
+}
+
+impl From<NodeId> for NodeSet {
+    fn from(node: NodeId) -> Self {
+        Self::only(node)
+    }
+}
+
+impl FromIterator<NodeId> for NodeSet {
+    fn from_iter<I: IntoIterator<Item = NodeId>>(nodes: I) -> Self {
+        let mut set = Self::EMPTY;
+        for node in nodes {
+            set.insert(node);
+        }
+        set
+    }
+}
+
+impl fmt::Debug for NodeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// A place in the replicated log; the first is 1, and 0 stands before it. Raft calls it the log
+/// index, Paxos the instance or slot, PBFT the sequence number.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug,
+)]
+pub struct LogIndex(pub u64);
+
+impl LogIndex {
+    /// Before the first entry.
+    pub const ZERO: Self = Self(0);
+
+    /// The place after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.checked_add(1).expect("a log has fewer than 2^64 entries"))
+    }
+
+    /// The place before this one; the place before the first, and before 0, is 0.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for LogIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Where a command stands: its entry (one batch) and its place inside the batch.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug,
+)]
+pub struct Position {
+    /// The log entry.
+    pub index: LogIndex,
+    /// The place in the entry's batch; the first is 0.
+    pub offset: u32,
+}
+
+/// Names one client: chosen at random by the client, or, where requests are signed, the owner of
+/// a registered key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Debug)]
+pub struct ClientId(pub u64);
+
+/// Names one session of a client. The log gives it out (the position at which the session was
+/// opened), so that an old request can never be taken for one of a new session.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug,
+)]
+pub struct SessionId(pub u64);
+
+impl SessionId {
+    /// The session that a command at this position opens.
+    pub fn opened_at(position: Position) -> Self {
+        Self((position.index.0 << 16) | u64::from(position.offset & 0xffff))
+    }
+}
+
+/// Counts the requests of one session: 0 opens it, then 1, 2, 3 …; a retry keeps its number.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug,
+)]
+pub struct RequestId(pub u64);
+
+impl RequestId {
+    /// The request that opens a session.
+    pub const OPEN: Self = Self(0);
+
+    /// The request after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// 128 random bits that name a cluster: in every frame, on every disk, under every signature.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct ClusterId(pub u128);
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// How many times a replica has started on its disk. The driver raises it and syncs it *before*
+/// the replica is recovered, so that what is numbered with it was never used before.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug,
+)]
+pub struct Incarnation(pub u32);
+
+/// The number of a record in a replica's one write stream; the first is 1, and 0 stands before it.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug,
+)]
+pub struct RecordNumber(pub u64);
+
+impl RecordNumber {
+    /// Before the first record.
+    pub const ZERO: Self = Self(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_counts_each_node_once_and_lists_them_in_order() {
+        let mut set = NodeSet::EMPTY;
+        assert!(set.insert(NodeId(127)));
+        assert!(set.insert(NodeId(3)));
+        assert!(!set.insert(NodeId(3)), "a second vote of the same node is no vote");
+        assert!(!set.insert(NodeId(128)), "a number beyond the limit is refused, not wrapped");
+        assert!(!set.contains(NodeId(128)));
+        assert_eq!(set.iter().collect::<Vec<_>>(), [NodeId(3), NodeId(127)]);
+        assert_eq!(NodeSet::first(128).len(), 128);
+        assert_eq!(NodeSet::first(3).without(NodeId(1)).len(), 2);
+    }
+
+    #[test]
+    fn sessions_opened_in_one_batch_have_different_names() {
+        let at = |offset| SessionId::opened_at(Position { index: LogIndex(7), offset });
+        assert_ne!(at(0), at(1));
+    }
+}

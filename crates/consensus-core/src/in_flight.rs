@@ -1,0 +1,63 @@
+//! What a replica wrote and the disk has not confirmed: the map from record numbers to whatever
+//! the algorithm calls them (a log index, a slot, a phase).
+
+use crate::id::RecordNumber;
+use std::collections::VecDeque;
+
+/// Writes under way, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InFlight<T> {
+    writes: VecDeque<(RecordNumber, T)>,
+}
+
+impl<T> Default for InFlight<T> {
+    fn default() -> Self {
+        Self { writes: VecDeque::new() }
+    }
+}
+
+impl<T> InFlight<T> {
+    /// Notes that record `number` carries `what`.
+    ///
+    /// # Panics
+    /// If a later record was noted before: writes are one stream.
+    pub fn wrote(&mut self, number: RecordNumber, what: T) {
+        if let Some((last, _)) = self.writes.back() {
+            assert!(*last <= number, "records are numbered in the order of writing");
+        }
+        self.writes.push_back((number, what));
+    }
+
+    /// Takes out what became durable, oldest first.
+    pub fn durable(&mut self, upto: RecordNumber) -> impl Iterator<Item = T> {
+        let ready = self.writes.partition_point(|(number, _)| *number <= upto);
+        self.writes.drain(..ready).map(|(_, what)| what)
+    }
+
+    /// Forgets what no longer counts, for example entries that were cut from the log.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.writes.retain(|(_, what)| keep(what));
+    }
+
+    /// Is nothing under way?
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completions_are_cumulative_and_cut_entries_do_not_come_back() {
+        let mut writes = InFlight::default();
+        for (number, index) in [(1, 10), (2, 11), (4, 12)] {
+            writes.wrote(RecordNumber(number), index);
+        }
+        writes.retain(|index| *index != 11);
+        assert_eq!(writes.durable(RecordNumber(3)).collect::<Vec<_>>(), [10]);
+        assert_eq!(writes.durable(RecordNumber(9)).collect::<Vec<_>>(), [12]);
+        assert!(writes.is_empty());
+    }
+}

@@ -1,0 +1,89 @@
+//! The contract between a consensus algorithm and the world: everything that Paxos, Multi-Paxos,
+//! Raft, PBFT and ZAB share, so that each algorithm's crate holds only what makes it different.
+//!
+//! # The contract
+//!
+//! An algorithm implements [`ConsensusProtocol`]: a value with one door, `step`, that takes an
+//! [`Input`] and fills [`Effects`]. A *driver* owns the value: the simulator, the real runtime, a
+//! model checker. The driver does what the effects say, in their order, and reports back.
+//!
+//! 1. **No clock, no chance, no IO inside.** A timer is set with a range; the driver draws. A timer
+//!    that was set again or cancelled never fires stale.
+//! 2. **One write stream, gated sends.** Records are numbered. A message is a promise or it is not
+//!    ([`Message::gate`]); a promise leaves when everything needed that was written before it is
+//!    durable, and [`Outbox`] sees to that, not the author. A replica counts its own vote when
+//!    [`Input::Durable`] passes the vote's record ([`InFlight`] remembers which that is).
+//! 3. **`step` is total.** Nothing that another replica or a client sends makes it panic. A broken
+//!    local invariant is reported with [`Effects::halt`]; the driver then drops the whole step and
+//!    stops the replica, in release builds too. A message must pass `verify` first: [`Verified`]
+//!    has no other maker.
+//! 4. **Batches are the unit.** Commands are framed once ([`Batch`]) and their bytes are shared by
+//!    log, messages, disk and state machine.
+//! 5. **Shared layers stay shared.** Sessions and the state machine sit behind [`Executor`]; the
+//!    client is [`Client`]; both are the same for every algorithm and driver.
+//! 6. **Counting happens in one place**, [`Counters`], per kind of message.
+//! 7. **Auditable.** [`Audit`] tells the oracles what they need without naming the algorithm.
+//! 8. **One canonical encoding** for what is digested or signed: [`Canonical`].
+//!
+//! # How a driver runs a replica
+//!
+//! ```text
+//! recover ─▶ step(Start) ─▶ carry out ─▶ step(input) ─▶ carry out ─▶ … ─▶ step(Drained) ─▶ carry out
+//!                             │
+//!                             ├ halted?        drop everything, stop
+//!                             ├ Write          append to the log; sync if needed; later step(Durable)
+//!                             ├ Send           through the Outbox to the links
+//!                             ├ SetTimer …     draw, arm
+//!                             ├ Commit         Executor::execute, answer the clients
+//!                             └ Refuse         answer the clients
+//! ```
+//!
+//! `Start` comes first, once. `Drained` comes when the driver has no more input at hand (the
+//! simulator says it after every input), and is when a protocol sends what it held back to batch.
+
+mod audit;
+mod auth;
+mod ballot;
+mod batch;
+mod canonical;
+mod client;
+mod cluster;
+mod counters;
+mod effects;
+mod executor;
+mod fingerprint;
+mod id;
+mod in_flight;
+mod machine;
+pub mod mutant;
+mod outbox;
+mod protocol;
+pub mod quorum;
+mod request;
+mod session;
+
+pub use audit::{Audit, Certificate, Claim, Held, Ledger, Topic};
+pub use auth::{AuthMeter, Authenticator, NoKeys, Signer, Tag};
+pub use ballot::Ballot;
+pub use batch::{BadBatch, Batch, Command, MAX_COMMANDS};
+pub use canonical::Canonical;
+pub use client::{Client, Outcome, Patience, Todo};
+pub use cluster::{Cluster, ConfigError, Delay, Timing};
+pub use counters::{Counters, Sent};
+pub use effects::{Effect, Effects, Refusal};
+pub use executor::{DEFAULT_SESSIONS, Executed, Executor};
+pub use fingerprint::{Fingerprint, StableHasher};
+pub use id::{
+    ClientId, ClusterId, Incarnation, LogIndex, NodeId, NodeSet, Position, RecordNumber, RequestId,
+    SessionId,
+};
+pub use in_flight::InFlight;
+pub use machine::{RestoreError, StateMachine};
+pub use outbox::Outbox;
+pub use protocol::{
+    Answers, ConsensusProtocol, Durable, Env, Envelope, FaultModel, Gate, Input, Links, Message,
+    MessageKind, ProtocolConfig, ProtocolInfo, Record, RecoverError, Rejected, Role, Status, Takes,
+    Traffic, Verified,
+};
+pub use request::{Answer, Reply, Request};
+pub use session::{Sessions, Verdict};

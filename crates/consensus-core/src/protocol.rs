@@ -1,0 +1,372 @@
+//! The trait that every algorithm implements, and the values that pass its only door.
+
+use crate::auth::{AuthMeter, Authenticator, Signer, Tag};
+use crate::batch::Batch;
+use crate::cluster::{Cluster, ConfigError};
+use crate::effects::Effects;
+use crate::id::{Incarnation, LogIndex, NodeId, RecordNumber};
+use crate::quorum;
+use core::time::Duration;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::{self, Debug};
+use std::hash::Hash;
+
+/// A consensus algorithm: a pure function from inputs to effects.
+///
+/// There is no clock, no chance and no IO inside; two replicas with equal state that take the
+/// same inputs produce the same effects. See the crate page for the contract with the driver.
+pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sized + 'static {
+    /// What users and drivers must know about the algorithm.
+    const INFO: ProtocolInfo;
+    /// The algorithm's settings.
+    type Config: ProtocolConfig;
+    /// What replicas say to each other.
+    type Message: Message;
+    /// What must survive a crash.
+    type Record: Record;
+    /// The timers; each value is one slot, that can be set once at a time.
+    type Timer: Copy + Debug + Eq + Ord + Hash + Send + 'static;
+
+    /// A replica as its disk remembers it. An empty disk is a replica that never ran.
+    ///
+    /// # Errors
+    /// If the records contradict each other: this disk must not take part.
+    fn recover(
+        id: NodeId,
+        config: Self::Config,
+        durable: Durable<Self::Record>,
+    ) -> Result<Self, RecoverError>;
+
+    /// Decides whether a message may reach [`step`](Self::step): is it well-formed, is it of the
+    /// sender, are its signatures and certificates good? Without state, so that a pool can do it.
+    ///
+    /// # Errors
+    /// If not; the driver drops the message and counts it.
+    fn verify(
+        envelope: Envelope<Self::Message>,
+        env: &Env<'_>,
+    ) -> Result<Verified<Self::Message>, Rejected>;
+
+    /// The only door to the state. Total: no input from a replica or client makes it panic; they
+    /// are dropped with a trace. What *we* did wrong halts the replica, see [`Effects::halt`].
+    fn step(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>);
+
+    /// The replica in a few numbers, for people and oracles.
+    fn status(&self) -> Status;
+}
+
+/// Settings of an algorithm: all have defaults for a given cluster.
+pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + 'static {
+    /// The defaults.
+    ///
+    /// # Errors
+    /// If the algorithm cannot run in this cluster (PBFT with fewer than four replicas).
+    fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError>;
+}
+
+/// What replicas say to each other.
+pub trait Message:
+    Clone + Debug + Eq + Hash + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// All kinds, for tables.
+    const KINDS: &'static [MessageKind];
+
+    /// The kind of this one, for counting.
+    fn kind(&self) -> MessageKind;
+
+    /// Is this message a promise?
+    fn gate(&self) -> Gate;
+}
+
+/// What must survive a crash.
+pub trait Record:
+    Clone + Debug + Eq + Hash + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+}
+
+impl<T> Record for T where
+    T: Clone + Debug + Eq + Hash + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+}
+
+/// When a message may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// At once: a proposal, a rejection, a heartbeat, a catch-up.
+    Free,
+    /// A promise: it leaves when every record written before it is durable.
+    AfterSync,
+}
+
+/// A kind of message: the unit of counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageKind {
+    /// The paper's name for it.
+    pub name: &'static str,
+    /// What it is sent for.
+    pub traffic: Traffic,
+}
+
+impl MessageKind {
+    /// A kind.
+    pub const fn new(name: &'static str, traffic: Traffic) -> Self {
+        Self { name, traffic }
+    }
+}
+
+/// What a message is sent for. Only [`Traffic::Command`] counts as cost of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Traffic {
+    /// Deciding a command in the normal case.
+    Command,
+    /// Saying that one is alive, and spreading what was decided when nothing else is sent.
+    Heartbeat,
+    /// Electing a leader or changing the view.
+    Election,
+    /// Repairing, repeating, catching up.
+    Repair,
+    /// Agreeing on what may be forgotten.
+    Checkpoint,
+}
+
+/// What users and drivers must know about an algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProtocolInfo {
+    /// Its name on the command line: `raft`.
+    pub name: &'static str,
+    /// Its name in prose: "Multi-Paxos".
+    pub title: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// What replicas may do wrong.
+    pub faults: FaultModel,
+    /// Who answers a client.
+    pub answers: Answers,
+    /// Who takes a command.
+    pub takes: Takes,
+    /// What links must guarantee.
+    pub links: Links,
+}
+
+impl ProtocolInfo {
+    /// Faulty replicas that a cluster of this size survives.
+    pub fn max_faults(&self, nodes: usize) -> usize {
+        match self.faults {
+            FaultModel::Crash => quorum::crash_faults(nodes),
+            FaultModel::Byzantine => quorum::byzantine_faults(nodes),
+        }
+    }
+
+    /// Replicas that must agree.
+    pub fn quorum(&self, nodes: usize) -> usize {
+        match self.faults {
+            FaultModel::Crash => quorum::majority(nodes),
+            FaultModel::Byzantine => quorum::byzantine(nodes),
+        }
+    }
+
+    /// Equal answers, of different replicas, that a client needs.
+    pub fn reply_quorum(&self, nodes: usize) -> usize {
+        match self.answers {
+            Answers::ClientReplica => 1,
+            Answers::All => self.max_faults(nodes) + 1,
+        }
+    }
+}
+
+/// What replicas may do wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultModel {
+    /// Stop, and come back with what their disk kept.
+    Crash,
+    /// Anything.
+    Byzantine,
+}
+
+/// Who answers a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// The replica that the client asked; its word is enough.
+    ClientReplica,
+    /// All replicas; the client wants f + 1 equal answers.
+    All,
+}
+
+/// Who takes a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// The leader; others refuse and name it.
+    Leader,
+    /// Any replica proposes.
+    Any,
+    /// The leader orders; others relay to it, as their paper says.
+    Relayed,
+}
+
+/// What links must guarantee beside authenticity of the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Nothing: messages may be lost, doubled, reordered.
+    Any,
+    /// Order of sending, and nothing is delivered on a closed link.
+    Fifo,
+}
+
+/// A message as it came from a link that knows its sender.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Envelope<M> {
+    /// The sender as the link knows it.
+    pub from: NodeId,
+    /// What it says.
+    pub message: M,
+}
+
+/// A message that [`ConsensusProtocol::verify`] let through. There is no other way to make one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Verified<M> {
+    from: NodeId,
+    message: M,
+}
+
+impl<M> Verified<M> {
+    /// For the implementations of `verify`: this envelope was checked.
+    pub fn vouch(envelope: Envelope<M>) -> Self {
+        Self { from: envelope.from, message: envelope.message }
+    }
+
+    /// Who said it.
+    pub fn sender(&self) -> NodeId {
+        self.from
+    }
+
+    /// What was said.
+    pub fn message(&self) -> &M {
+        &self.message
+    }
+
+    /// Sender and message.
+    pub fn into_parts(self) -> (NodeId, M) {
+        (self.from, self.message)
+    }
+}
+
+/// Why a message was not let in, or a record not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected(pub &'static str);
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Rejected {}
+
+/// A disk whose records contradict each other or the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoverError(pub String);
+
+impl fmt::Display for RecoverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the records on disk cannot be recovered from: {}", self.0)
+    }
+}
+
+impl std::error::Error for RecoverError {}
+
+/// What a replica finds on its disk when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Durable<R> {
+    /// The number of this start, already on disk, higher than that of any earlier start.
+    pub incarnation: Incarnation,
+    /// The surviving records, oldest first. They are durable; the next write gets the number after
+    /// theirs.
+    pub records: Vec<R>,
+}
+
+/// What comes to a replica.
+///
+/// The enum grows with the features that need it (read tickets, snapshots, membership); nothing in
+/// it is without effect in the algorithms that exist.
+#[derive(Clone, Debug)]
+pub enum Input<P: ConsensusProtocol> {
+    /// The first input after [`ConsensusProtocol::recover`]: set the first timers.
+    Start,
+    /// A replica said something.
+    Message(Verified<P::Message>),
+    /// Commands of clients, framed as one batch. Admitted: sizes are checked, and signatures where
+    /// the algorithm wants them.
+    Propose(Batch),
+    /// A timer fired that was set and not cancelled or set again since.
+    Timer(P::Timer),
+    /// All records up to and including this number are on stable storage.
+    Durable(RecordNumber),
+    /// An operator wants this replica to lead, now. A wish: it may fail.
+    Campaign,
+    /// The driver has no more input just now: whatever was held back to be batched goes out.
+    Drained,
+}
+
+/// The world during one step.
+#[derive(Clone, Copy)]
+pub struct Env<'a> {
+    /// Time since an arbitrary moment, never running backwards. Only a lease may look at it.
+    pub now: Duration,
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    keys: &'a dyn Authenticator,
+    meter: &'a AuthMeter,
+}
+
+impl<'a> Env<'a> {
+    /// The world at this time, with these keys; what they do is counted.
+    pub fn new(
+        now: Duration,
+        cluster: &'a Cluster,
+        keys: &'a dyn Authenticator,
+        meter: &'a AuthMeter,
+    ) -> Self {
+        Self { now, cluster, keys, meter }
+    }
+
+    /// Signs with this replica's key.
+    pub fn sign(&self, bytes: &[u8]) -> Tag {
+        self.meter.on_made();
+        self.keys.sign(bytes)
+    }
+
+    /// Did this signer sign these bytes?
+    pub fn check(&self, signer: Signer, bytes: &[u8], tag: &Tag) -> bool {
+        self.meter.on_checked(signer);
+        self.keys.check(signer, bytes, tag)
+    }
+}
+
+/// What a replica is just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Orders commands: Raft's leader, Multi-Paxos' leader, PBFT's primary in a working view.
+    Leader,
+    /// Follows: follower, acceptor, backup.
+    Follower,
+    /// Tries to become leader, or changes the view.
+    Candidate,
+    /// There are no leaders: every replica proposes.
+    Peer,
+}
+
+/// A replica in a few numbers, for people and oracles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Status {
+    /// What it is.
+    pub role: Role,
+    /// The term, view, or round of the highest ballot it knows.
+    pub epoch: u64,
+    /// Whom it takes for the leader.
+    pub leader: Option<NodeId>,
+    /// Last index that it gave out as committed since it started.
+    pub committed: LogIndex,
+    /// Last index of its log.
+    pub last: LogIndex,
+}

@@ -1,0 +1,271 @@
+//! Exactly-once sessions (Raft thesis §6.3; PBFT's client timestamps, OSDI '99 §2.4.1): which
+//! commands were applied already, and what was answered. Replicated state: it is part of every
+//! snapshot, or a retry after one would be applied twice.
+
+use crate::batch::Command;
+use crate::id::{ClientId, LogIndex, Position, RequestId, SessionId};
+use crate::mutant::planted;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One client's session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Session {
+    id: SessionId,
+    /// The number that the client opened it with; see [`Sessions::judge`].
+    opening: u64,
+    last: RequestId,
+    position: Position,
+    result: Bytes,
+    used: Position,
+}
+
+/// What is to become of a command that was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It opened a session, here or at an earlier position.
+    Opened(Position),
+    /// Apply it, and [`Sessions::remember`] the result.
+    Apply,
+    /// It was applied before.
+    Repeat(Position, Bytes),
+    /// A later request of the session was applied before it.
+    Stale,
+    /// Its session is not open.
+    Expired,
+}
+
+/// The table of sessions. One request of a session is under way at a time; who wants more opens
+/// more sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sessions {
+    limit: usize,
+    table: BTreeMap<ClientId, Session>,
+    by_use: BTreeMap<Position, ClientId>,
+}
+
+impl Sessions {
+    /// An empty table that keeps at most `limit` sessions; beyond, the one that was not used for
+    /// longest is dropped. The limit is the same on all replicas.
+    pub fn new(limit: usize) -> Self {
+        assert!(limit > 0, "a table without room answers nobody");
+        Self { limit, table: BTreeMap::new(), by_use: BTreeMap::new() }
+    }
+
+    /// Judges a command that was committed at this position.
+    ///
+    /// A session is opened by a command of its own, whose payload is a number (8 bytes, little
+    /// endian) that grows with every session that this client opens. A late copy of an opening
+    /// thus never replaces a newer session, and because a session is named after the position at
+    /// which it was opened, a late copy of a request never finds its session again.
+    pub fn judge(&mut self, command: &Command, position: Position) -> Verdict {
+        if command.request == RequestId::OPEN {
+            return self.open(command, position);
+        }
+        if planted("K-dedup") {
+            return Verdict::Apply;
+        }
+        let Some(session) = self.table.get_mut(&command.client) else { return Verdict::Expired };
+        if session.id != command.session {
+            return Verdict::Expired;
+        }
+        if command.request < session.last {
+            return Verdict::Stale;
+        }
+        self.by_use.remove(&session.used);
+        session.used = position;
+        self.by_use.insert(position, command.client);
+        if command.request == session.last {
+            return Verdict::Repeat(session.position, session.result.clone());
+        }
+        Verdict::Apply
+    }
+
+    fn open(&mut self, command: &Command, position: Position) -> Verdict {
+        let mut number = [0; 8];
+        let given = command.payload.len().min(8);
+        number[..given].copy_from_slice(&command.payload[..given]);
+        let opening = u64::from_le_bytes(number);
+        if let Some(session) = self.table.get(&command.client) {
+            if opening == session.opening && session.last == RequestId::OPEN {
+                return Verdict::Opened(session.position);
+            }
+            if opening <= session.opening {
+                return Verdict::Stale;
+            }
+            self.by_use.remove(&session.used);
+        } else if self.table.len() == self.limit {
+            let (_, unused) = self.by_use.pop_first().expect("every session was used once");
+            self.table.remove(&unused);
+        }
+        let session = Session {
+            id: SessionId::opened_at(position),
+            opening,
+            last: RequestId::OPEN,
+            position,
+            result: Bytes::new(),
+            used: position,
+        };
+        self.table.insert(command.client, session);
+        self.by_use.insert(position, command.client);
+        Verdict::Opened(position)
+    }
+
+    /// Keeps the result of a command that was judged [`Verdict::Apply`].
+    pub fn remember(&mut self, command: &Command, position: Position, result: Bytes) {
+        if let Some(session) = self.table.get_mut(&command.client) {
+            session.last = command.request;
+            session.position = position;
+            session.result = result;
+        }
+    }
+
+    /// How many sessions are open.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// No session?
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The sessions as rows, for a snapshot.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put(out, self.limit as u64);
+        put(out, self.table.len() as u64);
+        for (client, session) in &self.table {
+            let at = |position: Position| [position.index.0, u64::from(position.offset)];
+            put(out, client.0);
+            for number in [session.id.0, session.opening, session.last.0] {
+                put(out, number);
+            }
+            for number in at(session.position).into_iter().chain(at(session.used)) {
+                put(out, number);
+            }
+            put(out, session.result.len() as u64);
+            out.extend_from_slice(&session.result);
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote and leaves the rest in `bytes`; `None` if these
+    /// are no sessions.
+    pub(crate) fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let limit = usize::try_from(take(bytes)?).ok().filter(|limit| *limit > 0)?;
+        let rows = take(bytes)?;
+        let mut sessions = Self::new(limit);
+        for _ in 0..rows {
+            let client = ClientId(take(bytes)?);
+            let [id, opening, last] = [take(bytes)?, take(bytes)?, take(bytes)?];
+            let position = take_position(bytes)?;
+            let used = take_position(bytes)?;
+            let length = usize::try_from(take(bytes)?).ok()?;
+            let (result, rest) = bytes.split_at_checked(length)?;
+            *bytes = rest;
+            let result = Bytes::copy_from_slice(result);
+            let (id, last) = (SessionId(id), RequestId(last));
+            sessions.by_use.insert(used, client);
+            sessions.table.insert(client, Session { id, opening, last, position, result, used });
+        }
+        (sessions.table.len() <= limit).then_some(sessions)
+    }
+}
+
+pub(crate) fn put(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let (word, rest) = bytes.split_first_chunk::<8>()?;
+    *bytes = rest;
+    Some(u64::from_le_bytes(*word))
+}
+
+fn take_position(bytes: &mut &[u8]) -> Option<Position> {
+    let index = LogIndex(take(bytes)?);
+    Some(Position { index, offset: u32::try_from(take(bytes)?).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Tag;
+
+    fn command(client: u64, session: SessionId, request: u64, payload: u64) -> Command {
+        Command {
+            client: ClientId(client),
+            session,
+            request: RequestId(request),
+            payload: Bytes::copy_from_slice(&payload.to_le_bytes()),
+            tag: Tag::none(),
+        }
+    }
+
+    fn at(index: u64) -> Position {
+        Position { index: LogIndex(index), offset: 0 }
+    }
+
+    fn open(sessions: &mut Sessions, client: u64, opening: u64, index: u64) -> SessionId {
+        let opened = sessions.judge(&command(client, SessionId::default(), 0, opening), at(index));
+        let Verdict::Opened(position) = opened else { panic!("not opened: {opened:?}") };
+        SessionId::opened_at(position)
+    }
+
+    /// Raft thesis §6.3: a repeated request is answered from the table and not applied again.
+    #[test]
+    fn a_retry_gets_the_first_answer() {
+        let mut sessions = Sessions::new(4);
+        let id = open(&mut sessions, 1, 0, 1);
+        let request = command(1, id, 1, 7);
+        assert_eq!(sessions.judge(&request, at(2)), Verdict::Apply);
+        sessions.remember(&request, at(2), Bytes::from_static(b"first"));
+        let again = sessions.judge(&request, at(3));
+        assert_eq!(again, Verdict::Repeat(at(2), Bytes::from_static(b"first")));
+        let later = command(1, id, 2, 8);
+        assert_eq!(sessions.judge(&later, at(4)), Verdict::Apply);
+        sessions.remember(&later, at(4), Bytes::new());
+        assert_eq!(sessions.judge(&request, at(5)), Verdict::Stale);
+    }
+
+    #[test]
+    fn a_late_copy_of_an_opening_does_not_end_the_session() {
+        let mut sessions = Sessions::new(4);
+        let id = open(&mut sessions, 1, 5, 1);
+        assert_eq!(open(&mut sessions, 1, 5, 2), id, "a retried opening is the same session");
+        sessions.remember(&command(1, id, 1, 0), at(3), Bytes::new());
+        let late = sessions.judge(&command(1, SessionId::default(), 0, 5), at(4));
+        assert_eq!(late, Verdict::Stale);
+        assert_ne!(open(&mut sessions, 1, 6, 5), id, "a new opening is a new session");
+        assert_eq!(sessions.judge(&command(1, id, 2, 0), at(6)), Verdict::Expired);
+    }
+
+    #[test]
+    fn a_full_table_drops_the_session_that_was_not_used_for_longest() {
+        let mut sessions = Sessions::new(2);
+        let first = open(&mut sessions, 1, 0, 1);
+        let second = open(&mut sessions, 2, 0, 2);
+        assert_eq!(sessions.judge(&command(1, first, 1, 0), at(3)), Verdict::Apply);
+        open(&mut sessions, 3, 0, 4);
+        assert_eq!(sessions.judge(&command(2, second, 1, 0), at(5)), Verdict::Expired);
+        assert_eq!(sessions.judge(&command(1, first, 2, 0), at(6)), Verdict::Apply);
+        assert_eq!(sessions.len(), 2);
+    }
+
+    #[test]
+    fn sessions_survive_a_snapshot_and_bad_bytes_are_refused() {
+        let mut sessions = Sessions::new(3);
+        let id = open(&mut sessions, 1, 0, 1);
+        let request = command(1, id, 1, 7);
+        assert_eq!(sessions.judge(&request, at(2)), Verdict::Apply);
+        sessions.remember(&request, at(2), Bytes::from_static(b"kept"));
+        let mut bytes = Vec::new();
+        sessions.encode(&mut bytes);
+        for cut in 0..bytes.len() {
+            assert_eq!(Sessions::decode(&mut &bytes[..cut]), None);
+        }
+        let mut rest = &bytes[..];
+        assert_eq!(Sessions::decode(&mut rest), Some(sessions));
+        assert!(rest.is_empty());
+    }
+}

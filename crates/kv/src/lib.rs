@@ -1,0 +1,1 @@
+//! A small replicated key-value store over the Synod state machine trait.

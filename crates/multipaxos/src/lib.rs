@@ -1,0 +1,1 @@
+//! Multi-Paxos with a stable leader, as a pure state machine.

@@ -1,0 +1,1 @@
+//! Basic Paxos, one instance per slot, as a pure state machine.

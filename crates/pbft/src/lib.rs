@@ -1,0 +1,1 @@
+//! Practical Byzantine Fault Tolerance, as a pure state machine.

@@ -1,0 +1,1 @@
+//! Raft: leader election and log replication, as a pure state machine.

@@ -1,0 +1,1 @@
+//! Runs any Synod protocol on real disks and TCP.

@@ -1,0 +1,1 @@
+//! A deterministic simulator with disks, faults and oracles for any Synod protocol.

@@ -1,0 +1,2 @@
+//! Compare, simulate and run consensus algorithms: the command line of Synod.
+fn main() {}
