@@ -367,3 +367,230 @@ fn vote(votes: &mut Vec<(NodeSet, Answer)>, reply: &Reply) -> usize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::NoKeys;
+    use crate::id::{ClusterId, LogIndex};
+    use crate::protocol::{FaultModel, Links, Takes};
+
+    /// A stand-in where every replica's tag is its number.
+    struct Numbers;
+
+    impl Authenticator for Numbers {
+        fn sign(&self, _bytes: &[u8]) -> Tag {
+            Tag::none()
+        }
+
+        fn check(&self, signer: Signer, _bytes: &[u8], tag: &Tag) -> bool {
+            matches!(signer, Signer::Node(node) if tag.0[..] == [node.0])
+        }
+    }
+
+    const CRASH: ProtocolInfo = ProtocolInfo {
+        name: "toy",
+        title: "Toy",
+        paper: "",
+        faults: FaultModel::Crash,
+        answers: Answers::ClientReplica,
+        takes: Takes::Leader,
+        links: Links::Any,
+    };
+
+    const BYZANTINE: ProtocolInfo = ProtocolInfo {
+        faults: FaultModel::Byzantine,
+        answers: Answers::All,
+        takes: Takes::Relayed,
+        ..CRASH
+    };
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn client(info: ProtocolInfo, nodes: usize) -> Client {
+        let cluster = Cluster::new(ClusterId(1), nodes);
+        Client::new(ClientId(5), 0, cluster, info, Patience::default(), NodeId(0))
+    }
+
+    fn sent(todo: Todo) -> (NodeSet, Request) {
+        let Todo::Send(to, request) = todo else { panic!("nothing is sent: {todo:?}") };
+        (to, request)
+    }
+
+    fn done(index: u64, result: &'static [u8]) -> Answer {
+        let position = Position { index: LogIndex(index), offset: 0 };
+        Answer::Done { position, result: Bytes::from_static(result) }
+    }
+
+    fn reply(from: u8, request: &Request, answer: Answer) -> Reply {
+        let command = &request.command;
+        Reply {
+            from: NodeId(from),
+            client: command.client,
+            session: command.session,
+            request: command.request,
+            attempt: request.attempt,
+            answer,
+            tag: Tag(Bytes::copy_from_slice(&[from])),
+        }
+    }
+
+    /// Opens the session and returns the first real request.
+    fn begun(client: &mut Client) -> Request {
+        let (_, open) = sent(client.begin(MS, Bytes::from_static(b"op"), &NoKeys));
+        assert_eq!(open.command.request, RequestId::OPEN);
+        let mut todo = Todo::Wait;
+        for node in 0..client.info.reply_quorum(client.cluster.size) as u8 {
+            todo = client.receive(MS, &reply(node, &open, done(1, b"")), &Numbers);
+        }
+        let (_, request) = sent(todo);
+        assert_eq!(request.command.session, SessionId(1 << 16));
+        assert_eq!(&request.command.payload[..], b"op");
+        request
+    }
+
+    #[test]
+    fn one_answer_is_enough_where_replicas_do_not_lie() {
+        let mut client = client(CRASH, 3);
+        let request = begun(&mut client);
+        let todo = client.receive(MS, &reply(0, &request, done(2, b"ok")), &NoKeys);
+        assert!(matches!(todo, Todo::Ended(Outcome::Committed { result, .. }) if result == "ok"));
+        assert!(!client.is_busy());
+    }
+
+    /// OSDI '99 §2.4.1 and §4.1: f + 1 equal replies of different replicas.
+    #[test]
+    fn a_liar_and_an_echo_do_not_make_a_reply_quorum() {
+        let mut client = client(BYZANTINE, 4);
+        let request = begun(&mut client);
+        let mut hear = |reply: &Reply| client.receive(MS, reply, &Numbers);
+        assert_eq!(hear(&reply(3, &request, done(2, b"lie"))), Todo::Wait);
+        assert_eq!(hear(&reply(1, &request, done(2, b"ok"))), Todo::Wait);
+        assert_eq!(hear(&reply(1, &request, done(2, b"ok"))), Todo::Wait, "the same replica again");
+        let mut forged = reply(2, &request, done(2, b"ok"));
+        forged.tag = Tag(Bytes::from_static(&[3]));
+        assert_eq!(hear(&forged), Todo::Wait, "a tag of another replica");
+        let second = hear(&reply(2, &request, done(2, b"ok")));
+        assert!(matches!(second, Todo::Ended(Outcome::Committed { .. })));
+    }
+
+    #[test]
+    fn a_retry_keeps_its_request_number_and_goes_elsewhere() {
+        let mut client = client(CRASH, 3);
+        let first = begun(&mut client);
+        let later = client.wake_at().expect("it waits for an answer");
+        assert_eq!(client.tick(later - MS), Todo::Wait);
+        let (to, second) = sent(client.tick(later));
+        assert_eq!(to, NodeSet::only(NodeId(1)));
+        assert_eq!(second.command, first.command);
+        assert_ne!(second.attempt, first.attempt);
+    }
+
+    /// OSDI '99 §4.1: "If the client does not receive replies soon enough, it broadcasts".
+    #[test]
+    fn a_byzantine_cluster_is_asked_as_a_whole_the_second_time() {
+        let mut client = client(BYZANTINE, 4);
+        begun(&mut client);
+        let (to, _) = sent(client.tick(client.wake_at().unwrap()));
+        assert_eq!(to, NodeSet::first(4));
+    }
+
+    #[test]
+    fn a_hint_is_followed_at_once() {
+        let mut client = client(CRASH, 3);
+        let request = begun(&mut client);
+        let refusal = Answer::Refused(Refusal::NotLeader(Some(NodeId(2))));
+        let (to, _) = sent(client.receive(MS, &reply(0, &request, refusal), &NoKeys));
+        assert_eq!(to, NodeSet::only(NodeId(2)));
+    }
+
+    #[test]
+    fn refused_means_surely_not_applied() {
+        let mut client = client(CRASH, 3);
+        let mut request = begun(&mut client);
+        loop {
+            let busy = Answer::Refused(Refusal::Busy);
+            let now = client.wake_at().unwrap();
+            assert_eq!(client.receive(now, &reply(0, &request, busy), &NoKeys), Todo::Wait);
+            match client.tick(client.wake_at().unwrap()) {
+                Todo::Send(_, again) => request = again,
+                Todo::Ended(outcome) => {
+                    assert_eq!(outcome, Outcome::Refused(Refusal::Busy));
+                    break;
+                }
+                Todo::Wait => panic!("it was time to act"),
+            }
+        }
+    }
+
+    /// An attempt that timed out may yet be applied: no later refusal makes the outcome certain.
+    #[test]
+    fn a_timeout_makes_the_outcome_unknown_and_the_command_can_be_resumed() {
+        let mut client = client(CRASH, 3);
+        let first = begun(&mut client);
+        let mut now = client.wake_at().unwrap();
+        let (_, mut attempt) = sent(client.tick(now));
+        let outcome = loop {
+            let refusal = Answer::Refused(Refusal::NotLeader(None));
+            client.receive(now, &reply(1, &attempt, refusal), &NoKeys);
+            now = client.wake_at().unwrap();
+            match client.tick(now) {
+                Todo::Send(_, again) => attempt = again,
+                Todo::Ended(outcome) => break outcome,
+                Todo::Wait => {}
+            }
+        };
+        assert_eq!(outcome, Outcome::Unknown);
+        let (_, resumed) = sent(client.resume(now).expect("an unknown outcome can be resumed"));
+        assert_eq!(resumed.command, first.command);
+        let todo = client.receive(now, &reply(0, &resumed, done(9, b"ok")), &NoKeys);
+        assert!(matches!(todo, Todo::Ended(Outcome::Committed { .. })));
+    }
+
+    /// A refusal of an earlier attempt, delivered late or twice, says nothing about this one.
+    #[test]
+    fn a_late_refusal_does_not_end_a_newer_attempt() {
+        let mut client = client(CRASH, 3);
+        let first = begun(&mut client);
+        let refusal = reply(0, &first, Answer::Refused(Refusal::Busy));
+        client.receive(MS, &refusal, &NoKeys);
+        let (_, second) = sent(client.tick(client.wake_at().unwrap()));
+        assert_eq!(client.receive(MS, &refusal, &NoKeys), Todo::Wait);
+        assert!(client.pending.as_ref().unwrap().open, "the second attempt is still open");
+        let todo = client.receive(MS, &reply(0, &second, done(2, b"")), &NoKeys);
+        assert!(matches!(todo, Todo::Ended(Outcome::Committed { .. })));
+    }
+
+    /// The only attempt was answered "session expired": it was not applied, so a new session asks.
+    #[test]
+    fn an_expired_session_is_opened_anew() {
+        let mut client = client(CRASH, 3);
+        let request = begun(&mut client);
+        let todo = client.receive(MS, &reply(0, &request, Answer::Expired), &NoKeys);
+        let (_, open) = sent(todo);
+        assert_eq!(open.command.request, RequestId::OPEN);
+        assert_eq!(open.command.payload[..], 1u64.to_le_bytes(), "a higher opening number");
+        let (_, again) = sent(client.receive(MS, &reply(0, &open, done(7, b"")), &NoKeys));
+        assert_eq!(&again.command.payload[..], b"op");
+        assert_ne!(again.command.session, request.command.session);
+    }
+
+    /// … but if an earlier attempt may have been applied, nobody knows.
+    #[test]
+    fn an_expired_session_after_a_timeout_is_an_unknown_outcome() {
+        let mut client = client(CRASH, 3);
+        begun(&mut client);
+        let (_, second) = sent(client.tick(client.wake_at().unwrap()));
+        let todo = client.receive(MS, &reply(1, &second, Answer::Expired), &NoKeys);
+        assert_eq!(todo, Todo::Ended(Outcome::Unknown));
+    }
+
+    #[test]
+    fn a_hint_beyond_the_cluster_is_not_followed() {
+        let mut client = client(CRASH, 3);
+        let request = begun(&mut client);
+        let refusal = Answer::Refused(Refusal::NotLeader(Some(NodeId(77))));
+        assert_eq!(client.receive(MS, &reply(0, &request, refusal), &NoKeys), Todo::Wait);
+        assert_eq!(client.target(), NodeId(1));
+    }
+}
