@@ -319,6 +319,30 @@ impl Client {
         Todo::Wait
     }
 
+    /// The connection to a replica is gone, or did not come about. `sent` says whether the open
+    /// attempt may have left over it; if not, it surely left no trace. Saves the wait for an answer
+    /// that cannot come. Call it only for the connection that carried the open attempt.
+    pub fn disconnected(&mut self, now: Duration, node: NodeId, sent: bool) -> Todo {
+        let following = self.following(self.target);
+        let Some(pending) = &mut self.pending else { return Todo::Wait };
+        if !pending.open || node != self.target {
+            return Todo::Wait;
+        }
+        pending.wake = pending.wake.min(now + self.patience.pause);
+        if self.info.answers == Answers::All {
+            // Others may answer this attempt yet; but do not wait long to ask them all.
+            return Todo::Wait;
+        }
+        pending.open = false;
+        if sent {
+            pending.doubtful = true;
+        } else {
+            pending.refused.get_or_insert(Refusal::NotLeader(None));
+        }
+        self.target = following;
+        Todo::Wait
+    }
+
     /// Enough replicas gave this answer.
     fn answered(&mut self, now: Duration, answer: Answer, keys: &dyn Authenticator) -> Todo {
         let pending = self.pending.take().expect("an answer to the command under way");
@@ -521,6 +545,46 @@ mod tests {
                 Todo::Wait => panic!("it was time to act"),
             }
         }
+    }
+
+    /// A connection that did not come about proves that nothing was asked; one that broke proves
+    /// nothing. Either way the client need not wait for an answer that cannot come.
+    #[test]
+    fn a_broken_connection_is_doubtful_and_one_never_made_is_not() {
+        for (was_sent, expected) in
+            [(false, Outcome::Refused(Refusal::NotLeader(None))), (true, Outcome::Unknown)]
+        {
+            let mut client = client(CRASH, 3);
+            begun(&mut client);
+            assert_eq!(client.disconnected(MS, NodeId(2), true), Todo::Wait);
+            assert_eq!(client.target(), NodeId(0), "that was not the replica that was asked");
+            let outcome = loop {
+                let now = client.wake_at().unwrap();
+                assert_eq!(client.disconnected(now, client.target(), was_sent), Todo::Wait);
+                match client.tick(client.wake_at().unwrap()) {
+                    Todo::Send(_, again) => assert!(again.attempt > 1),
+                    Todo::Ended(outcome) => break outcome,
+                    Todo::Wait => panic!("it was time to act"),
+                }
+            };
+            assert_eq!(outcome, expected);
+        }
+        let mut early = client(CRASH, 3);
+        begun(&mut early);
+        early.disconnected(2 * MS, NodeId(0), true);
+        assert_eq!(early.wake_at(), Some(2 * MS + Patience::default().pause));
+        assert_eq!(early.target(), NodeId(1));
+    }
+
+    /// OSDI '99 §4.1: without the primary the client asks all, and soon.
+    #[test]
+    fn without_the_primary_a_byzantine_cluster_is_asked_as_a_whole_soon() {
+        let mut client = client(BYZANTINE, 4);
+        begun(&mut client);
+        client.disconnected(MS, NodeId(0), false);
+        let soon = MS + Patience::default().pause;
+        assert_eq!(client.wake_at(), Some(soon));
+        assert_eq!(sent(client.tick(soon)).0, NodeSet::first(4));
     }
 
     /// An attempt that timed out may yet be applied: no later refusal makes the outcome certain.

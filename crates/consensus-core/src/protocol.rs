@@ -63,6 +63,15 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + 'static {
     /// # Errors
     /// If the algorithm cannot run in this cluster (PBFT with fewer than four replicas).
     fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError>;
+
+    /// The smallest sizes that still work: windows and pages of one. Some simulated runs use them,
+    /// to reach states that generous sizes make rare.
+    ///
+    /// # Errors
+    /// As [`for_cluster`](Self::for_cluster).
+    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+        Self::for_cluster(cluster)
+    }
 }
 
 /// What replicas say to each other.

@@ -1,2 +1,99 @@
 //! Compare, simulate and run consensus algorithms: the command line of Synod.
-fn main() {}
+//!
+//! Each subcommand is a file of `commands`: its flags as a `clap` type, and what it does. The work
+//! itself is done in `synod-benches`, `synod-sim` and `synod-runtime`; this crate reads flags and
+//! files, shows what comes out, and ends with the right exit code.
+
+mod children;
+mod commands;
+mod exit;
+mod files;
+mod keys;
+mod layout;
+mod output;
+mod progress;
+mod replica;
+mod signals;
+
+use clap::{Parser, Subcommand};
+use exit::{Exit, Outcome};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Compare, simulate and run consensus algorithms: Paxos, Multi-Paxos, Raft and PBFT.
+#[derive(Debug, Parser)]
+#[command(name = "synod", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it ran and the answer is no: a violation, a failed check, a missing key
+  2  the command line, or a file that it names, makes no sense
+  3  refused by the cluster; surely not applied
+  4  unknown outcome; the command may have been applied or may yet be
+  5  no replica could be reached
+
+Logs go to stderr; set SYNOD_LOG=debug (or a filter such as synod_runtime=debug) to see more.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare the algorithms on the same work, simulated and real, beside what theory says
+    Compare(commands::compare::Args),
+    /// Hunt for violations in seeded simulations with crashes, losses and partitions
+    Simulate(commands::simulate::Args),
+    /// Run one replica of a cluster
+    Serve(commands::serve::Args),
+    /// Run a whole cluster of processes on this machine, to try it out
+    Cluster(commands::cluster::Args),
+    /// Talk to a running cluster: read, write, ask for its status
+    Ctl(commands::ctl::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    match run(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::complain(&failure.message);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        Command::Compare(args) => commands::compare::run(args),
+        Command::Simulate(args) => commands::simulate::run(&args),
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Cluster(args) => commands::cluster::run(args),
+        Command::Ctl(args) => commands::ctl::run(args),
+    }
+}
+
+/// Warnings and errors, unless `SYNOD_LOG` asks for more or less.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("SYNOD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// clap checks names, conflicts and defaults of all flags only in debug builds.
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,229 @@
+//! `compare cost`, and the first table of `compare run`: what a command costs in the quiet world,
+//! beside what theory says.
+
+use crate::comparison::{Comparison, Section};
+use crate::options::{CompareError, CostOptions};
+use crate::plots;
+use crate::simulated::quiet::{LINK_DELAY, Quiet};
+use crate::table::{Cell, Column, Table, plain};
+use crate::theory::Theory;
+use crate::workload::{Workload, WorkloadSpec};
+use consensus_core::{FaultModel, NodeId, Traffic};
+use serde_json::json;
+use synod_algorithms::Algorithm;
+
+/// What a simulated row is checked for while it is measured.
+pub(crate) const SAFE: &str =
+    "no oracle objected at any step: agreement, durability, exactly-once, linearizability …";
+
+const COLUMNS: [Column; 15] = [
+    Column::new("algorithm", ["algo", ""], ""),
+    Column::new("n", ["n", ""], "replicas"),
+    Column::new("f", ["f", ""], "faulty replicas that the cluster survives"),
+    Column::new("fault_model", ["faults", ""], "crash: stop and restart; byz: do anything"),
+    Column::new("batch", ["batch", ""], "commands in a log entry"),
+    Column::new(
+        "client_delays",
+        ["client", "delays"],
+        "one-way hops from the client's request to its accepting the answer, both included",
+    ),
+    Column::new(
+        "messages",
+        ["msgs", "/op"],
+        "messages between replicas for a command, each counted where it is sent",
+    ),
+    Column::new("theory_messages", ["in", "theory"], ""),
+    Column::new(
+        "matches_theory",
+        ["all as", "theory"],
+        "messages of every kind, delays, busiest node, syncs and signatures equal the formulas",
+    ),
+    Column::new(
+        "bytes",
+        ["bytes", "/op"],
+        "bytes of these messages as the runtime encodes them, without frames and TCP",
+    ),
+    Column::new(
+        "busiest",
+        ["busiest", "msgs/op"],
+        "messages that the busiest node sends and receives for a command",
+    ),
+    Column::new("syncs", ["syncs", "/op/node"], "times each node waits for its disk"),
+    Column::new("signatures", ["sigs", "/op"], "signatures that replicas make for a command"),
+    Column::new("checks", ["checks", "/op"], "signatures of replicas that replicas check"),
+    Column::new("safe", ["safe", ""], SAFE),
+];
+
+/// Conditions of the quiet world, for above the table.
+pub(crate) fn conditions() -> Vec<String> {
+    vec![format!(
+        "virtual time; every link takes {} ms, nothing is lost, the disk is instant, no timer fires; \
+         all clients at node 0, which leads where there is a leader",
+        LINK_DELAY.as_millis()
+    )]
+}
+
+pub(crate) fn table() -> Table {
+    Table::new(&COLUMNS)
+}
+
+/// The row of a measurement.
+pub(crate) fn row(algorithm: Algorithm, quiet: &Quiet) -> Vec<Cell> {
+    let info = algorithm.info();
+    let theory = Theory::of(algorithm, quiet.nodes);
+    let total = quiet.total();
+    let per_command = |count: u64| count as f64 / quiet.commands() as f64;
+    let sent = total.sent_for(Traffic::Command);
+    let (fewest, most) = quiet.delays();
+    let delays =
+        if fewest == most { plain(most) } else { format!("{}..{}", plain(fewest), plain(most)) };
+    let matches = crate::assert::differences(algorithm, quiet).is_empty();
+    vec![
+        Cell::text(info.name),
+        Cell::number(quiet.nodes as f64),
+        Cell::number(info.max_faults(quiet.nodes) as f64),
+        Cell::text(fault_word(info.faults)),
+        Cell::number(quiet.batch as f64),
+        Cell::Number(most, delays),
+        Cell::number(per_command(sent.messages)),
+        Cell::number(theory.messages.value as f64 / quiet.batch as f64),
+        Cell::text(if matches { "yes" } else { "NO" }),
+        Cell::number(per_command(sent.bytes).round()),
+        Cell::number(per_command(quiet.busiest())),
+        Cell::number(per_command(quiet.syncs().1)),
+        Cell::number(per_command(total.tags_made)),
+        Cell::number(per_command(total.tags_checked)),
+        Cell::text("yes"),
+    ]
+}
+
+pub(crate) fn fault_word(faults: FaultModel) -> &'static str {
+    match faults {
+        FaultModel::Crash => "crash",
+        FaultModel::Byzantine => "byz",
+    }
+}
+
+/// Why a row is not to be compared with the others, if it is not.
+pub(crate) fn note(algorithm: Algorithm, nodes: usize) -> Option<String> {
+    (algorithm.info().max_faults(nodes) == 0)
+        .then(|| format!("{algorithm} with n = {nodes} survives no fault: not comparable"))
+}
+
+/// What must equal theory and does not, in words.
+pub(crate) fn faults(algorithm: Algorithm, quiet: &Quiet) -> Vec<String> {
+    let cells = crate::assert::differences(algorithm, quiet);
+    cells.into_iter().map(|cell| cell.to_string()).collect()
+}
+
+/// Can this algorithm run with so many nodes?
+pub(crate) fn possible(algorithm: Algorithm, nodes: usize) -> bool {
+    match algorithm.info().faults {
+        FaultModel::Crash => nodes >= 1,
+        FaultModel::Byzantine => nodes >= 4,
+    }
+}
+
+/// Measures every algorithm at every size and batch, beside theory.
+///
+/// # Errors
+/// If the options make no sense or a simulated world stands still.
+pub fn cost(
+    options: &CostOptions,
+    progress: &mut dyn FnMut(&str, u64, u64),
+) -> Result<Comparison, CompareError> {
+    check(options)?;
+    let workload = Workload::record(&WorkloadSpec::default(), 64, 1)?;
+    let (mut table, mut notes, mut faults, mut raw) = (table(), Vec::new(), Vec::new(), Vec::new());
+    let mut measured = Vec::new();
+    let cells = cells(options);
+    for (done, &(algorithm, nodes, batch)) in cells.iter().enumerate() {
+        progress("cost", done as u64, cells.len() as u64);
+        if !possible(algorithm, nodes) {
+            notes.push(format!("{algorithm} cannot run with n = {nodes}: it needs n >= 4"));
+            continue;
+        }
+        let quiet = Quiet::measure(algorithm, nodes, batch, workload.operations())?;
+        table.push(row(algorithm, &quiet));
+        notes.extend(note(algorithm, nodes));
+        faults.extend(self::faults(algorithm, &quiet));
+        raw.push(raw_counts(algorithm, &quiet));
+        if batch == 1 {
+            let messages = quiet.total().sent_for(Traffic::Command).messages;
+            measured.push((algorithm, nodes, messages as f64 / quiet.commands() as f64));
+        }
+    }
+    progress("cost", cells.len() as u64, cells.len() as u64);
+    notes.dedup();
+    let section = Section {
+        key: "cost",
+        title: "Cost of a command, simulated".into(),
+        about: conditions(),
+        table,
+        notes,
+    };
+    Ok(Comparison {
+        title: "What consensus costs: measured beside theory".into(),
+        heading: vec![workload.describe()],
+        sections: vec![section],
+        charts: vec![plots::messages_against_n(&options.algorithms, &measured)],
+        options: json!({ "ns": options.ns, "batches": options.batches, "seed": 1 }),
+        raw: json!({ "trace": format!("{:016x}", workload.hash().0), "cost": raw }),
+        faults,
+    })
+}
+
+fn check(options: &CostOptions) -> Result<(), CompareError> {
+    let wrong = |what: &str| Err(CompareError::Options(what.to_owned()));
+    if options.algorithms.is_empty() || options.ns.is_empty() || options.batches.is_empty() {
+        return wrong("name at least one algorithm, one n and one batch size");
+    }
+    if options.ns.iter().any(|n| !(1..=NodeId::LIMIT).contains(n)) {
+        return wrong("n must be 1 to 128");
+    }
+    if options.batches.iter().any(|batch| !(1..=1024).contains(batch)) {
+        return wrong("a batch has 1 to 1024 commands");
+    }
+    Ok(())
+}
+
+/// What to measure, in the order of the table.
+fn cells(options: &CostOptions) -> Vec<(Algorithm, usize, usize)> {
+    let mut cells = Vec::new();
+    for &batch in &options.batches {
+        for &nodes in &options.ns {
+            cells.extend(options.algorithms.iter().map(|algorithm| (*algorithm, nodes, batch)));
+        }
+    }
+    cells
+}
+
+/// The counts behind a row.
+pub(crate) fn raw_counts(algorithm: Algorithm, quiet: &Quiet) -> serde_json::Value {
+    let node = |counters: &consensus_core::Counters| {
+        let sent = counters.sent().map(|(kind, sent)| {
+            json!({
+                "kind": kind.name,
+                "traffic": format!("{:?}", kind.traffic),
+                "messages": sent.messages,
+                "bytes": sent.bytes,
+            })
+        });
+        json!({
+            "sent": sent.collect::<Vec<_>>(),
+            "received": counters.received_for(Traffic::Command),
+            "writes": counters.writes,
+            "syncs": counters.syncs,
+            "signatures_made": counters.tags_made,
+            "signatures_checked": counters.tags_checked,
+            "client_signatures_checked": counters.client_tags_checked,
+        })
+    };
+    json!({
+        "algorithm": algorithm.name(),
+        "n": quiet.nodes,
+        "batch": quiet.batch,
+        "batches": quiet.batches,
+        "nodes": quiet.counters.iter().map(node).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,206 @@
+//! The acceptor: the memory of the cluster (§2.2). It looks at ballots only, never at values.
+
+use crate::message::{Promise, Pvalue, after};
+use crate::record::Record;
+use crate::replica::MultiPaxos;
+use consensus_core::mutant::planted;
+use consensus_core::{Ballot, Batch, Effects, LogIndex, RecordNumber};
+use std::collections::BTreeMap;
+
+/// The acceptor of all slots. Its promise is one ballot for all of them (§3), and apart from it
+/// each slot has the ballot under which its value was accepted: these are two variables, or a
+/// promise would change what was accepted.
+///
+/// * `promised` never falls.
+/// * No value was accepted under a ballot above `promised`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Acceptor {
+    promised: Ballot,
+    accepted: BTreeMap<LogIndex, Accepted>,
+}
+
+/// The highest-numbered proposal that was accepted in a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Accepted {
+    pub(crate) ballot: Ballot,
+    pub(crate) batch: Batch,
+}
+
+impl Acceptor {
+    /// P1a, first half: promises a ballot that is higher than the one promised before.
+    ///
+    /// # Panics
+    /// If it is not higher: the caller has compared.
+    pub(crate) fn promise(
+        &mut self,
+        ballot: Ballot,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> RecordNumber {
+        assert!(ballot > self.promised, "a promise for {ballot:?} after {:?}", self.promised);
+        self.promised = ballot;
+        effects.write(Record::Promised { ballot })
+    }
+
+    /// P1a, second half: "an acceptor can accept a proposal numbered n iff it has not responded to
+    /// a prepare request having a number greater than n". To accept is to promise, too.
+    ///
+    /// # Panics
+    /// If a higher ballot was promised: the caller has compared.
+    pub(crate) fn accept(
+        &mut self,
+        pvalue: Pvalue,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> RecordNumber {
+        let Pvalue { ballot, slot, batch } = pvalue;
+        assert!(ballot >= self.promised, "{ballot:?} accepted after {:?}", self.promised);
+        self.promised = ballot;
+        self.accepted.insert(slot, Accepted { ballot, batch: batch.clone() });
+        effects.write(Record::Accepted { ballot, slot, batch })
+    }
+
+    /// Takes a record that was found on the disk.
+    pub(crate) fn recall(&mut self, pvalue: Pvalue) {
+        self.recall_promise(pvalue.ballot);
+        let Pvalue { ballot, slot, batch } = pvalue;
+        self.accepted.insert(slot, Accepted { ballot, batch });
+    }
+
+    /// Takes a promise that was found on the disk.
+    pub(crate) fn recall_promise(&mut self, ballot: Ballot) {
+        self.promised = self.promised.max(ballot);
+    }
+
+    /// The highest ballot that it answered; it takes nothing below.
+    pub(crate) fn promised(&self) -> Ballot {
+        self.promised
+    }
+
+    /// What it accepted last in a slot.
+    pub(crate) fn accepted(&self, slot: LogIndex) -> Option<&Accepted> {
+        self.accepted.get(&slot)
+    }
+
+    /// The last slot with an accepted value.
+    pub(crate) fn last(&self) -> LogIndex {
+        self.accepted.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot)
+    }
+
+    /// Everything accepted from a slot on, lowest slot first.
+    pub(crate) fn accepted_from(
+        &self,
+        from: LogIndex,
+    ) -> impl Iterator<Item = (LogIndex, &Accepted)> {
+        self.accepted.range(from..).map(|(slot, accepted)| (*slot, accepted))
+    }
+
+    /// Phase 1b: one piece of the report, with at most `limit` bytes of values but at least one
+    /// value. `chosen` is what this replica knows to be chosen from slot `from` on, without gap;
+    /// there it does not matter any more what was accepted.
+    pub(crate) fn report<'a>(
+        &self,
+        from: LogIndex,
+        chosen: impl Iterator<Item = &'a Batch>,
+        limit: usize,
+    ) -> Promise {
+        let ballot = self.promised;
+        let mut piece = Promise { ballot, from, chosen: vec![], accepted: vec![], next: None };
+        let mut bytes = 0;
+        let mut fits = |batch: &Batch| {
+            let fits = bytes == 0 || bytes + cost(batch) <= limit;
+            bytes += cost(batch);
+            fits
+        };
+        for batch in chosen {
+            if !fits(batch) {
+                piece.next = Some(after(from, piece.chosen.len()));
+                return piece;
+            }
+            piece.chosen.push(batch.clone());
+        }
+        for (slot, Accepted { ballot, batch }) in
+            self.accepted_from(after(from, piece.chosen.len()))
+        {
+            if !fits(batch) {
+                piece.next = Some(slot);
+                break;
+            }
+            piece.accepted.push(Pvalue { ballot: *ballot, slot, batch: batch.clone() });
+        }
+        if planted("M03") {
+            piece.next = None;
+            piece.accepted.drain(..piece.accepted.len().saturating_sub(1));
+        }
+        piece
+    }
+}
+
+/// What a value counts against a limit of bytes: its length and a little, so that no-ops count.
+pub(crate) fn cost(batch: &Batch) -> usize {
+    batch.bytes().len() + 64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{Incarnation, NodeId};
+
+    fn ballot(round: u64) -> Ballot {
+        Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
+    }
+
+    fn pvalue(round: u64, slot: u64) -> Pvalue {
+        Pvalue { ballot: ballot(round), slot: LogIndex(slot), batch: Batch::noop() }
+    }
+
+    /// PMS §2.2: the promise and the ballot of an accepted value are two numbers.
+    #[test]
+    fn a_promise_leaves_the_ballots_of_accepted_values_alone() {
+        let mut acceptor = Acceptor::default();
+        let mut effects = Effects::after_recovery(0);
+        acceptor.accept(pvalue(1, 4), &mut effects);
+        acceptor.promise(ballot(7), &mut effects);
+        let report = acceptor.report(LogIndex(1), std::iter::empty(), 1 << 20);
+        assert_eq!((report.ballot, report.accepted), (ballot(7), vec![pvalue(1, 4)]));
+    }
+
+    /// PMS §2.2, P1a: who accepts has answered that ballot, and takes nothing lower any more.
+    #[test]
+    fn to_accept_is_to_promise() {
+        let mut acceptor = Acceptor::default();
+        acceptor.accept(pvalue(3, 1), &mut Effects::after_recovery(0));
+        assert_eq!(acceptor.promised(), ballot(3));
+    }
+
+    #[test]
+    #[should_panic(expected = "accepted after")]
+    fn nothing_is_accepted_below_a_promise() {
+        let mut acceptor = Acceptor::default();
+        let mut effects = Effects::after_recovery(0);
+        acceptor.promise(ballot(3), &mut effects);
+        acceptor.accept(pvalue(2, 1), &mut effects);
+    }
+
+    /// The pieces of a report, put together, are the report.
+    #[test]
+    fn a_long_report_comes_in_pieces_without_gap() {
+        let mut acceptor = Acceptor::default();
+        let mut effects = Effects::after_recovery(0);
+        for slot in [3, 4, 8, 9] {
+            acceptor.accept(pvalue(1, slot), &mut effects);
+        }
+        let chosen = [Batch::noop(), Batch::noop(), Batch::noop()];
+        let (mut from, mut pieces, mut told, mut slots) = (LogIndex(1), 0, 0, Vec::new());
+        loop {
+            let known = chosen.iter().skip(from.0 as usize - 1);
+            let piece = acceptor.report(from, known, 130);
+            pieces += 1;
+            told += piece.chosen.len();
+            slots.extend(piece.accepted.iter().map(|pvalue| pvalue.slot.0));
+            match piece.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        assert_eq!((pieces, told, slots), (3, 3, vec![4, 8, 9]));
+    }
+}

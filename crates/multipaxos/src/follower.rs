@@ -1,0 +1,142 @@
+//! Replicas that do not lead: hearing the leader, missing it, and asking around before raising
+//! the ballot.
+
+use crate::message::Message;
+use crate::node::Node;
+use crate::replica::{MultiPaxos, Timer};
+use crate::votes::Votes;
+use consensus_core::{Ballot, Delay, Effects, Env, LogIndex, NodeId};
+use core::time::Duration;
+
+/// Follows a leader, or waits for one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Follower {
+    /// The ballot of the leader that was heard last.
+    pub(crate) leader: Option<Ballot>,
+    /// No leader was heard for the shortest election timeout.
+    pub(crate) lost: bool,
+    /// Up to where values were known at the last heartbeat.
+    upto_at_heartbeat: LogIndex,
+}
+
+impl Follower {
+    /// Begins to follow, or to wait, and gives whoever leads the shortest election timeout.
+    pub(crate) fn new(
+        leader: Option<Ballot>,
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Self {
+        let mut follower =
+            Self { leader: None, lost: true, upto_at_heartbeat: node.learner.upto() };
+        follower.calm(leader, env, effects);
+        follower
+    }
+
+    /// A ballot was beaten: some leader or scout is ahead, but it may be gone already. Whoever
+    /// asks may try; we do so after a random while, so that duels end (§2.4).
+    pub(crate) fn beaten(
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Self {
+        effects.set_timer(Timer::Election, env.cluster.timing.election());
+        Self { leader: None, lost: true, upto_at_heartbeat: node.learner.upto() }
+    }
+
+    /// The leader gave a sign of life.
+    pub(crate) fn hear(
+        &mut self,
+        ballot: Ballot,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        self.calm(Some(ballot), env, effects);
+    }
+
+    fn calm(&mut self, leader: Option<Ballot>, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        if self.lost {
+            effects.cancel_timer(Timer::Election);
+        }
+        self.lost = false;
+        self.leader = leader;
+        effects.set_timer(Timer::Silence, Delay::fixed(env.cluster.timing.election_min));
+    }
+
+    /// No sign of the leader for the shortest election timeout. The random rest of the timeout
+    /// decides who acts first.
+    pub(crate) fn on_silence(&mut self, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        self.lost = true;
+        self.leader = None;
+        let timing = &env.cluster.timing;
+        let rest = timing.election_max.saturating_sub(timing.election_min);
+        effects.set_timer(Timer::Election, Delay { min: Duration::ZERO, max: rest });
+    }
+
+    /// The leader knows more chosen values. Asks it for them, if none came since its last
+    /// heartbeat: what is only on its way needs no asking.
+    pub(crate) fn keep_up(
+        &mut self,
+        node: &Node,
+        leader: NodeId,
+        chosen: LogIndex,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let upto = node.learner.upto();
+        if upto < chosen && upto == self.upto_at_heartbeat {
+            node.ask(leader, effects);
+        }
+        self.upto_at_heartbeat = upto;
+    }
+}
+
+/// Asks whether others have lost the leader, too. Without that, a replica that is cut off from the
+/// leader, or that cannot hear, would depose one leader after the other; a higher ballot always
+/// wins. Nothing is promised here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Canvasser {
+    /// The question, told apart from earlier ones.
+    ballot: Ballot,
+    lost: Votes,
+}
+
+impl Canvasser {
+    /// Begins to ask, for one election timeout.
+    pub(crate) fn new(
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Self {
+        let mut lost = Votes::default();
+        lost.add(node.id);
+        let canvasser = Self { ballot: node.next_ballot(), lost };
+        effects.set_timer(Timer::Election, env.cluster.timing.election());
+        canvasser.ask(node, env, effects);
+        canvasser
+    }
+
+    /// Asks those who did not say yes.
+    pub(crate) fn ask(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        let silent = env.cluster.peers_of(node.id).minus(self.lost.from());
+        effects.send(silent, Message::Canvass { ballot: self.ballot });
+        effects.set_timer(Timer::Retry, retry(env));
+    }
+
+    /// Somebody answered.
+    pub(crate) fn on_reply(&mut self, from: NodeId, ballot: Ballot, lost: bool) {
+        if ballot == self.ballot && lost {
+            self.lost.add(from);
+        }
+    }
+
+    /// Have enough lost the leader?
+    pub(crate) fn agreed(&self, node: &Node) -> bool {
+        self.lost.count() >= node.config.canvass_quorum()
+    }
+}
+
+/// How long an answer may take before the question is asked again: longer than a round trip of a
+/// cluster whose heartbeats arrive.
+pub(crate) fn retry(env: &Env<'_>) -> Delay {
+    env.cluster.timing.heartbeat().times(2)
+}

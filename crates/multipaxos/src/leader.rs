@@ -1,0 +1,292 @@
+//! Phase 2 under a ballot that a quorum promised (PMS §3): slots are proposed in without asking
+//! anew, many at a time. Each open slot has a commander, as in PMMC.
+
+use crate::acceptor::cost;
+use crate::follower::retry;
+use crate::learner::{Chosen, Contradiction, Vote};
+use crate::message::{Accept, Message, Pvalue};
+use crate::node::Node;
+use crate::replica::{MultiPaxos, Timer};
+use crate::scout::Scout;
+use crate::votes::Votes;
+use consensus_core::mutant::planted;
+use consensus_core::{
+    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, Refusal,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Proposes, counts, and keeps its place.
+///
+/// A leader learns what is chosen from the votes it counts, and from nobody else: its followers
+/// take its word for what they accepted from it, and a value that another ballot chose later may
+/// be another one than it proposed.
+///
+/// * `ballot` is what the acceptor next door has promised.
+/// * Every slot below `next` is open or known to be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Leader {
+    pub(crate) ballot: Ballot,
+    /// The slot of the next new proposal.
+    pub(crate) next: LogIndex,
+    /// Slots that are proposed in and not yet executed.
+    pub(crate) open: BTreeMap<LogIndex, Commander>,
+    open_bytes: usize,
+    /// Commands that wait for room in the window. They have no slot and left no trace.
+    queue: VecDeque<Batch>,
+    queue_bytes: usize,
+    /// Who answered since the quorum was checked last.
+    heard: NodeSet,
+    /// Slots below were open when unanswered accepts were sent again last.
+    aged: LogIndex,
+}
+
+/// Gets one value chosen in one slot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Commander {
+    pub(crate) batch: Batch,
+    /// The value's fingerprint, as acceptors repeat it.
+    value: u64,
+    accepted: Votes,
+    /// Chosen, but an earlier slot is not.
+    chosen: bool,
+}
+
+impl Leader {
+    /// A scout's ballot is promised by a quorum: proposes what phase 1 demands, and begins to
+    /// serve.
+    pub(crate) fn new(
+        scout: &Scout,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Self {
+        let mut leader = Self {
+            ballot: scout.ballot,
+            next: node.learner.last().next(),
+            open: BTreeMap::new(),
+            open_bytes: 0,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            heard: scout.promised_by(),
+            aged: LogIndex::ZERO,
+        };
+        leader.beat(node, env, effects);
+        effects.set_timer(Timer::Retry, retry(env));
+        effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
+        for (slot, batch) in scout.proposals(node) {
+            leader.propose_in(slot, batch, node, env, effects);
+            leader.next = leader.next.max(slot.next());
+        }
+        leader
+    }
+
+    /// Commands of clients. Taken into the window if there is room, else queued, else handed back.
+    pub(crate) fn propose(
+        &mut self,
+        batch: Batch,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let pending = self.open_bytes + self.queue_bytes;
+        if pending > 0 && pending + cost(&batch) > node.config.max_pending_bytes {
+            effects.refuse(batch, Refusal::Busy);
+            return;
+        }
+        self.queue_bytes += cost(&batch);
+        self.queue.push_back(batch);
+        self.fill_window(node, env, effects);
+    }
+
+    fn fill_window(
+        &mut self,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        while let Some(first) = self.queue.front() {
+            let cost = cost(first);
+            if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
+                return;
+            }
+            let batch = self.queue.pop_front().expect("the queue has a first");
+            self.queue_bytes -= cost;
+            let slot = self.next;
+            self.next = slot.next();
+            self.propose_in(slot, batch, node, env, effects);
+        }
+    }
+
+    /// Phase 2a: proposes a value in a slot, to the acceptor next door, too.
+    fn propose_in(
+        &mut self,
+        slot: LogIndex,
+        batch: Batch,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        assert!(node.learner.get(slot).is_none(), "proposing in chosen slot {slot}");
+        let ballot = self.ballot;
+        node.accept_own(Pvalue { ballot, slot, batch: batch.clone() }, effects);
+        let mut accepted = Votes::default();
+        if planted("M11") {
+            accepted.add(node.id);
+        }
+        let value = batch.fingerprint().0;
+        self.open_bytes += cost(&batch);
+        let commander = Commander { batch: batch.clone(), value, accepted, chosen: false };
+        let twice = self.open.insert(slot, commander);
+        assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
+        let accept = Accept { ballot, slot, batch, chosen: node.learner.upto(), again: false };
+        effects.send(env.cluster.peers_of(node.id), Message::Accept(accept));
+    }
+
+    /// Phase 2b: an acceptor has accepted.
+    pub(crate) fn on_accepted(
+        &mut self,
+        from: NodeId,
+        pvalue: (Ballot, LogIndex, u64),
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let (ballot, slot, value) = pvalue;
+        if ballot != self.ballot {
+            tracing::debug!(%from, ?ballot, "accepted under another ballot");
+            return;
+        }
+        self.heard.insert(from);
+        match self.open.get(&slot) {
+            Some(commander) if commander.value == value => {
+                self.count(from, slot, node, env, effects);
+            }
+            Some(_) => tracing::debug!(%from, %slot, "accepted another value than was proposed"),
+            None => {}
+        }
+    }
+
+    /// The own acceptance is durable.
+    pub(crate) fn on_own_accepted(
+        &mut self,
+        ballot: Ballot,
+        slot: LogIndex,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        if ballot == self.ballot {
+            self.count(node.id, slot, node, env, effects);
+        }
+    }
+
+    /// A value is chosen when a quorum of acceptors has accepted it under one ballot (§2.2).
+    fn count(
+        &mut self,
+        from: NodeId,
+        slot: LogIndex,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let Some(commander) = self.open.get_mut(&slot) else { return };
+        if commander.chosen {
+            return;
+        }
+        commander.accepted.add(from);
+        if commander.accepted.count() < node.config.quorums.phase_2() {
+            return;
+        }
+        commander.chosen = true;
+        let vote = Vote { ballot: self.ballot, acceptors: commander.accepted.from() };
+        let chosen = Chosen { batch: commander.batch.clone(), vote: Some(vote) };
+        if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
+            effects.halt(format!("a second value was chosen in slot {slot}"));
+        }
+        self.retire(node.learner.upto());
+        self.fill_window(node, env, effects);
+    }
+
+    /// Forgets the commanders of executed slots.
+    fn retire(&mut self, upto: LogIndex) {
+        while let Some(first) = self.open.first_entry() {
+            if *first.key() > upto {
+                return;
+            }
+            self.open_bytes -= cost(&first.remove().batch);
+        }
+    }
+
+    /// Says that it is alive, and how far slots are chosen.
+    pub(crate) fn beat(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        let beat = Message::Heartbeat { ballot: self.ballot, chosen: node.learner.upto() };
+        effects.send(env.cluster.peers_of(node.id), beat);
+        effects.set_timer(Timer::Heartbeat, env.cluster.timing.heartbeat());
+    }
+
+    /// A follower answered a heartbeat.
+    pub(crate) fn on_heartbeat_reply(&mut self, from: NodeId, ballot: Ballot) {
+        if ballot == self.ballot {
+            self.heard.insert(from);
+        }
+    }
+
+    /// Sends again what is open for longer than a round trip, lowest slots first, as they hold back
+    /// the others; no more bytes than one message may have.
+    pub(crate) fn accept_again(
+        &mut self,
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let mut bytes = 0;
+        for (slot, commander) in self.open.range(..self.aged) {
+            if commander.chosen {
+                continue;
+            }
+            if bytes > 0 && bytes + cost(&commander.batch) > node.config.max_message_bytes {
+                break;
+            }
+            bytes += cost(&commander.batch);
+            let silent = env.cluster.peers_of(node.id).minus(commander.accepted.from());
+            let accept = Accept {
+                ballot: self.ballot,
+                slot: *slot,
+                batch: commander.batch.clone(),
+                chosen: node.learner.upto(),
+                again: true,
+            };
+            effects.send(silent, Message::Accept(accept));
+        }
+        self.aged = self.next;
+        effects.set_timer(Timer::Retry, retry(env));
+    }
+
+    /// Has a quorum answered since this was asked last? A leader that nobody hears must make room
+    /// for one that can be heard.
+    pub(crate) fn check_quorum(
+        &mut self,
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> bool {
+        self.heard.insert(node.id);
+        let answered = self.heard.len() >= node.config.quorums.phase_2();
+        self.heard = NodeSet::EMPTY;
+        effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
+        answered
+    }
+
+    /// Steps down: hands back what left no trace.
+    pub(crate) fn resign(&mut self, leader: Option<NodeId>, effects: &mut Effects<MultiPaxos>) {
+        for batch in self.queue.drain(..) {
+            effects.refuse(batch, Refusal::NotLeader(leader));
+        }
+        self.queue_bytes = 0;
+    }
+
+    /// Bytes of values that are open, counted anew.
+    pub(crate) fn recount(&self) -> (usize, usize) {
+        (self.open.values().map(|commander| cost(&commander.batch)).sum(), self.open_bytes)
+    }
+}

@@ -1,0 +1,247 @@
+//! The learner: which value is chosen in which slot (§2.3), and handing the values out in order.
+
+use crate::acceptor::{Acceptor, cost};
+use crate::message::after;
+use crate::record::Record;
+use crate::replica::MultiPaxos;
+use consensus_core::mutant::planted;
+use consensus_core::{Ballot, Batch, Effects, LogIndex, NodeSet};
+use std::collections::BTreeMap;
+
+/// What this replica knows to be chosen. It only grows, and a value in it never changes.
+///
+/// * Values are executed in the order of slots, and none before all earlier ones (§3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Learner {
+    /// Slots 1, 2, 3 … without gap: handed out.
+    chosen: Vec<Chosen>,
+    /// Slots after a gap.
+    later: BTreeMap<LogIndex, Chosen>,
+    /// The disk was told that slots up to here are chosen.
+    noted: LogIndex,
+}
+
+/// A chosen value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Chosen {
+    pub(crate) batch: Batch,
+    /// The vote, where this replica counted it.
+    pub(crate) vote: Option<Vote>,
+}
+
+/// A quorum that accepted the value under one ballot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Vote {
+    pub(crate) ballot: Ballot,
+    pub(crate) acceptors: NodeSet,
+}
+
+/// Two values for one slot: agreement is broken somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Contradiction(pub(crate) LogIndex);
+
+impl Learner {
+    /// Every slot up to here is chosen and handed out.
+    pub(crate) fn upto(&self) -> LogIndex {
+        LogIndex(self.chosen.len() as u64)
+    }
+
+    /// The last slot of which the value is known, behind a gap or not.
+    pub(crate) fn last(&self) -> LogIndex {
+        self.later.last_key_value().map_or(self.upto(), |(slot, _)| *slot)
+    }
+
+    /// What is known of a slot.
+    pub(crate) fn get(&self, slot: LogIndex) -> Option<&Chosen> {
+        if slot == LogIndex::ZERO {
+            return None;
+        }
+        if slot > self.upto() {
+            return self.later.get(&slot);
+        }
+        self.chosen.get(slot.previous().0 as usize)
+    }
+
+    /// The values from a slot on, as far as there is no gap.
+    pub(crate) fn values_from(&self, from: LogIndex) -> impl Iterator<Item = &Batch> {
+        let skip = usize::try_from(from.previous().0).unwrap_or(usize::MAX);
+        self.chosen.iter().skip(skip).map(|chosen| &chosen.batch)
+    }
+
+    /// As many of them as fit, at least one if there is one.
+    pub(crate) fn values_within(&self, from: LogIndex, limit: usize) -> Vec<Batch> {
+        let mut bytes = 0;
+        let fits = |batch: &&Batch| {
+            let fits = bytes == 0 || bytes + cost(batch) <= limit;
+            bytes += cost(batch);
+            fits
+        };
+        self.values_from(from).take_while(fits).cloned().collect()
+    }
+
+    /// A value is chosen. Hands out what no gap holds back. False if nothing is new.
+    pub(crate) fn learn(
+        &mut self,
+        slot: LogIndex,
+        chosen: Chosen,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Result<bool, Contradiction> {
+        if let Some(known) = self.get(slot) {
+            let same = known.batch == chosen.batch;
+            return if same { Ok(false) } else { Err(Contradiction(slot)) };
+        }
+        self.later.insert(slot, chosen);
+        while let Some(chosen) = self.later.remove(&self.upto().next()) {
+            effects.commit(self.upto().next(), chosen.batch.clone());
+            self.chosen.push(chosen);
+        }
+        Ok(true)
+    }
+
+    /// The owner of `ballot` says that every slot up to `upto` is chosen: takes what the acceptor
+    /// next door holds in them.
+    ///
+    /// It counts only if it was accepted under that very ballot. A leader proposes one value in a
+    /// slot, and only where it does not know what is chosen; if it then finds the slot chosen, it
+    /// is by votes for that value. Under any other ballot the value may be one that lost.
+    pub(crate) fn learn_from_leader(
+        &mut self,
+        ballot: Ballot,
+        upto: LogIndex,
+        acceptor: &Acceptor,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        while self.upto() < upto {
+            let slot = self.upto().next();
+            let batch = match acceptor.accepted(slot) {
+                Some(held) if held.ballot == ballot || planted("M04") => held.batch.clone(),
+                None if planted("M02") => Batch::noop(),
+                Some(_) | None => return,
+            };
+            let learned = self.learn(slot, Chosen { batch, vote: None }, effects);
+            assert_eq!(learned, Ok(true), "the first unknown slot is unknown");
+        }
+    }
+
+    /// Another replica says that these values are chosen, the first in slot `from`. They are noted
+    /// on disk, as the acceptor next door may hold others. True if there was news.
+    ///
+    /// What lies beyond the first unknown slot is left alone: the disk takes chosen values in
+    /// order only.
+    pub(crate) fn learn_from_other(
+        &mut self,
+        from: LogIndex,
+        batches: &[Batch],
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Result<bool, Contradiction> {
+        self.note(effects);
+        let mut news = false;
+        for (offset, batch) in batches.iter().enumerate() {
+            let slot = after(from, offset);
+            if slot > self.upto().next() {
+                break;
+            }
+            if self.learn(slot, Chosen { batch: batch.clone(), vote: None }, effects)? {
+                effects.note(Record::Learned { slot, batch: batch.clone() });
+                self.noted = slot;
+                news = true;
+            }
+        }
+        Ok(news)
+    }
+
+    /// Takes what was found on the disk.
+    pub(crate) fn recall(&mut self, slot: LogIndex, batch: Batch) {
+        assert_eq!(slot, self.upto().next(), "chosen values are recalled in order");
+        self.chosen.push(Chosen { batch, vote: None });
+        self.noted = slot;
+    }
+
+    /// After a restart the state machine is empty: hands everything out again.
+    pub(crate) fn replay(&self, effects: &mut Effects<MultiPaxos>) {
+        for (offset, chosen) in self.chosen.iter().enumerate() {
+            effects.commit(after(LogIndex(1), offset), chosen.batch.clone());
+        }
+    }
+
+    /// Notes on disk how far values are chosen, so that a restart hands them out without asking.
+    /// Nothing waits for it.
+    pub(crate) fn note(&mut self, effects: &mut Effects<MultiPaxos>) {
+        let upto = self.upto();
+        if upto > self.noted {
+            effects.note(Record::Chosen { upto });
+            self.noted = upto;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Pvalue;
+    use consensus_core::{
+        ClientId, Command, Effect, Incarnation, NodeId, RequestId, SessionId, Tag,
+    };
+
+    fn batch(number: u64) -> Batch {
+        Batch::of(&[Command {
+            client: ClientId(number),
+            session: SessionId(1),
+            request: RequestId(1),
+            payload: bytes::Bytes::new(),
+            tag: Tag::none(),
+        }])
+    }
+
+    fn told(number: u64) -> Chosen {
+        Chosen { batch: batch(number), vote: None }
+    }
+
+    fn committed(effects: &mut Effects<MultiPaxos>) -> Vec<u64> {
+        let index = |effect| match effect {
+            Effect::Commit { index, .. } => Some(index.0),
+            _ => None,
+        };
+        effects.drain().filter_map(index).collect()
+    }
+
+    /// PMS §3: command k is executed only when commands 1 … k−1 are known.
+    #[test]
+    fn nothing_is_executed_over_a_hole() {
+        let (mut learner, mut effects) = (Learner::default(), Effects::after_recovery(0));
+        assert_eq!(learner.learn(LogIndex(2), told(2), &mut effects), Ok(true));
+        assert_eq!(committed(&mut effects), [] as [u64; 0]);
+        assert_eq!((learner.upto(), learner.last()), (LogIndex(0), LogIndex(2)));
+        assert_eq!(learner.learn(LogIndex(1), told(1), &mut effects), Ok(true));
+        assert_eq!(committed(&mut effects), [1, 2]);
+    }
+
+    /// PMS §2.1: only a single value is chosen.
+    #[test]
+    fn a_second_value_for_a_slot_is_a_contradiction() {
+        let (mut learner, mut effects) = (Learner::default(), Effects::after_recovery(0));
+        assert_eq!(learner.learn(LogIndex(1), told(1), &mut effects), Ok(true));
+        assert_eq!(learner.learn(LogIndex(1), told(1), &mut effects), Ok(false));
+        assert_eq!(
+            learner.learn(LogIndex(1), told(2), &mut effects),
+            Err(Contradiction(LogIndex(1)))
+        );
+    }
+
+    /// The bug M04 of our list: an accepted value of another ballot may have lost.
+    #[test]
+    fn a_commit_watermark_counts_for_its_own_ballot_only() {
+        let ballot = |round| Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) };
+        let (mut learner, mut effects) = (Learner::default(), Effects::after_recovery(0));
+        let mut acceptor = Acceptor::default();
+        for (slot, round) in [(1, 2), (2, 1), (3, 2)] {
+            acceptor.recall(Pvalue {
+                ballot: ballot(round),
+                slot: LogIndex(slot),
+                batch: batch(slot),
+            });
+        }
+        learner.learn_from_leader(ballot(2), LogIndex(3), &acceptor, &mut effects);
+        assert_eq!(learner.upto(), LogIndex(1));
+    }
+}

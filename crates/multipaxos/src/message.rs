@@ -1,0 +1,358 @@
+//! What replicas say to each other: the four messages of the paper (§2.2: prepare, promise, accept,
+//! accepted), each with the slot that §3 adds, the refusal with the higher ballot, and what keeps
+//! a leader and brings back a replica that fell behind.
+
+use consensus_core::mutant::planted;
+use consensus_core::{Ballot, Batch, Gate, LogIndex, MessageKind, NodeId, Rejected, Traffic};
+use serde::{Deserialize, Serialize};
+
+/// A message between replicas.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Message {
+    /// Have you lost the leader, too? Asked before a ballot is raised; changes nothing at its
+    /// receiver, and nothing in the paper's safety argument.
+    Canvass {
+        /// A ballot that the sender might prepare; the reply repeats it.
+        ballot: Ballot,
+    },
+    /// The answer to a canvass: no promise.
+    CanvassReply {
+        /// The canvass' ballot.
+        ballot: Ballot,
+        /// Has the sender heard no leader for the shortest election timeout?
+        lost: bool,
+        /// The highest ballot that the sender knows of; one to outbid.
+        seen: Ballot,
+    },
+    /// Phase 1a, for all slots from `from` on at once (§3).
+    Prepare {
+        /// The ballot: the sender's own.
+        ballot: Ballot,
+        /// Nothing is asked about earlier slots.
+        from: LogIndex,
+    },
+    /// Phase 1b.
+    Promise(Promise),
+    /// Phase 2a.
+    Accept(Accept),
+    /// Phase 2b.
+    Accepted {
+        /// The accepted proposal's ballot.
+        ballot: Ballot,
+        /// Its slot.
+        slot: LogIndex,
+        /// The fingerprint of its value, so that the message says by itself what it promises.
+        value: u64,
+        /// Copied from the request, for counting.
+        again: bool,
+    },
+    /// The refusal of a prepare, an accept or a heartbeat: a higher ballot was promised (§2.5:
+    /// "probably a good idea", so that the lower one is abandoned).
+    Nack {
+        /// The refused ballot.
+        ballot: Ballot,
+        /// The ballot that was promised.
+        promised: Ballot,
+    },
+    /// The leader is alive.
+    Heartbeat {
+        /// The leader's ballot.
+        ballot: Ballot,
+        /// Every slot up to here is chosen.
+        chosen: LogIndex,
+    },
+    /// The sender is alive and follows.
+    HeartbeatReply {
+        /// The heartbeat's ballot.
+        ballot: Ballot,
+    },
+    /// The sender does not know what was chosen in these slots and the later ones.
+    Learn {
+        /// The first such slot.
+        from: LogIndex,
+    },
+    /// What was chosen.
+    Learned {
+        /// The slot of the first batch; the others follow without gap.
+        from: LogIndex,
+        /// The chosen batches.
+        batches: Vec<Batch>,
+        /// The sender knows every slot up to here; more than it has put into this message.
+        chosen: LogIndex,
+    },
+}
+
+/// Phase 1b: "a promise not to accept any more proposals numbered less than `ballot` and the
+/// highest-numbered proposal (if any) that it has accepted" (§2.2), for every slot from `from` on.
+///
+/// A long report comes in pieces: the scout prepares again from `next` on. Between two pieces the
+/// acceptor cannot accept anything below the ballot, so that the pieces fit together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Promise {
+    /// The promised ballot.
+    pub ballot: Ballot,
+    /// This piece reports slots from here on.
+    pub from: LogIndex,
+    /// What the acceptor knows to be chosen, without gap, the first in slot `from`.
+    pub chosen: Vec<Batch>,
+    /// What it has accepted in later slots, lowest slot first.
+    pub accepted: Vec<Pvalue>,
+    /// Where the next piece begins; `None` when this one is the last.
+    pub next: Option<LogIndex>,
+}
+
+/// A ballot, a slot and a value: what PMMC calls a pvalue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pvalue {
+    /// The ballot under which it was accepted.
+    pub ballot: Ballot,
+    /// The slot.
+    pub slot: LogIndex,
+    /// The value.
+    pub batch: Batch,
+}
+
+/// Phase 2a.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Accept {
+    /// The leader's ballot.
+    pub ballot: Ballot,
+    /// The slot.
+    pub slot: LogIndex,
+    /// The value.
+    pub batch: Batch,
+    /// Every slot up to here is chosen: the commit of earlier slots rides along.
+    pub chosen: LogIndex,
+    /// Sent again; for counting.
+    pub again: bool,
+}
+
+pub(crate) const CANVASS: MessageKind = MessageKind::new("canvass", Traffic::Election);
+pub(crate) const CANVASS_REPLY: MessageKind = MessageKind::new("canvass-reply", Traffic::Election);
+pub(crate) const PREPARE: MessageKind = MessageKind::new("prepare", Traffic::Election);
+pub(crate) const PROMISE: MessageKind = MessageKind::new("promise", Traffic::Election);
+pub(crate) const NACK: MessageKind = MessageKind::new("nack", Traffic::Election);
+pub(crate) const ACCEPT: MessageKind = MessageKind::new("accept", Traffic::Command);
+pub(crate) const ACCEPTED: MessageKind = MessageKind::new("accepted", Traffic::Command);
+pub(crate) const ACCEPT_REPAIR: MessageKind = MessageKind::new("accept-repair", Traffic::Repair);
+pub(crate) const ACCEPTED_REPAIR: MessageKind =
+    MessageKind::new("accepted-repair", Traffic::Repair);
+pub(crate) const HEARTBEAT: MessageKind = MessageKind::new("heartbeat", Traffic::Heartbeat);
+pub(crate) const HEARTBEAT_REPLY: MessageKind =
+    MessageKind::new("heartbeat-reply", Traffic::Heartbeat);
+pub(crate) const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
+pub(crate) const LEARNED: MessageKind = MessageKind::new("learned", Traffic::Repair);
+
+impl consensus_core::Message for Message {
+    const KINDS: &'static [MessageKind] = &[
+        ACCEPT,
+        ACCEPTED,
+        HEARTBEAT,
+        HEARTBEAT_REPLY,
+        CANVASS,
+        CANVASS_REPLY,
+        PREPARE,
+        PROMISE,
+        NACK,
+        ACCEPT_REPAIR,
+        ACCEPTED_REPAIR,
+        LEARN,
+        LEARNED,
+    ];
+
+    fn kind(&self) -> MessageKind {
+        match self {
+            Self::Canvass { .. } => CANVASS,
+            Self::CanvassReply { .. } => CANVASS_REPLY,
+            Self::Prepare { .. } => PREPARE,
+            Self::Promise(_) => PROMISE,
+            Self::Nack { .. } => NACK,
+            Self::Accept(accept) if accept.again => ACCEPT_REPAIR,
+            Self::Accept(_) => ACCEPT,
+            Self::Accepted { again: true, .. } => ACCEPTED_REPAIR,
+            Self::Accepted { again: false, .. } => ACCEPTED,
+            Self::Heartbeat { .. } => HEARTBEAT,
+            Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
+            Self::Learn { .. } => LEARN,
+            Self::Learned { .. } => LEARNED,
+        }
+    }
+
+    /// "An acceptor records its intended response in stable storage before actually sending the
+    /// response" (§2.5). A proposer's requests need no sync: a ballot names its proposer's
+    /// incarnation, so that no later life can repeat it with another value.
+    fn gate(&self) -> Gate {
+        match self {
+            Self::Promise(_) if planted("M07") => Gate::Free,
+            Self::Accepted { .. } if planted("M12") => Gate::Free,
+            Self::Promise(_) | Self::Accepted { .. } => Gate::AfterSync,
+            Self::Canvass { .. }
+            | Self::CanvassReply { .. }
+            | Self::Prepare { .. }
+            | Self::Accept(_)
+            | Self::Nack { .. }
+            | Self::Heartbeat { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::Learn { .. }
+            | Self::Learned { .. } => Gate::Free,
+        }
+    }
+}
+
+/// No log and no ballot grows beyond this; a higher number is a hostile one.
+const LIMIT: u64 = 1 << 62;
+
+impl Message {
+    /// Could an honest replica have said this? Looks at the message alone.
+    pub(crate) fn check(&self, from: NodeId) -> Result<(), Rejected> {
+        match self {
+            Self::Canvass { ballot } => own(*ballot, from),
+            Self::Prepare { ballot, from: first } => own(*ballot, from).and(slot(*first)),
+            Self::Heartbeat { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
+            Self::Accept(accept) => own(accept.ballot, from)
+                .and(slot(accept.slot))
+                .and(position(accept.chosen)),
+            Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
+            Self::HeartbeatReply { ballot } => round(*ballot),
+            Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),
+            Self::Nack { ballot, promised } => {
+                if promised <= ballot {
+                    return Err(Rejected("refused for a ballot that is not higher"));
+                }
+                round(*promised)
+            }
+            Self::Promise(promise) => promise.check(),
+            Self::Learn { from } => slot(*from),
+            Self::Learned { from, batches, chosen } => {
+                slot(*from)?;
+                position(*chosen)?;
+                if after(*from, batches.len()) > chosen.next() {
+                    return Err(Rejected("more batches than the sender knows"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Promise {
+    fn check(&self) -> Result<(), Rejected> {
+        round(self.ballot)?;
+        slot(self.from)?;
+        let mut free = after(self.from, self.chosen.len());
+        for pvalue in &self.accepted {
+            slot(pvalue.slot)?;
+            if pvalue.slot < free {
+                return Err(Rejected("slots are not in order"));
+            }
+            if pvalue.ballot > self.ballot || pvalue.ballot.node.is_none() {
+                return Err(Rejected("accepted under a ballot that cannot be"));
+            }
+            free = pvalue.slot.next();
+        }
+        match self.next {
+            Some(next) if next < free || next <= self.from || next.0 >= LIMIT => {
+                Err(Rejected("the next piece begins in this one"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The slot after `count` slots from `from` on.
+pub(crate) fn after(from: LogIndex, count: usize) -> LogIndex {
+    LogIndex(from.0.saturating_add(count as u64))
+}
+
+fn round(ballot: Ballot) -> Result<(), Rejected> {
+    if ballot.round < LIMIT { Ok(()) } else { Err(Rejected("a ballot that no cluster reaches")) }
+}
+
+fn own(ballot: Ballot, from: NodeId) -> Result<(), Rejected> {
+    if ballot.node != Some(from) {
+        return Err(Rejected("another replica's ballot"));
+    }
+    round(ballot)
+}
+
+fn position(index: LogIndex) -> Result<(), Rejected> {
+    if index.0 < LIMIT { Ok(()) } else { Err(Rejected("a slot that no log reaches")) }
+}
+
+fn slot(index: LogIndex) -> Result<(), Rejected> {
+    if index == LogIndex::ZERO {
+        return Err(Rejected("slots are numbered from 1"));
+    }
+    position(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{Incarnation, Message as _};
+
+    fn ballot(round: u64, node: u8) -> Ballot {
+        Ballot { round, node: Some(NodeId(node)), incarnation: Incarnation(1) }
+    }
+
+    fn promise(accepted: &[(u64, u64)], next: Option<u64>) -> Message {
+        let pvalue = |(slot, round): &(u64, u64)| Pvalue {
+            ballot: ballot(*round, 0),
+            slot: LogIndex(*slot),
+            batch: Batch::noop(),
+        };
+        Message::Promise(Promise {
+            ballot: ballot(5, 1),
+            from: LogIndex(3),
+            chosen: vec![Batch::noop()],
+            accepted: accepted.iter().map(pvalue).collect(),
+            next: next.map(LogIndex),
+        })
+    }
+
+    /// §2.5: the two responses of an acceptor wait for its disk, and nothing else does.
+    #[test]
+    fn exactly_the_acceptors_two_responses_are_promises() {
+        let accepted =
+            Message::Accepted { ballot: ballot(1, 0), slot: LogIndex(1), value: 0, again: false };
+        assert_eq!(accepted.gate(), Gate::AfterSync);
+        assert_eq!(promise(&[], None).gate(), Gate::AfterSync);
+        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1) };
+        assert_eq!(prepare.gate(), Gate::Free);
+        let nack = Message::Nack { ballot: ballot(1, 0), promised: ballot(2, 1) };
+        assert_eq!(nack.gate(), Gate::Free);
+    }
+
+    #[test]
+    fn a_replica_speaks_for_its_own_ballots_only() {
+        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1) };
+        assert!(prepare.check(NodeId(0)).is_ok());
+        assert!(prepare.check(NodeId(1)).is_err());
+        let zero = Message::Prepare { ballot: ballot(1, 0), from: LogIndex::ZERO };
+        assert!(zero.check(NodeId(0)).is_err());
+        let huge = Message::Heartbeat { ballot: ballot(1, 0), chosen: LogIndex(u64::MAX) };
+        assert!(huge.check(NodeId(0)).is_err());
+        let round = Message::Heartbeat { ballot: ballot(u64::MAX, 0), chosen: LogIndex(0) };
+        assert!(round.check(NodeId(0)).is_err());
+        let lower = Message::Nack { ballot: ballot(2, 0), promised: ballot(1, 1) };
+        assert!(lower.check(NodeId(1)).is_err());
+    }
+
+    #[test]
+    fn a_promise_reports_each_slot_once_and_makes_progress() {
+        assert!(promise(&[(4, 1), (9, 5)], Some(10)).check(NodeId(2)).is_ok());
+        assert!(promise(&[(3, 1)], None).check(NodeId(2)).is_err(), "slot 3 is the chosen one");
+        assert!(promise(&[(5, 1), (5, 2)], None).check(NodeId(2)).is_err());
+        assert!(promise(&[(5, 6)], None).check(NodeId(2)).is_err(), "above the promise");
+        assert!(promise(&[(5, 1)], Some(5)).check(NodeId(2)).is_err());
+        assert!(promise(&[], Some(3)).check(NodeId(2)).is_err());
+    }
+
+    #[test]
+    fn every_kind_is_listed_once() {
+        let mut names: Vec<_> = Message::KINDS.iter().map(|kind| kind.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Message::KINDS.len());
+    }
+}

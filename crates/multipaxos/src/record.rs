@@ -1,0 +1,38 @@
+//! What a replica writes to its disk.
+
+use consensus_core::{Ballot, Batch, LogIndex};
+use serde::{Deserialize, Serialize};
+
+/// One record. The first two are the acceptor's memory and are durable before the acceptor says
+/// so (§2.5). The other two are notes that save work after a restart and that a crash may lose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Record {
+    /// The acceptor promised this ballot.
+    Promised {
+        /// The ballot.
+        ballot: Ballot,
+    },
+    /// The acceptor accepted this value. It says that the ballot was promised, too.
+    Accepted {
+        /// The ballot.
+        ballot: Ballot,
+        /// The slot.
+        slot: LogIndex,
+        /// The value.
+        batch: Batch,
+    },
+    /// Another replica said that this value is chosen. No acceptance: the acceptor may hold
+    /// another value, or none.
+    Learned {
+        /// The slot.
+        slot: LogIndex,
+        /// The chosen value.
+        batch: Batch,
+    },
+    /// In each slot up to here the chosen value is the learned one where there is one, else the
+    /// accepted one.
+    Chosen {
+        /// The slot.
+        upto: LogIndex,
+    },
+}

@@ -1,0 +1,147 @@
+//! Phase 1 for all slots at once (PMS §3; PMMC's scout): what may be proposed under a new ballot.
+
+use crate::acceptor::Accepted;
+use crate::follower::retry;
+use crate::message::{Message, Promise, after};
+use crate::node::Node;
+use crate::replica::{MultiPaxos, Timer};
+use crate::votes::Votes;
+use consensus_core::mutant::planted;
+use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId};
+use std::collections::BTreeMap;
+
+/// Collects promises for one ballot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Scout {
+    pub(crate) ballot: Ballot,
+    /// Phase 1 begins here: at the first slot of which no chosen value was known.
+    from: LogIndex,
+    /// From where on each acceptor has still to report.
+    missing: BTreeMap<NodeId, LogIndex>,
+    promises: Votes,
+    /// The highest-numbered proposal reported in each slot.
+    pvalues: BTreeMap<LogIndex, Accepted>,
+}
+
+impl Scout {
+    /// Phase 1a: takes a new ballot and asks everybody, the acceptor next door first.
+    pub(crate) fn new(
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Self {
+        let ballot = node.next_ballot();
+        let from = node.first_unchosen();
+        node.promise_own(ballot, effects);
+        let peers = env.cluster.peers_of(node.id);
+        let mut scout = Self {
+            ballot,
+            from,
+            missing: peers.iter().map(|peer| (peer, from)).collect(),
+            promises: Votes::default(),
+            pvalues: BTreeMap::new(),
+        };
+        for (slot, Accepted { ballot, batch }) in node.acceptor.accepted_from(from) {
+            scout.absorb(slot, *ballot, batch.clone());
+        }
+        effects.send(peers, Message::Prepare { ballot, from });
+        effects.set_timer(Timer::Retry, retry(env));
+        effects.set_timer(Timer::Election, env.cluster.timing.election());
+        scout
+    }
+
+    /// Asks again for the reports that are missing.
+    pub(crate) fn ask_again(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        let missing = env.cluster.peers_of(node.id).minus(self.promises.from());
+        for peer in missing.iter() {
+            let from = self.missing.get(&peer).copied().unwrap_or(self.from);
+            effects.send(peer, Message::Prepare { ballot: self.ballot, from });
+        }
+        effects.set_timer(Timer::Retry, retry(env));
+    }
+
+    /// The own promise is durable.
+    pub(crate) fn on_own_promise(&mut self, node: &Node, ballot: Ballot) {
+        if ballot == self.ballot {
+            self.promises.add(node.id);
+        }
+    }
+
+    /// Phase 1b: a piece of a report. The promise counts once the report is complete.
+    pub(crate) fn on_promise(
+        &mut self,
+        from: NodeId,
+        promise: Promise,
+        node: &mut Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let expected = self.missing.get(&from).copied();
+        if promise.ballot != self.ballot || expected != Some(promise.from) {
+            tracing::debug!(%from, "a promise that was not asked for now");
+            return;
+        }
+        node.told(promise.from, &promise.chosen, effects);
+        for (offset, batch) in promise.chosen.into_iter().enumerate() {
+            let slot = after(promise.from, offset);
+            if node.learner.get(slot).is_none() {
+                // Chosen, but behind a gap: to propose it is right under any ballot.
+                self.absorb(slot, self.ballot, batch);
+            }
+        }
+        for pvalue in promise.accepted {
+            self.absorb(pvalue.slot, pvalue.ballot, pvalue.batch);
+        }
+        match promise.next {
+            Some(next) => {
+                self.missing.insert(from, next);
+                effects.send(from, Message::Prepare { ballot: self.ballot, from: next });
+            }
+            None => self.promises.add(from),
+        }
+    }
+
+    /// P2c: in each slot the value of the highest-numbered proposal counts.
+    fn absorb(&mut self, slot: LogIndex, ballot: Ballot, batch: Batch) {
+        match self.pvalues.get(&slot) {
+            Some(known) if known.ballot >= ballot && !planted("M08") => {}
+            Some(_) | None => {
+                self.pvalues.insert(slot, Accepted { ballot, batch });
+            }
+        }
+    }
+
+    /// Has a quorum promised?
+    pub(crate) fn elected(&self, node: &Node) -> bool {
+        self.promises.count() >= node.config.quorums.phase_1()
+    }
+
+    /// Who promised.
+    pub(crate) fn promised_by(&self) -> consensus_core::NodeSet {
+        self.promises.from()
+    }
+
+    /// What must be proposed in the slots that phase 1 found in use (§3): the reported value, or a
+    /// no-op where a quorum has accepted nothing, so that later slots can be executed. Slots with
+    /// a known choice are not proposed in again.
+    pub(crate) fn proposals(&self, node: &Node) -> Vec<(LogIndex, Batch)> {
+        let last = self.pvalues.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot);
+        let mut proposals = Vec::new();
+        let mut slot = node.first_unchosen();
+        while slot <= last.max(node.learner.last()) {
+            if node.learner.get(slot).is_none() {
+                proposals.push((slot, self.value(slot, node)));
+            }
+            slot = slot.next();
+        }
+        proposals
+    }
+
+    fn value(&self, slot: LogIndex, node: &Node) -> Batch {
+        let reported = if planted("M01") {
+            node.acceptor.accepted(slot)
+        } else {
+            self.pvalues.get(&slot)
+        };
+        reported.map_or_else(Batch::noop, |accepted| accepted.batch.clone())
+    }
+}

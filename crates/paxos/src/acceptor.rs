@@ -1,0 +1,181 @@
+//! The acceptor: the memory of Paxos (§2.2, phases 1(b) and 2(b)).
+
+use crate::message::Proposal;
+use crate::record::Record;
+use crate::replica::Paxos;
+use consensus_core::mutant::planted;
+use consensus_core::{Ballot, Batch, Effects, LogIndex};
+use std::collections::BTreeMap;
+
+/// One acceptor for each slot. It only grows: in a slot `promised` never falls, and nothing is
+/// accepted below it, so that `accepted.ballot <= promised` always holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Acceptor {
+    instances: BTreeMap<LogIndex, Instance>,
+    last_accepted: LogIndex,
+}
+
+/// An acceptor of one slot. Two ballots, for a promise is often higher than what was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Instance {
+    pub(crate) promised: Ballot,
+    pub(crate) accepted: Option<Proposal>,
+}
+
+/// The promise that is in the way of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outbid(pub(crate) Ballot);
+
+impl Acceptor {
+    /// Phase 1(b): promises a ballot higher than any promised, and reports what was accepted. The
+    /// ballot that is promised already is promised again: the first answer may have been lost.
+    pub(crate) fn on_prepare(
+        &mut self,
+        slot: LogIndex,
+        ballot: Ballot,
+        effects: &mut Effects<Paxos>,
+    ) -> Result<Option<Proposal>, Outbid> {
+        let instance = self.instances.entry(slot).or_default();
+        let refused = if planted("E-01") {
+            instance.promised != Ballot::ZERO && ballot > instance.promised
+        } else {
+            ballot < instance.promised
+        };
+        if refused {
+            return Err(Outbid(instance.promised));
+        }
+        if ballot != instance.promised {
+            instance.promised = ballot;
+            effects.write(Record::Promised { slot, ballot });
+        }
+        Ok(instance.accepted.clone())
+    }
+
+    /// Phase 2(b): accepts a proposal unless a higher ballot was promised. To accept is to promise:
+    /// a lower ballot must not come after, even if this acceptor never heard the `Prepare`.
+    pub(crate) fn on_accept(
+        &mut self,
+        slot: LogIndex,
+        ballot: Ballot,
+        batch: &Batch,
+        effects: &mut Effects<Paxos>,
+    ) -> Result<(), Outbid> {
+        let instance = self.instances.entry(slot).or_default();
+        let refused =
+            if planted("E-09") { ballot <= instance.promised } else { ballot < instance.promised };
+        if refused {
+            return Err(Outbid(instance.promised));
+        }
+        if instance.accepted.as_ref().is_some_and(|accepted| accepted.ballot == ballot) {
+            return Ok(());
+        }
+        if !planted("P05") {
+            instance.promised = ballot;
+        }
+        instance.accepted = Some(Proposal { ballot, batch: batch.clone() });
+        self.last_accepted = self.last_accepted.max(slot);
+        effects.write(Record::Accepted { slot, ballot, batch: batch.clone() });
+        Ok(())
+    }
+
+    /// Takes back what the disk remembers; false if no acceptor could have written this.
+    #[must_use]
+    pub(crate) fn restore(&mut self, slot: LogIndex, ballot: Ballot, batch: Option<Batch>) -> bool {
+        if planted("P07") {
+            return true;
+        }
+        let instance = self.instances.entry(slot).or_default();
+        if ballot < instance.promised && !planted("P05") && !planted("E-01") {
+            return false;
+        }
+        instance.promised = ballot;
+        if let Some(batch) = batch {
+            instance.accepted = Some(Proposal { ballot, batch });
+            self.last_accepted = self.last_accepted.max(slot);
+        }
+        true
+    }
+
+    /// The proposal that was accepted in a slot.
+    pub(crate) fn accepted(&self, slot: LogIndex) -> Option<&Proposal> {
+        self.instance(slot)?.accepted.as_ref()
+    }
+
+    /// The last slot in which anything was accepted.
+    pub(crate) fn last_accepted(&self) -> LogIndex {
+        self.last_accepted
+    }
+
+    /// The acceptor of one slot, if it ever promised anything.
+    pub(crate) fn instance(&self, slot: LogIndex) -> Option<&Instance> {
+        self.instances.get(&slot)
+    }
+
+    /// All slots with a promise, lowest first.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = (LogIndex, &Instance)> {
+        self.instances.iter().map(|(slot, instance)| (*slot, instance))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{Incarnation, NodeId};
+
+    const SLOT: LogIndex = LogIndex(1);
+
+    fn ballot(round: u64) -> Ballot {
+        Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
+    }
+
+    fn acceptor() -> (Acceptor, Effects<Paxos>) {
+        (Acceptor::default(), Effects::after_recovery(0))
+    }
+
+    /// P1a (§2.2): "An acceptor can accept a proposal numbered n iff it has not responded to a
+    /// prepare request having a number greater than n." Equal is not greater (reading note E-09).
+    #[test]
+    fn the_promised_ballot_itself_is_accepted_and_a_lower_one_is_not() {
+        let (mut acceptor, mut effects) = acceptor();
+        let value = Batch::noop();
+        assert_eq!(acceptor.on_prepare(SLOT, ballot(5), &mut effects), Ok(None));
+        let refused = acceptor.on_accept(SLOT, ballot(4), &value, &mut effects);
+        assert_eq!(refused, Err(Outbid(ballot(5))));
+        assert_eq!(acceptor.on_accept(SLOT, ballot(5), &value, &mut effects), Ok(()));
+    }
+
+    /// §2.2, phase 1(b), and reading note E-01: only a number greater than every one answered gets
+    /// a promise, and the promise reports what was accepted.
+    #[test]
+    fn a_lower_prepare_is_refused_and_a_higher_one_hears_what_was_accepted() {
+        let (mut acceptor, mut effects) = acceptor();
+        let value = Batch::noop();
+        assert_eq!(acceptor.on_accept(SLOT, ballot(5), &value, &mut effects), Ok(()));
+        assert_eq!(acceptor.on_prepare(SLOT, ballot(4), &mut effects), Err(Outbid(ballot(5))));
+        let reported = Some(Proposal { ballot: ballot(5), batch: value });
+        assert_eq!(acceptor.on_prepare(SLOT, ballot(6), &mut effects), Ok(reported));
+    }
+
+    /// A request that is answered twice is written once, or repeating would cost a sync each time.
+    #[test]
+    fn a_repeated_request_is_answered_without_a_second_record() {
+        let (mut acceptor, mut effects) = acceptor();
+        let value = Batch::noop();
+        for _ in 0..2 {
+            assert!(acceptor.on_prepare(SLOT, ballot(1), &mut effects).is_ok());
+        }
+        assert_eq!(effects.iter().count(), 1);
+        for _ in 0..2 {
+            assert!(acceptor.on_accept(SLOT, ballot(1), &value, &mut effects).is_ok());
+        }
+        assert_eq!(effects.iter().count(), 2);
+    }
+
+    /// Slots are independent instances of Paxos.
+    #[test]
+    fn a_promise_in_one_slot_binds_no_other() {
+        let (mut acceptor, mut effects) = acceptor();
+        assert!(acceptor.on_prepare(SLOT, ballot(9), &mut effects).is_ok());
+        assert!(acceptor.on_prepare(SLOT.next(), ballot(1), &mut effects).is_ok());
+    }
+}

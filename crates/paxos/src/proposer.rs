@@ -1,0 +1,254 @@
+//! The proposer: brings a value through both phases (§2.2, phases 1(a) and 2(a)).
+
+use crate::config::Config;
+use crate::message::{ChosenAt, Proposal};
+use consensus_core::mutant::planted;
+use consensus_core::{Ballot, Batch, Incarnation, LogIndex, MAX_COMMANDS, NodeId, NodeSet};
+use std::collections::VecDeque;
+
+/// One proposer. It works at one slot at a time and keeps its own commands until they are chosen
+/// in some slot; a slot that is decided with another's value costs it only time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Proposer {
+    id: NodeId,
+    incarnation: Incarnation,
+    /// The highest ballot seen in any slot. Never falls.
+    seen: Ballot,
+    phase: Phase,
+    /// What it is proposing of its own.
+    own: Option<Batch>,
+    /// What comes after that.
+    queue: VecDeque<Batch>,
+    /// Bytes of `own` and `queue`.
+    pending_bytes: usize,
+    /// Times it was outbid since it last got its own value chosen.
+    outbid: u32,
+    /// It is to find out what the first unknown slot holds, with or without a value of its own.
+    in_doubt: bool,
+}
+
+/// Where the proposer is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    /// Nothing under way.
+    Idle,
+    /// Phase 1: waits for promises.
+    Preparing(Preparing),
+    /// Phase 2: waits for acceptances, which the learner counts.
+    Accepting {
+        /// Slot and ballot.
+        at: ChosenAt,
+        /// The value.
+        batch: Batch,
+    },
+    /// Was outbid, and keeps quiet for a while.
+    BackingOff,
+}
+
+/// Phase 1 under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Preparing {
+    pub(crate) at: ChosenAt,
+    /// Who promised: a set, for a promise may arrive twice.
+    pub(crate) promised: NodeSet,
+    /// The highest-numbered proposal among those that the promises report.
+    pub(crate) highest: Option<Proposal>,
+}
+
+impl Proposer {
+    pub(crate) fn new(id: NodeId, incarnation: Incarnation, seen: Ballot) -> Self {
+        Self {
+            id,
+            incarnation,
+            seen,
+            phase: Phase::Idle,
+            own: None,
+            queue: VecDeque::new(),
+            pending_bytes: 0,
+            outbid: 0,
+            in_doubt: false,
+        }
+    }
+
+    /// Takes commands, or gives them back if too many wait.
+    pub(crate) fn enqueue(&mut self, batch: Batch, config: &Config) -> Result<(), Batch> {
+        let bytes = self.pending_bytes.saturating_add(batch.bytes().len());
+        if self.pending_bytes > 0 && bytes > config.max_pending_bytes {
+            return Err(batch);
+        }
+        self.pending_bytes = bytes;
+        self.queue.push_back(batch);
+        Ok(())
+    }
+
+    /// Is there something to propose, and nothing under way?
+    pub(crate) fn is_ready(&self) -> bool {
+        let has_work = self.own.is_some() || !self.queue.is_empty() || self.in_doubt;
+        has_work && self.phase == Phase::Idle
+    }
+
+    /// The slot is to be decided even if there are no commands.
+    pub(crate) fn doubt(&mut self) {
+        self.in_doubt = true;
+    }
+
+    /// Phase 1(a): chooses a new proposal number, higher than any seen.
+    pub(crate) fn prepare(&mut self, slot: LogIndex, config: &Config) -> Ballot {
+        assert_eq!(self.phase, Phase::Idle, "one slot at a time");
+        if self.own.is_none() {
+            self.own = self.next_batch(config);
+        }
+        let mut ballot = Ballot::above(self.seen, self.id, self.incarnation);
+        if planted("P04") {
+            ballot.round = u64::from(self.outbid) + 1;
+            ballot.incarnation = Incarnation(0);
+        }
+        self.seen = self.seen.max(ballot);
+        let at = ChosenAt { slot, ballot };
+        let promised = NodeSet::EMPTY;
+        self.phase = Phase::Preparing(Preparing { at, promised, highest: None });
+        ballot
+    }
+
+    /// Merges the batches that wait into one, as far as they fit: under load a slot then carries
+    /// the commands of all clients, not of one.
+    fn next_batch(&mut self, config: &Config) -> Option<Batch> {
+        let first = self.queue.pop_front()?;
+        let (mut bytes, mut commands) = (first.bytes().len(), first.len());
+        let mut merged = vec![first];
+        while let Some(next) = self.queue.front() {
+            bytes += next.bytes().len();
+            commands += next.len();
+            if bytes > config.max_merged_bytes || commands > MAX_COMMANDS {
+                break;
+            }
+            merged.extend(self.queue.pop_front());
+        }
+        if merged.len() == 1 {
+            return merged.pop();
+        }
+        let all: Vec<_> = merged.iter().flat_map(Batch::commands).collect();
+        Some(Batch::of(&all))
+    }
+
+    /// Counts a promise. Once a quorum has promised, gives the proposal to make.
+    pub(crate) fn on_promise(
+        &mut self,
+        from: NodeId,
+        at: ChosenAt,
+        accepted: Option<Proposal>,
+        quorum: usize,
+    ) -> Option<Proposal> {
+        let Phase::Preparing(preparing) = &mut self.phase else { return None };
+        let of_this_ballot = preparing.at == at || planted("P03");
+        if !of_this_ballot || preparing.at.slot != at.slot {
+            return None;
+        }
+        preparing.count(from, accepted);
+        if preparing.promised.len() < quorum {
+            return None;
+        }
+        let (at, batch) = (preparing.at, self.value_to_propose());
+        self.phase = Phase::Accepting { at, batch: batch.clone() };
+        Some(Proposal { ballot: at.ballot, batch })
+    }
+
+    /// P2c (§2.2): the value of the highest-numbered proposal that any acceptor of the quorum has
+    /// accepted, or any value if they have accepted none. "Any" is the own one, or a no-op.
+    fn value_to_propose(&self) -> Batch {
+        match &self.phase {
+            Phase::Preparing(Preparing { highest: Some(proposal), .. }) if !planted("P09") => {
+                proposal.batch.clone()
+            }
+            _ => self.own.clone().unwrap_or_default(),
+        }
+    }
+
+    /// A higher ballot is about. If it is in the way of what is under way, gives up (§2.2: for speed
+    /// only, a proposal may be abandoned at any time) and says true: the caller sets the timer.
+    #[must_use]
+    pub(crate) fn on_nack(&mut self, at: ChosenAt, promised: Ballot) -> bool {
+        self.saw(promised);
+        let under_way = match &self.phase {
+            Phase::Preparing(preparing) => preparing.at == at,
+            Phase::Accepting { at: accepting, .. } => *accepting == at,
+            Phase::Idle | Phase::BackingOff => false,
+        };
+        if under_way {
+            self.phase = Phase::BackingOff;
+            self.outbid = self.outbid.saturating_add(1);
+        }
+        under_way
+    }
+
+    /// How often the back-off range is doubled.
+    pub(crate) fn doublings(&self, config: &Config) -> u32 {
+        self.outbid.saturating_sub(1).min(config.back_off_doublings)
+    }
+
+    /// The back-off is over.
+    pub(crate) fn end_back_off(&mut self) {
+        assert_eq!(self.phase, Phase::BackingOff, "only who keeps quiet ends that");
+        self.phase = Phase::Idle;
+    }
+
+    /// A slot is decided. True if that ends what was under way.
+    #[must_use]
+    pub(crate) fn on_chosen(&mut self, slot: LogIndex, batch: &Batch) -> bool {
+        let mine = self.own.as_ref() == Some(batch);
+        if mine {
+            self.pending_bytes -= batch.bytes().len();
+            self.own = None;
+            self.outbid = 0;
+        }
+        self.in_doubt = false;
+        let ends = match &self.phase {
+            Phase::Idle => false,
+            Phase::BackingOff => mine,
+            Phase::Preparing(Preparing { at, .. }) | Phase::Accepting { at, .. } => at.slot == slot,
+        };
+        if ends {
+            self.phase = Phase::Idle;
+        }
+        ends
+    }
+
+    /// Remembers the highest ballot.
+    pub(crate) fn saw(&mut self, ballot: Ballot) {
+        self.seen = self.seen.max(ballot);
+    }
+
+    pub(crate) fn seen(&self) -> Ballot {
+        self.seen
+    }
+
+    pub(crate) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// What waits, for the check of `pending_bytes`.
+    pub(crate) fn bytes_are_right(&self) -> bool {
+        let bytes: usize = self.own.iter().chain(&self.queue).map(|b| b.bytes().len()).sum();
+        bytes == self.pending_bytes
+    }
+}
+
+impl Preparing {
+    fn count(&mut self, from: NodeId, accepted: Option<Proposal>) {
+        if !self.promised.insert(from) && planted("P03") {
+            let others = (0..NodeId::LIMIT as u8).map(NodeId);
+            let absent = others.into_iter().find(|node| !self.promised.contains(*node));
+            self.promised = self.promised.or(absent.into_iter().collect());
+        }
+        if let Some(proposal) = accepted {
+            let higher = match &self.highest {
+                None => true,
+                Some(_) if planted("P02") => false,
+                Some(highest) => proposal.ballot > highest.ballot,
+            };
+            if higher {
+                self.highest = Some(proposal);
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A round of the proposer on this node, phase by phase, and what follows when a slot is decided.
+
+use crate::acceptor::Outbid;
+use crate::message::{ChosenAt, Decision, Message, Proposal};
+use crate::record::Record;
+use crate::replica::{OwnAnswer, Paxos, Timer};
+use consensus_core::mutant::planted;
+use consensus_core::{Ballot, Effects, Env, NodeId, NodeSet, RecordNumber};
+
+impl Paxos {
+    /// Phase 1(a), at the first slot that is not known to be chosen.
+    pub(crate) fn prepare(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        let slot = self.learner.first_unknown();
+        let ballot = self.proposer.prepare(slot, &self.config);
+        let at = ChosenAt { slot, ballot };
+        let chosen = self.learner.last_chosen();
+        let message = Message::Prepare { slot, ballot, chosen, repeat: false };
+        effects.send(env.cluster.peers_of(self.id), message);
+        effects.set_timer(Timer::Retry, self.config.retransmit);
+        match self.acceptor.on_prepare(slot, ballot, effects) {
+            Ok(accepted) => {
+                let answer = OwnAnswer::Promise { at, accepted };
+                self.own_answers.wrote(effects.last_needed(), answer);
+            }
+            Err(Outbid(promised)) => self.on_nack(at, promised, effects),
+        }
+    }
+
+    /// Phase 2(a), once a quorum has promised.
+    pub(crate) fn on_promise(
+        &mut self,
+        from: NodeId,
+        at: ChosenAt,
+        accepted: Option<Proposal>,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        let quorum = self.config.quorums.phase_1();
+        let Some(Proposal { ballot, batch }) = self.proposer.on_promise(from, at, accepted, quorum)
+        else {
+            return;
+        };
+        let slot = at.slot;
+        let at = ChosenAt { slot, ballot };
+        if self.learner.chosen(slot).is_some() {
+            effects.halt(format!("phase 2 in slot {slot}, whose value is known to be chosen"));
+            return;
+        }
+        self.learner.start_count(slot, ballot, &batch);
+        let fingerprint = batch.fingerprint().0;
+        let message = Message::Accept { slot, ballot, batch: batch.clone(), repeat: false };
+        effects.send(env.cluster.peers_of(self.id), message);
+        effects.set_timer(Timer::Retry, self.config.retransmit);
+        match self.acceptor.on_accept(slot, ballot, &batch, effects) {
+            Ok(()) if planted("P08") => self.on_accepted(self.id, at, fingerprint, effects),
+            Ok(()) => {
+                let answer = OwnAnswer::Accepted { at, fingerprint };
+                self.own_answers.wrote(effects.last_needed(), answer);
+            }
+            Err(Outbid(promised)) => self.on_nack(at, promised, effects),
+        }
+    }
+
+    /// §2.2: accepted by a quorum is chosen.
+    pub(crate) fn on_accepted(
+        &mut self,
+        from: NodeId,
+        at: ChosenAt,
+        fingerprint: u64,
+        effects: &mut Effects<Self>,
+    ) {
+        let quorum = self.config.quorums.phase_2();
+        let chosen = self.learner.on_accepted(from, at, fingerprint, quorum);
+        if let Some((decision, acceptors)) = chosen {
+            self.learn(decision, Some(acceptors), effects);
+        }
+    }
+
+    /// Keeps quiet for a while after being outbid, the longer the more often (§2.4).
+    pub(crate) fn on_nack(&mut self, at: ChosenAt, promised: Ballot, effects: &mut Effects<Self>) {
+        if self.proposer.on_nack(at, promised) {
+            tracing::debug!(slot = at.slot.0, ballot = ?at.ballot, ?promised, "outbid");
+            let factor = 1 << self.proposer.doublings(&self.config);
+            effects.set_timer(Timer::Retry, self.config.back_off.times(factor));
+        }
+    }
+
+    pub(crate) fn count_own_answers(
+        &mut self,
+        upto: RecordNumber,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        let answers: Vec<_> = self.own_answers.durable(upto).collect();
+        for answer in answers {
+            match answer {
+                OwnAnswer::Promise { at, accepted } => {
+                    self.on_promise(self.id, at, accepted, env, effects);
+                }
+                OwnAnswer::Accepted { at, fingerprint } => {
+                    self.on_accepted(self.id, at, fingerprint, effects);
+                }
+            }
+        }
+    }
+
+    /// A slot is decided.
+    pub(crate) fn learn(
+        &mut self,
+        decision: Decision,
+        counted: Option<NodeSet>,
+        effects: &mut Effects<Self>,
+    ) {
+        if !self.learner.learn(&decision, counted) {
+            return;
+        }
+        let Decision { slot, ballot, batch } = decision;
+        if self.proposer.on_chosen(slot, &batch) {
+            effects.cancel_timer(Timer::Retry);
+        }
+        let held = self.acceptor.accepted(slot);
+        let on_disk = held.is_some_and(|held| held.ballot >= ballot && held.batch == batch);
+        effects.note(Record::Chosen { slot, ballot, batch: (!on_disk).then_some(batch) });
+        self.give_out(effects);
+        if counted.is_some() && !self.news {
+            self.news = true;
+            effects.set_timer(Timer::Spread, self.config.spread);
+        }
+    }
+
+    pub(crate) fn give_out(&mut self, effects: &mut Effects<Self>) {
+        while let Some((index, batch)) = self.learner.next_to_commit() {
+            effects.commit(index, batch);
+        }
+    }
+}

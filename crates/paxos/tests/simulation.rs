@@ -1,0 +1,150 @@
+//! Paxos in the simulator: what it costs in a quiet world, and random worlds with every oracle on.
+
+use consensus_core::{Cluster, ClusterId, Counters, MessageKind, NodeId, Patience, Traffic};
+use core::time::Duration;
+use synod_paxos::{Message, Paxos};
+use synod_sim::{Operation, Options, Registers, Setup, World, check};
+
+type Quiet = World<Paxos, Registers>;
+
+/// A world in which every link takes a millisecond, nothing is lost and disks are instant, with
+/// clients at node 0 that ask again as soon as they have an answer.
+fn quiet(nodes: usize, clients: usize, commands: u64) -> Quiet {
+    let setup = Setup::new(Cluster::new(ClusterId(1), nodes), 1);
+    let mut world = World::new(setup, Registers::default);
+    for client in 0..clients {
+        world.add_client(NodeId(0), Patience::default(), move |nth| {
+            let append = Operation::Append(client as u8, nth).encode();
+            (nth < commands).then_some((append, None))
+        });
+    }
+    world
+}
+
+fn total(world: &Quiet) -> Counters {
+    let mut sum = Counters::default();
+    for node in world.cluster().nodes().iter() {
+        sum.add(world.counters(node));
+    }
+    sum
+}
+
+/// Theory 2.2, Basic Paxos with the proposer among the n: 4(n-1) messages a batch, n-1 of each
+/// kind, and two syncs at every node; nothing is repeated, refused or asked for. It does not
+/// matter how many commands are in the batch.
+#[test]
+fn a_quiet_world_costs_what_theory_says() {
+    for nodes in [3, 4, 5, 7, 10, 13] {
+        for clients in [1, 16] {
+            let mut world = quiet(nodes, clients, 20);
+            let done = |world: &Quiet| world.completions().len() == 20 * clients;
+            assert!(world.run_until(Duration::from_secs(10), done));
+            world.settle(Duration::from_secs(10));
+            assert_eq!(world.violation(), None);
+            let batches = world.last_committed().0;
+            assert_eq!(batches, 21, "20 commands, and the opening of the sessions");
+            let sum = total(&world);
+            let each = batches * (nodes as u64 - 1);
+            for kind in [Message::PREPARE, Message::PROMISE, Message::ACCEPT, Message::ACCEPTED] {
+                assert_eq!(sum.sent_of(kind).messages, each, "{} at n = {nodes}", kind.name);
+            }
+            assert_eq!(sum.sent_for(Traffic::Command).messages, 4 * each);
+            assert_eq!(sum.sent_for(Traffic::Repair).messages, 0);
+            assert_eq!(sum.sent_for(Traffic::Election).messages, 0);
+            for node in world.cluster().nodes().iter() {
+                assert_eq!(world.counters(node).syncs, 2 * batches, "{node} of {nodes}");
+            }
+        }
+    }
+}
+
+/// Theory 2.2: six delays from the client's question to its answer, its own two included.
+#[test]
+fn a_client_waits_six_delays() {
+    let mut world = quiet(5, 1, 10);
+    assert!(world.run_until(Duration::from_secs(10), |world| world.completions().len() == 10));
+    // The first also opened the session.
+    for completion in &world.completions()[1..] {
+        assert_eq!(completion.ended - completion.begun, Duration::from_millis(6));
+    }
+}
+
+/// §2.3: the last choice is not carried by a prepare, so it is spread, and the spreading ends in
+/// silence about everything but the heartbeat.
+#[test]
+fn everybody_learns_the_last_choice_soon() {
+    let mut world = quiet(5, 1, 3);
+    assert!(world.run_until(Duration::from_secs(10), |world| world.completions().len() == 3));
+    let committed = world.last_committed();
+    let all_know = move |world: &Quiet| {
+        let mut nodes = world.cluster().nodes().iter();
+        nodes.all(|node| world.status(node).is_some_and(|status| status.committed == committed))
+    };
+    let soon = world.now() + world.cluster().timing.heartbeat * 2;
+    assert!(world.run_until(soon, all_know));
+    let before = total(&world);
+    world.run_for(Duration::from_secs(5));
+    let idle = total(&world).since(&before);
+    let spoken: Vec<MessageKind> =
+        idle.sent().filter(|(_, sent)| sent.messages > 0).map(|(kind, _)| kind).collect();
+    assert_eq!(spoken, [Message::CHOSEN]);
+    assert_eq!(idle.syncs, 0, "an idle cluster leaves its disks alone");
+}
+
+/// §2.4: clients at every replica make proposers of all of them. They get in each other's way, and
+/// every command is chosen all the same.
+#[test]
+fn proposers_that_compete_all_get_through() {
+    for seed in 0..10 {
+        let setup = Setup::new(Cluster::new(ClusterId(1), 5), seed);
+        let mut world: Quiet = World::new(setup, Registers::default);
+        for client in 0..10u8 {
+            world.add_client(NodeId(client % 5), Patience::default(), move |nth| {
+                (nth < 20).then_some((Operation::Append(client, nth).encode(), None))
+            });
+        }
+        let done = |world: &Quiet| world.completions().len() == 200;
+        assert!(world.run_until(Duration::from_secs(60), done), "seed {seed}");
+        assert_eq!(world.violation(), None);
+        assert!(total(&world).sent_of(Message::NACK).messages > 0, "nobody competed");
+    }
+}
+
+/// Random worlds: crashes, lost writes, lost, repeated and late messages, partitions; every oracle
+/// looks on, then a random majority is healed and must make progress (faults list, O1 to O18).
+#[test]
+fn a_hundred_random_worlds_break_nothing() {
+    for seed in 0..100 {
+        let report = check::<Paxos>(seed, &Options::for_seed::<Paxos>(seed));
+        assert_eq!(report.violation, None, "seed {seed}");
+        assert!(report.operations > 0, "seed {seed}: nothing happened");
+    }
+}
+
+/// The contract: equal inputs give equal effects, so a seed is a run.
+#[test]
+fn a_seed_is_a_run() {
+    for seed in 0..5 {
+        let run = || check::<Paxos>(seed, &Options::for_seed::<Paxos>(seed)).hash;
+        assert_eq!(run(), run(), "seed {seed}");
+    }
+}
+
+/// Each planted bug is found, by an oracle that the list names.
+#[cfg(feature = "mutants")]
+#[test]
+fn the_simulator_finds_the_planted_bugs() {
+    for mutant in synod_paxos::MUTANTS {
+        consensus_core::mutant::plant(Some(mutant.name));
+        let find = |seed| {
+            let violation = check::<Paxos>(seed, &Options::for_seed::<Paxos>(seed)).violation?;
+            Some((seed, violation))
+        };
+        let Some((seed, violation)) = (0..500).find_map(find) else {
+            panic!("{} was not found: {}", mutant.name, mutant.wrong);
+        };
+        let named = mutant.oracles.contains(&violation.oracle);
+        assert!(named, "{} at seed {seed}: {violation}", mutant.name);
+    }
+    consensus_core::mutant::plant(None);
+}

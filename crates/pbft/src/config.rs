@@ -1,0 +1,75 @@
+//! The settings of a replica.
+
+use consensus_core::{Cluster, ConfigError, Delay, ProtocolConfig};
+use consensus_core::quorum;
+use serde::{Deserialize, Serialize};
+
+/// Times and sizes; equal on all replicas.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Config {
+    /// Replicas, at least 4.
+    pub nodes: usize,
+    /// A checkpoint is taken at every sequence number that this divides (§4.3: "say, 100").
+    pub checkpoint_interval: u64,
+    /// `L` of the water marks: how far above the stable checkpoint numbers are given out (§4.3:
+    /// "say, 200"). At least twice the interval, or work stops while a checkpoint is agreed on.
+    pub window: u64,
+    /// How long a backup waits for a request to be executed before it asks for a new view;
+    /// doubled with every view that brings nothing (§4.5.2).
+    pub view_timeout: Delay,
+    /// How often a replica looks for what got lost, and repeats it.
+    pub repeat: Delay,
+    /// The most bytes of requests that are taken and not executed.
+    pub max_pending_bytes: usize,
+    /// The most bytes of requests that get one sequence number, unless a single batch is larger.
+    pub max_batch_bytes: usize,
+}
+
+impl ProtocolConfig for Config {
+    fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError> {
+        cluster.validate()?;
+        if quorum::byzantine_faults(cluster.size) == 0 {
+            return Err(ConfigError(format!(
+                "PBFT needs n ≥ 3f + 1 replicas, that is at least 4 to survive one faulty \
+                 replica; this cluster has {}",
+                cluster.size
+            )));
+        }
+        Ok(Self {
+            nodes: cluster.size,
+            checkpoint_interval: 128,
+            window: 256,
+            view_timeout: cluster.timing.election(),
+            repeat: cluster.timing.heartbeat().times(2),
+            max_pending_bytes: 64 << 20,
+            max_batch_bytes: 1 << 20,
+        })
+    }
+}
+
+impl Config {
+    /// Checks that the settings can work together.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if self.nodes < 4 {
+            return Err(format!("PBFT needs at least 4 replicas, not {}", self.nodes));
+        }
+        if self.checkpoint_interval == 0 || self.window < 2 * self.checkpoint_interval {
+            return Err("the window must be at least two checkpoint intervals".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::ClusterId;
+
+    /// §3: n ≥ 3f + 1, so fewer than four replicas survive no fault and are refused.
+    #[test]
+    fn fewer_than_four_replicas_are_refused_with_a_reason() {
+        let refused = Config::for_cluster(&Cluster::new(ClusterId(1), 3)).unwrap_err();
+        assert!(refused.to_string().contains("at least 4"), "{refused}");
+        assert!(Config::for_cluster(&Cluster::new(ClusterId(1), 4)).is_ok());
+    }
+}

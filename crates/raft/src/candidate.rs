@@ -1,0 +1,68 @@
+//! Elections (§5.2), and the question before them (thesis §9.6, pre-vote).
+
+use crate::message::Message;
+use crate::replica::{Next, Raft, Timer};
+use crate::server::Server;
+use consensus_core::mutant::planted;
+use consensus_core::{Effects, NodeId, NodeSet};
+
+/// A server that asks whether it could win an election, before it disturbs anybody with a new
+/// term. Nothing that it says or hears is a promise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PreCandidate {
+    /// Who would vote for it, itself included.
+    pub(crate) votes: NodeSet,
+}
+
+impl PreCandidate {
+    /// Asks everybody. A server alone has won at once.
+    pub(crate) fn begin(server: &Server, effects: &mut Effects<Raft>) -> (Self, Next) {
+        let (term, last) = (server.current_term.next(), server.log.last());
+        effects.set_timer(Timer::Election, server.config.timing.election());
+        effects.send(server.peers(), Message::PreVote { term, last });
+        let mut role = Self { votes: NodeSet::EMPTY };
+        let next = role.count(server, server.id);
+        (role, next)
+    }
+
+    /// Somebody would vote for it.
+    pub(crate) fn count(&mut self, server: &Server, from: NodeId) -> Next {
+        self.votes.insert(from);
+        if server.is_majority(self.votes) { Next::Candidate { transfer: false } } else { Next::Stay }
+    }
+}
+
+/// A server that asks for votes in a term that it began.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Candidate {
+    /// Who voted for it; itself once that vote is on its disk.
+    pub(crate) votes: NodeSet,
+}
+
+impl Candidate {
+    /// Begins a new term, votes for itself, and asks everybody (Figure 2, rules for candidates).
+    pub(crate) fn begin(
+        server: &mut Server,
+        transfer: bool,
+        effects: &mut Effects<Raft>,
+    ) -> (Self, Next) {
+        server.begin_term(effects);
+        let (term, candidate, last) = (server.current_term, server.id, server.log.last());
+        effects.set_timer(Timer::Election, server.config.timing.election());
+        effects.send(server.peers(), Message::RequestVote { term, candidate, last, transfer });
+        let mut role = Self { votes: NodeSet::EMPTY };
+        let early = planted("R09") || planted("R27");
+        let next = if early { role.count(server, candidate) } else { Next::Stay };
+        (role, next)
+    }
+
+    /// A vote of the current term. Votes are a set: a vote that comes twice counts once.
+    pub(crate) fn count(&mut self, server: &Server, from: NodeId) -> Next {
+        let repeated = !self.votes.insert(from);
+        if repeated && planted("R03") {
+            let missing = server.peers().minus(self.votes).iter().next();
+            self.votes = missing.into_iter().chain(self.votes.iter()).collect();
+        }
+        if server.is_majority(self.votes) { Next::Leader } else { Next::Stay }
+    }
+}

@@ -1,0 +1,170 @@
+//! Followers (§5.2, §5.3): they answer leaders and candidates, and wait.
+
+use crate::entry::EntryId;
+use crate::message::{AppendEntries, Conflict, Message};
+use crate::replica::{Next, Raft, Timer};
+use crate::server::Server;
+use consensus_core::mutant::planted;
+use consensus_core::{Effects, LogIndex, NodeId};
+use tracing::debug;
+
+/// A follower.
+///
+/// Its election timeout runs in two parts, the shortest timeout and a random rest. While the
+/// first runs after a word of the leader, it lets no candidate disturb that leader (thesis
+/// §4.2.3); this needs no clock.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Follower {
+    /// The leader of the current term, once it has spoken.
+    pub(crate) leader: Option<NodeId>,
+    /// Which part of the election timeout runs.
+    pub(crate) patience: Patience,
+    /// The log was compared with the leader's up to here, in this term, since the last start.
+    pub(crate) verified: LogIndex,
+}
+
+/// The part of the election timeout that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Patience {
+    /// The shortest timeout has not passed.
+    Fresh,
+    /// The random rest.
+    Waning,
+}
+
+impl Follower {
+    /// A follower that has not heard of a leader, and whose timeout is in its last part.
+    pub(crate) fn new() -> Self {
+        Self { leader: None, patience: Patience::Waning, verified: LogIndex::ZERO }
+    }
+
+    /// Has it heard a leader within the shortest election timeout?
+    pub(crate) fn hears_leader(&self) -> bool {
+        self.leader.is_some() && self.patience == Patience::Fresh
+    }
+
+    /// Starts the election timeout anew: the leader spoke, or the vote was given away (Figure 2,
+    /// rules for followers), and for nothing else.
+    pub(crate) fn wait(&mut self, server: &Server, effects: &mut Effects<Raft>) {
+        self.patience = Patience::Fresh;
+        effects.set_timer(Timer::Election, server.config.least_timeout());
+    }
+
+    /// A part of the election timeout has passed without a word.
+    pub(crate) fn on_timeout(&mut self, server: &Server, effects: &mut Effects<Raft>) -> Next {
+        match self.patience {
+            Patience::Fresh => {
+                self.patience = Patience::Waning;
+                effects.set_timer(Timer::Election, server.config.rest_of_timeout());
+                Next::Stay
+            }
+            Patience::Waning => Next::PreCandidate,
+        }
+    }
+
+    /// The leader of this term spoke. False if it is another one than before: a term has one
+    /// leader, so this is not to be believed.
+    fn follow(&mut self, from: NodeId, server: &Server, effects: &mut Effects<Raft>) -> bool {
+        if self.leader.is_some_and(|leader| leader != from) {
+            debug!(?from, leader = ?self.leader, "a second leader in one term: ignored");
+            return false;
+        }
+        self.leader = Some(from);
+        self.wait(server, effects);
+        true
+    }
+
+    /// AppendEntries of the current term (Figure 2, receiver, steps 2 to 5).
+    pub(crate) fn on_append_entries(
+        &mut self,
+        server: &mut Server,
+        from: NodeId,
+        append: AppendEntries,
+        effects: &mut Effects<Raft>,
+    ) -> Next {
+        if !self.follow(from, server, effects) {
+            return Next::Stay;
+        }
+        let term = server.current_term;
+        if let Some(conflict) = check_consistency(server, append.prev) {
+            let prev = append.prev.index;
+            effects.send(from, Message::AppendReject { term, prev, conflict });
+            return Next::Stay;
+        }
+        let (last, repair, leader_commit) = (append.last(), append.repair, append.leader_commit);
+        if !store(server, append, effects) {
+            return Next::Stay;
+        }
+        self.verified = self.verified.max(last);
+        effects.send(from, Message::AppendReply { term, matched: last, repair });
+        // Step 5. Not the follower's own last index: its tail may be another leader's.
+        let known = if planted("R07") { server.log.last().index } else { last };
+        server.commit_to(leader_commit.min(known), effects);
+        Next::Stay
+    }
+
+    /// A heartbeat of the current term.
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        server: &mut Server,
+        from: NodeId,
+        commit: LogIndex,
+        round: u64,
+        effects: &mut Effects<Raft>,
+    ) -> Next {
+        if !self.follow(from, server, effects) {
+            return Next::Stay;
+        }
+        let (term, verified) = (server.current_term, self.verified);
+        effects.send(from, Message::HeartbeatReply { term, round, verified });
+        let last = server.log.last().index;
+        if planted("R23") {
+            server.commit_to(commit.min(last), effects);
+        } else if commit <= last {
+            // The leader named an index that this server has acknowledged in this term.
+            server.commit_to(commit, effects);
+        } else {
+            debug!(%commit, %last, "a heartbeat commits what was never acknowledged: ignored");
+        }
+        Next::Stay
+    }
+}
+
+/// Step 2, the consistency check: does the log hold the entry before the new ones? If not, why,
+/// so that the leader may skip a term at once instead of an entry (§5.3, at the end).
+fn check_consistency(server: &Server, prev: EntryId) -> Option<Conflict> {
+    let log = &server.log;
+    match log.term_at(prev.index) {
+        None => Some(Conflict::Short { last: log.last().index }),
+        Some(term) if term != prev.term && !planted("R21") => {
+            let first = log.first_of(term).expect("the entry at prevLogIndex is of this term");
+            Some(Conflict::Term { term, first })
+        }
+        Some(_) => None,
+    }
+}
+
+/// Steps 3 and 4: appends the entries that the log does not have. Only a real conflict cuts the
+/// tail: a late AppendEntries must not cut what was acknowledged since. False if the entries
+/// contradict what is committed.
+fn store(server: &mut Server, append: AppendEntries, effects: &mut Effects<Raft>) -> bool {
+    let mut first = append.prev.index.next();
+    let mut entries = append.entries.into_iter().peekable();
+    while let Some(entry) = entries.peek() {
+        let same = server.log.term_at(first) == Some(entry.term);
+        if !same || (planted("R06") && first > server.commit_index) {
+            break;
+        }
+        entries.next();
+        first = first.next();
+    }
+    if entries.peek().is_none() {
+        return true;
+    }
+    if first <= server.commit_index {
+        debug!(%first, "a leader contradicts a committed entry: ignored");
+        return false;
+    }
+    server.append(first, entries.collect(), effects);
+    true
+}

@@ -1,0 +1,215 @@
+//! What a leader knows of one follower (Figure 2, nextIndex and matchIndex), and how much it may
+//! send it.
+
+use consensus_core::LogIndex;
+use std::collections::VecDeque;
+
+/// One follower, as the leader sees it. Always `matched < next`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Progress {
+    /// matchIndex: the follower has the leader's log up to here, on its disk. Only rises.
+    matched: LogIndex,
+    /// nextIndex: what to send next.
+    next: LogIndex,
+    pace: Pace,
+    /// Everything up to here was sent to it once, in this term, or was there before the term.
+    sent_once: LogIndex,
+    /// AppendEntries that were not answered, oldest first, and their bytes.
+    in_flight: VecDeque<Sent>,
+    bytes: usize,
+}
+
+/// How a follower is fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Pace {
+    /// Where the logs agree is not known: one message at a time, nextIndex stands.
+    Probe,
+    /// The logs agree: nextIndex runs ahead of the answers.
+    Pipeline,
+}
+
+/// One AppendEntries on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Sent {
+    /// Its last index.
+    last: LogIndex,
+    bytes: usize,
+    /// The heartbeat round in which it was sent.
+    round: u64,
+}
+
+/// How much may be on its way to one follower.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Progress {
+    /// A follower of a new leader whose log ended at `last` (Figure 2: nextIndex is the leader's
+    /// last index + 1, matchIndex 0).
+    pub(crate) fn new(last: LogIndex) -> Self {
+        Self {
+            matched: LogIndex::ZERO,
+            next: last.next(),
+            pace: Pace::Probe,
+            sent_once: last,
+            in_flight: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// matchIndex.
+    pub(crate) fn matched(&self) -> LogIndex {
+        self.matched
+    }
+
+    /// nextIndex.
+    pub(crate) fn next(&self) -> LogIndex {
+        self.next
+    }
+
+    /// Would the next message repeat, or bring what is older than the leader's term?
+    pub(crate) fn is_repair(&self) -> bool {
+        self.next <= self.sent_once
+    }
+
+    /// May and should something be sent, to a follower of a leader whose log ends at `last`? A
+    /// probe goes even without entries.
+    pub(crate) fn wants(&self, last: LogIndex, window: Window) -> bool {
+        match self.pace {
+            Pace::Probe => self.in_flight.is_empty() && self.matched < last,
+            Pace::Pipeline => {
+                self.next <= last
+                    && self.in_flight.len() < window.messages
+                    && self.bytes < window.bytes
+            }
+        }
+    }
+
+    /// Entries up to `last` went out.
+    pub(crate) fn sent(&mut self, last: LogIndex, bytes: usize, round: u64) {
+        assert!(last >= self.next.previous(), "what was sent starts at nextIndex");
+        self.in_flight.push_back(Sent { last, bytes, round });
+        self.bytes += bytes;
+        self.sent_once = self.sent_once.max(last);
+        if self.pace == Pace::Pipeline {
+            self.next = last.next();
+        }
+    }
+
+    /// The follower has everything up to `matched`. False for a late or repeated answer.
+    pub(crate) fn acknowledged(&mut self, matched: LogIndex) -> bool {
+        if matched >= self.next.previous() && self.pace == Pace::Probe {
+            self.pace = Pace::Pipeline;
+            self.forget_in_flight();
+        }
+        while let Some(sent) = self.in_flight.front().filter(|sent| sent.last <= matched) {
+            self.bytes -= sent.bytes;
+            self.in_flight.pop_front();
+        }
+        self.next = self.next.max(matched.next());
+        let news = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        news
+    }
+
+    /// The follower does not hold the entry at `prev`; the logs may agree before `hint`. A late or
+    /// repeated answer changes nothing.
+    pub(crate) fn rejected(&mut self, prev: LogIndex, hint: LogIndex) {
+        let current = match self.pace {
+            Pace::Probe => prev == self.next.previous(),
+            Pace::Pipeline => prev < self.next,
+        };
+        if current && prev > self.matched {
+            self.probe_from(hint.min(prev));
+        }
+    }
+
+    /// Is it clear by now, from the answer to this heartbeat, that a message or its answer got
+    /// lost? The follower had compared its log up to `verified` when it answered.
+    pub(crate) fn is_overdue(&self, round: u64, verified: LogIndex) -> bool {
+        let Some(oldest) = self.in_flight.front() else { return false };
+        // Sent before the heartbeat, but the follower has not seen it; or it has, and its answer
+        // took longer than a whole heartbeat interval.
+        let unseen = oldest.round < round && verified < oldest.last;
+        unseen || oldest.round.saturating_add(1) < round
+    }
+
+    /// Starts over: one message from `next`, then see.
+    pub(crate) fn probe_from(&mut self, next: LogIndex) {
+        self.pace = Pace::Probe;
+        self.next = next.max(self.matched.next());
+        self.forget_in_flight();
+    }
+
+    fn forget_in_flight(&mut self) {
+        self.in_flight.clear();
+        self.bytes = 0;
+    }
+
+    /// The bookkeeping holds, for a leader whose log ends at `last`.
+    pub(crate) fn is_sound(&self, last: LogIndex) -> bool {
+        let bytes: usize = self.in_flight.iter().map(|sent| sent.bytes).sum();
+        self.matched < self.next
+            && self.next <= last.next()
+            && self.matched <= last
+            && bytes == self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Window = Window { messages: 2, bytes: 100 };
+
+    fn at(index: u64) -> LogIndex {
+        LogIndex(index)
+    }
+
+    /// A new leader sends one message and waits; then nextIndex runs ahead up to the window.
+    #[test]
+    fn first_one_message_then_a_window_full() {
+        let mut follower = Progress::new(at(4));
+        assert!(follower.wants(at(5), WINDOW) && !follower.is_repair());
+        follower.sent(at(5), 10, 0);
+        assert!(!follower.wants(at(6), WINDOW), "one probe at a time");
+        assert!(follower.acknowledged(at(5)));
+        assert!(!follower.acknowledged(at(5)), "the same answer again is no news");
+        follower.sent(at(6), 10, 0);
+        assert!(follower.wants(at(9), WINDOW));
+        follower.sent(at(7), 10, 0);
+        assert!(!follower.wants(at(9), WINDOW), "two messages are under way");
+        assert!(follower.acknowledged(at(6)) && follower.wants(at(9), WINDOW));
+        follower.sent(at(8), 100, 0);
+        assert!(follower.acknowledged(at(7)) && !follower.wants(at(9), WINDOW), "100 bytes are");
+    }
+
+    /// §5.3: after a rejection nextIndex falls, but never to what the follower has acknowledged.
+    #[test]
+    fn a_rejection_steps_back_once_and_never_below_the_match() {
+        let mut follower = Progress::new(at(10));
+        follower.sent(at(11), 1, 0);
+        follower.rejected(at(10), at(5));
+        assert_eq!(follower.next(), at(5));
+        assert!(follower.is_repair() && follower.wants(at(11), WINDOW));
+        follower.rejected(at(10), at(3));
+        assert_eq!(follower.next(), at(5), "the same rejection again changes nothing");
+        follower.sent(at(11), 1, 0);
+        assert!(follower.acknowledged(at(11)));
+        follower.rejected(at(10), at(3));
+        assert_eq!((follower.matched(), follower.next()), (at(11), at(12)));
+    }
+
+    /// A lost message is noticed by the answer to a heartbeat that followed it, not before.
+    #[test]
+    fn only_what_was_sent_before_the_heartbeat_can_be_overdue() {
+        let mut follower = Progress::new(at(0));
+        follower.sent(at(1), 1, 3);
+        assert!(!follower.is_overdue(3, at(0)), "it was sent after heartbeat 3");
+        assert!(follower.is_overdue(4, at(0)), "heartbeat 4 overtook it: it is lost");
+        assert!(!follower.is_overdue(4, at(1)), "it arrived; the disk is at work");
+        assert!(follower.is_overdue(5, at(1)), "the answer takes too long");
+    }
+}

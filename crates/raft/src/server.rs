@@ -1,0 +1,238 @@
+//! What every server has, whatever its role: Figure 2, "State".
+
+use crate::config::Config;
+use crate::entry::{Entry, EntryId, Term};
+use crate::log::Log;
+use crate::message::Message;
+use crate::record::{Record, Remembered};
+use crate::replica::Raft;
+use consensus_core::mutant::planted;
+use consensus_core::{Effects, InFlight, LogIndex, NodeId, NodeSet, RecordNumber};
+
+/// The state of a server that is the same in all roles.
+///
+/// Persistent is what `persist` and `append` write: term, vote and log. Everything else is built
+/// anew after a crash. `commit_index` is also the paper's lastApplied, as what is committed is
+/// given out at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Server {
+    pub(crate) id: NodeId,
+    pub(crate) config: Config,
+    pub(crate) current_term: Term,
+    pub(crate) voted_for: Option<NodeId>,
+    pub(crate) log: Log,
+    pub(crate) commit_index: LogIndex,
+    /// Entries up to here are on this server's own disk.
+    pub(crate) durable_index: LogIndex,
+    writes: InFlight<Written>,
+}
+
+/// What a record that is on its way to the disk carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Written {
+    /// The server's vote for itself in this term.
+    OwnVote(Term),
+    /// Entries up to this index.
+    Entries(LogIndex),
+}
+
+/// What the disk confirmed, as far as a role may care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Confirmed {
+    /// The vote for itself in the current term.
+    pub(crate) own_vote: bool,
+    /// Entries.
+    pub(crate) entries: bool,
+}
+
+impl Server {
+    /// A server as its disk remembers it. What a disk gave back is durable.
+    pub(crate) fn new(id: NodeId, config: Config, remembered: Remembered) -> Self {
+        let Remembered { term, voted_for, log } = remembered;
+        Self {
+            id,
+            config,
+            current_term: term,
+            voted_for,
+            durable_index: log.last().index,
+            log,
+            commit_index: LogIndex::ZERO,
+            writes: InFlight::default(),
+        }
+    }
+
+    /// Everybody else.
+    pub(crate) fn peers(&self) -> NodeSet {
+        self.config.servers().without(self.id)
+    }
+
+    /// Are these servers a majority?
+    pub(crate) fn is_majority(&self, servers: NodeSet) -> bool {
+        servers.len() >= self.config.majority()
+    }
+
+    /// Enters a term that another server has reached (§5.1).
+    pub(crate) fn enter_term(&mut self, term: Term, effects: &mut Effects<Raft>) {
+        assert!(term > self.current_term, "terms only rise");
+        self.current_term = term;
+        self.voted_for = None;
+        self.persist(effects);
+    }
+
+    /// Begins a term of its own, with a vote for itself (§5.2).
+    pub(crate) fn begin_term(&mut self, effects: &mut Effects<Raft>) {
+        self.current_term = self.current_term.next();
+        self.voted_for = Some(self.id);
+        let number = self.persist(effects);
+        self.writes.wrote(number, Written::OwnVote(self.current_term));
+    }
+
+    /// May this candidate have the vote of this server, in the current term? First come, first
+    /// served (§5.2), and only to a log that is at least as up-to-date as its own (§5.4.1).
+    pub(crate) fn may_vote_for(&self, candidate: NodeId, last: EntryId) -> bool {
+        let free = self.voted_for.is_none_or(|voted| voted == candidate);
+        free && self.is_up_to_date(last)
+    }
+
+    /// Is a log with this last entry at least as up-to-date as this server's (§5.4.1)?
+    pub(crate) fn is_up_to_date(&self, last: EntryId) -> bool {
+        let own = self.log.last();
+        if planted("R05") {
+            return (last.index, last.term) >= (own.index, own.term);
+        }
+        if planted("R20") {
+            return last.term >= own.term && last.index >= own.index;
+        }
+        if planted("R25") {
+            return last > own || own == EntryId::ZERO;
+        }
+        last >= own
+    }
+
+    /// Gives the vote of the current term.
+    pub(crate) fn vote_for(&mut self, candidate: NodeId, effects: &mut Effects<Raft>) {
+        assert!(self.voted_for.is_none_or(|voted| voted == candidate), "one vote a term");
+        if self.voted_for.is_none() {
+            self.voted_for = Some(candidate);
+            self.persist(effects);
+        }
+        let term = self.current_term;
+        effects.send(candidate, Message::Vote { term, candidate, granted: true });
+    }
+
+    fn persist(&self, effects: &mut Effects<Raft>) -> RecordNumber {
+        let (term, voted_for) = (self.current_term, self.voted_for);
+        effects.write(Record::HardState { term, voted_for })
+    }
+
+    /// Puts entries at `first` and after; whatever stood there is cut.
+    pub(crate) fn append(
+        &mut self,
+        first: LogIndex,
+        entries: Vec<Entry>,
+        effects: &mut Effects<Raft>,
+    ) {
+        if first <= self.commit_index {
+            effects.halt(format!("would cut committed entries from index {first}"));
+            return;
+        }
+        assert!(first <= self.log.last().index.next(), "a log has no gaps");
+        if first <= self.log.last().index {
+            self.log.truncate(first);
+            self.durable_index = self.durable_index.min(first.previous());
+            // A write of entries that were cut must not vouch for those that took their place.
+            // Its entries below the cut are vouched for by the record that is written now.
+            self.writes.retain(|written| match written {
+                Written::Entries(last) => *last < first,
+                Written::OwnVote(_) => true,
+            });
+        }
+        self.log.extend(entries.iter().cloned());
+        let number = effects.write(Record::Entries { first, entries });
+        self.writes.wrote(number, Written::Entries(self.log.last().index));
+    }
+
+    /// The disk has every record up to here.
+    pub(crate) fn confirm(&mut self, upto: RecordNumber) -> Confirmed {
+        let mut confirmed = Confirmed::default();
+        for written in self.writes.durable(upto) {
+            match written {
+                Written::OwnVote(term) => confirmed.own_vote |= term == self.current_term,
+                Written::Entries(last) => {
+                    self.durable_index = self.durable_index.max(last);
+                    confirmed.entries = true;
+                }
+            }
+        }
+        confirmed
+    }
+
+    /// Commits up to this index, if that is new (Figure 2, rules for all servers).
+    pub(crate) fn commit_to(&mut self, index: LogIndex, effects: &mut Effects<Raft>) {
+        while self.commit_index < index {
+            let next = self.commit_index.next();
+            let Some(entry) = self.log.get(next) else {
+                effects.halt(format!("committed index {next} is not in the log"));
+                return;
+            };
+            effects.commit(next, entry.batch.clone());
+            self.commit_index = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{Batch, Cluster, ClusterId, ProtocolConfig};
+
+    fn server() -> (Server, Effects<Raft>) {
+        let config = Config::for_cluster(&Cluster::new(ClusterId(1), 3)).expect("a sound cluster");
+        let mut server = Server::new(NodeId(0), config, Remembered::default());
+        let mut effects = Effects::after_recovery(0);
+        server.enter_term(Term(9), &mut effects);
+        (server, effects)
+    }
+
+    fn entries(terms: &[u64]) -> Vec<Entry> {
+        terms.iter().map(|term| Entry { term: Term(*term), batch: Batch::noop() }).collect()
+    }
+
+    /// A late "durable" for entries that were cut does not make their successors durable.
+    #[test]
+    fn a_write_that_was_cut_vouches_for_nothing() {
+        let (mut server, mut effects) = server();
+        server.append(LogIndex(1), entries(&[1, 1, 1]), &mut effects); // record 2
+        server.append(LogIndex(2), entries(&[2, 2]), &mut effects); // record 3
+        assert!(!server.confirm(RecordNumber(2)).entries);
+        assert_eq!(server.durable_index, LogIndex::ZERO);
+        assert!(server.confirm(RecordNumber(3)).entries);
+        assert_eq!(server.durable_index, LogIndex(3));
+        server.append(LogIndex(2), entries(&[3]), &mut effects);
+        assert_eq!(server.durable_index, LogIndex(1), "what replaced it is not yet on disk");
+    }
+
+    /// §5.4: what is committed stays. Cutting it would be our own mistake: the replica stops.
+    #[test]
+    fn cutting_a_committed_entry_halts() {
+        let (mut server, mut effects) = server();
+        server.append(LogIndex(1), entries(&[1, 1]), &mut effects);
+        server.commit_to(LogIndex(2), &mut effects);
+        assert!(effects.halted().is_none());
+        server.append(LogIndex(2), entries(&[2]), &mut effects);
+        assert!(effects.halted().is_some_and(|why| why.contains("committed")));
+    }
+
+    /// §5.4.1: terms of the last entries first, lengths only among equal terms.
+    #[test]
+    fn up_to_date_compares_terms_before_lengths() {
+        let (mut server, mut effects) = server();
+        server.append(LogIndex(1), entries(&[1, 4, 4]), &mut effects);
+        let id = |term, index| EntryId::new(Term(term), LogIndex(index));
+        assert!(server.is_up_to_date(id(4, 3)), "equal is enough");
+        assert!(server.is_up_to_date(id(5, 1)), "a later term beats a longer log");
+        assert!(server.is_up_to_date(id(4, 4)));
+        assert!(!server.is_up_to_date(id(4, 2)));
+        assert!(!server.is_up_to_date(id(3, 9)), "a longer log of an earlier term does not do");
+    }
+}

@@ -1,0 +1,289 @@
+//! A client of a cluster, over TCP. What a client decides, `consensus_core::Client` decides; here
+//! are its connections and its clock.
+
+use crate::client_link::{CONNECT, Link, LinkEvent, MAX_FRAME, Order, open};
+use crate::codec;
+use crate::frame::{self, FrameError};
+use crate::report::StatusReport;
+use crate::wire::{DialError, Hello, ToClient};
+use bytes::Bytes;
+use consensus_core::{
+    Answers, Authenticator, Client, ClientId, Cluster, NodeId, NodeSet, Outcome, Patience,
+    ProtocolInfo, Refusal, Request, Todo,
+};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc::{Receiver, UnboundedSender, channel, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// News of the connections that wait; a replica that talks more than that has to wait.
+const NEWS: usize = 256;
+
+/// What a client must know of its cluster.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The algorithm that it runs.
+    pub info: ProtocolInfo,
+    /// Where its replicas listen.
+    pub addresses: BTreeMap<NodeId, SocketAddr>,
+    /// The client's name: a random one, or that of its key where requests are signed.
+    pub id: ClientId,
+    /// Higher than in every earlier life of a client with this name; with a random name, any.
+    pub opening: u64,
+    /// How long to wait.
+    pub patience: Patience,
+    /// The replica to ask first.
+    pub target: NodeId,
+    /// What the client signs and checks with.
+    pub keys: Arc<dyn Authenticator>,
+}
+
+/// Why a command got no outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// The client was told nonsense.
+    Config(String),
+    /// No replica could be reached, so nothing was asked. With what each connection said.
+    Unreachable(String),
+    /// There is no command to resume.
+    NothingToResume,
+    /// A replica answered something that is no answer.
+    Protocol(String),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(why) => f.write_str(why),
+            Self::Unreachable(why) => write!(f, "no replica could be reached: {why}"),
+            Self::NothingToResume => f.write_str("the last command has ended; nothing to resume"),
+            Self::Protocol(why) => write!(f, "not an answer of a replica: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// A client with one session: one command at a time. For more at a time, make more clients.
+pub struct ClusterClient {
+    client: Client,
+    keys: Arc<dyn Authenticator>,
+    links: BTreeMap<NodeId, UnboundedSender<Order>>,
+    events: Receiver<LinkEvent>,
+    started: Instant,
+    /// Names each sending, so that news of an earlier one is not taken for news of this one.
+    serial: u64,
+    /// Did anything leave during this call?
+    sent: bool,
+    /// What went wrong last with each replica.
+    troubles: BTreeMap<NodeId, String>,
+    /// Replicas that must have been dialled before the first command.
+    undialled: NodeSet,
+    _tasks: JoinSet<()>,
+}
+
+impl ClusterClient {
+    /// A client of this cluster. Connections are made when they are needed. Must be called inside
+    /// a tokio runtime.
+    ///
+    /// # Errors
+    /// If an address is missing that the client will need.
+    pub fn connect(config: ClientConfig) -> Result<Self, ClientError> {
+        let ClientConfig { cluster, info, addresses, id, opening, patience, target, keys } = config;
+        cluster.validate().map_err(|error| ClientError::Config(error.to_string()))?;
+        if !cluster.contains(target) {
+            return Err(ClientError::Config(format!("there is no {target} in the cluster")));
+        }
+        let mut links = BTreeMap::new();
+        let mut tasks = JoinSet::new();
+        let (tell, events) = channel(NEWS);
+        let hears_all = info.answers == Answers::All;
+        for node in cluster.nodes().iter() {
+            let Some(address) = addresses.get(&node).copied() else {
+                return Err(ClientError::Config(format!("the address of {node} is missing")));
+            };
+            let (orders, inbox) = unbounded_channel();
+            links.insert(node, orders);
+            let algorithm = info.name.to_string();
+            let hello = Hello::Client { cluster: cluster.id, algorithm, client: id };
+            let link = Link { node, address, hello, stays: hears_all, events: tell.clone() };
+            tasks.spawn(link.run(inbox));
+        }
+        let undialled = if hears_all { cluster.nodes() } else { NodeSet::EMPTY };
+        Ok(Self {
+            client: Client::new(id, opening, cluster, info, patience, target),
+            keys,
+            links,
+            events,
+            started: Instant::now(),
+            serial: 0,
+            sent: false,
+            troubles: BTreeMap::new(),
+            undialled,
+            _tasks: tasks,
+        })
+    }
+
+    /// The client's name.
+    pub fn id(&self) -> ClientId {
+        self.client.id()
+    }
+
+    /// The replica that is asked first: the leader, as far as the client knows.
+    pub fn target(&self) -> NodeId {
+        self.client.target()
+    }
+
+    /// Has a command applied, once, and waits for its outcome. If an earlier command ended as
+    /// [`Outcome::Unknown`], it is given up. May be dropped half-way; the command's outcome is
+    /// unknown then.
+    ///
+    /// # Errors
+    /// If no replica could be reached, so that surely nothing happened.
+    pub async fn call(&mut self, payload: Bytes) -> Result<Outcome, ClientError> {
+        self.client.abandon();
+        if payload.len() > MAX_FRAME / 2 {
+            return Ok(Outcome::Refused(Refusal::TooLarge));
+        }
+        self.be_registered().await;
+        while let Ok(event) = self.events.try_recv() {
+            self.note(&event);
+        }
+        self.sent = false;
+        let todo = self.client.begin(self.started.elapsed(), payload, &*self.keys);
+        self.drive(todo).await
+    }
+
+    /// Asks again for the outcome of a command that ended as [`Outcome::Unknown`]: it is applied
+    /// once, whether or not it was before.
+    ///
+    /// # Errors
+    /// If the last command did not end so.
+    pub async fn resume(&mut self) -> Result<Outcome, ClientError> {
+        let todo = self.client.resume(self.started.elapsed());
+        // Something left in the call that this continues.
+        self.sent = true;
+        self.drive(todo.ok_or(ClientError::NothingToResume)?).await
+    }
+
+    /// What the node at this address says about itself.
+    ///
+    /// # Errors
+    /// If nobody answers there, within two seconds, in this protocol.
+    pub async fn status(address: SocketAddr) -> Result<StatusReport, ClientError> {
+        status(address, CONNECT).await
+    }
+
+    /// Where every replica answers, the client must be known to all before it asks the first
+    /// time, or it would miss answers and ask again. Replicas that are down are not waited for.
+    async fn be_registered(&mut self) {
+        let dialled = async {
+            while !self.undialled.is_empty() {
+                let Some(event) = self.events.recv().await else { return };
+                if let LinkEvent::Up(node) | LinkEvent::Down { node, .. } = &event {
+                    self.undialled.remove(*node);
+                }
+                self.note(&event);
+            }
+        };
+        let _ = timeout(CONNECT, dialled).await;
+        self.undialled = NodeSet::EMPTY;
+    }
+
+    async fn drive(&mut self, mut todo: Todo) -> Result<Outcome, ClientError> {
+        loop {
+            match todo {
+                Todo::Send(to, request) => self.send(to, &request),
+                Todo::Wait => {}
+                Todo::Ended(Outcome::Refused(_) | Outcome::Unknown) if !self.sent => {
+                    self.client.abandon();
+                    return Err(self.unreachable());
+                }
+                Todo::Ended(outcome) => return Ok(outcome),
+            }
+            let wake = self.started + self.client.wake_at().unwrap_or(Duration::MAX / 4);
+            todo = tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.on_event(event),
+                () = sleep_until(wake) => self.client.tick(self.started.elapsed()),
+            };
+        }
+    }
+
+    fn send(&mut self, to: NodeSet, request: &Request) {
+        self.serial += 1;
+        let frame = frame::encode(request);
+        for node in to.iter() {
+            if let Some(link) = self.links.get(&node) {
+                // The task ends only with this client.
+                let _ = link.send(Order { serial: self.serial, frame: frame.clone() });
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: LinkEvent) -> Todo {
+        self.note(&event);
+        let now = self.started.elapsed();
+        match event {
+            LinkEvent::Reply(reply) => self.client.receive(now, &reply, &*self.keys),
+            LinkEvent::Down { node, unsent, broken, .. } => {
+                if unsent == Some(self.serial) {
+                    self.client.disconnected(now, node, false)
+                } else if broken == Some(self.serial) {
+                    self.client.disconnected(now, node, true)
+                } else {
+                    Todo::Wait
+                }
+            }
+            LinkEvent::Up(_) | LinkEvent::Sent => Todo::Wait,
+        }
+    }
+
+    /// Keeps what helps to explain a failure.
+    fn note(&mut self, event: &LinkEvent) {
+        match event {
+            LinkEvent::Up(node) => {
+                self.troubles.remove(node);
+            }
+            LinkEvent::Down { node, why, .. } => {
+                self.troubles.insert(*node, why.clone());
+            }
+            LinkEvent::Sent => self.sent = true,
+            LinkEvent::Reply(_) => {}
+        }
+    }
+
+    fn unreachable(&self) -> ClientError {
+        let said = self.troubles.iter().map(|(node, why)| format!("{node}: {why}"));
+        ClientError::Unreachable(said.collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// What the node at this address says about itself. Anybody may ask, and nothing is changed.
+///
+/// # Errors
+/// If nobody answers there, within this time, in this protocol.
+pub async fn status(address: SocketAddr, wait: Duration) -> Result<StatusReport, ClientError> {
+    let ask = async {
+        let (mut reader, _writer) = open(address, &Hello::Status).await?;
+        let frame = reader.next(MAX_FRAME).await?.ok_or(FrameError::Cut)?;
+        Ok::<_, DialError>(frame)
+    };
+    let unreachable = |why: String| ClientError::Unreachable(format!("{address}: {why}"));
+    let frame = match timeout(wait, ask).await {
+        Ok(Ok(frame)) => frame,
+        Ok(Err(error)) => return Err(unreachable(error.to_string())),
+        Err(_) => return Err(unreachable(format!("no answer within {wait:?}"))),
+    };
+    match codec::decode(&frame) {
+        Ok(ToClient::Status(report)) => Ok(*report),
+        Ok(ToClient::Reply(_)) => Err(ClientError::Protocol("an answer to a command".into())),
+        Err(error) => Err(ClientError::Protocol(error.to_string())),
+    }
+}

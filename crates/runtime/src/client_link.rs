@@ -1,0 +1,169 @@
+//! A client's way to one replica: connects when there is something to ask, and says precisely what
+//! became of each request, because "it did not leave" and "it may have left" are different
+//! outcomes.
+
+use crate::codec;
+use crate::frame::{FrameError, FrameReader};
+use crate::wire::{DialError, Hello, ToClient, dial};
+use bytes::Bytes;
+use consensus_core::{NodeId, Reply};
+use core::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver};
+use tokio::time::{sleep, timeout};
+
+/// The longest frame that a client takes, and makes.
+pub(crate) const MAX_FRAME: usize = 32 * 1024 * 1024;
+/// How long a connection may take to come about.
+pub(crate) const CONNECT: Duration = Duration::from_secs(2);
+/// Between attempts to connect where the client must hear from all replicas.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(crate) async fn open(
+    address: SocketAddr,
+    hello: &Hello,
+) -> Result<(FrameReader<OwnedReadHalf>, OwnedWriteHalf), DialError> {
+    let stream = TcpStream::connect(address).await.map_err(FrameError::from)?;
+    stream.set_nodelay(true).map_err(FrameError::from)?;
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = FrameReader::new(reader);
+    dial(&mut reader, &mut writer, hello).await?;
+    Ok((reader, writer))
+}
+
+/// One request to one replica.
+pub(crate) struct Order {
+    pub(crate) serial: u64,
+    pub(crate) frame: Bytes,
+}
+
+/// What a link has to tell.
+pub(crate) enum LinkEvent {
+    /// The replica let the client in.
+    Up(NodeId),
+    /// A request is about to be written.
+    Sent,
+    /// A replica answered.
+    Reply(Reply),
+    /// There is no connection (any more).
+    Down {
+        node: NodeId,
+        why: String,
+        /// The request that surely did not leave.
+        unsent: Option<u64>,
+        /// The last request that may have left.
+        broken: Option<u64>,
+    },
+}
+
+/// The way to one replica.
+pub(crate) struct Link {
+    pub(crate) node: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) hello: Hello,
+    /// Connected even when there is nothing to ask, because answers may come.
+    pub(crate) stays: bool,
+    pub(crate) events: Sender<LinkEvent>,
+}
+
+impl Link {
+    /// Runs until the client is dropped.
+    pub(crate) async fn run(self, mut orders: UnboundedReceiver<Order>) {
+        let mut first = None;
+        loop {
+            if !self.stays && first.is_none() {
+                first = orders.recv().await;
+                if first.is_none() {
+                    return;
+                }
+            }
+            let opened = match timeout(CONNECT, open(self.address, &self.hello)).await {
+                Ok(opened) => opened.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("{} does not answer", self.address)),
+            };
+            match opened {
+                Ok((reader, writer)) => {
+                    self.tell(LinkEvent::Up(self.node)).await;
+                    let (why, broken) = self.talk(reader, writer, first.take(), &mut orders).await;
+                    self.down(why, None, broken).await;
+                }
+                Err(why) => {
+                    // What came meanwhile is told one by one, before the next attempt.
+                    self.down(why.clone(), first.take().map(|order| order.serial), None).await;
+                    while let Ok(order) = orders.try_recv() {
+                        self.down(why.clone(), Some(order.serial), None).await;
+                    }
+                }
+            }
+            if self.stays {
+                tokio::select! {
+                    order = orders.recv() => match order {
+                        Some(order) => first = Some(order),
+                        None => return,
+                    },
+                    () = sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, event: LinkEvent) {
+        // When the client is gone, so is this task, soon.
+        let _ = self.events.send(event).await;
+    }
+
+    async fn down(&self, why: String, unsent: Option<u64>, broken: Option<u64>) {
+        self.tell(LinkEvent::Down { node: self.node, why, unsent, broken }).await;
+    }
+
+    /// Writes requests and reads answers until the connection breaks; says why it did, and which
+    /// request was the last that may have left.
+    async fn talk(
+        &self,
+        mut reader: FrameReader<OwnedReadHalf>,
+        mut writer: OwnedWriteHalf,
+        mut next: Option<Order>,
+        orders: &mut UnboundedReceiver<Order>,
+    ) -> (String, Option<u64>) {
+        let mut last = None;
+        loop {
+            if let Some(order) = next.take() {
+                last = Some(order.serial);
+                self.tell(LinkEvent::Sent).await;
+                if let Err(error) = self.write(&mut writer, &order.frame).await {
+                    return (error.to_string(), last);
+                }
+            }
+            let reply = tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => {
+                        next = Some(order);
+                        continue;
+                    }
+                    None => return ("the client is gone".into(), last),
+                },
+                frame = reader.next(MAX_FRAME) => frame,
+            };
+            let decoded = match reply {
+                Ok(Some(frame)) => codec::decode(&frame).map_err(|error| error.to_string()),
+                Ok(None) => Err("the replica closed the connection".into()),
+                Err(error) => Err(error.to_string()),
+            };
+            match decoded {
+                Ok(ToClient::Reply(reply)) => {
+                    self.tell(LinkEvent::Reply(reply)).await;
+                }
+                Ok(ToClient::Status(_)) => {}
+                Err(why) => return (why, last),
+            }
+        }
+    }
+
+    async fn write(&self, writer: &mut OwnedWriteHalf, frame: &[u8]) -> io::Result<()> {
+        timeout(CONNECT, writer.write_all(frame)).await?
+    }
+}

@@ -1,0 +1,276 @@
+//! The loop: one task owns one replica. It takes what came in bursts, steps the replica with each
+//! input, says `Drained` when there is no more, and hands the turn's records to the log thread.
+
+use crate::driver::Driver;
+use crate::handle::StopReason;
+use crate::log_thread::LogEvent;
+use crate::shared::Shared;
+use crate::waiting::{Connection, refusal};
+use crate::wal::WalError;
+use consensus_core::{
+    Batch, Command, ConsensusProtocol, Effects, Env, Input, Message, Refusal, Request, Role,
+    StateMachine, Status, Takes, Verified,
+};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::Instant;
+
+/// A message of a peer, with the room that it takes.
+pub(crate) struct FromPeer<M> {
+    pub(crate) message: Verified<M>,
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// What comes from clients.
+pub(crate) enum FromClient {
+    Connected(Arc<Connection>),
+    Gone(Arc<Connection>),
+    Request { connection: Arc<Connection>, request: Request, room: OwnedSemaphorePermit },
+}
+
+/// What comes from the operator.
+pub(crate) enum Control {
+    Campaign,
+    Shutdown,
+}
+
+/// The closed list of all that can wake a node, beside its timers.
+pub(crate) struct Inbox<P: ConsensusProtocol> {
+    pub(crate) log: mpsc::UnboundedReceiver<LogEvent>,
+    pub(crate) control: mpsc::UnboundedReceiver<Control>,
+    pub(crate) peers: mpsc::Receiver<FromPeer<P::Message>>,
+    pub(crate) clients: mpsc::Receiver<FromClient>,
+}
+
+/// One thing that woke the node.
+enum Event<M> {
+    Log(LogEvent),
+    Control(Control),
+    Peer(FromPeer<M>),
+    Client(FromClient),
+    Timer,
+}
+
+/// A replica and everything around it.
+pub(crate) struct Node<P: ConsensusProtocol, S> {
+    pub(crate) replica: P,
+    pub(crate) effects: Effects<P>,
+    pub(crate) driver: Driver<P, S>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) status: watch::Sender<Status>,
+    /// Commands of this turn, not proposed yet.
+    pub(crate) gathered: Vec<Command>,
+    pub(crate) gathered_bytes: usize,
+    /// When commands were last proposed.
+    pub(crate) proposed_at: Instant,
+    /// Set once the node is to shut down: when it stops waiting for commands under way.
+    pub(crate) stop_at: Option<Instant>,
+}
+
+impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
+    /// Runs the replica until it is told to stop, or has to.
+    pub(crate) async fn run(mut self, mut inbox: Inbox<P>) -> StopReason {
+        if let Err(reason) = self.begin() {
+            return reason;
+        }
+        loop {
+            if self.may_end() {
+                self.driver.waiting.lost(None);
+                self.driver.log.flush();
+                return StopReason::Shutdown;
+            }
+            let event = self.wait(&mut inbox).await;
+            if let Err(reason) = self.turn(event, &mut inbox) {
+                return reason;
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), StopReason> {
+        self.step(Input::Start)?;
+        self.end_turn()
+    }
+
+    fn may_end(&self) -> bool {
+        let idle = self.driver.waiting.is_empty();
+        self.stop_at.is_some_and(|at| idle || Instant::now() >= at)
+    }
+
+    /// Is so much on its way to the disk that nothing more is taken in?
+    fn is_choked(&self) -> bool {
+        self.driver.log.backlog() > self.driver.limits.log_backlog_bytes
+    }
+
+    async fn wait(&mut self, inbox: &mut Inbox<P>) -> Event<P::Message> {
+        let choked = self.is_choked();
+        let held = (!self.gathered.is_empty()).then(|| self.hold_until());
+        let wake = [self.driver.timers.next(), self.stop_at, held].into_iter().flatten().min();
+        tokio::select! {
+            biased;
+            // The thread outlives the node, unless it breaks.
+            event = inbox.log.recv() => {
+                Event::Log(event.unwrap_or(LogEvent::Failed(WalError::Poisoned)))
+            }
+            // When the handle is dropped, nobody is left to say it: shut down.
+            control = inbox.control.recv(), if self.stop_at.is_none() => {
+                Event::Control(control.unwrap_or(Control::Shutdown))
+            }
+            Some(message) = inbox.peers.recv(), if !choked => Event::Peer(message),
+            () = sleep_until(wake) => Event::Timer,
+            Some(event) = inbox.clients.recv(), if !choked => Event::Client(event),
+        }
+    }
+
+    /// Handles what woke the node and whatever else is there by now; messages before timers, so
+    /// that a node that was paused hears its leader before it concludes that there is none.
+    fn turn(&mut self, first: Event<P::Message>, inbox: &mut Inbox<P>) -> Result<(), StopReason> {
+        let burst = self.driver.limits.burst;
+        self.handle(first)?;
+        while let Ok(event) = inbox.log.try_recv() {
+            self.on_log(event)?;
+        }
+        let room = if self.is_choked() { 0 } else { burst };
+        for _ in 0..room {
+            let Ok(message) = inbox.peers.try_recv() else { break };
+            self.on_message(message)?;
+        }
+        for _ in 0..burst {
+            let Some(timer) = self.driver.timers.pop_due(Instant::now()) else { break };
+            self.step(Input::Timer(timer))?;
+        }
+        let most = self.driver.limits.max_batch_commands.max(burst);
+        for _ in 0..if room == 0 { 0 } else { most } {
+            let Ok(event) = inbox.clients.try_recv() else { break };
+            self.on_client(event)?;
+        }
+        if self.may_propose() {
+            self.propose()?;
+        }
+        self.end_turn()
+    }
+
+    /// While enough batches are under way, commands gather for the next one: that makes batches
+    /// large exactly when there is much to do. Not for long: what is under way may be stuck.
+    fn may_propose(&self) -> bool {
+        self.driver.waiting.batches_under_way() < self.driver.limits.pipeline
+            || Instant::now() >= self.hold_until()
+    }
+
+    fn hold_until(&self) -> Instant {
+        self.proposed_at + self.driver.limits.hold
+    }
+
+    fn handle(&mut self, event: Event<P::Message>) -> Result<(), StopReason> {
+        match event {
+            Event::Log(event) => self.on_log(event),
+            Event::Control(Control::Campaign) => self.step(Input::Campaign),
+            Event::Control(Control::Shutdown) => {
+                self.shared.stop_admitting();
+                self.stop_at = Some(Instant::now() + self.driver.limits.drain);
+                Ok(())
+            }
+            Event::Peer(message) => self.on_message(message),
+            Event::Client(event) => self.on_client(event),
+            Event::Timer => Ok(()),
+        }
+    }
+
+    fn on_log(&mut self, event: LogEvent) -> Result<(), StopReason> {
+        match event {
+            LogEvent::Written { durable: None, .. } => Ok(()),
+            LogEvent::Written { durable: Some(upto), synced } => {
+                self.driver.count(|counters| counters.syncs += u64::from(synced));
+                self.driver.release(upto);
+                self.step(Input::Durable(upto))
+            }
+            LogEvent::Failed(error) => Err(StopReason::LogFailed(error.to_string())),
+        }
+    }
+
+    fn on_message(&mut self, from: FromPeer<P::Message>) -> Result<(), StopReason> {
+        let FromPeer { message, room } = from;
+        let kind = message.message().kind();
+        self.driver.count(|counters| counters.on_received(kind));
+        self.step(Input::Message(message))?;
+        drop(room);
+        Ok(())
+    }
+
+    fn on_client(&mut self, event: FromClient) -> Result<(), StopReason> {
+        let (connection, request, room) = match event {
+            FromClient::Connected(connection) => {
+                self.driver.waiting.connected(connection);
+                return Ok(());
+            }
+            FromClient::Gone(connection) => {
+                self.driver.waiting.gone(&connection);
+                return Ok(());
+            }
+            FromClient::Request { connection, request, room } => (connection, request, room),
+        };
+        if self.stop_at.is_some() {
+            connection.reply(refusal(self.driver.id, &request, Refusal::Stopping));
+            return Ok(());
+        }
+        let limits = self.driver.limits;
+        let length = request.command.framed_len();
+        if self.gathered.len() >= limits.max_batch_commands
+            || self.gathered_bytes + length > limits.max_batch_bytes
+        {
+            self.propose()?;
+        }
+        self.driver.waiting.gathered(&request, connection, room);
+        self.gathered_bytes += length;
+        self.gathered.push(request.command);
+        Ok(())
+    }
+
+    /// The commands that came together are proposed together.
+    fn propose(&mut self) -> Result<(), StopReason> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch::of(&self.gathered);
+        self.gathered.clear();
+        self.gathered_bytes = 0;
+        self.proposed_at = Instant::now();
+        self.driver.waiting.next_batch();
+        self.step(Input::Propose(batch))
+    }
+
+    fn end_turn(&mut self) -> Result<(), StopReason> {
+        self.step(Input::Drained)?;
+        self.driver.end_turn();
+        let status = self.replica.status();
+        self.status.send_if_modified(|known| std::mem::replace(known, status) != status);
+        Ok(())
+    }
+
+    /// One step, and what it wants done. Nothing of a step that halts happens.
+    fn step(&mut self, input: Input<P>) -> Result<(), StopReason> {
+        let led = self.replica.status().role == Role::Leader;
+        let shared = &self.shared;
+        let env = Env::new(shared.now(), &shared.cluster, &*shared.keys, &shared.meter);
+        self.replica.step(input, &env, &mut self.effects);
+        if let Some(why) = self.effects.halted() {
+            tracing::error!(why, "the replica halts");
+            return Err(StopReason::Halted(why.to_string()));
+        }
+        self.driver.carry_out(self.effects.drain())?;
+        if led && P::INFO.takes == Takes::Leader {
+            let status = self.replica.status();
+            if status.role != Role::Leader {
+                self.driver.waiting.lost(status.leader.filter(|leader| *leader != self.driver.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Never, if there is nothing to wake for.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,108 @@
+//! A node in numbers, as it tells them to whoever asks.
+
+use consensus_core::{Counters, NodeId, Role, Status};
+use serde::{Deserialize, Serialize};
+
+/// What a node says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The replica's number.
+    pub node: NodeId,
+    /// The cluster's name, 32 hexadecimal digits.
+    pub cluster: String,
+    /// The algorithm's name.
+    pub algorithm: String,
+    /// How many times the replica has started.
+    pub incarnation: u32,
+    /// "leader", "follower", "candidate" or "peer".
+    pub role: String,
+    /// The term, view, or round of the highest ballot it knows.
+    pub epoch: u64,
+    /// Whom it takes for the leader.
+    pub leader: Option<NodeId>,
+    /// Last index that it knows to be decided.
+    pub committed: u64,
+    /// Last index of its log.
+    pub last: u64,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// Connections of clients.
+    pub clients: usize,
+    /// What it has cost so far.
+    pub counters: CounterReport,
+}
+
+/// Counters with names that can travel.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CounterReport {
+    /// Messages to other replicas, by kind.
+    pub sent: Vec<SentReport>,
+    /// Records written.
+    pub writes: u64,
+    /// Syncs of the log.
+    pub syncs: u64,
+    /// Signatures made by the protocol.
+    pub tags_made: u64,
+    /// Signatures of replicas checked by the protocol.
+    pub tags_checked: u64,
+    /// Signatures of clients checked by the protocol.
+    pub client_tags_checked: u64,
+    /// Messages that were refused on arrival.
+    pub rejected: u64,
+}
+
+/// Messages of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentReport {
+    /// The paper's name for it.
+    pub kind: String,
+    /// "command", "heartbeat", "election", "repair" or "checkpoint".
+    pub traffic: String,
+    /// How many; a broadcast counts each receiver.
+    pub messages: u64,
+    /// Their bytes, encoded.
+    pub bytes: u64,
+}
+
+/// A role as a word.
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+        Role::Candidate => "candidate",
+        Role::Peer => "peer",
+    }
+}
+
+impl CounterReport {
+    /// The counters with names that can travel.
+    pub fn of(counters: &Counters) -> Self {
+        let sent = counters.sent().map(|(kind, sent)| SentReport {
+            kind: kind.name.to_string(),
+            traffic: format!("{:?}", kind.traffic).to_lowercase(),
+            messages: sent.messages,
+            bytes: sent.bytes,
+        });
+        Self {
+            sent: sent.collect(),
+            writes: counters.writes,
+            syncs: counters.syncs,
+            tags_made: counters.tags_made,
+            tags_checked: counters.tags_checked,
+            client_tags_checked: counters.client_tags_checked,
+            rejected: counters.rejected,
+        }
+    }
+}
+
+impl StatusReport {
+    /// Takes over what the replica says about itself.
+    pub(crate) fn with_status(mut self, status: Status) -> Self {
+        self.role = role_name(status.role).to_string();
+        self.epoch = status.epoch;
+        self.leader = status.leader;
+        self.committed = status.committed.0;
+        self.last = status.last.0;
+        self
+    }
+}

@@ -1,0 +1,343 @@
+//! The listening side: lets connections in, turns their frames into inputs of the node, and brings
+//! answers back to clients. Nothing that comes over a connection panics; it is dropped, or closes
+//! the connection.
+
+use crate::codec;
+use crate::config::Limits;
+use crate::frame::{self, FrameReader, PREAMBLE};
+use crate::node::{FromClient, FromPeer};
+use crate::queue::{FrameQueue, write_frames};
+use crate::shared::Shared;
+use crate::waiting::{Connection, refusal};
+use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient};
+use consensus_core::{
+    ClientId, ConsensusProtocol, Env, Envelope, Incarnation, NodeId, Refusal, Request,
+};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
+/// How long connections may take to send what waits when the node has stopped.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// The listening side of one node.
+pub(crate) struct Server<P: ConsensusProtocol> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peers: mpsc::Sender<FromPeer<P::Message>>,
+    pub(crate) clients: mpsc::Sender<FromClient>,
+    strangers: Arc<Semaphore>,
+    /// The one connection that each peer has to us.
+    links: Mutex<BTreeMap<NodeId, Link>>,
+    connections: AtomicU64,
+}
+
+/// A peer's connection to us.
+struct Link {
+    incarnation: Incarnation,
+    task: Option<AbortHandle>,
+}
+
+impl<P: ConsensusProtocol> Server<P> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        peers: mpsc::Sender<FromPeer<P::Message>>,
+        clients: mpsc::Sender<FromClient>,
+    ) -> Self {
+        let strangers = Arc::new(Semaphore::new(shared.limits.max_strangers));
+        let (links, connections) = (Mutex::default(), AtomicU64::new(0));
+        Self { shared, peers, clients, strangers, links, connections }
+    }
+
+    /// Accepts connections until told to stop, and then waits a moment for them to end.
+    pub(crate) async fn run(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let server = Arc::new(self);
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => server.admit(stream, &mut tasks),
+                    Err(error) => {
+                        // Out of file descriptors, most likely; some will be free soon.
+                        tracing::warn!(%error, "could not accept a connection");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+                Some(_) = tasks.join_next() => {}
+                () = stopped(&mut stop) => break,
+            }
+        }
+        drop(listener);
+        let parting = async { while tasks.join_next().await.is_some() {} };
+        if timeout(PARTING, parting).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+
+    /// Gives a connection a task of its own, if there is room for one more stranger.
+    fn admit(self: &Arc<Self>, stream: TcpStream, tasks: &mut JoinSet<()>) {
+        let Ok(room) = Arc::clone(&self.strangers).try_acquire_owned() else {
+            tracing::debug!("too many connections have not said who they are: refused one");
+            return;
+        };
+        let server = Arc::clone(self);
+        // The task must know its own handle, so that a newer connection can end it.
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let handle = tasks.spawn(async move {
+            let Ok(own) = told.await else { return };
+            if let Err(error) = server.serve(stream, room, own).await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+        let _ = tell.send(handle);
+    }
+
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        room: tokio::sync::OwnedSemaphorePermit,
+        own: AbortHandle,
+    ) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (reader, writer) = stream.into_split();
+        let mut reader = FrameReader::new(reader);
+        let hello = async {
+            reader.preamble().await.map_err(io::Error::other)?;
+            let frame = reader.next(MAX_HELLO).await.map_err(io::Error::other)?;
+            let frame = frame.ok_or(io::ErrorKind::UnexpectedEof)?;
+            codec::decode::<Hello>(&frame).map_err(io::Error::other)
+        };
+        let hello = timeout(self.shared.limits.handshake, hello).await??;
+        drop(room);
+        let mut line = Line { reader, writer };
+        if let Err(why) = self.shared.check(&hello) {
+            tracing::debug!(why, "refused a connection");
+            return line.greet(&Greeting::Refused(why)).await;
+        }
+        match hello {
+            Hello::Status => {
+                line.greet(&Greeting::Welcome(self.shared.id)).await?;
+                let report = ToClient::Status(Box::new(self.shared.report()));
+                line.write(&frame::encode(&report)).await
+            }
+            Hello::Client { client, .. } => self.serve_client(line, client).await,
+            Hello::Peer { from, incarnation, .. } => {
+                self.serve_peer(line, from, incarnation, own).await
+            }
+        }
+    }
+
+    /// Takes the place of the peer's earlier connection; refuses an earlier life of the peer, for
+    /// that is a copy of its disk, or a disk that was set up anew, and has forgotten promises.
+    fn replace_link(
+        &self,
+        from: NodeId,
+        incarnation: Incarnation,
+        own: AbortHandle,
+    ) -> Result<(), String> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = Link { incarnation, task: None };
+        let link = links.entry(from).or_insert(fresh);
+        if incarnation < link.incarnation {
+            return Err(format!(
+                "{from} has started {} times before, and this is start {}: its data directory is \
+                 an old copy or was set up anew",
+                link.incarnation.0, incarnation.0
+            ));
+        }
+        link.incarnation = incarnation;
+        if let Some(older) = link.task.replace(own) {
+            older.abort();
+        }
+        Ok(())
+    }
+
+    async fn serve_peer(
+        &self,
+        mut line: Line,
+        from: NodeId,
+        incarnation: Incarnation,
+        own: AbortHandle,
+    ) -> io::Result<()> {
+        if let Err(why) = self.replace_link(from, incarnation, own) {
+            tracing::warn!(%from, why, "refused a peer");
+            return line.greet(&Greeting::Refused(why)).await;
+        }
+        line.greet(&Greeting::Welcome(self.shared.id)).await?;
+        tokio::select! {
+            done = self.read_messages(&mut line.reader, from) => done,
+            () = self.peers.closed() => Ok(()), // The node has stopped.
+        }
+    }
+
+    async fn read_messages(
+        &self,
+        reader: &mut FrameReader<OwnedReadHalf>,
+        from: NodeId,
+    ) -> io::Result<()> {
+        let shared = &self.shared;
+        let room = Arc::new(Semaphore::new(shared.limits.inbox_bytes));
+        let limit = shared.limits.max_frame;
+        while let Some(frame) = reader.next(limit).await.map_err(io::Error::other)? {
+            let bytes = u32::try_from(frame.len().max(1)).unwrap_or(u32::MAX);
+            let room = Arc::clone(&room).acquire_many_owned(bytes).await;
+            let room = room.map_err(io::Error::other)?;
+            let message = codec::decode::<P::Message>(&frame).map_err(io::Error::other)?;
+            let env = Env::new(shared.now(), &shared.cluster, &*shared.keys, &shared.meter);
+            match P::verify(Envelope { from, message }, &env) {
+                Ok(message) => {
+                    let from_peer = FromPeer { message, room };
+                    self.peers.send(from_peer).await.map_err(io::Error::other)?;
+                }
+                Err(why) => {
+                    shared.rejected.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%from, %why, "rejected a message");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn serve_client(&self, mut line: Line, client: ClientId) -> io::Result<()> {
+        let limits = self.shared.limits;
+        let _counted = Counted::new(&self.shared.clients);
+        if self.shared.clients.load(Ordering::Relaxed) > limits.max_clients {
+            let why = format!("{} clients are connected already", limits.max_clients);
+            return line.greet(&Greeting::Refused(why)).await;
+        }
+        let connection = Arc::new(Connection {
+            number: self.connections.fetch_add(1, Ordering::Relaxed),
+            client,
+            replies: FrameQueue::new(limits.client_queue_bytes),
+        });
+        // Registered before it is greeted: a client that was greeted hears every answer.
+        if self.clients.send(FromClient::Connected(Arc::clone(&connection))).await.is_err() {
+            return line.greet(&Greeting::Refused("the replica has stopped".into())).await;
+        }
+        let Line { reader, mut writer } = line;
+        let talk = async {
+            let greeting = [&PREAMBLE[..], &frame::encode(&Greeting::Welcome(self.shared.id))];
+            writer.write_all(&greeting.concat()).await?;
+            tokio::select! {
+                done = self.read_requests(reader, &connection) => done,
+                done = write_replies(&mut writer, &connection.replies, limits) => done,
+                done = self.part(&connection) => done,
+            }
+        };
+        let ended = talk.await;
+        let _ = self.clients.send(FromClient::Gone(connection)).await;
+        ended
+    }
+
+    /// When the node has stopped, what waits for the client still goes out, and nothing more.
+    async fn part(&self, connection: &Connection) -> io::Result<()> {
+        self.clients.closed().await;
+        connection.replies.close();
+        std::future::pending().await
+    }
+
+    async fn read_requests(
+        &self,
+        mut reader: FrameReader<OwnedReadHalf>,
+        connection: &Arc<Connection>,
+    ) -> io::Result<()> {
+        let limit = self.shared.limits.max_frame;
+        while let Some(frame) = reader.next(limit).await.map_err(io::Error::other)? {
+            let request = codec::decode::<Request>(&frame).map_err(io::Error::other)?;
+            if request.command.client != connection.client {
+                return Err(io::Error::other("a client asks in the name of another"));
+            }
+            if let Err((request, why)) = self.take(connection, request) {
+                connection.reply(refusal(self.shared.id, &request, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes a request to the node, or says why not. Nothing here waits: a client learns at once
+    /// that the replica is busy.
+    fn take(
+        &self,
+        connection: &Arc<Connection>,
+        request: Request,
+    ) -> Result<(), (Request, Refusal)> {
+        let length = request.command.framed_len();
+        // Beyond 255 bytes a tag cannot be framed; no signature is that long.
+        if length > self.shared.limits.max_command || request.command.tag.0.len() > 255 {
+            return Err((request, Refusal::TooLarge));
+        }
+        if self.shared.stopping.load(Ordering::Relaxed) {
+            return Err((request, Refusal::Stopping));
+        }
+        let bytes = u32::try_from(length).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.shared.pending).try_acquire_many_owned(bytes) else {
+            return Err((request, Refusal::Busy));
+        };
+        let place = match self.clients.try_reserve() {
+            Ok(place) => place,
+            Err(mpsc::error::TrySendError::Full(())) => return Err((request, Refusal::Busy)),
+            Err(mpsc::error::TrySendError::Closed(())) => return Err((request, Refusal::Stopping)),
+        };
+        place.send(FromClient::Request { connection: Arc::clone(connection), request, room });
+        Ok(())
+    }
+}
+
+/// Returns when the node has stopped.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that whoever would say it is gone.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn write_replies(
+    writer: &mut OwnedWriteHalf,
+    replies: &FrameQueue,
+    limits: Limits,
+) -> io::Result<()> {
+    let mut scratch = Vec::new();
+    while let Some(frames) = replies.take_all().await {
+        write_frames(writer, frames, &mut scratch, limits.write_timeout).await?;
+    }
+    Ok(())
+}
+
+/// Both ends of a connection, as long as one task has them.
+struct Line {
+    reader: FrameReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+}
+
+impl Line {
+    fn greet(&mut self, greeting: &Greeting) -> impl Future<Output = io::Result<()>> {
+        let bytes = [&PREAMBLE[..], &frame::encode(greeting)].concat();
+        async move { self.writer.write_all(&bytes).await }
+    }
+
+    async fn write(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.writer.write_all(frame).await
+    }
+}
+
+/// Counts itself as long as it lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

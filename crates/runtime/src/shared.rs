@@ -1,0 +1,161 @@
+//! What all tasks of a node share.
+
+use crate::config::Limits;
+use crate::report::{CounterReport, StatusReport};
+use crate::wire::Hello;
+use consensus_core::{AuthMeter, Authenticator, Cluster, Counters, Incarnation, NodeId, Status};
+use core::time::Duration;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+/// What all tasks of a node share.
+pub(crate) struct Shared {
+    pub(crate) id: NodeId,
+    pub(crate) cluster: Cluster,
+    pub(crate) algorithm: &'static str,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) keys: Arc<dyn Authenticator>,
+    pub(crate) meter: AuthMeter,
+    pub(crate) limits: Limits,
+    pub(crate) started: Instant,
+    pub(crate) counts: Arc<Mutex<Counters>>,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) status: watch::Receiver<Status>,
+    /// Room for commands that were taken and not answered, in bytes.
+    pub(crate) pending: Arc<Semaphore>,
+    pub(crate) clients: AtomicUsize,
+    pub(crate) stopping: AtomicBool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Time since the node started.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        let mut counters = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counters.tags_made = self.meter.made();
+        counters.tags_checked = self.meter.checked_nodes();
+        counters.client_tags_checked = self.meter.checked_clients();
+        counters.rejected = self.rejected.load(Ordering::Relaxed);
+        counters
+    }
+
+    pub(crate) fn report(&self) -> StatusReport {
+        let report = StatusReport {
+            node: self.id,
+            cluster: self.cluster.id.to_string(),
+            algorithm: self.algorithm.to_string(),
+            incarnation: self.incarnation.0,
+            role: String::new(),
+            epoch: 0,
+            leader: None,
+            committed: 0,
+            last: 0,
+            uptime_ms: u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX),
+            clients: self.clients.load(Ordering::Relaxed),
+            counters: CounterReport::of(&self.counters()),
+        };
+        report.with_status(*self.status.borrow())
+    }
+
+    /// No further command is taken.
+    pub(crate) fn stop_admitting(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// May whoever says this come in?
+    pub(crate) fn check(&self, hello: &Hello) -> Result<(), String> {
+        let (cluster, algorithm) = match hello {
+            Hello::Status => return Ok(()),
+            Hello::Client { cluster, algorithm, .. } | Hello::Peer { cluster, algorithm, .. } => {
+                (cluster, algorithm)
+            }
+        };
+        if *cluster != self.cluster.id {
+            return Err(format!("this is cluster {}, not {cluster}", self.cluster.id));
+        }
+        if algorithm != self.algorithm {
+            return Err(format!("this cluster runs {}, not {algorithm}", self.algorithm));
+        }
+        if let Hello::Peer { from, to, .. } = hello {
+            if *to != self.id {
+                return Err(format!("this is {}, not {to}: check the addresses", self.id));
+            }
+            if *from == self.id || !self.cluster.contains(*from) {
+                return Err(format!("{from} is no peer of {}", self.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{ClientId, ClusterId, LogIndex, NoKeys, Role};
+
+    fn shared() -> Shared {
+        let (role, epoch, leader) = (Role::Follower, 0, None);
+        let (committed, last) = (LogIndex::ZERO, LogIndex::ZERO);
+        let (_, status) = watch::channel(Status { role, epoch, leader, committed, last });
+        Shared {
+            id: NodeId(1),
+            cluster: Cluster::new(ClusterId(7), 3),
+            algorithm: "raft",
+            incarnation: Incarnation(1),
+            keys: Arc::new(NoKeys),
+            meter: AuthMeter::default(),
+            limits: Limits::default(),
+            started: Instant::now(),
+            counts: Arc::default(),
+            rejected: AtomicU64::new(0),
+            status,
+            pending: Arc::new(Semaphore::new(1)),
+            clients: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    fn peer(cluster: u128, algorithm: &str, from: u8, to: u8) -> Hello {
+        Hello::Peer {
+            cluster: ClusterId(cluster),
+            algorithm: algorithm.into(),
+            from: NodeId(from),
+            to: NodeId(to),
+            incarnation: Incarnation(1),
+        }
+    }
+
+    /// Two clusters on one network: frames of the other never change anything.
+    #[test]
+    fn only_peers_and_clients_of_this_cluster_come_in() {
+        let shared = shared();
+        let said = |hello| shared.check(&hello).expect_err("refused");
+        assert_eq!(shared.check(&peer(7, "raft", 0, 1)), Ok(()));
+        assert_eq!(shared.check(&Hello::Status), Ok(()));
+        assert!(said(peer(8, "raft", 0, 1)).contains("this is cluster"));
+        assert!(said(peer(7, "pbft", 0, 1)).contains("this cluster runs raft"));
+        assert!(said(peer(7, "raft", 0, 2)).contains("this is n1, not n2"));
+        assert!(said(peer(7, "raft", 1, 1)).contains("no peer"), "itself");
+        assert!(said(peer(7, "raft", 3, 1)).contains("no peer"), "not in the cluster");
+        let client = |cluster, algorithm: &str| Hello::Client {
+            cluster: ClusterId(cluster),
+            algorithm: algorithm.into(),
+            client: ClientId(1),
+        };
+        assert_eq!(shared.check(&client(7, "raft")), Ok(()));
+        assert!(shared.check(&client(8, "raft")).is_err());
+        assert!(shared.check(&client(7, "paxos")).is_err());
+    }
+}

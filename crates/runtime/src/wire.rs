@@ -1,0 +1,92 @@
+//! What is said on a connection before, and beside, the messages of the algorithm.
+
+use crate::codec;
+use crate::frame::{self, FrameError, FrameReader, PREAMBLE};
+use crate::report::StatusReport;
+use consensus_core::{ClientId, ClusterId, Incarnation, NodeId, Reply};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+/// The longest hello or greeting, in bytes.
+pub(crate) const MAX_HELLO: usize = 4096;
+
+/// The first frame of a connection: who dials, and whom it wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Hello {
+    /// A replica; its messages follow.
+    Peer {
+        cluster: ClusterId,
+        algorithm: String,
+        from: NodeId,
+        to: NodeId,
+        incarnation: Incarnation,
+    },
+    /// A client; its requests follow, and answers come back.
+    Client { cluster: ClusterId, algorithm: String, client: ClientId },
+    /// Somebody who wants one [`StatusReport`].
+    Status,
+}
+
+/// The answer to a hello.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Greeting {
+    /// Come in.
+    Welcome(NodeId),
+    /// Stay out, for this reason.
+    Refused(String),
+}
+
+/// What a replica says to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToClient {
+    /// An answer.
+    Reply(Reply),
+    /// What was asked with [`Hello::Status`].
+    Status(Box<StatusReport>),
+}
+
+/// Why a connection did not come about.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// The connection broke, or nonsense came.
+    Frame(FrameError),
+    /// The replica said no.
+    Refused(String),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(error) => write!(f, "{error}"),
+            Self::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl<E: Into<FrameError>> From<E> for DialError {
+    fn from(error: E) -> Self {
+        Self::Frame(error.into())
+    }
+}
+
+/// Says hello on a fresh connection, and waits to be let in.
+pub(crate) async fn dial<R, W>(
+    reader: &mut FrameReader<R>,
+    writer: &mut W,
+    hello: &Hello,
+) -> Result<NodeId, DialError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let opening = [&PREAMBLE[..], &frame::encode(hello)].concat();
+    writer.write_all(&opening).await.map_err(FrameError::from)?;
+    reader.preamble().await?;
+    let greeting = reader.next(MAX_HELLO).await?.ok_or(FrameError::Cut)?;
+    match codec::decode(&greeting) {
+        Ok(Greeting::Welcome(node)) => Ok(node),
+        Ok(Greeting::Refused(why)) => Err(DialError::Refused(why)),
+        Err(_) => Err(FrameError::Checksum.into()),
+    }
+}

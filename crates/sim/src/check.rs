@@ -1,0 +1,348 @@
+//! One checked run: faults and safety first, then liveness of a healed quorum, then of all.
+
+use crate::nemesis::Nemesis;
+use crate::options::Options;
+use crate::registers::{Operation, Registers};
+use crate::report::{Finding, Report};
+use crate::rng::Rng;
+use crate::traitor::Treason;
+use crate::world::{Setup, World};
+use consensus_core::{
+    Audit, ClientId, Cluster, ClusterId, ConfigError, LogIndex, NodeId, NodeSet, Outcome, Patience,
+    ProtocolConfig,
+};
+use core::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Fresh clients that a healed core must answer, and commands of each.
+const FRESH_CLIENTS: usize = 3;
+const FRESH_COMMANDS: u64 = 4;
+
+/// Runs one seed: faults, then a random quorum is healed and everything else stays as broken as it
+/// is, then all is healed.
+pub fn check<P: Audit>(seed: u64, options: &Options) -> Report {
+    run::<P>(seed, options, None, P::Config::for_cluster)
+}
+
+/// The same with settings of one's own.
+pub fn check_with<P: Audit>(
+    seed: u64,
+    options: &Options,
+    configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+) -> Report {
+    run::<P>(seed, options, None, configure)
+}
+
+/// The same run, bit for bit, with a readable line for each event.
+pub fn trace<P: Audit>(seed: u64, options: &Options, out: &mut dyn FnMut(String)) -> Report {
+    run::<P>(seed, options, Some(out), P::Config::for_cluster)
+}
+
+fn run<'a, P: Audit>(
+    seed: u64,
+    options: &'a Options,
+    out: Option<&'a mut (dyn FnMut(String) + 'a)>,
+    configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+) -> Report {
+    let mut run = Run::<P>::new(seed, options, configure, out);
+    // The world survives a panic of the protocol: it says what happened before.
+    let ended = catch_unwind(AssertUnwindSafe(|| run.all_phases()));
+    if let Err(panic) = ended {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        run.world.panicked(text.unwrap_or("a panic without a message").to_owned());
+    }
+    run.print();
+    run.report()
+}
+
+struct Run<'a, P: Audit> {
+    seed: u64,
+    options: &'a Options,
+    world: World<P, Registers>,
+    rng: Rng,
+    out: Option<&'a mut (dyn FnMut(String) + 'a)>,
+    recovery: Option<Duration>,
+}
+
+impl<'a, P: Audit> Run<'a, P> {
+    fn new(
+        seed: u64,
+        options: &'a Options,
+        configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+        out: Option<&'a mut (dyn FnMut(String) + 'a)>,
+    ) -> Self {
+        let mut rng = Rng::for_purpose(seed, 3);
+        let mut cluster = Cluster::new(ClusterId(u128::from(seed)), options.nodes);
+        cluster.timing = options.timing;
+        let config = configure(&cluster).expect("the algorithm can run in a cluster of this size");
+        let mut setup = Setup::<P>::new(cluster, seed);
+        setup.config = Some(config);
+        setup.network = options.faults.network.clone();
+        setup.disk = options.faults.disk.clone();
+        setup.max_batch = options.max_batch;
+        setup.compare_states_every = Some(8);
+        setup.traitors = traitors(options, &mut rng);
+        let mut world = World::new(setup, Registers::default);
+        if out.is_some() {
+            world.keep_log();
+        }
+        Self { seed, options, world, rng, out, recovery: None }
+    }
+
+    fn all_phases(&mut self) {
+        self.safety();
+        let core = self.heal_core();
+        self.demand_progress(core, "healed quorum");
+        self.heal_rest();
+        self.demand_progress(self.world.correct(), "healed cluster");
+        for node in self.world.correct().iter() {
+            self.world.compare_state_of(node);
+        }
+    }
+
+    /// Faults strike until time is up or all clients have ended.
+    fn safety(&mut self) {
+        let mut nemesis = Nemesis::new(self.seed, self.options);
+        for traitor in self.world.traitors().iter() {
+            nemesis.turn(&mut self.world, traitor);
+        }
+        self.keep_equivocating();
+        let clients: Vec<ClientId> = (0..self.options.clients).map(|_| self.add_client()).collect();
+        let end = self.options.safety;
+        while self.world.now() < end && self.world.violation().is_none() {
+            if clients.iter().all(|client| self.world.client_ended(*client)) {
+                break;
+            }
+            let until = nemesis.due().min(end);
+            self.advance(until, |_| false);
+            nemesis.act(&mut self.world);
+            self.keep_equivocating();
+        }
+    }
+
+    fn keep_equivocating(&mut self) {
+        if let Some(node) = self.options.equivocator {
+            self.world.betray(node, Treason::Equivocate);
+        }
+    }
+
+    fn add_client(&mut self) -> ClientId {
+        let target = NodeId(self.rng.below(self.options.nodes as u64) as u8);
+        let election = self.options.timing.election_max;
+        let patience = Patience {
+            attempt: self.rng.time(election / 4, election * 2),
+            pause: self.rng.time(Duration::from_millis(5), Duration::from_millis(100)),
+            give_up: self.rng.time(election, election * 16),
+        };
+        let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.options.registers);
+        let commands = self.options.commands as u64;
+        let (think, mut due) = (self.options.think, self.world.now());
+        self.world.add_client(target, patience, move |nth| {
+            due += rng.time(Duration::ZERO, think);
+            (nth < commands).then(|| (operation(&mut rng, registers).encode(), Some(due)))
+        })
+    }
+
+    /// Chooses a random core of at least a quorum of correct nodes, and heals it: nodes run, links
+    /// among them work. Everything else stays as it is, and faults of links to and from the others
+    /// go on.
+    fn heal_core(&mut self) -> NodeSet {
+        let quorum = P::INFO.quorum(self.options.nodes);
+        let mut core = self.world.correct();
+        let size = self.rng.between(quorum as u64, core.len() as u64) as usize;
+        while core.len() > size {
+            let nodes: Vec<NodeId> = core.minus(self.options.core_includes).iter().collect();
+            core.remove(self.rng.pick(&nodes));
+        }
+        self.world.make_reliable(core);
+        self.revive(core);
+        self.world.heal_among(core);
+        for other in self.world.correct().minus(core).iter() {
+            self.hurt(other);
+        }
+        core
+    }
+
+    /// A node outside the core stays as it is, or is hurt once more, for as long as the core has
+    /// to get on without it: a node that can send and not hear, or hear and not send, is worse to
+    /// have around than a dead one.
+    fn hurt(&mut self, node: NodeId) {
+        let peers = self.world.cluster().peers_of(node);
+        match self.rng.below(8) {
+            0 => self.world.crash(node),
+            1 => self.world.isolate(node),
+            2 => self.world.pause(node),
+            3 => peers.iter().for_each(|peer| self.world.cut(peer, node)),
+            4 => peers.iter().for_each(|peer| self.world.cut(node, peer)),
+            5 => self.cut_half(node, peers),
+            _ => {}
+        }
+    }
+
+    fn cut_half(&mut self, node: NodeId, peers: NodeSet) {
+        for peer in peers.iter() {
+            if self.rng.chance(5_000) {
+                self.world.cut(peer, node);
+                self.world.cut(node, peer);
+            }
+        }
+    }
+
+    fn revive(&mut self, nodes: NodeSet) {
+        for node in nodes.iter() {
+            self.world.resume(node);
+            self.world.restart(node);
+        }
+    }
+
+    fn heal_rest(&mut self) {
+        let all = self.world.cluster().nodes();
+        self.world.make_reliable(all);
+        self.revive(all);
+        self.world.heal_all();
+    }
+
+    /// O13: fresh clients at these nodes get all their answers in time, and these nodes catch up
+    /// with everything that was committed before.
+    fn demand_progress(&mut self, nodes: NodeSet, what: &str) {
+        if self.world.violation().is_some() {
+            return;
+        }
+        let start = self.world.now();
+        let bound = self.options.timing.election_max * self.options.patience;
+        let before = self.world.last_committed();
+        let ends: Vec<ClientId> = (0..FRESH_CLIENTS).map(|_| self.add_fresh(nodes)).collect();
+        let answered = self
+            .advance(start + bound, |world| ends.iter().all(|client| world.client_ended(*client)));
+        if !answered {
+            let detail = format!("the {what} {nodes:?} left fresh clients without answers");
+            return self.stuck("progress", bound, detail);
+        }
+        let doubtful = self.world.completions().iter().find(|done| {
+            ends.contains(&done.client) && !matches!(done.outcome, Outcome::Committed { .. })
+        });
+        if let Some(done) = doubtful {
+            let detail = format!("a fresh client of the {what} {nodes:?} ended with {done:?}");
+            return self.stuck("answers", bound, detail);
+        }
+        if self.recovery.is_none() {
+            self.recovery = Some(self.world.now() - start);
+        }
+        self.converge(nodes, before, bound, what);
+    }
+
+    /// All of these apply what was committed before. A little traffic goes on, as some algorithms
+    /// tell what was chosen only with what is proposed next.
+    fn converge(&mut self, nodes: NodeSet, before: LogIndex, bound: Duration, what: &str) {
+        let start = self.world.now();
+        let gap = self.options.timing.heartbeat * 4;
+        let first = nodes.iter().next().expect("a core has a node");
+        let mut rng = Rng::new(self.rng.next_u64());
+        self.world.add_client(first, Patience::default(), move |nth| {
+            let due = start + gap * nth as u32;
+            (nth < 16).then(|| (operation(&mut rng, 1).encode(), Some(due)))
+        });
+        let behind = |world: &World<P, Registers>| -> Vec<NodeId> {
+            let late = |node: &NodeId| world.executor(*node).applied() < before;
+            nodes.iter().filter(late).collect()
+        };
+        if !self.advance(start + bound, |world| behind(world).is_empty()) {
+            let late = behind(&self.world);
+            let detail = format!("{late:?} of the {what} {nodes:?} did not catch up to {before}");
+            self.stuck("convergence", bound, detail);
+        }
+    }
+
+    fn add_fresh(&mut self, nodes: NodeSet) -> ClientId {
+        let nodes: Vec<NodeId> = nodes.iter().collect();
+        let target = self.rng.pick(&nodes);
+        let election = self.options.timing.election_max;
+        let patience = Patience {
+            attempt: election * 2,
+            pause: Duration::from_millis(20),
+            give_up: election * self.options.patience,
+        };
+        let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.options.registers);
+        self.world.add_client(target, patience, move |nth| {
+            (nth < FRESH_COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))
+        })
+    }
+
+    fn stuck(&mut self, name: &'static str, bound: Duration, detail: String) {
+        let states = self.world.cluster().nodes().iter();
+        let states: Vec<_> = states.map(|node| (node, self.world.status(node))).collect();
+        let detail = format!("{detail} within {bound:?}; {states:?}");
+        if self.world.violation().is_none() {
+            self.world.fail(None, Finding::new("O13", name, detail));
+        }
+    }
+
+    /// Lets time pass, and hands out the log on the way.
+    fn advance(
+        &mut self,
+        until: Duration,
+        mut stop: impl FnMut(&World<P, Registers>) -> bool,
+    ) -> bool {
+        match &mut self.out {
+            None => self.world.run_until(until, stop),
+            Some(out) => loop {
+                let mut once = false;
+                let mut stopped = false;
+                let reached = !self.world.run_until(until, |world| {
+                    stopped = stop(world);
+                    stopped || std::mem::replace(&mut once, true)
+                });
+                self.world.take_log().into_iter().for_each(&mut **out);
+                if stopped || reached {
+                    return stopped;
+                }
+            },
+        }
+    }
+
+    fn print(&mut self) {
+        if let Some(out) = &mut self.out {
+            self.world.take_log().into_iter().for_each(&mut **out);
+        }
+    }
+
+    fn report(self) -> Report {
+        let world = self.world;
+        let ended = |which: fn(&Outcome) -> bool| {
+            world.completions().iter().filter(|one| which(&one.outcome)).count() as u64
+        };
+        Report {
+            seed: self.seed,
+            hash: world.hash(),
+            violation: world.violation().cloned(),
+            events: world.events(),
+            simulated: world.now(),
+            operations: ended(|outcome| matches!(outcome, Outcome::Committed { .. })),
+            unknown: ended(|outcome| *outcome == Outcome::Unknown),
+            refused: ended(|outcome| matches!(outcome, Outcome::Refused(_))),
+            leader_changes: world.leader_changes(),
+            recovery: self.recovery,
+            faults: world.faults().clone(),
+            marks: world.marks().clone(),
+        }
+    }
+}
+
+fn traitors(options: &Options, rng: &mut Rng) -> NodeSet {
+    let mut traitors: NodeSet = options.equivocator.into_iter().collect();
+    while traitors.len() < options.traitors {
+        traitors.insert(NodeId(rng.below(options.nodes as u64) as u8));
+    }
+    traitors
+}
+
+fn operation(rng: &mut Rng, registers: u8) -> Operation {
+    let key = rng.below(u64::from(registers)) as u8;
+    match rng.below(5) {
+        0 => Operation::Get(key),
+        1 => Operation::Put(key, rng.below(10)),
+        2 => Operation::Cas(key, rng.below(10), rng.below(10)),
+        _ => Operation::Append(key, rng.below(1_000)),
+    }
+}

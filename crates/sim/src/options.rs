@@ -1,0 +1,234 @@
+//! What one checked run is like. A seed draws all of it (swarm testing: Groce et al., ISSTA 2012):
+//! most runs leave whole classes of faults out, so that what is left is not drowned by the rest.
+
+use crate::disk::DiskModel;
+use crate::network::{Latency, Network};
+use crate::rng::Rng;
+use consensus_core::{Audit, FaultModel, NodeId, NodeSet, Timing};
+use core::time::Duration;
+
+/// A class of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// One node crashes, and restarts later.
+    Crash,
+    /// Several nodes, or all, crash at once.
+    CrashMany,
+    /// A node crashes between two effects of a step, and again while it recovers.
+    CrashMidway,
+    /// A node, or all, crash with writes that are not synced.
+    CrashUnsynced,
+    /// The leader crashes, or is cut off.
+    HitLeader,
+    /// A node stands still for longer than an election timeout.
+    Pause,
+    /// One node loses all its links.
+    Isolate,
+    /// The cluster falls into two parts.
+    Split,
+    /// Links are cut in one direction only.
+    OneWay,
+    /// Any directed graph of links.
+    Partial,
+    /// A link delivers nothing, and then everything at once.
+    Clog,
+    /// Clients cannot reach some nodes.
+    ClientCut,
+    /// A disk ends no sync for a while.
+    SlowDisk,
+    /// A replica is asked to lead.
+    Campaign,
+}
+
+impl Fault {
+    /// All classes.
+    pub const ALL: [Self; 14] = [
+        Self::Crash,
+        Self::CrashMany,
+        Self::CrashMidway,
+        Self::CrashUnsynced,
+        Self::HitLeader,
+        Self::Pause,
+        Self::Isolate,
+        Self::Split,
+        Self::OneWay,
+        Self::Partial,
+        Self::Clog,
+        Self::ClientCut,
+        Self::SlowDisk,
+        Self::Campaign,
+    ];
+}
+
+/// The faults of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// What links are like while faults are on.
+    pub network: Network,
+    /// What disks are like.
+    pub disk: DiskModel,
+    /// The classes that are injected.
+    pub classes: Vec<Fault>,
+    /// Mean time between two of them.
+    pub every: Duration,
+    /// How long one lasts at most, where it ends by itself.
+    pub lasts: Duration,
+}
+
+impl Faults {
+    /// None at all.
+    pub fn none() -> Self {
+        Self {
+            network: Network::default(),
+            disk: DiskModel::default(),
+            classes: Vec::new(),
+            every: Duration::from_secs(1),
+            lasts: Duration::from_secs(1),
+        }
+    }
+
+    fn drawn(rng: &mut Rng) -> Self {
+        let classes = Fault::ALL.into_iter().filter(|_| rng.chance(6_000)).collect();
+        let every = rng.time(Duration::from_millis(200), Duration::from_millis(2_500));
+        let lasts = rng.time(Duration::from_millis(300), Duration::from_secs(6));
+        Self { network: network(rng), disk: disk(rng), classes, every, lasts }
+    }
+}
+
+/// A chance up to `most`, and none at all in three of ten runs.
+fn some(rng: &mut Rng, most: u32) -> u32 {
+    if rng.chance(3_000) { 0 } else { rng.between(0, u64::from(most)) as u32 }
+}
+
+fn latency(rng: &mut Rng) -> Latency {
+    let base = rng.time(Duration::from_micros(100), Duration::from_millis(4));
+    match rng.below(4) {
+        0 => Latency::Fixed(base),
+        1 => Latency::Uniform { min: base, max: base * 8 },
+        2 => Latency::Tailed { min: base, max: base * 64 },
+        _ => Latency::Bimodal { near: base, far: base * 20, far_share: 500 },
+    }
+}
+
+fn network(rng: &mut Rng) -> Network {
+    Network {
+        latency: latency(rng),
+        client_latency: latency(rng),
+        matrix: None,
+        loss: some(rng, 2_000),
+        duplication: some(rng, 3_000),
+        late_replay: some(rng, 500),
+        replay_within: rng.time(Duration::from_millis(100), Duration::from_secs(8)),
+        client_loss: some(rng, 1_000),
+    }
+}
+
+fn disk(rng: &mut Rng) -> DiskModel {
+    let base = rng.time(Duration::from_micros(50), Duration::from_millis(5));
+    let sync = match rng.below(4) {
+        0 => Latency::Fixed(Duration::ZERO),
+        1 => Latency::Uniform { min: base, max: base * 4 },
+        2 => Latency::Tailed { min: base, max: base * 100 },
+        _ => Latency::Bimodal { near: base, far: base * 40, far_share: 1_000 },
+    };
+    DiskModel { sync }
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Replicas.
+    pub nodes: usize,
+    /// Clients while faults are on.
+    pub clients: usize,
+    /// Commands of each of them.
+    pub commands: usize,
+    /// Longest time that they think between two commands; zero to ask again at once.
+    pub think: Duration,
+    /// Registers that they work on: few, so that they meet.
+    pub registers: u8,
+    /// Commands that a node puts into one batch at most.
+    pub max_batch: usize,
+    /// Timeouts of the cluster.
+    pub timing: Timing,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// How long faults go on, in virtual time; shorter if all commands end before.
+    pub safety: Duration,
+    /// Nodes that lie. More than zero only for Byzantine algorithms.
+    pub traitors: usize,
+    /// This node is among the traitors and equivocates from the first message to the last.
+    pub equivocator: Option<NodeId>,
+    /// Nodes that the healed core always has in it: for an algorithm whose leader never changes.
+    pub core_includes: NodeSet,
+    /// Within how many times the longest election timeout a healed quorum must have answered
+    /// fresh clients, and all replicas must have caught up (O13).
+    pub patience: u32,
+}
+
+impl Options {
+    /// What this seed draws.
+    pub fn for_seed<P: Audit>(seed: u64) -> Self {
+        let rng = &mut Rng::for_purpose(seed, 1);
+        let byzantine = P::INFO.faults == FaultModel::Byzantine;
+        let nodes = match (byzantine, rng.chance(3_500)) {
+            (false, few) => {
+                if few {
+                    5
+                } else {
+                    3
+                }
+            }
+            (true, few) => {
+                if few {
+                    7
+                } else {
+                    4
+                }
+            }
+        };
+        let traitors = match (byzantine, rng.below(8)) {
+            (false, _) | (true, 0..3) => 0,
+            (true, 3) => rng.between(0, P::INFO.max_faults(nodes) as u64) as usize,
+            (true, _) => P::INFO.max_faults(nodes),
+        };
+        Self {
+            nodes,
+            clients: rng.between(1, 6) as usize,
+            commands: rng.between(5, 40) as usize,
+            think: if rng.chance(3_000) {
+                Duration::ZERO
+            } else {
+                rng.time(Duration::from_millis(10), Duration::from_millis(1_500))
+            },
+            registers: rng.between(1, 4) as u8,
+            max_batch: rng.pick(&[1, 2, 16]),
+            timing: Timing::LAN,
+            faults: Faults::drawn(rng),
+            safety: rng.time(Duration::from_secs(5), Duration::from_secs(30)),
+            traitors,
+            equivocator: (traitors > 0 && rng.chance(3_000)).then_some(NodeId(0)),
+            core_includes: NodeSet::EMPTY,
+            patience: 40,
+        }
+    }
+
+    /// A run without faults, for tests of one's own.
+    pub fn quiet(nodes: usize) -> Self {
+        Self {
+            nodes,
+            clients: 2,
+            commands: 10,
+            think: Duration::ZERO,
+            registers: 2,
+            max_batch: 16,
+            timing: Timing::LAN,
+            faults: Faults::none(),
+            safety: Duration::from_secs(10),
+            traitors: 0,
+            equivocator: None,
+            core_includes: NodeSet::EMPTY,
+            patience: 40,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! O7 and O16: what nodes said, and whether a replica may believe what it counted.
+
+use super::{Table, Verdict};
+use crate::report::Finding;
+use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Topic};
+
+/// All that was claimed by correct nodes, over all their lives.
+#[derive(Default)]
+pub(crate) struct Claims {
+    once: Table<(NodeId, Topic), u128>,
+    rising: Table<(NodeId, Topic), u128>,
+}
+
+impl Claims {
+    /// O7: a message with this claim leaves the node.
+    pub(crate) fn say(&mut self, node: NodeId, claim: Claim) -> Verdict {
+        match claim {
+            Claim::Once(topic, value) => {
+                let first = *self.once.entry((node, topic)).or_insert(value);
+                if first != value {
+                    return contradiction(topic, first, value, "now says");
+                }
+            }
+            Claim::Rising(topic, value) => {
+                let highest = self.rising.entry((node, topic)).or_insert(value);
+                if value < *highest {
+                    return contradiction(topic, *highest, value, "fell back to");
+                }
+                *highest = value;
+            }
+        }
+        Ok(())
+    }
+
+    /// Did the node claim this value?
+    fn said(&self, node: NodeId, topic: Topic, value: u128) -> bool {
+        self.once.get(&(node, topic)) == Some(&value)
+    }
+
+    /// O16: a replica committed because of this certificate. `own` says whether it may count
+    /// itself: its own vote goes to its disk and to nobody.
+    pub(crate) fn certified(
+        &self,
+        counted_by: NodeId,
+        index: LogIndex,
+        certificate: &Certificate,
+        correct: NodeSet,
+        world: (usize, FaultModel),
+        own: bool,
+    ) -> Verdict {
+        let (nodes, faults) = world;
+        let Certificate { topic, value, signers } = certificate;
+        let broken = |detail| Err(Finding::new("O16", "certificate", detail));
+        if !signers.minus(NodeSet::first(nodes)).is_empty() {
+            return broken(format!("index {index}: {signers:?} are not all of the cluster"));
+        }
+        if !is_quorum(signers.len(), nodes, faults) {
+            return broken(format!("index {index}: {signers:?} are no quorum of {nodes}"));
+        }
+        for signer in signers.and(correct).iter() {
+            let honest = self.said(signer, *topic, *value) || (signer == counted_by && own);
+            if !honest {
+                let said = self.once.get(&(signer, *topic));
+                return broken(format!(
+                    "index {index}: {signer} is counted for {value:#x} on {topic:?}, \
+                     but said {said:x?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn contradiction(topic: Topic, before: u128, now: u128, verb: &str) -> Verdict {
+    let Topic { name, major, minor } = topic;
+    let detail = format!("on {name} ({major}, {minor}) it said {before:#x} and {verb} {now:#x}");
+    Err(Finding::new("O7", "no self-contradiction", detail))
+}
+
+/// A second formula, apart from the one that the algorithms use: two sets of this size overlap in
+/// a node, or in more than f where f may lie.
+fn is_quorum(size: usize, nodes: usize, faults: FaultModel) -> bool {
+    let liars = match faults {
+        FaultModel::Crash => 0,
+        FaultModel::Byzantine => (0..nodes).take_while(|f| 3 * (f + 1) < nodes).count(),
+    };
+    2 * size > nodes + liars
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::quorum;
+
+    const N0: NodeId = NodeId(0);
+    const N1: NodeId = NodeId(1);
+
+    fn vote(term: u64) -> Topic {
+        Topic::new("vote", term, 0)
+    }
+
+    #[test]
+    fn o7_sees_a_second_vote_and_a_promise_withdrawn() {
+        let mut claims = Claims::default();
+        claims.say(N0, Claim::Once(vote(1), 7)).expect("a vote");
+        claims.say(N0, Claim::Once(vote(1), 7)).expect("the same vote again");
+        claims.say(N0, Claim::Once(vote(2), 8)).expect("another term");
+        claims.say(N1, Claim::Once(vote(1), 9)).expect("another node");
+        assert_eq!(claims.say(N0, Claim::Once(vote(1), 8)).unwrap_err().oracle, "O7");
+        let promise = Topic::new("promise", 0u8, 0);
+        claims.say(N0, Claim::Rising(promise, 5)).expect("a promise");
+        claims.say(N0, Claim::Rising(promise, 5)).expect("the same");
+        assert_eq!(claims.say(N0, Claim::Rising(promise, 4)).unwrap_err().oracle, "O7");
+    }
+
+    #[test]
+    fn o16_sees_too_few_foreign_and_invented_signers() {
+        let mut claims = Claims::default();
+        claims.say(N1, Claim::Once(vote(3), 7)).expect("a vote");
+        let all = NodeSet::first(3);
+        let check = |signers: &[u8], own| {
+            let signers = signers.iter().map(|node| NodeId(*node)).collect();
+            let certificate = Certificate { topic: vote(3), value: 7, signers };
+            claims.certified(N0, LogIndex(1), &certificate, all, (3, FaultModel::Crash), own)
+        };
+        check(&[0, 1], true).expect("a majority, itself included");
+        assert_eq!(check(&[0, 1], false).unwrap_err().oracle, "O16", "own vote not on disk");
+        assert_eq!(check(&[1], true).unwrap_err().oracle, "O16", "no quorum");
+        assert_eq!(check(&[0, 2], true).unwrap_err().oracle, "O16", "n2 said nothing");
+        assert_eq!(check(&[0, 1, 9], true).unwrap_err().oracle, "O16", "n9 is unknown");
+    }
+
+    #[test]
+    fn the_second_formula_agrees_with_the_first() {
+        for nodes in 1..=40 {
+            for size in 0..=nodes {
+                let crash = size >= quorum::majority(nodes);
+                assert_eq!(is_quorum(size, nodes, FaultModel::Crash), crash);
+                let byzantine = size >= quorum::byzantine(nodes);
+                assert_eq!(is_quorum(size, nodes, FaultModel::Byzantine), byzantine, "n = {nodes}");
+            }
+        }
+    }
+}

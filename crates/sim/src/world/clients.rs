@@ -1,0 +1,307 @@
+//! Clients, and the way of their requests into a node and of the answers back.
+
+use super::event::Event;
+use super::node::Waiting;
+use super::{Completion, World};
+use crate::keys::SimKeys;
+use crate::oracle::history::{Key, key_of};
+use crate::report::Finding;
+use bytes::Bytes;
+use consensus_core::{
+    Answer, Answers, Audit, Batch, Client, ClientId, Command, Env, Input, NodeId, NodeSet, Outcome,
+    Patience, Position, Refusal, Reply, Request, RequestId, SessionId, Signer, StateMachine, Tag,
+    Todo,
+};
+use core::time::Duration;
+
+/// What a client asks for: for the n-th time the payload, and when it is due if not at once.
+/// `None` ends the client.
+type Workload = Box<dyn FnMut(u64) -> Option<(Bytes, Option<Duration>)>>;
+
+pub(super) struct SimClient {
+    client: Client,
+    keys: SimKeys,
+    workload: Workload,
+    nth: u64,
+    /// Asked for, and not due yet.
+    next: Option<(Bytes, u64)>,
+    current: Option<Current>,
+    /// The event that wakes it, if one is scheduled that still counts.
+    pending: Option<u64>,
+    /// Nodes that it cannot reach, nor hear.
+    cut: NodeSet,
+    ended: bool,
+}
+
+/// The command that a client waits for.
+struct Current {
+    payload: Bytes,
+    intended: u64,
+    begun: u64,
+    floor: Option<Position>,
+    key: Option<Key>,
+}
+
+/// A raw submission has no client that could be told anything.
+const NOBODY: usize = usize::MAX;
+
+impl<P: Audit, S: StateMachine> World<P, S> {
+    /// Adds a client that first asks `target`, and begins at once.
+    pub fn add_client(
+        &mut self,
+        target: NodeId,
+        patience: Patience,
+        workload: impl FnMut(u64) -> Option<(Bytes, Option<Duration>)> + 'static,
+    ) -> ClientId {
+        let place = self.clients.len();
+        let id = ClientId(place as u64 + 1);
+        let cluster = self.setup.cluster.clone();
+        self.clients.push(SimClient {
+            client: Client::new(id, 1, cluster, P::INFO, patience, target),
+            keys: SimKeys::new(self.setup.seed, Signer::Client(id)),
+            workload: Box::new(workload),
+            nth: 0,
+            next: None,
+            current: None,
+            pending: None,
+            cut: NodeSet::EMPTY,
+            ended: false,
+        });
+        self.next_command(place);
+        id
+    }
+
+    /// Has the client nothing more to ask, and all its answers?
+    pub fn client_ended(&self, client: ClientId) -> bool {
+        self.client_of(client).is_some_and(|place| self.clients[place].ended)
+    }
+
+    pub(super) fn client_of(&self, client: ClientId) -> Option<usize> {
+        let place = usize::try_from(client.0.checked_sub(1)?).ok()?;
+        (place < self.clients.len()).then_some(place)
+    }
+
+    /// From now on the client can reach these nodes only; the others do not hear it, nor it them.
+    pub fn cut_client(&mut self, client: ClientId, from: NodeSet) {
+        if let Some(place) = self.client_of(client) {
+            self.clients[place].cut = from;
+        }
+    }
+
+    /// Hands a command to a node as if a client had sent it; nobody waits for its answer. It is
+    /// committed, but belongs to no session, so that the service does not apply it.
+    pub fn submit(&mut self, node: NodeId, payload: impl Into<Bytes>) -> Command {
+        self.submitted += 1;
+        let mut command = Command {
+            client: ClientId(u64::MAX - self.submitted),
+            session: SessionId(u64::MAX),
+            request: RequestId(1),
+            payload: payload.into(),
+            tag: Tag::none(),
+        };
+        if P::INFO.answers == Answers::All {
+            let keys = SimKeys::new(self.setup.seed, Signer::Client(command.client));
+            let bytes = command.signed_bytes(self.setup.cluster.id);
+            command.tag = consensus_core::Authenticator::sign(&keys, &bytes);
+        }
+        self.history.submit(&command);
+        let request = Request { attempt: 1, command: command.clone() };
+        self.queue.push(self.now, Event::Request { to: node, request });
+        command
+    }
+
+    fn next_command(&mut self, place: usize) {
+        let now = self.now;
+        let client = &mut self.clients[place];
+        let Some((payload, due)) = (client.workload)(client.nth) else {
+            client.ended = true;
+            return;
+        };
+        client.nth += 1;
+        let due = due.map_or(now, |due| due.as_nanos() as u64);
+        client.next = Some((payload, due));
+        if due > now {
+            client.pending = Some(due);
+            self.queue.push(due, Event::Wake { client: place, at: due });
+        } else {
+            self.begin_command(place);
+        }
+    }
+
+    fn begin_command(&mut self, place: usize) {
+        let (now, begun) = (self.now(), self.now);
+        let floor = self.history.floor();
+        let client = &mut self.clients[place];
+        let (payload, intended) = client.next.take().expect("a command is due");
+        let current = Current { payload: payload.clone(), intended, begun, floor, key: None };
+        client.current = Some(current);
+        let todo = client.client.begin(now, payload, &client.keys);
+        self.client_does(place, todo);
+    }
+
+    pub(super) fn wake(&mut self, place: usize, at: u64) {
+        let now = self.now();
+        let client = &mut self.clients[place];
+        if client.pending != Some(at) {
+            return;
+        }
+        client.pending = None;
+        self.fold(4, place as u64, 0);
+        let client = &mut self.clients[place];
+        if client.next.is_some() {
+            return self.begin_command(place);
+        }
+        let todo = client.client.tick(now);
+        self.client_does(place, todo);
+    }
+
+    pub(super) fn take_reply(&mut self, place: usize, reply: &Reply) {
+        self.fold(5, place as u64, consensus_core::Fingerprint::of(reply).0);
+        if self.clients[place].cut.contains(reply.from) {
+            return;
+        }
+        self.tell(|| format!("client {} <- {} {:?}", place + 1, reply.from, reply.answer));
+        let now = self.now();
+        let client = &mut self.clients[place];
+        let todo = client.client.receive(now, reply, &client.keys);
+        self.client_does(place, todo);
+    }
+
+    fn client_does(&mut self, place: usize, todo: Todo) {
+        match todo {
+            Todo::Send(to, request) => self.send_request(place, to, request),
+            Todo::Wait => {}
+            Todo::Ended(outcome) => return self.complete(place, outcome),
+        }
+        let client = &mut self.clients[place];
+        if let Some(wake) = client.client.wake_at() {
+            let at = (wake.as_nanos() as u64).max(self.now);
+            if client.pending.is_none_or(|pending| pending > at) {
+                client.pending = Some(at);
+                self.queue.push(at, Event::Wake { client: place, at });
+            }
+        }
+    }
+
+    fn send_request(&mut self, place: usize, to: NodeSet, request: Request) {
+        self.history.submit(&request.command);
+        if request.attempt > 1 {
+            self.mark("client tries again");
+        }
+        let current = self.clients[place].current.as_mut().expect("a command is under way");
+        current.key = Some(key_of(&request.command));
+        for to in to.iter() {
+            if let Some(at) = self.client_link(place, to) {
+                self.queue.push(at, Event::Request { to, request: request.clone() });
+            }
+        }
+    }
+
+    /// When what is sent now between a client and a node arrives, if it does.
+    fn client_link(&mut self, place: usize, node: NodeId) -> Option<u64> {
+        if self.clients[place].cut.contains(node) {
+            self.fault("client cut off");
+            return None;
+        }
+        let loss = self.setup.network.client_loss;
+        if !self.links.reliable.contains(node) && self.rng.chance(loss) {
+            self.fault("request or reply lost");
+            return None;
+        }
+        let delay = self.setup.network.client_latency.draw(&mut self.rng);
+        Some(self.now + delay.as_nanos() as u64)
+    }
+
+    pub(super) fn send_reply(&mut self, place: usize, reply: Reply) {
+        if place == NOBODY {
+            return;
+        }
+        if let Some(at) = self.client_link(place, reply.from) {
+            self.queue.push(at, Event::Reply { client: place, reply });
+        }
+    }
+
+    fn complete(&mut self, place: usize, outcome: Outcome) {
+        let client = &mut self.clients[place];
+        client.client.abandon();
+        let current = client.current.take().expect("a command has ended");
+        let key = current.key.expect("a command was sent before it ended");
+        let verdict = match &outcome {
+            Outcome::Committed { position, result } => {
+                let Current { begun, floor, .. } = current;
+                self.history.answered(key, begun, floor, *position, result)
+            }
+            Outcome::Refused(_) => self.history.told_refused(key),
+            Outcome::Unknown => Ok(()),
+        };
+        if let Err(finding) = verdict {
+            return self.fail(None, finding);
+        }
+        let time = Duration::from_nanos;
+        self.completions.push(Completion {
+            client: ClientId(place as u64 + 1),
+            nth: self.clients[place].nth - 1,
+            intended: time(current.intended),
+            begun: time(current.begun),
+            ended: self.now(),
+            outcome,
+            payload: current.payload,
+        });
+        self.next_command(place);
+    }
+
+    /// A request arrives at a node.
+    pub(super) fn take_request(&mut self, to: NodeId, request: Request) {
+        let Request { attempt, command } = request;
+        let key = key_of(&command);
+        self.fold(6, u64::from(to.0), command.client.0 ^ command.request.0.rotate_left(32));
+        let now = self.now();
+        let node = &mut self.nodes[to.index()];
+        if node.replica.is_none() {
+            return;
+        }
+        let client = self.clients.get((command.client.0 as usize).wrapping_sub(1));
+        let client = client.map_or(NOBODY, |_| command.client.0 as usize - 1);
+        if P::INFO.answers == Answers::All {
+            let bytes = command.signed_bytes(self.setup.cluster.id);
+            let keys = &self.keys[to.index()];
+            let env = Env::new(now, &self.setup.cluster, keys, &node.meter);
+            let signed = env.check(Signer::Client(command.client), &bytes, &command.tag);
+            node.read_meter();
+            if !signed {
+                let answer = Answer::Refused(Refusal::BadSignature);
+                return self.reply(to, client, attempt, key, answer);
+            }
+        }
+        // The same attempt again is known; a newer one is proposed again, as the first may be
+        // lost inside the cluster. Sessions make that harmless.
+        let known = node.waiting.insert(key, Waiting { attempt, client });
+        if known.is_some_and(|known| known.attempt >= attempt) && client != NOBODY {
+            return;
+        }
+        let life = node.life;
+        if node.intake.is_empty() {
+            self.queue.push(self.now, Event::Intake { node: to, life });
+        }
+        node.intake.push(command);
+    }
+
+    /// Proposes what arrived at this instant.
+    pub(super) fn take_intake(&mut self, id: NodeId, life: u32) {
+        let node = &mut self.nodes[id.index()];
+        if node.replica.is_none() || node.life != life {
+            return;
+        }
+        let commands = std::mem::take(&mut node.intake);
+        self.fold(7, u64::from(id.0), commands.len() as u64);
+        for some in commands.chunks(self.setup.max_batch) {
+            self.tell(|| format!("{id} proposes {} commands", some.len()));
+            self.input(id, Input::Propose(Batch::of(some)));
+        }
+    }
+
+    /// O18 for a panic that ended a run.
+    pub(crate) fn panicked(&mut self, message: String) {
+        self.fail(None, Finding::new("O18", "no panic", message));
+    }
+}

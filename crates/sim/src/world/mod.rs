@@ -1,0 +1,423 @@
+//! The world: virtual time, nodes, disks, links and clients of one cluster, from one seed.
+
+mod clients;
+mod control;
+mod effects;
+mod event;
+mod links;
+mod node;
+mod setup;
+
+pub use links::Fate;
+pub use setup::{Completion, Setup};
+
+use crate::keys::SimKeys;
+use crate::network::Links;
+use crate::oracle::claims::Claims;
+use crate::oracle::disks::Disks;
+use crate::oracle::epochs::{self, Epochs};
+use crate::oracle::history::History;
+use crate::oracle::states::States;
+use crate::report::{Finding, Violation};
+use crate::rng::Rng;
+use crate::traitor::Treason;
+use clients::SimClient;
+use consensus_core::{
+    Audit, Batch, Counters, Effect, Env, Executed, Executor, FaultModel, Fingerprint, Input,
+    LogIndex, NodeId, NodeSet, ProtocolConfig, Role, Signer, StateMachine, Status,
+};
+use core::time::Duration;
+use event::{Event, Queue};
+use links::Intercept;
+use node::Node;
+use std::collections::BTreeMap;
+
+/// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
+/// and driven alike pass through the same events, see [`hash`](Self::hash).
+///
+/// The oracles are always on. Once one is violated, time stands still.
+pub struct World<P: Audit, S: StateMachine> {
+    setup: Setup<P>,
+    config: P::Config,
+    machine: Box<dyn Fn() -> S>,
+    keys: Vec<SimKeys>,
+    now: u64,
+    queue: Queue<P>,
+    rng: Rng,
+    links: Links,
+    nodes: Vec<Node<P, S>>,
+    clients: Vec<SimClient>,
+    completions: Vec<Completion>,
+    submitted: u64,
+    treason: Vec<Treason>,
+    old_messages: Vec<Vec<P::Message>>,
+    intercept: Option<Intercept<P>>,
+    held: Vec<(NodeId, NodeId, P::Message, u64)>,
+    history: History<S>,
+    disks: Disks<P>,
+    epochs: Epochs,
+    claims: Claims,
+    states: States,
+    violation: Option<Violation>,
+    hash: Fingerprint,
+    events: u64,
+    leader_changes: u64,
+    faults: BTreeMap<&'static str, u64>,
+    marks: BTreeMap<&'static str, u64>,
+    log: Option<Vec<String>>,
+    effects: Vec<Effect<P>>,
+    executed: Vec<Executed>,
+}
+
+impl<P: Audit, S: StateMachine> World<P, S> {
+    /// A world in which every node has just started for the first time.
+    ///
+    /// # Panics
+    /// If the cluster or its configuration cannot be: check with
+    /// [`Cluster::validate`](consensus_core::Cluster::validate) and
+    /// [`ProtocolConfig::for_cluster`].
+    pub fn new(setup: Setup<P>, machine: impl Fn() -> S + 'static) -> Self {
+        setup.cluster.validate().expect("the cluster can be");
+        assert!(setup.max_batch > 0, "a batch has room for a command");
+        let honest = setup.traitors.is_empty() || P::INFO.faults == FaultModel::Byzantine;
+        assert!(honest, "only Byzantine algorithms are run with traitors");
+        let config = setup.config.clone();
+        let config = config.unwrap_or_else(|| {
+            P::Config::for_cluster(&setup.cluster).expect("the algorithm can run in this cluster")
+        });
+        let size = setup.cluster.size;
+        let seed = setup.seed;
+        let executor = || Executor::new(machine(), setup.sessions);
+        let key = |node| SimKeys::new(seed, Signer::Node(NodeId(node as u8)));
+        let mut world = Self {
+            config,
+            keys: (0..size).map(key).collect(),
+            now: 0,
+            queue: Queue::new(),
+            rng: Rng::new(seed),
+            links: Links::new(size),
+            nodes: (0..size).map(|_| Node::new(executor())).collect(),
+            clients: Vec::new(),
+            completions: Vec::new(),
+            submitted: 0,
+            treason: vec![Treason::None; size],
+            old_messages: vec![Vec::new(); size],
+            intercept: None,
+            held: Vec::new(),
+            history: History::new(executor()),
+            disks: Disks::new(size, setup.traitors.is_empty()),
+            epochs: Epochs::default(),
+            claims: Claims::default(),
+            states: States::default(),
+            violation: None,
+            hash: Fingerprint::of(&seed),
+            events: 0,
+            leader_changes: 0,
+            faults: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            log: None,
+            effects: Vec::new(),
+            executed: Vec::new(),
+            machine: Box::new(machine),
+            setup,
+        };
+        for node in world.setup.cluster.nodes().iter() {
+            world.boot(node);
+        }
+        world
+    }
+
+    /// Runs until `stop` says so, until virtual time reaches `limit`, or until an oracle is
+    /// violated. True only if `stop` said so.
+    pub fn run_until(&mut self, limit: Duration, mut stop: impl FnMut(&Self) -> bool) -> bool {
+        let limit = limit.as_nanos() as u64;
+        loop {
+            if self.violation.is_some() {
+                return false;
+            }
+            if stop(self) {
+                return true;
+            }
+            match self.queue.due() {
+                Some(due) if due <= limit => self.advance(),
+                _ => {
+                    self.now = self.now.max(limit);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Runs for so long.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now() + time, |_| false);
+    }
+
+    /// Runs until no message, request, answer or sync is under way, at most until `limit`.
+    pub fn settle(&mut self, limit: Duration) -> bool {
+        self.run_until(limit, |world| world.queue.traffic() == 0)
+    }
+
+    /// Virtual time.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.now)
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &consensus_core::Cluster {
+        &self.setup.cluster
+    }
+
+    /// What a replica says of itself; `None` while it is down.
+    pub fn status(&self, node: NodeId) -> Option<Status> {
+        self.replica(node).map(P::status)
+    }
+
+    /// The correct replica that leads in the highest epoch, if one leads.
+    pub fn leader(&self) -> Option<NodeId> {
+        let leads = |node: &NodeId| self.status(*node).filter(|status| status.role == Role::Leader);
+        let leaders = self.correct().iter().filter_map(|node| Some((leads(&node)?.epoch, node)));
+        leaders.max().map(|(_, node)| node)
+    }
+
+    /// A replica; `None` while it is down.
+    pub fn replica(&self, node: NodeId) -> Option<&P> {
+        self.nodes[node.index()].replica.as_ref()
+    }
+
+    /// What a node did and what it cost, over all its lives.
+    pub fn counters(&self, node: NodeId) -> &Counters {
+        &self.nodes[node.index()].counters
+    }
+
+    /// The service of a node, as far as it has applied the log in this life.
+    pub fn executor(&self, node: NodeId) -> &Executor<S> {
+        &self.nodes[node.index()].executor
+    }
+
+    /// The service as a replay of everything that was committed anywhere.
+    pub fn replay(&self) -> &Executor<S> {
+        self.history.replay()
+    }
+
+    /// Everything that was committed anywhere, in order.
+    pub fn committed(&self) -> impl Iterator<Item = (LogIndex, &Batch)> {
+        let decided = self.history.decided().iter().enumerate();
+        decided.map(|(place, entry)| (LogIndex(place as u64 + 1), &entry.batch))
+    }
+
+    /// The last index that was committed anywhere.
+    pub fn last_committed(&self) -> LogIndex {
+        LogIndex(self.history.decided().len() as u64)
+    }
+
+    /// Commands that ended, in the order of their ends.
+    pub fn completions(&self) -> &[Completion] {
+        &self.completions
+    }
+
+    /// The first rule that was broken.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// Stands for everything that happened so far.
+    pub fn hash(&self) -> Fingerprint {
+        self.hash
+    }
+
+    /// Events that were processed.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// How often a replica became leader.
+    pub fn leader_changes(&self) -> u64 {
+        self.leader_changes
+    }
+
+    /// Faults that happened, by kind.
+    pub fn faults(&self) -> &BTreeMap<&'static str, u64> {
+        &self.faults
+    }
+
+    /// Rare things that happened.
+    pub fn marks(&self) -> &BTreeMap<&'static str, u64> {
+        &self.marks
+    }
+
+    /// The nodes that are no traitors.
+    pub fn correct(&self) -> NodeSet {
+        self.setup.cluster.nodes().minus(self.setup.traitors)
+    }
+
+    /// Keeps a readable line for each event from now on; [`take_log`](Self::take_log) gives them
+    /// out. Changes nothing else.
+    pub fn keep_log(&mut self) {
+        self.log.get_or_insert_default();
+    }
+
+    /// The lines since the last call.
+    pub fn take_log(&mut self) -> Vec<String> {
+        self.log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn is_correct(&self, node: NodeId) -> bool {
+        !self.setup.traitors.contains(node)
+    }
+
+    /// Notes a line, which is made only if somebody wants it.
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now();
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>12.6} {}", now.as_secs_f64(), line()));
+        }
+    }
+
+    /// Something rare happened.
+    pub(crate) fn mark(&mut self, what: &'static str) {
+        *self.marks.entry(what).or_default() += 1;
+    }
+
+    /// A fault was injected.
+    pub(crate) fn fault(&mut self, what: &'static str) {
+        *self.faults.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn fail(&mut self, node: Option<NodeId>, finding: Finding) {
+        if self.violation.is_none() {
+            let Finding { oracle, name, detail } = finding;
+            let violation = Violation { oracle, name, at: self.now(), node, detail };
+            self.tell(|| format!("VIOLATION {violation}"));
+            self.violation = Some(violation);
+        }
+    }
+
+    /// Reports what an oracle found at a node. False if it found something.
+    fn judge(&mut self, node: NodeId, verdict: Result<(), Finding>) -> bool {
+        match verdict {
+            Ok(()) => true,
+            Err(finding) => {
+                self.fail(Some(node), finding);
+                false
+            }
+        }
+    }
+
+    /// One event.
+    fn advance(&mut self) {
+        let Some((at, event)) = self.queue.pop() else { return };
+        assert!(at >= self.now, "time does not run backwards");
+        self.now = at;
+        if let Some(node) = event.node() {
+            let node = &mut self.nodes[node.index()];
+            if node.paused {
+                node.backlog.push(event);
+                return;
+            }
+        }
+        self.happen(event);
+    }
+
+    fn happen(&mut self, event: Event<P>) {
+        match event {
+            Event::Deliver { from, to, message, hash } => self.deliver(from, to, message, hash),
+            Event::Timer { node, life, timer, at } => self.timer(node, life, timer, at),
+            Event::Synced { node, life, upto } => self.end_sync(node, life, upto),
+            Event::Request { to, request } => self.take_request(to, request),
+            Event::Intake { node, life } => self.take_intake(node, life),
+            Event::Reply { client, reply } => self.take_reply(client, &reply),
+            Event::Wake { client, at } => self.wake(client, at),
+        }
+    }
+
+    /// Folds an event into the hash of the world, and counts it.
+    fn fold(&mut self, kind: u8, who: u64, what: u64) {
+        self.events += 1;
+        self.hash = self.hash.then(&(self.now, kind, who, what));
+    }
+
+    /// Runs one step, and says `Drained` after it, as this driver never has more input at hand.
+    fn input(&mut self, id: NodeId, input: Input<P>) {
+        self.step(id, input);
+        self.step(id, Input::Drained);
+        if self.violation.is_none() && self.nodes[id.index()].replica.is_some() {
+            self.begin_sync(id);
+        }
+    }
+
+    fn step(&mut self, id: NodeId, input: Input<P>) {
+        if self.violation.is_some() {
+            return;
+        }
+        let now = self.now();
+        let node = &mut self.nodes[id.index()];
+        let Some(replica) = &mut node.replica else { return };
+        let drained = matches!(input, Input::Drained);
+        let keys = &self.keys[id.index()];
+        let env = Env::new(now, &self.setup.cluster, keys, &node.meter);
+        replica.step(input, &env, &mut node.effects);
+        node.read_meter();
+        if let Some(why) = node.effects.halted() {
+            let why = why.to_owned();
+            return self.halted(id, why);
+        }
+        if drained && node.effects.is_empty() {
+            return;
+        }
+        let deposed = self.observe(id);
+        self.carry_out(id);
+        if deposed {
+            self.answer_lost(id);
+        }
+    }
+
+    /// A replica reports a broken invariant of its own. A traitor's may well be broken.
+    fn halted(&mut self, id: NodeId, why: String) {
+        if self.is_correct(id) {
+            self.fail(Some(id), Finding::new("O18", "no stop without a reason", why));
+        } else {
+            self.crash(id);
+        }
+    }
+
+    /// Looks at a replica after a step: O3, O5, O8. True if it led before the step and no more.
+    fn observe(&mut self, id: NodeId) -> bool {
+        let node = &mut self.nodes[id.index()];
+        let Some(replica) = &node.replica else { return false };
+        let (status, leads) = (replica.status(), replica.leads());
+        let before = node.status.replace(status);
+        let led = std::mem::replace(&mut node.leads, leads);
+        if let Some(epoch) = leads.filter(|_| led != leads)
+            && !self.began_to_lead(id, epoch)
+        {
+            return false;
+        }
+        let was = before.map(|before| before.role);
+        if status.role == Role::Leader && was != Some(Role::Leader) {
+            self.leader_changes += 1;
+            self.tell(|| format!("{id} leads in epoch {}", status.epoch));
+            if status.epoch > 3 {
+                self.mark("leader beyond epoch 3");
+            }
+        }
+        if let Some(before) = before
+            && self.is_correct(id)
+            && !self.judge(id, epochs::rises(&before, &status))
+        {
+            return false;
+        }
+        was == Some(Role::Leader) && status.role != Role::Leader
+    }
+
+    /// O3 and O5 at a replica that has just become an active leader.
+    fn began_to_lead(&mut self, id: NodeId, epoch: u64) -> bool {
+        let alone = self.epochs.leads(id, epoch);
+        if !self.is_correct(id) {
+            return true;
+        }
+        let replica = self.nodes[id.index()].replica.as_ref().expect("it has just stepped");
+        let complete = epochs::complete(replica, epoch, self.history.decided());
+        self.judge(id, alone) && self.judge(id, complete)
+    }
+}

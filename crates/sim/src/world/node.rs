@@ -1,0 +1,115 @@
+//! One replica with everything around it that a crash takes away or leaves.
+
+use super::event::Event;
+use crate::disk::Disk;
+use crate::oracle::history::Key;
+use consensus_core::{
+    AuthMeter, Command, ConsensusProtocol, Counters, Effects, Executor, Incarnation, LogIndex,
+    Outbox, Status,
+};
+use std::collections::BTreeMap;
+
+/// A timer's one slot. The event in the queue may be older than the deadline: a timer that is
+/// pushed back, as election timers are all the time, costs no new event.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Slot {
+    pub(crate) deadline: Option<u64>,
+    pub(crate) pending: Option<u64>,
+}
+
+/// A client that waits for this node's answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) attempt: u32,
+    pub(crate) client: usize,
+}
+
+pub(crate) struct Node<P: ConsensusProtocol, S> {
+    /// `None` while crashed.
+    pub(crate) replica: Option<P>,
+    /// Counts the lives; also the incarnation on disk.
+    pub(crate) life: u32,
+    pub(crate) effects: Effects<P>,
+    pub(crate) outbox: Outbox<P::Message>,
+    pub(crate) disk: Disk<P::Record>,
+    pub(crate) timers: BTreeMap<P::Timer, Slot>,
+    pub(crate) executor: Executor<S>,
+    pub(crate) waiting: BTreeMap<Key, Waiting>,
+    pub(crate) intake: Vec<Command>,
+    pub(crate) counters: Counters,
+    pub(crate) meter: AuthMeter,
+    pub(crate) paused: bool,
+    /// What arrived while the node was paused.
+    pub(crate) backlog: Vec<Event<P>>,
+    pub(crate) status: Option<Status>,
+    pub(crate) leads: Option<u64>,
+    /// Crash after so many more effects, in the midst of a step.
+    pub(crate) fuse: Option<u32>,
+    /// Crash when the next sync begins: what was written is not durable, what needs not be has
+    /// been sent.
+    pub(crate) doomed: bool,
+    /// No sync ends before this time.
+    pub(crate) stalled_until: u64,
+    /// Clients were told the results up to here, in this life or before. A restarted replica
+    /// replays its log, but sends no old answers again.
+    pub(crate) answered: LogIndex,
+}
+
+impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
+    pub(crate) fn new(executor: Executor<S>) -> Self {
+        Self {
+            replica: None,
+            life: 0,
+            effects: Effects::after_recovery(0),
+            outbox: Outbox::after_recovery(0, P::INFO.links),
+            disk: Disk::new(),
+            timers: BTreeMap::new(),
+            executor,
+            waiting: BTreeMap::new(),
+            intake: Vec::new(),
+            counters: Counters::default(),
+            meter: AuthMeter::default(),
+            paused: false,
+            backlog: Vec::new(),
+            status: None,
+            leads: None,
+            fuse: None,
+            doomed: false,
+            stalled_until: 0,
+            answered: LogIndex::ZERO,
+        }
+    }
+
+    /// A new life begins, on what the disk kept. The executor starts empty: what was committed is
+    /// given out again.
+    pub(crate) fn begin_life(&mut self, executor: Executor<S>) -> Incarnation {
+        assert!(self.replica.is_none(), "a life begins after a crash");
+        let kept = self.disk.records().len();
+        self.life += 1;
+        self.effects = Effects::after_recovery(kept);
+        self.outbox = Outbox::after_recovery(kept, P::INFO.links);
+        self.executor = executor;
+        Incarnation(self.life)
+    }
+
+    /// Everything in memory is gone.
+    pub(crate) fn end_life(&mut self) {
+        self.replica = None;
+        self.timers.clear();
+        self.waiting.clear();
+        self.intake.clear();
+        self.backlog.clear();
+        self.paused = false;
+        self.status = None;
+        self.leads = None;
+        self.fuse = None;
+        self.doomed = false;
+    }
+
+    /// Takes over what the protocol did with keys in the last step.
+    pub(crate) fn read_meter(&mut self) {
+        self.counters.tags_made = self.meter.made();
+        self.counters.tags_checked = self.meter.checked_nodes();
+        self.counters.client_tags_checked = self.meter.checked_clients();
+    }
+}

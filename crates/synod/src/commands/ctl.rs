@@ -1,0 +1,351 @@
+//! `synod ctl`: a client on the command line.
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::files::{self, AlgorithmName, ClusterFile, ClusterName};
+use crate::keys;
+use crate::output::{note, say};
+use bytes::Bytes;
+use consensus_core::{NodeId, Outcome as Ended, Patience};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use synod_algorithms::Algorithm;
+use synod_kv::{KvCommand, KvResult};
+use synod_runtime::{ClientConfig, ClientError, ClusterClient, StatusReport};
+
+/// Flags of `synod ctl`.
+///
+/// Each command opens a session, so that a retry after a lost answer is not applied twice.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The folder of the cluster, or its cluster.toml
+    #[arg(long, value_name = "DIR", required_unless_present = "addr", global = true)]
+    cluster: Option<PathBuf>,
+    /// Without a folder: the addresses of all replicas in the order of their ids, comma-separated
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', requires = "algo",
+          conflicts_with = "cluster", global = true)]
+    addr: Vec<SocketAddr>,
+    /// Without a folder: the algorithm that the cluster runs
+    #[arg(long, value_name = "NAME", value_parser = super::parse_algorithm, global = true)]
+    algo: Option<Algorithm>,
+    /// Without a folder: the cluster's id, if the replicas were given one
+    #[arg(long, value_name = "ID", requires = "addr", global = true)]
+    cluster_id: Option<ClusterName>,
+    /// The replica to ask first
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, global = true)]
+    node: u8,
+    /// How long to try, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..=3600), global = true)]
+    timeout: u64,
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Write a value
+    Put {
+        /// The key
+        key: String,
+        /// The value
+        value: String,
+    },
+    /// Read a value, through the log: never a stale one
+    Get {
+        /// The key
+        key: String,
+    },
+    /// Delete a key
+    Del {
+        /// The key
+        key: String,
+    },
+    /// Write a value if the old one is as expected
+    #[command(group = clap::ArgGroup::new("old").required(true))]
+    Cas {
+        /// The key
+        key: String,
+        /// The new value
+        new: String,
+        /// Write if this is the value
+        #[arg(long, value_name = "VALUE", group = "old")]
+        expect: Option<String>,
+        /// Write if the key has no value
+        #[arg(long, group = "old")]
+        absent: bool,
+    },
+    /// Ask every replica who leads and how far it is
+    Status,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  synod ctl --cluster /tmp/trio put greeting hello
+  synod ctl --cluster /tmp/trio get greeting
+  synod ctl --cluster /tmp/trio cas greeting goodbye --expect hello
+  synod ctl --cluster /tmp/trio status
+  synod ctl --algo raft --addr 127.0.0.1:4000,127.0.0.1:4001,127.0.0.1:4002 get greeting
+
+Exit codes:
+  0  done
+  1  no such key (get, del), or another value than expected (cas)
+  2  the command line or the cluster's files make no sense
+  3  refused; surely not applied
+  4  no answer in time; the command may have been applied or may yet be: look before you repeat it
+  5  no replica could be reached";
+
+/// Runs it.
+pub(crate) fn run(args: Args) -> Outcome {
+    let cluster = cluster_of(&args)?;
+    if usize::from(args.node) >= cluster.nodes.len() {
+        return Err(Failure::usage(format!(
+            "--node {}: the cluster has the replicas 0 to {}",
+            args.node,
+            cluster.nodes.len() - 1
+        )));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    match command_of(&args.command)? {
+        Some(command) => runtime.block_on(call(&args, &cluster, &command)),
+        None => runtime.block_on(status(&args, &cluster)),
+    }
+}
+
+/// The cluster that the flags name.
+fn cluster_of(args: &Args) -> Result<ClusterFile, Failure> {
+    if let Some(path) = &args.cluster {
+        let cluster = ClusterFile::read(path)?;
+        let named = cluster.algorithm.0;
+        return match args.algo {
+            Some(other) if other != named => Err(Failure::usage(format!(
+                "--algo {other}: the cluster in {} runs {named}",
+                path.display()
+            ))),
+            _ => Ok(cluster),
+        };
+    }
+    let Some(algorithm) = args.algo else {
+        return Err(Failure::usage("--addr needs --algo"));
+    };
+    files::check_size(algorithm, args.addr.len()).map_err(Failure::usage)?;
+    let cluster = args.cluster_id.unwrap_or_else(|| files::derived_id(algorithm, &args.addr));
+    Ok(ClusterFile {
+        algorithm: AlgorithmName(algorithm),
+        cluster,
+        nodes: args.addr.clone(),
+        ring: None,
+        client_keys: None,
+    })
+}
+
+/// The command for the store; `None` for `status`, which is none.
+fn command_of(command: &Command) -> Result<Option<KvCommand>, Failure> {
+    let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
+    let command = match command {
+        Command::Put { key, value } => KvCommand::Put { key: bytes(key), value: bytes(value) },
+        Command::Get { key } => KvCommand::Get { key: bytes(key) },
+        Command::Del { key } => KvCommand::Delete { key: bytes(key) },
+        Command::Cas { key, new, expect, absent: _ } => KvCommand::Cas {
+            key: bytes(key),
+            expected: expect.as_ref().map(bytes),
+            new: bytes(new),
+        },
+        Command::Status => return Ok(None),
+    };
+    command.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Some(command))
+}
+
+/// Has the cluster carry out one command.
+async fn call(args: &Args, cluster: &ClusterFile, command: &KvCommand) -> Outcome {
+    let identity = keys::client(cluster)?;
+    let mut client = ClusterClient::connect(ClientConfig {
+        cluster: cluster.cluster(),
+        info: cluster.algorithm.0.info(),
+        addresses: cluster.addresses(),
+        id: identity.id,
+        opening: keys::opening(),
+        patience: Patience {
+            give_up: Duration::from_secs(args.timeout),
+            ..Patience::default()
+        },
+        target: NodeId(args.node),
+        keys: identity.keys,
+    })
+    .map_err(|error| not_asked(&error))?;
+    let ended = client.call(command.encode()).await.map_err(|error| not_asked(&error))?;
+    Ok(tell(args, ended))
+}
+
+fn not_asked(error: &ClientError) -> Failure {
+    let exit = match error {
+        ClientError::Config(_) => Exit::Usage,
+        ClientError::Unreachable(_) => Exit::Unreachable,
+        ClientError::NothingToResume | ClientError::Protocol(_) => Exit::Failed,
+    };
+    Failure { exit, message: error.to_string() }
+}
+
+/// Shows how the command ended.
+fn tell(args: &Args, ended: Ended) -> Exit {
+    let (exit, text, details) = match ended {
+        Ended::Committed { position, result } => {
+            let (exit, text, mut details) = describe(KvResult::decode(&result));
+            details["outcome"] = json!("committed");
+            details["index"] = json!(position.index.0);
+            details["offset"] = json!(position.offset);
+            (exit, text, details)
+        }
+        Ended::Refused(why) => {
+            let text = format!("refused: {why}");
+            (Exit::Refused, text, json!({ "outcome": "refused", "why": why.to_string() }))
+        }
+        Ended::Unknown => {
+            let text = format!(
+                "unknown: no answer in {} s; it may have been applied or may yet be",
+                args.timeout
+            );
+            (Exit::Unknown, text, json!({ "outcome": "unknown" }))
+        }
+    };
+    if args.json {
+        say(details.to_string());
+    } else if exit == Exit::Ok {
+        say(text);
+    } else {
+        note(text);
+    }
+    exit
+}
+
+/// What the store said, for scripts and for people.
+fn describe(result: Option<KvResult>) -> (Exit, String, Value) {
+    match result {
+        Some(KvResult::Value(Some(value))) => {
+            (Exit::Ok, String::from_utf8_lossy(&value).into_owned(), value_json(&value))
+        }
+        Some(KvResult::Value(None)) => {
+            (Exit::Failed, "no such key".into(), json!({ "value": null }))
+        }
+        Some(KvResult::Written) => (Exit::Ok, "written".into(), json!({})),
+        Some(KvResult::Deleted(true)) => (Exit::Ok, "deleted".into(), json!({ "deleted": true })),
+        Some(KvResult::Deleted(false)) => {
+            (Exit::Failed, "no such key".into(), json!({ "deleted": false }))
+        }
+        Some(KvResult::Swapped) => (Exit::Ok, "written".into(), json!({ "swapped": true })),
+        Some(KvResult::NotSwapped(found)) => not_swapped(found),
+        Some(KvResult::Malformed) => {
+            (Exit::Failed, "the store does not know this command".into(), json!({}))
+        }
+        None => {
+            let text = "the answer is none of this store's; do the versions match?";
+            (Exit::Failed, text.into(), json!({ "unreadable": true }))
+        }
+    }
+}
+
+fn not_swapped(found: Option<Bytes>) -> (Exit, String, Value) {
+    let (text, mut details) = match found {
+        Some(value) => {
+            let text = format!("not written: the value is {}", String::from_utf8_lossy(&value));
+            (text, value_json(&value))
+        }
+        None => ("not written: no such key".to_owned(), json!({ "value": null })),
+    };
+    details["swapped"] = json!(false);
+    (Exit::Failed, text, details)
+}
+
+/// A value as text where it is text.
+fn value_json(value: &[u8]) -> Value {
+    match std::str::from_utf8(value) {
+        Ok(text) => json!({ "value": text }),
+        Err(_) => {
+            let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({ "value_hex": hex })
+        }
+    }
+}
+
+/// Asks every replica, at the same time.
+async fn status(args: &Args, cluster: &ClusterFile) -> Outcome {
+    let patience = Duration::from_secs(args.timeout.min(2));
+    let mut asked = Vec::new();
+    for (id, address) in cluster.addresses() {
+        let question = tokio::spawn(synod_runtime::client::status(address, patience));
+        asked.push((id, address, question));
+    }
+    let mut rows = Vec::new();
+    for (id, address, question) in asked {
+        let answer = match question.await {
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        rows.push(Row { id, address, answer });
+    }
+    if args.json {
+        say(json!({ "nodes": rows.iter().map(Row::json).collect::<Vec<_>>() }).to_string());
+    } else {
+        say(HEAD);
+        for row in &rows {
+            say(row.text());
+        }
+    }
+    let anybody = rows.iter().any(|row| row.answer.is_ok());
+    Ok(if anybody { Exit::Ok } else { Exit::Unreachable })
+}
+
+const HEAD: &str =
+    "node  address                role       epoch  leader  committed       last  starts  up";
+
+/// One replica, or why it did not answer.
+struct Row {
+    id: NodeId,
+    address: SocketAddr,
+    answer: Result<StatusReport, String>,
+}
+
+impl Row {
+    fn text(&self) -> String {
+        let node = self.id.to_string();
+        let address = self.address.to_string();
+        match &self.answer {
+            Ok(report) => {
+                let leader = report.leader.map_or_else(|| "-".to_owned(), |node| node.to_string());
+                format!(
+                    "{node:<4}  {address:<21}  {:<9}  {:>5}  {leader:>6}  {:>9}  {:>9}  {:>6}  {} s",
+                    report.role,
+                    report.epoch,
+                    report.committed,
+                    report.last,
+                    report.incarnation,
+                    report.uptime_ms / 1000,
+                )
+            }
+            Err(why) => format!("{node:<4}  {address:<21}  {why}"),
+        }
+    }
+
+    fn json(&self) -> Value {
+        match &self.answer {
+            Ok(report) => {
+                let mut row = json!(report);
+                row["address"] = json!(self.address.to_string());
+                row
+            }
+            Err(why) => json!({
+                "node": self.id.0, "address": self.address.to_string(), "error": why,
+            }),
+        }
+    }
+}

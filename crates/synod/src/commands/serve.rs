@@ -1,0 +1,110 @@
+//! `synod serve`: one replica.
+
+use crate::exit::{Failure, Outcome};
+use crate::files::{self, AlgorithmName, ClusterName, KeyFiles, NodeFile};
+use crate::replica::{self, Start};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use synod_algorithms::Algorithm;
+
+/// Flags of `synod serve`.
+///
+/// Runs one replica until ctrl-c or SIGTERM. It is told what it is by a file (--config) or by
+/// flags. When it takes commands it prints one line: ready n0 127.0.0.1:4000 raft
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The replica's file; see docs/config.md
+    #[arg(long, value_name = "FILE", required_unless_present = "algo",
+          conflicts_with_all = ["algo", "id", "peers", "dir", "cluster_id", "key", "ring"])]
+    config: Option<PathBuf>,
+    /// paxos, multipaxos, raft or pbft
+    #[arg(long, value_name = "NAME", value_parser = super::parse_algorithm,
+          requires_all = ["id", "peers", "dir"])]
+    algo: Option<Algorithm>,
+    /// Which of the peers this replica is, from 0
+    #[arg(long, value_name = "NUMBER", requires = "algo")]
+    id: Option<u8>,
+    /// The addresses of all replicas in the order of their ids, comma-separated
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', requires = "algo")]
+    peers: Vec<SocketAddr>,
+    /// The replica's disk folder
+    #[arg(long, value_name = "DIR", requires = "algo")]
+    dir: Option<PathBuf>,
+    /// The cluster's id, 32 hex digits [default: derived from --algo and --peers]
+    #[arg(long, value_name = "ID", requires = "algo")]
+    cluster_id: Option<ClusterName>,
+    /// This replica's secret key file, for pbft
+    #[arg(long, value_name = "FILE", requires = "ring")]
+    key: Option<PathBuf>,
+    /// The file with everybody's public keys, for pbft
+    #[arg(long, value_name = "FILE", requires = "key")]
+    ring: Option<PathBuf>,
+    /// Start on an empty disk: only the very first time, for an emptied disk has forgotten its
+    /// votes
+    #[arg(long)]
+    init: bool,
+    /// Listen here [default: this replica's address among the peers]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Listen on an address that other machines reach; links are neither encrypted nor
+    /// authenticated yet, so only in a network that you trust
+    #[arg(long)]
+    allow_remote: bool,
+    /// Keep what is not synced yet in memory, so that kill -9 loses it like a power cut
+    #[arg(long)]
+    lose_unsynced: bool,
+    /// Print the ready line as JSON
+    #[arg(long)]
+    json: bool,
+    /// Stop when stdin closes, so that no replica outlives the program that started it
+    #[arg(long, hide = true)]
+    stop_with_parent: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  synod serve --config /tmp/trio/n0/node.toml
+  synod serve --algo raft --id 0 --peers 127.0.0.1:4000,127.0.0.1:4001,127.0.0.1:4002 \\
+              --dir /var/lib/synod/n0 --init
+
+Exits with 2 if the flags, the file or the disk folder are not this replica's, and with 1 if it
+had to stop: a full or failing disk, a broken invariant.";
+
+/// Runs it.
+pub(crate) fn run(args: Args) -> Outcome {
+    let mut file = match &args.config {
+        Some(path) => NodeFile::read(path)?,
+        None => from_flags(&args)?,
+    };
+    file.listen = args.listen.or(file.listen);
+    file.allow_remote |= args.allow_remote;
+    replica::serve(Start {
+        file,
+        init: args.init,
+        lose_unsynced: args.lose_unsynced,
+        json: args.json,
+        stop_with_parent: args.stop_with_parent,
+    })
+}
+
+fn from_flags(args: &Args) -> Result<NodeFile, Failure> {
+    let (Some(algorithm), Some(id), Some(data)) = (args.algo, args.id, args.dir.clone()) else {
+        return Err(Failure::usage("give --config, or --algo with --id, --peers and --dir"));
+    };
+    let peers = args.peers.clone();
+    let keys = args.key.clone().zip(args.ring.clone()).map(|(own, ring)| KeyFiles { own, ring });
+    let file = NodeFile {
+        algorithm: AlgorithmName(algorithm),
+        cluster: args.cluster_id.unwrap_or_else(|| files::derived_id(algorithm, &peers)),
+        id,
+        peers,
+        listen: None,
+        data,
+        allow_remote: false,
+        timing: None,
+        keys,
+    };
+    file.check().map_err(Failure::usage)?;
+    Ok(file)
+}

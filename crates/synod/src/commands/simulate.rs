@@ -1,0 +1,269 @@
+//! `synod simulate`: seeded runs of a whole cluster in virtual time, with faults, under oracles.
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{note, say};
+use crate::progress::Progress;
+use consensus_core::{Audit, Fingerprint};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+use synod_algorithms::{Algorithm, Visitor};
+use synod_sim::{Options, Report};
+
+/// Flags of `synod simulate`.
+///
+/// Each seed is one run: a cluster of a drawn size, clients with work, and faults of drawn kinds
+/// (lost, doubled, late and reordered messages, partitions, crashes that lose unsynced writes,
+/// pauses; traitors where the algorithm stands them). Oracles look at every step. Then a random
+/// quorum is healed and must make progress. The same seed gives the same run, bit for bit.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Which algorithms: paxos, multipaxos, raft, pbft, a comma-separated list of them, or all
+    #[arg(long, value_name = "NAME", default_value = "all", value_parser = super::parse_algorithms)]
+    algo: super::AlgorithmList,
+    /// How many seeds to run, from --seed on
+    #[arg(long, value_name = "COUNT", default_value_t = 100,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+    /// Print every event of the run; only with --seeds 1 and one algorithm
+    #[arg(long)]
+    trace: bool,
+    /// Print one JSON object per algorithm instead of text
+    #[arg(long)]
+    json: bool,
+    /// Runs at the same time [default: one per core]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    jobs: Option<u64>,
+    /// Run on after a violation and list all failing seeds, instead of stopping at the first
+    #[arg(long)]
+    keep_going: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  synod simulate --algo raft --seeds 1000              a thousand runs of Raft
+  synod simulate --algo raft --seed 17 --seeds 1 --trace   one run, event by event
+
+Exits with 1 if an oracle found a violation.";
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Outcome {
+    if args.trace {
+        return trace(args);
+    }
+    if args.seed.checked_add(args.seeds - 1).is_none() {
+        return Err(Failure::usage("--seed plus --seeds is beyond the largest seed, 2^64 - 1"));
+    }
+    let mut clean = true;
+    for algorithm in args.algo.0.iter().copied() {
+        let verdict = hunt(algorithm, args);
+        clean &= verdict.failures.is_empty();
+        let json = args.json.then(|| verdict.json(args).to_string());
+        say(json.unwrap_or_else(|| verdict.text(args)));
+    }
+    Ok(if clean { Exit::Ok } else { Exit::Failed })
+}
+
+/// Replays one seed.
+fn trace(args: &Args) -> Outcome {
+    let [algorithm] = args.algo.0[..] else {
+        return Err(Failure::usage("--trace shows one run: name one algorithm with --algo"));
+    };
+    if args.seeds != 1 {
+        return Err(Failure::usage("--trace shows one run: add --seeds 1 and choose it by --seed"));
+    }
+    let report = algorithm.dispatch(TraceSeed(args.seed));
+    let mut verdict = Verdict::new(algorithm);
+    verdict.add(report);
+    note(verdict.text(args));
+    Ok(if verdict.failures.is_empty() { Exit::Ok } else { Exit::Failed })
+}
+
+struct TraceSeed(u64);
+
+impl Visitor for TraceSeed {
+    type Output = Report;
+
+    fn visit<P: Audit>(self) -> Report {
+        synod_sim::trace::<P>(self.0, &Options::for_seed::<P>(self.0), &mut |line| say(line))
+    }
+}
+
+struct CheckSeed(u64);
+
+impl Visitor for CheckSeed {
+    type Output = Report;
+
+    fn visit<P: Audit>(self) -> Report {
+        synod_sim::check::<P>(self.0, &Options::for_seed::<P>(self.0))
+    }
+}
+
+/// Runs the seeds on all cores. Reports are added in the order of seeds, and none after the first
+/// failure, so that the verdict does not depend on which thread was faster.
+fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    let jobs = args.jobs.unwrap_or(cores).min(args.seeds);
+    let next = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    let (sender, reports) = mpsc::channel();
+    let mut progress = Progress::new();
+    let mut verdict = Verdict::new(algorithm);
+    let mut early = BTreeMap::new();
+    progress.show(algorithm.name(), 0, args.seeds);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let sender = sender.clone();
+            let (next, stop) = (&next, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let nth = next.fetch_add(1, Ordering::Relaxed);
+                    if nth >= args.seeds {
+                        break;
+                    }
+                    let report = algorithm.dispatch(CheckSeed(args.seed + nth));
+                    if sender.send((nth, report)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (nth, report) in reports {
+            early.insert(nth, report);
+            while let Some(report) = early.remove(&verdict.seeds) {
+                let failed = report.violation.is_some();
+                verdict.add(report);
+                progress.show(algorithm.name(), verdict.seeds, args.seeds);
+                if failed && !args.keep_going {
+                    stop.store(true, Ordering::Relaxed);
+                    return;
+                }
+            }
+        }
+    });
+    progress.finish();
+    verdict
+}
+
+/// What became of the seeds of one algorithm.
+struct Verdict {
+    algorithm: Algorithm,
+    seeds: u64,
+    events: u64,
+    simulated: Duration,
+    operations: u64,
+    leader_changes: u64,
+    faults: BTreeMap<&'static str, u64>,
+    marks: BTreeMap<&'static str, u64>,
+    /// Of the only run, or a chain over the hashes of all runs in their order.
+    hash: Fingerprint,
+    failures: BTreeMap<u64, String>,
+}
+
+impl Verdict {
+    fn new(algorithm: Algorithm) -> Self {
+        Self {
+            algorithm,
+            seeds: 0,
+            events: 0,
+            simulated: Duration::ZERO,
+            operations: 0,
+            leader_changes: 0,
+            faults: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            hash: Fingerprint::default(),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, report: Report) {
+        self.hash = if self.seeds == 0 { report.hash } else { self.hash.then(&report.hash) };
+        self.seeds += 1;
+        self.events += report.events;
+        self.simulated += report.simulated;
+        self.operations += report.operations;
+        self.leader_changes += report.leader_changes;
+        for (sum, counts) in
+            [(&mut self.faults, &report.faults), (&mut self.marks, &report.marks)]
+        {
+            for (name, count) in counts {
+                *sum.entry(name).or_default() += count;
+            }
+        }
+        if let Some(violation) = report.violation {
+            self.failures.insert(report.seed, violation.to_string());
+        }
+    }
+
+    fn text(&self, args: &Args) -> String {
+        let name = self.algorithm.name();
+        let word = if self.failures.is_empty() { "no violation" } else { "VIOLATION" };
+        let range = if self.seeds == 1 && args.seeds == 1 {
+            format!("seed {}", args.seed)
+        } else {
+            format!("{} seeds from {}", self.seeds, args.seed)
+        };
+        let mut lines = vec![format!("{name}: {word} in {range}")];
+        lines.push(format!(
+            "  {} events, {:.0} s simulated, {} operations checked, {} leader changes, hash {:016x}",
+            self.events,
+            self.simulated.as_secs_f64(),
+            self.operations,
+            self.leader_changes,
+            self.hash.0,
+        ));
+        lines.push(format!("  faults: {}", listed(&self.faults)));
+        lines.push(format!("  reached: {}", listed(&self.marks)));
+        for (seed, violation) in &self.failures {
+            lines.push(format!("  seed {seed}: {violation}"));
+        }
+        if let Some(command) = self.replay() {
+            lines.push(format!("  replay it: {command}"));
+        }
+        lines.join("\n")
+    }
+
+    fn replay(&self) -> Option<String> {
+        let (seed, _) = self.failures.first_key_value()?;
+        let name = self.algorithm.name();
+        Some(format!("synod simulate --algo {name} --seed {seed} --seeds 1 --trace"))
+    }
+
+    fn json(&self, args: &Args) -> serde_json::Value {
+        let failures: Vec<_> = self
+            .failures
+            .iter()
+            .map(|(seed, violation)| json!({ "seed": seed, "violation": violation }))
+            .collect();
+        json!({
+            "algorithm": self.algorithm.name(),
+            "ok": self.failures.is_empty(),
+            "first_seed": args.seed,
+            "seeds": self.seeds,
+            "events": self.events,
+            "simulated_seconds": self.simulated.as_secs_f64(),
+            "operations": self.operations,
+            "leader_changes": self.leader_changes,
+            "hash": format!("{:016x}", self.hash.0),
+            "faults": self.faults,
+            "reached": self.marks,
+            "failures": failures,
+            "replay": self.replay(),
+        })
+    }
+}
+
+fn listed(counts: &BTreeMap<&'static str, u64>) -> String {
+    if counts.is_empty() {
+        return "none".into();
+    }
+    let parts: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    parts.join(", ")
+}

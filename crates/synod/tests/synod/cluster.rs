@@ -1,0 +1,244 @@
+//! A cluster of real processes that a test starts, kills and starts again. Whatever happens to the
+//! test, the processes end with it and the folder goes.
+
+use consensus_core::{Authenticator, ClientId, Cluster, ClusterId, NoKeys, NodeId, Patience};
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+use synod_algorithms::Algorithm;
+use synod_runtime::{ClientConfig, ClusterClient};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// Longer than anything should take, so that a hang is a failure with a name.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+/// The program under test.
+pub(crate) const SYNOD: &str = env!("CARGO_BIN_EXE_synod");
+
+/// A folder of its own, gone at the end.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("synod-{name}-{}-{nth}", std::process::id()));
+        drop(std::fs::remove_dir_all(&path));
+        std::fs::create_dir_all(&path).expect("the temporary folder can be written");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// The first of a row of ports that no other test of this run uses and that are free now.
+pub(crate) fn base_port(count: u16) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Below the ports that the system gives to outgoing connections.
+    let start = 20_000 + (std::process::id() % 40) as u16 * 300;
+    loop {
+        let first = start + NEXT.fetch_add(count, Ordering::Relaxed);
+        let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if (first..first + count).all(free) {
+            return first;
+        }
+    }
+}
+
+/// Runs the program to its end.
+pub(crate) async fn synod(args: &[&str]) -> Output {
+    let mut command = Command::new(SYNOD);
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let ended = timeout(LONG, command.output()).await;
+    ended.unwrap_or_else(|_| panic!("synod {args:?} hangs")).expect("the program runs")
+}
+
+/// What it said on stdout.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What it said on stderr.
+pub(crate) fn complained(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A cluster.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    algorithm: Algorithm,
+    folder: Folder,
+    first_port: u16,
+    size: usize,
+    lose_unsynced: bool,
+    running: BTreeMap<usize, Child>,
+}
+
+impl Processes {
+    /// Writes the files of a cluster and starts all its replicas.
+    pub(crate) async fn start(algorithm: Algorithm, size: usize, lose_unsynced: bool) -> Self {
+        let folder = Folder::new(algorithm.name());
+        let first_port = base_port(size as u16);
+        let made = synod(&[
+            "cluster",
+            "--prepare",
+            "--algo",
+            algorithm.name(),
+            "--nodes",
+            &size.to_string(),
+            "--base-port",
+            &first_port.to_string(),
+            "--dir",
+            &folder.path().display().to_string(),
+        ])
+        .await;
+        assert!(made.status.success(), "{}", complained(&made));
+        let running = BTreeMap::new();
+        let mut cluster = Self { algorithm, folder, first_port, size, lose_unsynced, running };
+        for id in 0..size {
+            cluster.launch(id, true).await;
+        }
+        cluster
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder as a flag of `synod ctl`.
+    pub(crate) fn flag(&self) -> String {
+        self.path().display().to_string()
+    }
+
+    pub(crate) fn data(&self, id: usize) -> PathBuf {
+        self.path().join(format!("n{id}/data"))
+    }
+
+    pub(crate) fn address(&self, id: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.first_port + id as u16))
+    }
+
+    /// Starts a replica that does not run; it finds the disk that it left.
+    pub(crate) async fn restart(&mut self, id: usize) {
+        self.launch(id, false).await;
+    }
+
+    async fn launch(&mut self, id: usize, init: bool) {
+        let mut child = self.spawn(id, init);
+        let stdout = child.stdout.take().expect("stdout was asked for");
+        let mut lines = BufReader::new(stdout).lines();
+        let first = timeout(LONG, lines.next_line()).await;
+        let line = first.expect("a replica starts in time").expect("its stdout can be read");
+        let ready = format!("ready n{id} {}", self.address(id));
+        assert!(line.as_deref().is_some_and(|line| line.starts_with(&ready)), "{line:?}");
+        self.running.insert(id, child);
+    }
+
+    fn spawn(&self, id: usize, init: bool) -> Child {
+        let mut command = Command::new(SYNOD);
+        let config = self.path().join(format!("n{id}/node.toml"));
+        command.arg("serve").arg("--config").arg(config).arg("--stop-with-parent");
+        if init {
+            command.arg("--init");
+        }
+        if self.lose_unsynced {
+            command.arg("--lose-unsynced");
+        }
+        // The pipe on stdin stays open as long as the child is in the map.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.spawn().expect("the program runs")
+    }
+
+    /// Starts a replica that is expected to refuse, and gives what it said.
+    pub(crate) async fn refused(&self, id: usize, init: bool) -> String {
+        let ended = timeout(LONG, self.spawn_silent(id, init).wait_with_output()).await;
+        let output = ended.expect("a replica that cannot start says so").expect("it ran");
+        assert!(!output.status.success(), "n{id} started");
+        complained(&output)
+    }
+
+    fn spawn_silent(&self, id: usize, init: bool) -> Child {
+        let mut command = Command::new(SYNOD);
+        let config = self.path().join(format!("n{id}/node.toml"));
+        command.arg("serve").arg("--config").arg(config);
+        if init {
+            command.arg("--init");
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.kill_on_drop(true).spawn().expect("the program runs")
+    }
+
+    /// `kill -9`.
+    pub(crate) async fn kill(&mut self, id: usize) {
+        let mut child = self.running.remove(&id).expect("only a running replica is killed");
+        child.kill().await.expect("a child can be killed");
+    }
+
+    /// Closes the replica's stdin, as the end of its parent would, and waits until it is gone.
+    pub(crate) async fn close_stdin(&mut self, id: usize) {
+        let mut child = self.running.remove(&id).expect("only a running replica is stopped");
+        drop(child.stdin.take());
+        let ended = timeout(LONG, child.wait()).await.expect("it stops when its parent is gone");
+        assert!(ended.expect("it can be waited for").success(), "it stops gracefully");
+    }
+
+    /// Panics if a replica ended that nobody killed.
+    pub(crate) fn assert_running(&mut self) {
+        for (id, child) in &mut self.running {
+            let ended = child.try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "n{id} ended by itself: {ended:?}");
+        }
+    }
+
+    /// A client that asks replica `nth` first. No two clients of a cluster have the same number.
+    pub(crate) fn client(&self, nth: u64, patience: Patience) -> ClusterClient {
+        let cluster = Cluster::new(self.id(), self.size);
+        let addresses =
+            (0..self.size).map(|id| (NodeId(id as u8), self.address(id))).collect();
+        let (id, keys) = self.identity(nth);
+        let target = NodeId((nth % self.size as u64) as u8);
+        let info = self.algorithm.info();
+        let config =
+            ClientConfig { cluster, info, addresses, id, opening: 1, patience, target, keys };
+        ClusterClient::connect(config).expect("the configuration is good")
+    }
+
+    /// What cluster.toml says.
+    fn id(&self) -> ClusterId {
+        let text = std::fs::read_to_string(self.path().join("cluster.toml")).expect("it is there");
+        let table: toml::Table = text.parse().expect("it is TOML");
+        let id = table["cluster"].as_str().expect("an id is text");
+        ClusterId(u128::from_str_radix(id, 16).expect("an id is hex"))
+    }
+
+    fn identity(&self, nth: u64) -> (ClientId, Arc<dyn Authenticator>) {
+        (ClientId(1000 + nth), Arc::new(NoKeys))
+    }
+
+    /// Runs `synod ctl` on this cluster.
+    pub(crate) async fn ctl(&self, args: &[&str]) -> Output {
+        let folder = self.flag();
+        let mut all = vec!["ctl", "--cluster", &folder];
+        all.extend_from_slice(args);
+        synod(&all).await
+    }
+}

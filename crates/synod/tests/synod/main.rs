@@ -1,0 +1,8 @@
+//! The binary from outside: real processes, real sockets, real files.
+
+mod cluster;
+mod disk;
+mod history;
+mod kill;
+mod strangers;
+mod usage;
