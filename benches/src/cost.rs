@@ -57,8 +57,8 @@ const COLUMNS: [Column; 15] = [
 /// Conditions of the quiet world, for above the table.
 pub(crate) fn conditions() -> Vec<String> {
     vec![format!(
-        "virtual time; every link takes {} ms, nothing is lost, the disk is instant, no timer fires; \
-         all clients at node 0, which leads where there is a leader",
+        "virtual time; every link takes {} ms, nothing is lost, the disk is instant, no timer \
+         fires; all clients at node 0, which leads where there is a leader",
         LINK_DELAY.as_millis()
     )]
 }

@@ -117,8 +117,8 @@ fn conditions(options: &FailoverOptions) -> Vec<String> {
              {:?} for an answer before it asks the next replica, {:?} after a refusal",
             options.rate, PATIENCE.attempt, PATIENCE.pause
         ),
-        "killed at a random moment: the leader, PBFT's primary, and for Paxos, which has no leader, \
-         the replica that the clients use"
+        "killed at a random moment: the leader, PBFT's primary, and for Paxos, which has no \
+         leader, the replica that the clients use"
             .into(),
     ]
 }
@@ -163,15 +163,15 @@ fn expectation(algorithm: Algorithm) -> String {
     let attempt = PATIENCE.attempt;
     match algorithm {
         Algorithm::MultiPaxos | Algorithm::Raft => format!(
-            "{algorithm}: noticed after T + W/n - i/2 (timeouts uniform in [T, T + W], a sign of the \
-             leader every i); then come the election and the clients' next attempt"
+            "{algorithm}: noticed after T + W/n - i/2 (timeouts uniform in [T, T + W], a sign of \
+             the leader every i); then come the election and the clients' next attempt"
         ),
         Algorithm::Paxos => format!(
             "{algorithm}: no leader to replace; clients go to another replica after {attempt:?}"
         ),
         Algorithm::Pbft => format!(
-            "{algorithm}: clients ask all replicas after {attempt:?}, and only then do the backups' \
-             timers start; no closed form"
+            "{algorithm}: clients ask all replicas after {attempt:?}, and only then do the \
+             backups' timers start; no closed form"
         ),
     }
 }

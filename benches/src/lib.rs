@@ -7,24 +7,24 @@
 //! * [`cost`]: what a command costs against the size of the cluster, measured beside theory;
 //! * [`failover`]: how long nobody is served after the serving replica is killed;
 //! * [`theory()`]: the formulas with their sources, without a run;
-//! * [`assert`]: the simulator must measure *exactly* what theory says, in every cell.
+//! * [`assert()`]: the simulator must measure *exactly* what theory says, in every cell.
 //!
 //! # What is kept equal
 //!
-//! A comparison is worth what is the same in every row. The [`Workload`] is recorded before anything
-//! is measured and its hash is printed; clients sit at node 0 in every row, and node 0 leads where
-//! there is a leader; batches have the same limit; clocks are the same; clients wait equally long.
-//! Clusters have equal f by default, so PBFT has one node more.
+//! A comparison is worth what is the same in every row. The [`Workload`] is recorded before
+//! anything is measured and its hash is printed; clients sit at node 0 in every row, and node 0
+//! leads where there is a leader; batches have the same limit; clocks are the same; clients wait
+//! equally long. Clusters have equal f by default, so PBFT has one node more.
 //!
 //! # What is counted, and what is timed
 //!
-//! The simulator's *quiet world* has a fixed delay on every link and an instant disk, loses nothing,
-//! and no timer fires: there, messages of each kind, delays, syncs and signatures of a command are
-//! equalities ([`theory::Theory`]). Its local network draws delays and sync times, so it has
-//! latencies, but processing takes no time there: it knows nothing of throughput. That is measured
-//! for real. Latency counts from when an operation was due, not from when a busy client came to send
-//! it; the warm-up is cut; distributions are merged, never averaged. The oracles of the simulator are
-//! on in every simulated row, and a violation voids it.
+//! The simulator's *quiet world* has a fixed delay on every link and an instant disk, loses
+//! nothing, and no timer fires: there, messages of each kind, delays, syncs and signatures of a
+//! command are equalities ([`theory::Theory`]). Its local network draws delays and sync times, so
+//! it has latencies, but processing takes no time there: it knows nothing of throughput. That is
+//! measured for real. Latency counts from when an operation was due, not from when a busy client
+//! came to send it; the warm-up is cut; distributions are merged, never averaged. The oracles of
+//! the simulator are on in every simulated row, and a violation voids it.
 
 mod assert;
 mod comparison;

@@ -3,10 +3,10 @@
 //!
 //! Conventions. One *message* is one unicast between different replicas, counted where it is sent:
 //! a broadcast is n − 1. A message to oneself costs nothing; clients are counted apart. One *delay*
-//! is one one-way hop; client delays run from the client's sending to its accepting the result, with
-//! the client at node 0, which leads where there is a leader. All costs are those of one *batch*,
-//! one log entry: the cost of a command is that divided by the commands in the batch, except
-//! signatures of clients, which every command brings along.
+//! is one one-way hop; client delays run from the client's sending to its accepting the result,
+//! with the client at node 0, which leads where there is a leader. All costs are those of one
+//! *batch*, one log entry: the cost of a command is that divided by the commands in the batch,
+//! except signatures of clients, which every command brings along.
 
 use consensus_core::FaultModel;
 use std::fmt::Write as _;
@@ -203,7 +203,8 @@ mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// The golden numbers, replica messages of a command: n, Basic Paxos, Multi-Paxos and Raft, PBFT.
+    /// The golden numbers, replica messages of a command: n, Basic Paxos, Multi-Paxos and Raft,
+    /// PBFT.
     const GOLDEN: [(usize, u64, u64, u64); 8] = [
         (3, 8, 4, 12),
         (4, 12, 6, 24),

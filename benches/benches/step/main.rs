@@ -1,9 +1,11 @@
 //! The pure step: three (PBFT: four) replicas in one thread, messages handed over in memory, a disk
-//! that is durable at once, no encoding. What remains is the algorithm itself, checks included, beside
-//! a hand-written floor: what must be done to copy a command to two followers and hear from them.
+//! that is durable at once, no encoding. What remains is the algorithm itself, checks included,
+//! beside a hand-written floor: what must be done to copy a command to two followers and hear from
+//! them.
 //!
-//! Each iteration proposes 1, 16, 256 or 1024 commands, each a batch of its own as 1 to 1024 clients
-//! would send them, and runs until all are committed at the first replica and no message is left.
+//! Each iteration proposes 1, 16, 256 or 1024 commands, each a batch of its own as 1 to 1024
+//! clients would send them, and runs until all are committed at the first replica and no message is
+//! left.
 
 mod cluster;
 mod floor;

@@ -13,9 +13,11 @@ use synod_sim::{Setup, World};
 
 /// The clocks of all clusters.
 pub(crate) const TIMING: Timing = Timing::LAN;
-/// How clients wait: the same for every algorithm.
+/// How clients wait: the same for every algorithm. An attempt is not longer than the distance of
+/// two operations of a client, so that the retries of all clients together are spread over all
+/// times and the gap is not rounded up to whole attempts.
 pub(crate) const PATIENCE: Patience = Patience {
-    attempt: Duration::from_millis(200),
+    attempt: Duration::from_millis(100),
     pause: Duration::from_millis(20),
     give_up: Duration::from_secs(60),
 };

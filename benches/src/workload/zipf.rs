@@ -3,8 +3,8 @@
 //! Gray, Sundaresan, Englert, Baclawski, Weinberger, "Quickly Generating Billion-Record Synthetic
 //! Databases" (SIGMOD 1994, §3.2) draw a zipfian rank with one uniform number and one power. YCSB
 //! (Cooper et al., SoCC 2010, §5.3) draws the rank among ten billion, hashes it and takes the
-//! remainder, so that the popular records are spread over the key space and which ones they are does
-//! not depend on how many there are.
+//! remainder, so that the popular records are spread over the key space and which ones they are
+//! does not depend on how many there are.
 
 use super::random::Random;
 
@@ -12,7 +12,8 @@ use super::random::Random;
 const THETA: f64 = 0.99;
 /// Among how many ranks YCSB draws before it scrambles.
 const RANKS: f64 = 10_000_000_000.0;
-/// `zeta(RANKS, THETA)`, the constant that YCSB ships: the sum is too long to compute at each start.
+/// `zeta(RANKS, THETA)`, the constant that YCSB ships: the sum is too long to compute at each
+/// start.
 const ZETA_RANKS: f64 = 26.469_028_201_783_02;
 
 /// Draws record numbers, a few of them very often.

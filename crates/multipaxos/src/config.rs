@@ -29,6 +29,16 @@ impl ProtocolConfig for Config {
             max_message_bytes: 1 << 20,
         })
     }
+
+    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+        let usual = Self::for_cluster(cluster)?;
+        Ok(Self { window_bytes: 1, max_message_bytes: 1, ..usual })
+    }
+
+    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+        let usual = Self::for_cluster(cluster)?;
+        Ok(Self { window_bytes: 1, max_message_bytes: 1, ..usual })
+    }
 }
 
 impl Config {

@@ -20,6 +20,11 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
+    /// Before the first input: as after a lost leader, but no timer runs.
+    pub(crate) fn idle(node: &Node) -> Self {
+        Self { leader: None, lost: true, upto_at_heartbeat: node.learner.upto() }
+    }
+
     /// Begins to follow, or to wait, and gives whoever leads the shortest election timeout.
     pub(crate) fn new(
         leader: Option<Ballot>,
@@ -27,21 +32,16 @@ impl Follower {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) -> Self {
-        let mut follower =
-            Self { leader: None, lost: true, upto_at_heartbeat: node.learner.upto() };
+        let mut follower = Self::idle(node);
         follower.calm(leader, env, effects);
         follower
     }
 
     /// A ballot was beaten: some leader or scout is ahead, but it may be gone already. Whoever
     /// asks may try; we do so after a random while, so that duels end (§2.4).
-    pub(crate) fn beaten(
-        node: &Node,
-        env: &Env<'_>,
-        effects: &mut Effects<MultiPaxos>,
-    ) -> Self {
+    pub(crate) fn beaten(node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) -> Self {
         effects.set_timer(Timer::Election, env.cluster.timing.election());
-        Self { leader: None, lost: true, upto_at_heartbeat: node.learner.upto() }
+        Self::idle(node)
     }
 
     /// The leader gave a sign of life.
@@ -102,11 +102,7 @@ pub(crate) struct Canvasser {
 
 impl Canvasser {
     /// Begins to ask, for one election timeout.
-    pub(crate) fn new(
-        node: &Node,
-        env: &Env<'_>,
-        effects: &mut Effects<MultiPaxos>,
-    ) -> Self {
+    pub(crate) fn new(node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) -> Self {
         let mut lost = Votes::default();
         lost.add(node.id);
         let canvasser = Self { ballot: node.next_ballot(), lost };

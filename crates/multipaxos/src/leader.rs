@@ -10,9 +10,7 @@ use crate::replica::{MultiPaxos, Timer};
 use crate::scout::Scout;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
-use consensus_core::{
-    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, Refusal,
-};
+use consensus_core::{Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, Refusal};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Proposes, counts, and keeps its place.
@@ -98,12 +96,7 @@ impl Leader {
         self.fill_window(node, env, effects);
     }
 
-    fn fill_window(
-        &mut self,
-        node: &mut Node,
-        env: &Env<'_>,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
+    fn fill_window(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         while let Some(first) = self.queue.front() {
             let cost = cost(first);
             if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {

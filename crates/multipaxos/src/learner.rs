@@ -144,6 +144,8 @@ impl Learner {
             if self.learn(slot, Chosen { batch: batch.clone(), vote: None }, effects)? {
                 effects.note(Record::Learned { slot, batch: batch.clone() });
                 self.noted = slot;
+                // The value may have closed a gap; the disk hears of that before the next one.
+                self.note(effects);
                 news = true;
             }
         }

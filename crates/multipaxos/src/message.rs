@@ -209,9 +209,9 @@ impl Message {
             Self::Canvass { ballot } => own(*ballot, from),
             Self::Prepare { ballot, from: first } => own(*ballot, from).and(slot(*first)),
             Self::Heartbeat { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
-            Self::Accept(accept) => own(accept.ballot, from)
-                .and(slot(accept.slot))
-                .and(position(accept.chosen)),
+            Self::Accept(accept) => {
+                own(accept.ballot, from).and(slot(accept.slot)).and(position(accept.chosen))
+            }
             Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
             Self::HeartbeatReply { ballot } => round(*ballot),
             Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),

@@ -63,8 +63,10 @@ impl Node {
     /// A ballot that is higher than all seen, and was never used before: it carries the
     /// incarnation, so that no round needs to be remembered for it (§2.5).
     pub(crate) fn next_ballot(&self) -> Ballot {
-        let life = if planted("M09") { Incarnation(0) } else { self.incarnation };
-        Ballot::above(self.seen, self.id, life)
+        if planted("M09") {
+            return Ballot::above(self.acceptor.promised(), self.id, Incarnation(1));
+        }
+        Ballot::above(self.seen, self.id, self.incarnation)
     }
 
     /// The own acceptor promises the own ballot.

@@ -25,11 +25,7 @@ pub(crate) struct Scout {
 
 impl Scout {
     /// Phase 1a: takes a new ballot and asks everybody, the acceptor next door first.
-    pub(crate) fn new(
-        node: &mut Node,
-        env: &Env<'_>,
-        effects: &mut Effects<MultiPaxos>,
-    ) -> Self {
+    pub(crate) fn new(node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) -> Self {
         let ballot = node.next_ballot();
         let from = node.first_unchosen();
         node.promise_own(ballot, effects);
@@ -137,11 +133,8 @@ impl Scout {
     }
 
     fn value(&self, slot: LogIndex, node: &Node) -> Batch {
-        let reported = if planted("M01") {
-            node.acceptor.accepted(slot)
-        } else {
-            self.pvalues.get(&slot)
-        };
+        let reported =
+            if planted("M01") { node.acceptor.accepted(slot) } else { self.pvalues.get(&slot) };
         reported.map_or_else(Batch::noop, |accepted| accepted.batch.clone())
     }
 }

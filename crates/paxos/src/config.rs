@@ -48,4 +48,9 @@ impl ProtocolConfig for Config {
             max_learn_bytes: 512 << 10,
         })
     }
+
+    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+        let usual = Self::for_cluster(cluster)?;
+        Ok(Self { max_learn_bytes: 1, ..usual })
+    }
 }

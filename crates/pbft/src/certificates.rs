@@ -2,7 +2,7 @@
 //! place of the crate that says how many are enough.
 
 use crate::digest::Digest;
-use crate::message::{Phase3, Sequence, Vote, checkpoint_statement};
+use crate::message::{VotePhase, Sequence, Vote, checkpoint_statement};
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Env, NodeId, NodeSet, Rejected, Signer, Tag, quorum};
 use serde::{Deserialize, Serialize};
@@ -100,11 +100,11 @@ impl PreparedCertificate {
             return Err(Rejected("a certificate's digest is not of its requests"));
         }
         let primary = self.vote.view.primary(nodes);
-        let proposal = self.vote.statement(Phase3::PrePrepare, cluster, primary);
+        let proposal = self.vote.statement(VotePhase::PrePrepare, cluster, primary);
         if !env.check(Signer::Node(primary), &proposal, &self.pre_prepare) {
             return Err(Rejected("a certificate's pre-prepare is not of the primary"));
         }
-        let statement = |by| self.vote.statement(Phase3::Prepare, cluster, by);
+        let statement = |by| self.vote.statement(VotePhase::Prepare, cluster, by);
         let signers = endorsed(&self.prepares, prepares_needed(nodes), statement, env)?;
         if signers.contains(primary) && !planted("B04") {
             return Err(Rejected("a certificate counts a prepare of the primary"));
@@ -115,7 +115,7 @@ impl PreparedCertificate {
 
 impl CommitCertificate {
     pub(crate) fn check(&self, env: &Env<'_>) -> Result<(), Rejected> {
-        let statement = |by| self.vote.statement(Phase3::Commit, env.cluster.id, by);
+        let statement = |by| self.vote.statement(VotePhase::Commit, env.cluster.id, by);
         endorsed(&self.commits, strong(env.cluster.size), statement, env).map(|_| ())
     }
 

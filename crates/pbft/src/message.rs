@@ -238,7 +238,7 @@ impl Message {
 /// The statements of the three phases differ in their domain, so that a prepare can never be shown
 /// as a commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Phase3 {
+pub(crate) enum VotePhase {
     PrePrepare,
     Prepare,
     Commit,
@@ -246,12 +246,12 @@ pub(crate) enum Phase3 {
 
 impl Vote {
     /// What a replica signs when it votes for this in one of the three phases.
-    pub(crate) fn statement(&self, phase: Phase3, cluster: ClusterId, replica: NodeId) -> Vec<u8> {
+    pub(crate) fn statement(&self, phase: VotePhase, cluster: ClusterId, replica: NodeId) -> Vec<u8> {
         let domain = match phase {
-            Phase3::PrePrepare => "pbft pre-prepare",
-            Phase3::Prepare => "pbft prepare",
-            Phase3::Commit if planted("B05") => "pbft prepare",
-            Phase3::Commit => "pbft commit",
+            VotePhase::PrePrepare => "pbft pre-prepare",
+            VotePhase::Prepare => "pbft prepare",
+            VotePhase::Commit if planted("B05") => "pbft prepare",
+            VotePhase::Commit => "pbft commit",
         };
         Canonical::new(cluster, domain)
             .number(self.view.0)
@@ -301,9 +301,9 @@ impl Body {
         let me = u64::from(sender.0);
         Some(match self {
             Self::Request { .. } => return None,
-            Self::PrePrepare { vote, .. } => vote.statement(Phase3::PrePrepare, cluster, sender),
-            Self::Prepare(vote) => vote.statement(Phase3::Prepare, cluster, sender),
-            Self::Commit(vote) => vote.statement(Phase3::Commit, cluster, sender),
+            Self::PrePrepare { vote, .. } => vote.statement(VotePhase::PrePrepare, cluster, sender),
+            Self::Prepare(vote) => vote.statement(VotePhase::Prepare, cluster, sender),
+            Self::Commit(vote) => vote.statement(VotePhase::Commit, cluster, sender),
             Self::Checkpoint { sequence, history } => {
                 checkpoint_statement(*sequence, *history, cluster, sender)
             }

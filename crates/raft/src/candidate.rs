@@ -28,7 +28,11 @@ impl PreCandidate {
     /// Somebody would vote for it.
     pub(crate) fn count(&mut self, server: &Server, from: NodeId) -> Next {
         self.votes.insert(from);
-        if server.is_majority(self.votes) { Next::Candidate { transfer: false } } else { Next::Stay }
+        if server.is_majority(self.votes) {
+            Next::Candidate { transfer: false }
+        } else {
+            Next::Stay
+        }
     }
 }
 

@@ -33,6 +33,11 @@ impl ProtocolConfig for Config {
             max_pending_bytes: 64 << 20,
         })
     }
+
+    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+        let usual = Self::for_cluster(cluster)?;
+        Ok(Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual })
+    }
 }
 
 impl Config {

@@ -47,9 +47,8 @@ impl Remembered {
     fn add(&mut self, record: Record) -> Result<(), &'static str> {
         match record {
             Record::HardState { term, voted_for } => {
-                let vote_changed = term == self.term
-                    && self.voted_for.is_some()
-                    && voted_for != self.voted_for;
+                let vote_changed =
+                    term == self.term && self.voted_for.is_some() && voted_for != self.voted_for;
                 if term < self.term {
                     return Err("the term falls");
                 }

@@ -66,7 +66,7 @@ impl DiskWatch {
     }
 
     fn hangs(&self) -> bool {
-        false
+        self.since.is_some_and(|since| since.elapsed() > self.patience)
     }
 }
 

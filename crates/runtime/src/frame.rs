@@ -1,6 +1,13 @@
-//! Frames on a TCP connection: `length 4 · crc 4 · payload`, after a preamble that names the
-//! program and the version of the protocol. Nothing here believes what the other side declares:
-//! memory is taken for bytes that came, not for bytes that were announced.
+//! Frames on a TCP connection, after a preamble that names the program and the version of the
+//! protocol:
+//!
+//! ```text
+//! length of the payload 4 · its checksum 4 · checksum of these eight bytes 4 · payload
+//! ```
+//!
+//! The header has a checksum of its own, or a flipped bit in the length would make the reader wait
+//! for a frame that nobody sends. And nothing here believes what the other side declares: memory is
+//! taken for bytes that came, not for bytes that were announced.
 
 use crate::codec;
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// The first bytes of a connection, in both directions: "SYND" and the version.
 pub(crate) const PREAMBLE: [u8; 6] = [b'S', b'Y', b'N', b'D', 1, 0];
 
-const HEADER: usize = 8;
+const HEADER: usize = 12;
 /// How much room is made at a time.
 const ROOM: usize = 16 * 1024;
 
@@ -66,7 +73,9 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Bytes {
     let length = u32::try_from(frame.len() - HEADER).expect("a frame is shorter than 4 GiB");
     let crc = crc32fast::hash(&frame[HEADER..]);
     frame[..4].copy_from_slice(&length.to_le_bytes());
-    frame[4..HEADER].copy_from_slice(&crc.to_le_bytes());
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32fast::hash(&frame[..8]);
+    frame[8..HEADER].copy_from_slice(&crc.to_le_bytes());
     frame.into()
 }
 
@@ -114,9 +123,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The next frame if it has arrived as a whole.
     fn take(&mut self, limit: usize) -> Result<Option<Bytes>, FrameError> {
         let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
-        let (length, crc) = header.split_at(4);
-        let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
-        let (length, crc) = (word(length) as usize, word(crc));
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| header[at + byte]));
+        if crc32fast::hash(&header[..8]) != word(8) {
+            return Err(FrameError::Checksum);
+        }
+        let (length, crc) = (word(0) as usize, word(4));
         if length > limit {
             return Err(FrameError::TooLong { length, limit });
         }
@@ -179,22 +190,28 @@ mod tests {
     #[test]
     fn a_lie_about_the_length_takes_no_memory_and_ends_the_connection() {
         run(async {
-            let mut long = FrameReader::new(&[0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 1][..]);
+            let announced = |length: u32| {
+                let claim = [length.to_le_bytes(), [0; 4]].concat();
+                [&claim[..], &crc32fast::hash(&claim).to_le_bytes(), &[1]].concat()
+            };
+            let (long, cut) = (announced(0x7fff_ffff), announced(0xffff));
+            let mut long = FrameReader::new(&long[..]);
             assert!(matches!(long.next(1 << 20).await, Err(FrameError::TooLong { .. })));
-            let mut cut = FrameReader::new(&[0xff, 0xff, 0, 0, 0, 0, 0, 0, 1][..]);
+            let mut cut = FrameReader::new(&cut[..]);
             assert!(matches!(cut.next(1 << 20).await, Err(FrameError::Cut)));
             assert!(cut.buffer.capacity() <= 4 * ROOM, "room for what came, not for 65,535 bytes");
         });
     }
 
     #[test]
-    fn every_flipped_bit_of_a_frame_is_noticed() {
+    fn every_flipped_bit_of_a_frame_is_noticed_at_once() {
         let frame = encode(&"payload");
         for bit in 0..frame.len() * 8 {
             let mut flipped = frame.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let mut reader = FrameReader::new(&flipped[..]);
-            assert!(run(reader.next(1 << 20)).is_err(), "bit {bit}");
+            let noticed = run(reader.next(1 << 20));
+            assert!(matches!(noticed, Err(FrameError::Checksum)), "bit {bit}");
         }
     }
 

@@ -283,7 +283,8 @@ mod tests {
             self.connection.replies.push(Bytes::new()).expect("room");
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             let frames = runtime.block_on(self.connection.replies.take_all()).expect("open");
-            let payloads = frames.iter().filter(|frame| !frame.is_empty()).map(|frame| &frame[8..]);
+            let sent = frames.iter().filter(|frame| !frame.is_empty());
+            let payloads = sent.map(|frame| &frame[frame.len() - frame::payload_len(frame)..]);
             let reply = |payload: &[u8]| match codec::decode(payload) {
                 Ok(ToClient::Reply(reply)) => (reply.attempt, reply.answer),
                 other => panic!("no reply: {other:?}"),

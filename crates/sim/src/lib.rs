@@ -1,4 +1,78 @@
 //! A deterministic simulator with disks, faults and oracles for any Synod protocol.
+//!
+//! A [`World`] is a cluster in virtual time: replicas of one protocol `P`, each with disk, timers,
+//! a service and clients, joined by links. Everything that happens is an event in one queue, and
+//! all chance comes from one seed, so that a seed is a run, bit for bit: [`World::hash`] stands for
+//! all of it. The code of the protocol is the same that runs on real sockets and disks; the
+//! simulator names no algorithm.
+//!
+//! # The model
+//!
+//! * **Links** ([`Network`]) delay, lose, double and reorder messages, replay them much later, over
+//!   restarts, and are cut in any direction. Where the protocol asks for FIFO links, order is kept.
+//! * **Disks** ([`DiskModel`]) take the records in order. A sync covers what was written when it
+//!   began. A crash keeps what was synced and a random prefix of the rest, so that a message that
+//!   left too early is a lie that somebody can see.
+//! * **Nodes** crash, also between two effects of one step; they restart on what their disk kept;
+//!   they stand still and go on with old timers and old messages.
+//! * **Clients** are the real client's state machine ([`consensus_core::Client`]). Their links lose
+//!   and delay, but never repeat a request.
+//! * **Traitors** ([`Treason`]) run the honest code, and what they say is tampered with on the way
+//!   out, under their own keys ([`SimKeys`]). Nothing is asked of them, and nothing they commit
+//!   counts.
+//!
+//! # The oracles
+//!
+//! They look at every step of every world, also of one that only measures. After the first
+//! [`Violation`] time stands still.
+//!
+//! | oracle | rule |
+//! |---|---|
+//! | O1 | agreement: one batch an index, over all correct nodes and all time |
+//! | O2 | integrity: what is committed was sent by a client, byte for byte, and is applied once |
+//! | O3 | one leader an epoch |
+//! | O4 | what is committed has no gap; equal entries have equal pasts, on all disks |
+//! | O5 | a new leader holds everything that was committed in earlier epochs |
+//! | O6 | what is committed is on the *synced* disks of a quorum |
+//! | O7 | no node contradicts itself, restarts included |
+//! | O8 | epoch and commit index do not fall within a life |
+//! | O9 | linearizable: the order of the log agrees with real time, the answers with a replay |
+//! | O11 | what a client was told is refused is never applied |
+//! | O13 | a healed quorum answers in time, whatever is broken around it ([`check()`] only) |
+//! | O15 | equal states after equal indices |
+//! | O16 | a counted vote has enough distinct signers, who really said so |
+//! | O18 | no panic, no halt, no refusal to recover, no honest message rejected |
+//!
+//! # A checked run
+//!
+//! [`check()`] runs one seed in three phases. *Safety*: faults strike, of the classes that the seed
+//! has drawn ([`Options::for_seed`]). *Core*: a random quorum is healed, everything else stays
+//! broken for ever or is broken further, and fresh clients must get their answers in time. *Whole*:
+//! all is healed, and all replicas must catch up. [`trace()`] does the same and tells every event.
+//!
+//! ```text
+//! let options = Options::for_seed::<Raft>(seed);
+//! let report = check::<Raft>(seed, &options);
+//! assert_eq!(report.violation, None, "replay with seed {seed}");
+//! ```
+//!
+//! # A measured run
+//!
+//! [`Setup::new`] is the quiet world: fixed delays, no faults, instant disks. There costs are
+//! equalities: [`World::counters`] tells what each node sent, wrote and synced,
+//! [`World::completions`] what clients waited for.
+//!
+//! ```text
+//! let mut world = World::new(Setup::<Raft>::new(cluster, 1), Registers::default);
+//! world.campaign(NodeId(0));
+//! world.add_client(NodeId(0), Patience::default(), |nth| (nth < 10).then(|| (put(nth), None)));
+//! world.run_until(limit, |world| world.completions().len() == 10);
+//! ```
+//!
+//! # Left out
+//!
+//! Damage to what was synced (bit rot, lost or misdirected writes), failing syncs, clocks that
+//! drift, changes of membership and snapshots: the contract does not know them yet.
 
 mod check;
 mod disk;

@@ -60,6 +60,9 @@ impl Nemesis {
         for (_, undo) in due {
             self.take_back(world, undo);
         }
+        if world.violation().is_some() {
+            return;
+        }
         if self.next <= now {
             self.next = self.pause_between(now);
             let fault = self.rng.pick(&self.faults.classes);

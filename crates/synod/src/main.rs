@@ -43,14 +43,34 @@ Logs go to stderr; set SYNOD_LOG=debug (or a filter such as synod_runtime=debug)
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Compare the algorithms on the same work, simulated and real, beside what theory says
+    ///
+    /// Simulated and real figures never share a table: the simulator counts (messages, bytes,
+    /// delays, syncs, signatures), real runs measure (operations per second, latency from the
+    /// intended send time).
     Compare(commands::compare::Args),
     /// Hunt for violations in seeded simulations with crashes, losses and partitions
+    ///
+    /// Each seed is one run: a cluster of a drawn size, clients with work, and faults of drawn
+    /// kinds (lost, doubled, late and reordered messages, partitions, crashes that lose unsynced
+    /// writes, pauses; traitors where the algorithm stands them). Oracles look at every step. Then
+    /// a random quorum is healed and must make progress. The same seed gives the same run, bit for
+    /// bit.
     Simulate(commands::simulate::Args),
     /// Run one replica of a cluster
+    ///
+    /// Runs until ctrl-c or SIGTERM. A replica is told what it is by a file (--config) or by flags
+    /// (--algo, --id, --peers, --dir). When it takes commands it prints one line:
+    /// ready n0 127.0.0.1:4000 raft
     Serve(commands::serve::Args),
     /// Run a whole cluster of processes on this machine, to try it out
+    ///
+    /// Starts every replica as a process of its own, on loopback addresses, each with its own disk
+    /// folder in DIR, and runs until ctrl-c. Started again on the same DIR, the cluster finds its
+    /// data and addresses.
     Cluster(commands::cluster::Args),
     /// Talk to a running cluster: read, write, ask for its status
+    ///
+    /// Every command opens a session, so that a retry after a lost answer is not applied twice.
     Ctl(commands::ctl::Args),
 }
 

@@ -11,7 +11,7 @@ use consensus_core::{
     RestoreError, Signer, StateMachine, Tag,
 };
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +20,6 @@ use synod_runtime::{
     ClientConfig, ClusterClient, DiscardUnsynced, NodeConfig, NodeHandle, StartError, start,
 };
 use toy::Toy;
-
-pub const CLUSTER: ClusterId = ClusterId(0xc1);
 
 /// Numbers what it applies, from 1. A command is one byte, many times; others stop the node.
 #[derive(Default)]
@@ -91,12 +89,17 @@ impl Drop for Scratch {
     }
 }
 
-/// Where the nodes of a test listen: ports that were free a moment ago.
+/// Where the nodes of a test listen: each port is given out once, and lies below those that the
+/// system gives to whoever asks for any, so that it stays free while its node is down.
 fn free_addresses(nodes: usize) -> BTreeMap<NodeId, SocketAddr> {
-    let listeners: Vec<_> =
-        (0..nodes).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("bound");
-    (0..).map(NodeId).zip(listeners.iter().map(address)).collect()
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let start = u64::from(std::process::id()) * 97;
+    let mut free = std::iter::repeat_with(|| {
+        let number = start + NEXT.fetch_add(1, Ordering::Relaxed);
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 12_000 + (number % 18_000) as u16))
+    })
+    .filter(|address| TcpListener::bind(address).is_ok());
+    (0..nodes as u8).map(NodeId).map(|node| (node, free.next().expect("ports"))).collect()
 }
 
 /// A cluster of toys in this process, over disks that forget what was not synced.
@@ -120,7 +123,9 @@ impl<const ALL: bool> ToyCluster<ALL> {
     }
 
     pub fn unstarted(size: usize) -> Self {
-        let cluster = Cluster::new(CLUSTER, size);
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = ClusterId(NEXT.fetch_add(1, Ordering::Relaxed).into());
+        let cluster = Cluster::new(id, size);
         let addresses = free_addresses(size);
         Self { dir: Scratch::new(), cluster, addresses, nodes: BTreeMap::new() }
     }

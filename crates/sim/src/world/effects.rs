@@ -59,6 +59,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     fn write(&mut self, id: NodeId, number: RecordNumber, record: P::Record, needed: bool) {
+        self.tell(|| {
+            let verb = if needed { "writes" } else { "notes" };
+            format!("{id} {verb} record {} {record:?}", number.0)
+        });
         let node = &mut self.nodes[id.index()];
         let written = node.disk.records().len() as u64 + 1;
         assert_eq!(number.0, written, "records are numbered without gap");

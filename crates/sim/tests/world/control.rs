@@ -20,7 +20,7 @@ fn world(nodes: usize) -> World<Toy, Registers> {
     World::new(setup(nodes), Registers::default)
 }
 
-/// theory.md 2.2: in the quiet world counts and delays are equalities. Here: 2(n − 1) messages, one
+/// In the quiet world counts and delays are equalities. Here: 2(n − 1) messages a command, one
 /// sync a node; and 4 delays, as the toy's leader sends from its disk but disks are instant.
 #[test]
 fn quiet_counts_are_exact() {

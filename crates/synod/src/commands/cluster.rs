@@ -12,10 +12,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Flags of `synod cluster`.
-///
-/// Starts every replica as a process of its own, on loopback addresses, each with its own disk
-/// folder in DIR, and runs until ctrl-c. Started again on the same DIR, the cluster finds its data
-/// and addresses.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -10,9 +10,6 @@ use synod_benches::{
 };
 
 /// Flags of `synod compare`.
-///
-/// Simulated and real figures never share a table: the simulator counts (messages, bytes, delays,
-/// syncs), real runs measure (operations per second, latency from the intended send time).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

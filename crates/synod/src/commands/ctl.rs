@@ -15,23 +15,21 @@ use synod_kv::{KvCommand, KvResult};
 use synod_runtime::{ClientConfig, ClientError, ClusterClient, StatusReport};
 
 /// Flags of `synod ctl`.
-///
-/// Each command opens a session, so that a retry after a lost answer is not applied twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The folder of the cluster, or its cluster.toml
-    #[arg(long, value_name = "DIR", required_unless_present = "addr", global = true)]
+    #[arg(long, value_name = "DIR", global = true)]
     cluster: Option<PathBuf>,
     /// Without a folder: the addresses of all replicas in the order of their ids, comma-separated
-    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', requires = "algo",
-          conflicts_with = "cluster", global = true)]
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', conflicts_with = "cluster",
+          global = true)]
     addr: Vec<SocketAddr>,
     /// Without a folder: the algorithm that the cluster runs
     #[arg(long, value_name = "NAME", value_parser = super::parse_algorithm, global = true)]
     algo: Option<Algorithm>,
     /// Without a folder: the cluster's id, if the replicas were given one
-    #[arg(long, value_name = "ID", requires = "addr", global = true)]
+    #[arg(long, value_name = "ID", conflicts_with = "cluster", global = true)]
     cluster_id: Option<ClusterName>,
     /// The replica to ask first
     #[arg(long, value_name = "NUMBER", default_value_t = 0, global = true)]
@@ -133,8 +131,13 @@ fn cluster_of(args: &Args) -> Result<ClusterFile, Failure> {
             _ => Ok(cluster),
         };
     }
+    if args.addr.is_empty() {
+        return Err(Failure::usage(
+            "which cluster? Give --cluster DIR, or --addr ADDRESSES with --algo NAME",
+        ));
+    }
     let Some(algorithm) = args.algo else {
-        return Err(Failure::usage("--addr needs --algo"));
+        return Err(Failure::usage("--addr needs --algo NAME: what the cluster runs"));
     };
     files::check_size(algorithm, args.addr.len()).map_err(Failure::usage)?;
     let cluster = args.cluster_id.unwrap_or_else(|| files::derived_id(algorithm, &args.addr));

@@ -8,9 +8,6 @@ use std::path::PathBuf;
 use synod_algorithms::Algorithm;
 
 /// Flags of `synod serve`.
-///
-/// Runs one replica until ctrl-c or SIGTERM. It is told what it is by a file (--config) or by
-/// flags. When it takes commands it prints one line: ready n0 127.0.0.1:4000 raft
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

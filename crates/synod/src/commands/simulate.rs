@@ -1,7 +1,7 @@
 //! `synod simulate`: seeded runs of a whole cluster in virtual time, with faults, under oracles.
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{note, say};
+use crate::output::say;
 use crate::progress::Progress;
 use consensus_core::{Audit, Fingerprint};
 use serde_json::json;
@@ -13,11 +13,6 @@ use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::{Options, Report};
 
 /// Flags of `synod simulate`.
-///
-/// Each seed is one run: a cluster of a drawn size, clients with work, and faults of drawn kinds
-/// (lost, doubled, late and reordered messages, partitions, crashes that lose unsynced writes,
-/// pauses; traitors where the algorithm stands them). Oracles look at every step. Then a random
-/// quorum is healed and must make progress. The same seed gives the same run, bit for bit.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -64,8 +59,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     for algorithm in args.algo.0.iter().copied() {
         let verdict = hunt(algorithm, args);
         clean &= verdict.failures.is_empty();
-        let json = args.json.then(|| verdict.json(args).to_string());
-        say(json.unwrap_or_else(|| verdict.text(args)));
+        say(verdict.show(args));
     }
     Ok(if clean { Exit::Ok } else { Exit::Failed })
 }
@@ -81,7 +75,7 @@ fn trace(args: &Args) -> Outcome {
     let report = algorithm.dispatch(TraceSeed(args.seed));
     let mut verdict = Verdict::new(algorithm);
     verdict.add(report);
-    note(verdict.text(args));
+    say(verdict.show(args));
     Ok(if verdict.failures.is_empty() { Exit::Ok } else { Exit::Failed })
 }
 
@@ -202,6 +196,10 @@ impl Verdict {
         }
     }
 
+    fn show(&self, args: &Args) -> String {
+        if args.json { self.json(args).to_string() } else { self.text(args) }
+    }
+
     fn text(&self, args: &Args) -> String {
         let name = self.algorithm.name();
         let word = if self.failures.is_empty() { "no violation" } else { "VIOLATION" };
@@ -219,8 +217,8 @@ impl Verdict {
             self.leader_changes,
             self.hash.0,
         ));
-        lines.push(format!("  faults: {}", listed(&self.faults)));
-        lines.push(format!("  reached: {}", listed(&self.marks)));
+        lines.push(listed("faults", &self.faults));
+        lines.push(listed("reached", &self.marks));
         for (seed, violation) in &self.failures {
             lines.push(format!("  seed {seed}: {violation}"));
         }
@@ -260,10 +258,36 @@ impl Verdict {
     }
 }
 
-fn listed(counts: &BTreeMap<&'static str, u64>) -> String {
-    if counts.is_empty() {
-        return "none".into();
+/// Counts under a title, in lines of at most 100 columns.
+fn listed(title: &str, counts: &BTreeMap<&'static str, u64>) -> String {
+    let mut parts = counts.iter().map(|(name, count)| format!("{name} {count}"));
+    let mut text = format!("  {title}: {}", parts.next().unwrap_or_else(|| "none".to_owned()));
+    let mut width = text.len();
+    for part in parts {
+        if width + part.len() + 2 > 100 {
+            text.push_str(",\n   ");
+            width = 3;
+        } else {
+            text.push(',');
+        }
+        text.push(' ');
+        text.push_str(&part);
+        width += part.len() + 2;
     }
-    let parts: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    parts.join(", ")
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_wrapped_and_nothing_is_lost() {
+        let names = ["crash", "message lost", "message replayed late", "partition healed"];
+        let counts: BTreeMap<_, _> = names.into_iter().zip([1_000_000_000_000_u64; 4]).collect();
+        let text = listed("faults", &counts);
+        assert!(text.lines().count() > 1 && text.lines().all(|line| line.len() <= 100), "{text}");
+        assert!(names.iter().all(|name| text.contains(name)), "{text}");
+        assert_eq!(listed("faults", &BTreeMap::new()), "  faults: none");
+    }
 }

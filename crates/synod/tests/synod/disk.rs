@@ -1,6 +1,6 @@
 //! Disks that are damaged, emptied, or somebody else's: a replica says so and does not vote.
 
-use crate::cluster::{Processes, complained, said};
+use crate::cluster::{Processes, complained, said, synod};
 use std::fs;
 use std::path::{Path, PathBuf};
 use synod_algorithms::Algorithm;
@@ -94,7 +94,9 @@ async fn a_disk_of_somebody_else_is_refused() {
 #[tokio::test]
 async fn a_disk_in_use_is_refused() {
     let cluster = filled().await;
-    let complaint = cluster.refused(0, false).await;
-    assert!(complaint.contains("lock") || complaint.contains("in use"), "{complaint}");
+    let config = cluster.path().join("n0/node.toml").display().to_string();
+    let second = synod(&["serve", "--config", &config, "--listen", "127.0.0.1:0"]).await;
+    assert_eq!(second.status.code(), Some(1), "{}", complained(&second));
+    assert!(complained(&second).contains("another process uses"), "{}", complained(&second));
     still_there(&cluster).await;
 }

@@ -1,0 +1,76 @@
+//! What the oracles may know.
+
+use crate::message::Message;
+use crate::record::Record;
+use crate::replica::{MultiPaxos, Role};
+use consensus_core::{Audit, Ballot, Batch, Certificate, Claim, Ledger, LogIndex, Topic};
+
+fn at_most(ballot: Ballot) -> Claim {
+    Claim::Rising(Topic::new("promised", 0u128, 0), ballot.rank())
+}
+
+fn accepted(ballot: Ballot, slot: LogIndex) -> Topic {
+    Topic::new("accepted", ballot.rank(), slot.0)
+}
+
+impl Audit for MultiPaxos {
+    /// Slots are independent: under one ballot slot 7 may hold a value where slot 6 holds none.
+    const LOG_MATCHING: bool = false;
+
+    fn claims(message: &Message) -> Vec<Claim> {
+        match message {
+            Message::Promise(promise) => vec![at_most(promise.ballot)],
+            Message::Accept(accept) => {
+                let topic = Topic::new("accept", accept.ballot.rank(), accept.slot.0);
+                vec![Claim::Once(topic, u128::from(accept.batch.fingerprint().0))]
+            }
+            Message::Accepted { ballot, slot, value, again: _ } => {
+                vec![at_most(*ballot), Claim::Once(accepted(*ballot, *slot), u128::from(*value))]
+            }
+            // Not claims of an acceptor or of the owner of a ballot about a value.
+            Message::Canvass { .. }
+            | Message::CanvassReply { .. }
+            | Message::Prepare { .. }
+            | Message::Nack { .. }
+            | Message::Heartbeat { .. }
+            | Message::HeartbeatReply { .. }
+            | Message::Learn { .. }
+            | Message::Learned { .. } => Vec::new(),
+        }
+    }
+
+    fn absorb(record: &Record, disk: &mut Ledger) {
+        match record {
+            Record::Accepted { ballot, slot, batch } => {
+                disk.hold(*slot, ballot.rank(), batch.fingerprint());
+            }
+            // A learned value was not accepted by this disk's owner, and a note proves nothing.
+            Record::Promised { .. } | Record::Learned { .. } | Record::Chosen { .. } => {}
+        }
+    }
+
+    /// The leader's ballot in 64 bits: two leaders may share a round, and never a ballot.
+    fn leads(&self) -> Option<u64> {
+        let Role::Leader(leader) = &self.role else { return None };
+        let Ballot { round, node, incarnation } = leader.ballot;
+        let node = node.map_or(0, |node| u64::from(node.0));
+        Some((round << 24) | (node << 16) | u64::from(incarnation.0 & 0xffff))
+    }
+
+    fn entry(&self, index: LogIndex) -> Option<&Batch> {
+        if let Some(chosen) = self.node.learner.get(index) {
+            return Some(&chosen.batch);
+        }
+        self.acceptor().accepted(index).map(|accepted| &accepted.batch)
+    }
+
+    fn certificate(&self, index: LogIndex) -> Option<Certificate> {
+        let chosen = self.node.learner.get(index)?;
+        let vote = chosen.vote?;
+        Some(Certificate {
+            topic: accepted(vote.ballot, index),
+            value: u128::from(chosen.batch.fingerprint().0),
+            signers: vote.acceptors,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! What must hold of one replica, and of a step between two of its states. What must hold between
+//! replicas is the oracles' business.
+
+use crate::leader::Leader;
+use crate::replica::{MultiPaxos, Role};
+use consensus_core::{Ballot, LogIndex};
+
+/// What is checked after every step, in release builds, too. Each takes a comparison or two.
+pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), String> {
+    let promised = replica.acceptor().promised();
+    match &replica.role {
+        Role::Follower(_) | Role::Canvasser(_) => Ok(()),
+        Role::Scout(scout) => owns(replica, scout.ballot, promised),
+        Role::Leader(leader) => {
+            owns(replica, leader.ballot, promised)?;
+            require(leader.next > replica.node.learner.last(), || {
+                format!("slot {} would be proposed in, but it is chosen", leader.next)
+            })
+        }
+    }
+}
+
+/// The acceptor next door has promised what its proposer works with, and nothing since.
+fn owns(replica: &MultiPaxos, ballot: Ballot, promised: Ballot) -> Result<(), String> {
+    require(ballot.node == Some(replica.node.id), || format!("{ballot:?} belongs to another"))?;
+    require(ballot == promised, || format!("works with {ballot:?} after promising {promised:?}"))
+}
+
+/// Everything that must hold of one state; for tests.
+pub(crate) fn check(replica: &MultiPaxos) -> Result<(), String> {
+    check_cheap(replica)?;
+    let acceptor = replica.acceptor();
+    for (slot, accepted) in acceptor.accepted_from(LogIndex::ZERO) {
+        require(accepted.ballot <= acceptor.promised(), || {
+            format!("slot {slot} was accepted under {:?}, above the promise", accepted.ballot)
+        })?;
+    }
+    match &replica.role {
+        Role::Leader(leader) => check_leader(replica, leader),
+        Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => Ok(()),
+    }
+}
+
+/// Every slot that the leader passed is open or chosen (a hole would hold back the state machines
+/// for ever), and what is open was accepted next door under the leader's ballot.
+fn check_leader(replica: &MultiPaxos, leader: &Leader) -> Result<(), String> {
+    let learner = &replica.node.learner;
+    let mut slot = learner.upto().next();
+    while slot < leader.next {
+        let known = leader.open.contains_key(&slot) || learner.get(slot).is_some();
+        require(known, || format!("slot {slot} is neither open nor chosen"))?;
+        slot = slot.next();
+    }
+    for (slot, commander) in &leader.open {
+        require(*slot > learner.upto(), || format!("slot {slot} is executed and still open"))?;
+        let held = replica.acceptor().accepted(*slot);
+        let mine =
+            held.is_some_and(|held| held.ballot == leader.ballot && held.batch == commander.batch);
+        require(mine, || format!("slot {slot} was proposed and not accepted next door"))?;
+    }
+    let (counted, kept) = leader.recount();
+    require(counted == kept, || format!("{counted} bytes are open, not {kept}"))
+}
+
+/// What must hold of a step, within one life of a replica; for tests.
+pub(crate) fn check_step(before: &MultiPaxos, after: &MultiPaxos) -> Result<(), String> {
+    let (old, new) = (before.acceptor(), after.acceptor());
+    require(old.promised() <= new.promised(), || "the promised ballot fell".into())?;
+    for (slot, accepted) in old.accepted_from(LogIndex::ZERO) {
+        let now = new.accepted(slot).map(|accepted| accepted.ballot);
+        require(now >= Some(accepted.ballot), || format!("slot {slot}: an acceptance was undone"))?;
+        let same = new.accepted(slot).is_some_and(|now| now.batch == accepted.batch);
+        require(same || now > Some(accepted.ballot), || {
+            format!("slot {slot}: two values under one ballot")
+        })?;
+    }
+    let (old, new) = (&before.node.learner, &after.node.learner);
+    require(old.upto() <= new.upto(), || "what was executed shrank".into())?;
+    for (slot, value) in (1u64..).map(LogIndex).zip(old.values_from(LogIndex(1))) {
+        let kept = new.get(slot).is_some_and(|chosen| chosen.batch == *value);
+        require(kept, || format!("slot {slot}: the chosen value changed"))?;
+    }
+    match (&before.role, &after.role) {
+        (Role::Leader(old), Role::Leader(new)) => {
+            require(old.ballot == new.ballot, || "a leader changed its ballot".into())?;
+            require(old.next <= new.next, || "a leader's next slot fell".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn require(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
+}

@@ -1,0 +1,465 @@
+//! The replica: which role hears what, and how one role follows another.
+
+use crate::acceptor::Acceptor;
+use crate::config::Config;
+use crate::follower::{Canvasser, Follower};
+use crate::invariants;
+use crate::leader::Leader;
+use crate::message::{Accept, Message, Pvalue};
+use crate::node::{Node, OwnVote};
+use crate::record::Record;
+use crate::scout::Scout;
+use consensus_core::mutant::planted;
+use consensus_core::{
+    Answers, Ballot, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input,
+    Links, LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, Status,
+    Takes, Verified,
+};
+
+/// A replica of Multi-Paxos: proposer, acceptor and learner on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MultiPaxos {
+    pub(crate) node: Node,
+    pub(crate) role: Role,
+}
+
+/// What the replica does beside accepting and learning.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    Follower(Follower),
+    Canvasser(Canvasser),
+    Scout(Scout),
+    Leader(Leader),
+}
+
+/// The timers. Which of them run depends on the role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// A follower has not heard the leader for the shortest election timeout.
+    Silence,
+    /// The rest of the election timeout is over, or an attempt to become leader took too long.
+    Election,
+    /// It is time to ask those again who did not answer.
+    Retry,
+    /// The leader says that it is alive.
+    Heartbeat,
+    /// The leader looks whether a quorum still answers.
+    CheckQuorum,
+}
+
+type Out<'a> = &'a mut Effects<MultiPaxos>;
+
+impl ConsensusProtocol for MultiPaxos {
+    const INFO: ProtocolInfo = ProtocolInfo {
+        name: "multipaxos",
+        title: "Multi-Paxos",
+        paper: "Lamport, Paxos Made Simple (2001), §3; van Renesse and Altinbuken, Paxos Made \
+                Moderately Complex (2015)",
+        faults: FaultModel::Crash,
+        answers: Answers::ClientReplica,
+        takes: Takes::Leader,
+        links: Links::Any,
+    };
+
+    type Config = Config;
+    type Message = Message;
+    type Record = Record;
+    type Timer = Timer;
+
+    fn recover(id: NodeId, config: Config, durable: Durable<Record>) -> Result<Self, RecoverError> {
+        let node = Node::recover(id, config, durable)?;
+        let role = Role::Follower(Follower::idle(&node));
+        Ok(Self { node, role })
+    }
+
+    fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
+        if !env.cluster.contains(envelope.from) {
+            return Err(Rejected("not a replica of this cluster"));
+        }
+        envelope.message.check(envelope.from)?;
+        Ok(Verified::vouch(envelope))
+    }
+
+    fn step(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
+        match input {
+            Input::Start => self.start(env, effects),
+            Input::Message(message) => {
+                let (from, message) = message.into_parts();
+                if from != self.node.id {
+                    self.on_message(from, message, env, effects);
+                }
+            }
+            Input::Propose(batch) => self.on_propose(batch, env, effects),
+            Input::Timer(timer) => self.on_timer(timer, env, effects),
+            Input::Durable(upto) => self.on_durable(upto, env, effects),
+            Input::Campaign => self.on_campaign(env, effects),
+            Input::Drained => self.node.learner.note(effects),
+        }
+        if let Err(broken) = invariants::check_cheap(self) {
+            effects.halt(broken);
+        }
+    }
+
+    fn status(&self) -> Status {
+        let role = match &self.role {
+            Role::Follower(_) => consensus_core::Role::Follower,
+            Role::Canvasser(_) | Role::Scout(_) => consensus_core::Role::Candidate,
+            Role::Leader(_) => consensus_core::Role::Leader,
+        };
+        Status {
+            role,
+            epoch: self.node.seen.round,
+            leader: self.leader(),
+            committed: self.node.learner.upto(),
+            last: self.node.learner.last().max(self.node.acceptor.last()),
+        }
+    }
+}
+
+impl MultiPaxos {
+    /// Everything that must hold of this replica alone; the cheap part of it is checked after
+    /// every step. For tests and model checkers.
+    ///
+    /// # Errors
+    /// If something does not: which.
+    pub fn check(&self) -> Result<(), String> {
+        invariants::check(self)
+    }
+
+    /// What must hold of the step from an earlier state, in the same life, to this one.
+    ///
+    /// # Errors
+    /// If something does not: which.
+    pub fn check_since(&self, before: &Self) -> Result<(), String> {
+        invariants::check_step(before, self)
+    }
+
+    fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        self.node.learner.replay(effects);
+        self.role = Role::Follower(Follower::new(None, &self.node, env, effects));
+    }
+
+    /// Whom it takes for the leader.
+    fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower(follower) => follower.leader.and_then(|ballot| ballot.node),
+            Role::Leader(_) => Some(self.node.id),
+            Role::Canvasser(_) | Role::Scout(_) => None,
+        }
+    }
+
+    fn on_propose(&mut self, batch: Batch, env: &Env<'_>, effects: Out<'_>) {
+        match &mut self.role {
+            Role::Leader(leader) => leader.propose(batch, &mut self.node, env, effects),
+            Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => {
+                effects.refuse(batch, Refusal::NotLeader(self.leader()));
+            }
+        }
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message, env: &Env<'_>, effects: Out<'_>) {
+        match message {
+            Message::Canvass { ballot } => self.on_canvass(from, ballot, effects),
+            Message::CanvassReply { ballot, lost, seen } => {
+                self.on_canvass_reply(from, ballot, lost, seen, env, effects);
+            }
+            Message::Prepare { ballot, from: first } => {
+                self.on_prepare(from, ballot, first, env, effects);
+            }
+            Message::Promise(promise) => {
+                if let Role::Scout(scout) = &mut self.role {
+                    scout.on_promise(from, promise, &mut self.node, effects);
+                    self.lead_if_elected(env, effects);
+                }
+            }
+            Message::Accept(accept) => self.on_accept(from, accept, env, effects),
+            Message::Accepted { ballot, slot, value, again: _ } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    let pvalue = (ballot, slot, value);
+                    leader.on_accepted(from, pvalue, &mut self.node, env, effects);
+                }
+            }
+            Message::Nack { ballot, promised } => self.on_nack(ballot, promised, env, effects),
+            Message::Heartbeat { ballot, chosen } => {
+                self.on_heartbeat(from, ballot, chosen, env, effects);
+            }
+            Message::HeartbeatReply { ballot } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_heartbeat_reply(from, ballot);
+                }
+            }
+            Message::Learn { from: first } => self.on_learn(from, first, effects),
+            Message::Learned { from: first, batches, chosen } => {
+                self.on_learned(from, first, &batches, chosen, effects);
+            }
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer, env: &Env<'_>, effects: Out<'_>) {
+        match (timer, &mut self.role) {
+            (Timer::Silence, Role::Follower(follower)) => follower.on_silence(env, effects),
+            (Timer::Election, Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_)) => {
+                self.become_canvasser(env, effects);
+            }
+            (Timer::Retry, Role::Canvasser(role)) => role.ask(&self.node, env, effects),
+            (Timer::Retry, Role::Scout(role)) => role.ask_again(&self.node, env, effects),
+            (Timer::Retry, Role::Leader(role)) => role.accept_again(&self.node, env, effects),
+            (Timer::Heartbeat, Role::Leader(role)) => role.beat(&self.node, env, effects),
+            (Timer::CheckQuorum, Role::Leader(role)) => {
+                if !role.check_quorum(&self.node, env, effects) {
+                    tracing::debug!(id = %self.node.id, "no quorum answers its leader");
+                    self.become_beaten(env, effects);
+                }
+            }
+            (
+                Timer::Silence
+                | Timer::Election
+                | Timer::Retry
+                | Timer::Heartbeat
+                | Timer::CheckQuorum,
+                _,
+            ) => tracing::debug!(?timer, "a timer of another role"),
+        }
+    }
+
+    /// The disk has the own acceptor's votes up to here: they count now.
+    fn on_durable(&mut self, upto: RecordNumber, env: &Env<'_>, effects: Out<'_>) {
+        let votes: Vec<OwnVote> = self.node.own_votes.durable(upto).collect();
+        for vote in votes {
+            match (vote, &mut self.role) {
+                (OwnVote::Promise(ballot), Role::Scout(scout)) => {
+                    scout.on_own_promise(&self.node, ballot);
+                    self.lead_if_elected(env, effects);
+                }
+                (OwnVote::Accepted(ballot, slot), Role::Leader(leader)) => {
+                    leader.on_own_accepted(ballot, slot, &mut self.node, env, effects);
+                }
+                // A ballot that was given up before the disk was done, or one that a quorum of
+                // others promised already.
+                (OwnVote::Promise(_) | OwnVote::Accepted(..), _) => {}
+            }
+        }
+    }
+
+    /// An operator wants this replica to lead: it does not ask around first.
+    fn on_campaign(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        match &self.role {
+            Role::Follower(_) | Role::Canvasser(_) => self.become_scout(env, effects),
+            Role::Scout(_) | Role::Leader(_) => {}
+        }
+    }
+
+    /// Has this replica lost the leader, too? A scout wants to be given a chance and says no.
+    fn on_canvass(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) {
+        let lost = match &self.role {
+            Role::Follower(follower) => follower.lost,
+            Role::Canvasser(_) => true,
+            Role::Scout(_) | Role::Leader(_) => false,
+        };
+        effects.send(from, Message::CanvassReply { ballot, lost, seen: self.node.seen });
+    }
+
+    fn on_canvass_reply(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        lost: bool,
+        seen: Ballot,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        self.node.see(seen);
+        if let Role::Canvasser(canvasser) = &mut self.role {
+            canvasser.on_reply(from, ballot, lost);
+            if canvasser.agreed(&self.node) {
+                self.become_scout(env, effects);
+            }
+        }
+    }
+
+    /// Phase 1b of the acceptor (§2.2): a higher ballot is promised and everything accepted from
+    /// `first` on is reported; the same ballot is answered again; a lower one is refused.
+    fn on_prepare(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        first: LogIndex,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        if self.refused(from, ballot, effects) {
+            return;
+        }
+        if ballot > self.node.acceptor.promised() {
+            self.node.acceptor.promise(ballot, effects);
+            // The scout is given as much time as a leader before it is missed.
+            self.become_follower(None, env, effects);
+        }
+        let Node { acceptor, learner, config, .. } = &self.node;
+        let piece = acceptor.report(first, learner.values_from(first), config.max_message_bytes);
+        effects.send(from, Message::Promise(piece));
+    }
+
+    /// Phase 2b of the acceptor (§2.2), and what rides along for the learner.
+    fn on_accept(&mut self, from: NodeId, accept: Accept, env: &Env<'_>, effects: Out<'_>) {
+        let Accept { ballot, slot, batch, chosen, again } = accept;
+        if self.refused(from, ballot, effects) {
+            return;
+        }
+        self.hear(ballot, env, effects);
+        let value = match self.node.acceptor.accepted(slot) {
+            // Accepted before: the answer was lost, or the request was doubled.
+            Some(held) if held.ballot == ballot => held.batch.fingerprint().0,
+            Some(_) | None => {
+                let value = batch.fingerprint().0;
+                self.node.acceptor.accept(Pvalue { ballot, slot, batch }, effects);
+                value
+            }
+        };
+        effects.send(from, Message::Accepted { ballot, slot, value, again });
+        let Node { acceptor, learner, .. } = &mut self.node;
+        learner.learn_from_leader(ballot, chosen, acceptor, effects);
+    }
+
+    fn on_heartbeat(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        chosen: LogIndex,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        if self.refused(from, ballot, effects) {
+            return;
+        }
+        self.hear(ballot, env, effects);
+        let Node { acceptor, learner, .. } = &mut self.node;
+        learner.learn_from_leader(ballot, chosen, acceptor, effects);
+        if let Role::Follower(follower) = &mut self.role {
+            follower.keep_up(&self.node, from, chosen, effects);
+        }
+        effects.send(from, Message::HeartbeatReply { ballot });
+    }
+
+    /// "A proposer should abandon a proposal if some proposer has begun trying to issue a
+    /// higher-numbered one" (§2.5).
+    fn on_nack(&mut self, ballot: Ballot, promised: Ballot, env: &Env<'_>, effects: Out<'_>) {
+        self.node.see(promised);
+        let own = match &self.role {
+            Role::Leader(_) if planted("M06") => None,
+            Role::Leader(leader) => Some(leader.ballot),
+            Role::Scout(scout) => Some(scout.ballot),
+            Role::Follower(_) | Role::Canvasser(_) => None,
+        };
+        if own == Some(ballot) {
+            self.become_beaten(env, effects);
+        }
+    }
+
+    /// Tells a replica that fell behind what is chosen.
+    fn on_learn(&self, from: NodeId, first: LogIndex, effects: Out<'_>) {
+        let Node { learner, config, .. } = &self.node;
+        let batches = learner.values_within(first, config.max_message_bytes);
+        if !batches.is_empty() {
+            let chosen = learner.upto();
+            effects.send(from, Message::Learned { from: first, batches, chosen });
+        }
+    }
+
+    /// Takes what another replica says is chosen, and asks for more. A leader does not; see
+    /// [`Leader`].
+    fn on_learned(
+        &mut self,
+        from: NodeId,
+        first: LogIndex,
+        batches: &[Batch],
+        chosen: LogIndex,
+        effects: Out<'_>,
+    ) {
+        if matches!(self.role, Role::Leader(_)) {
+            return;
+        }
+        let news = self.node.told(first, batches, effects);
+        if news && self.node.learner.upto() < chosen {
+            self.node.ask(from, effects);
+        }
+    }
+
+    /// A ballot below the promised one gets no answer but the higher ballot.
+    fn refused(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) -> bool {
+        self.node.see(ballot);
+        let promised = self.node.acceptor.promised();
+        if ballot < promised {
+            effects.send(from, Message::Nack { ballot, promised });
+            return true;
+        }
+        false
+    }
+
+    /// The owner of this ballot leads.
+    fn hear(&mut self, ballot: Ballot, env: &Env<'_>, effects: Out<'_>) {
+        match &mut self.role {
+            Role::Follower(follower) => follower.hear(ballot, env, effects),
+            Role::Canvasser(_) | Role::Scout(_) | Role::Leader(_) => {
+                self.become_follower(Some(ballot), env, effects);
+            }
+        }
+    }
+
+    /// Somebody else leads, or is about to.
+    fn become_follower(&mut self, leader: Option<Ballot>, env: &Env<'_>, effects: Out<'_>) {
+        self.leave_role(leader.and_then(|ballot| ballot.node), effects);
+        self.role = Role::Follower(Follower::new(leader, &self.node, env, effects));
+    }
+
+    /// This replica was ahead and is no longer, and nobody is known to lead.
+    fn become_beaten(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        self.leave_role(None, effects);
+        self.role = Role::Follower(Follower::beaten(&self.node, env, effects));
+    }
+
+    fn leave_role(&mut self, leader: Option<NodeId>, effects: Out<'_>) {
+        match &mut self.role {
+            Role::Follower(_) => {}
+            Role::Canvasser(_) | Role::Scout(_) => effects.cancel_timer(Timer::Retry),
+            Role::Leader(role) => {
+                role.resign(leader, effects);
+                for timer in [Timer::Retry, Timer::Heartbeat, Timer::CheckQuorum] {
+                    effects.cancel_timer(timer);
+                }
+            }
+        }
+    }
+
+    /// The leader is lost, or the last attempt to replace it came to nothing.
+    fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
+        let canvasser = Canvasser::new(&self.node, env, effects);
+        let agreed = canvasser.agreed(&self.node);
+        self.role = Role::Canvasser(canvasser);
+        if agreed {
+            self.become_scout(env, effects);
+        }
+    }
+
+    fn become_scout(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        assert!(!matches!(self.role, Role::Leader(_)), "a leader has its promises");
+        effects.cancel_timer(Timer::Silence);
+        self.role = Role::Scout(Scout::new(&mut self.node, env, effects));
+    }
+
+    /// A quorum has promised: phase 1 is over, for all slots.
+    fn lead_if_elected(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        let Role::Scout(scout) = &self.role else { return };
+        if !scout.elected(&self.node) {
+            return;
+        }
+        effects.cancel_timer(Timer::Election);
+        self.role = Role::Leader(Leader::new(scout, &mut self.node, env, effects));
+    }
+
+    /// The acceptor, for invariants and oracles.
+    pub(crate) fn acceptor(&self) -> &Acceptor {
+        &self.node.acceptor
+    }
+}

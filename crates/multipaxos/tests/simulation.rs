@@ -1,0 +1,143 @@
+//! Multi-Paxos in the simulator: what it costs in a quiet world, and random worlds with every
+//! oracle on.
+
+use consensus_core::{Cluster, ClusterId, Counters, MessageKind, NodeId, Patience, Role, Traffic};
+use core::time::Duration;
+use synod_multipaxos::MultiPaxos;
+use synod_sim::{Operation, Options, Registers, Setup, World, check};
+
+type Quiet = World<MultiPaxos, Registers>;
+
+/// A world in which every link takes a millisecond, nothing is lost and disks are instant. Node 0
+/// leads, and has clients that ask again as soon as they have an answer.
+fn quiet(nodes: usize, clients: usize, commands: u64) -> Quiet {
+    let setup = Setup::new(Cluster::new(ClusterId(1), nodes), 1);
+    let mut world = World::new(setup, Registers::default);
+    world.campaign(NodeId(0));
+    let leads =
+        |world: &Quiet| world.status(NodeId(0)).is_some_and(|status| status.role == Role::Leader);
+    assert!(world.run_until(Duration::from_secs(1), leads));
+    for client in 0..clients {
+        world.add_client(NodeId(0), Patience::default(), move |nth| {
+            let append = Operation::Append(client as u8, nth).encode();
+            (nth < commands).then_some((append, None))
+        });
+    }
+    world
+}
+
+fn total(world: &Quiet) -> Counters {
+    let mut sum = Counters::default();
+    for node in world.cluster().nodes().iter() {
+        sum.add(world.counters(node));
+    }
+    sum
+}
+
+/// Theory 2.2, Multi-Paxos with a stable leader, commit piggybacked: 2(n-1) messages a batch, n-1
+/// of each kind, and one sync at every node; nothing is repeated, refused or asked for. Phase 1 ran
+/// once: n-1 prepares and as many promises for all slots, and a sync at every node.
+#[test]
+fn a_quiet_world_costs_what_theory_says() {
+    for nodes in [1, 2, 3, 4, 5, 7, 10, 13] {
+        for clients in [1, 16] {
+            let mut world = quiet(nodes, clients, 20);
+            let done = |world: &Quiet| world.completions().len() == 20 * clients;
+            assert!(world.run_until(Duration::from_secs(10), done));
+            world.settle(Duration::from_secs(10));
+            assert_eq!(world.violation(), None);
+            let batches = world.last_committed().0;
+            assert_eq!(batches, 21, "20 commands, and the opening of the sessions");
+            let sum = total(&world);
+            let sent = |name: &str| {
+                let of_it = |(kind, _): &(MessageKind, _)| kind.name == name;
+                sum.sent().find(of_it).map_or(0, |(_, sent)| sent.messages)
+            };
+            let peers = nodes as u64 - 1;
+            assert_eq!(sent("accept"), batches * peers);
+            assert_eq!(sent("accepted"), batches * peers);
+            assert_eq!(sum.sent_for(Traffic::Command).messages, 2 * batches * peers);
+            assert_eq!(sum.sent_for(Traffic::Repair).messages, 0);
+            assert_eq!((sent("prepare"), sent("promise")), (peers, peers));
+            assert_eq!(sum.sent_for(Traffic::Election).messages, 2 * peers);
+            for node in world.cluster().nodes().iter() {
+                assert_eq!(world.counters(node).syncs, 1 + batches, "{node} of {nodes}");
+            }
+        }
+    }
+}
+
+/// Theory 2.2: four delays from the client's question to its answer, its own two included.
+#[test]
+fn a_client_waits_four_delays() {
+    let mut world = quiet(5, 1, 10);
+    assert!(world.run_until(Duration::from_secs(10), |world| world.completions().len() == 10));
+    // The first also opened the session.
+    for completion in &world.completions()[1..] {
+        assert_eq!(completion.ended - completion.begun, Duration::from_millis(4));
+    }
+}
+
+/// The last choice has no accept to ride on; the next heartbeat carries it.
+#[test]
+fn everybody_learns_the_last_choice_with_the_next_heartbeat() {
+    let mut world = quiet(5, 1, 3);
+    assert!(world.run_until(Duration::from_secs(10), |world| world.completions().len() == 3));
+    let committed = world.last_committed();
+    let all_know = move |world: &Quiet| {
+        let mut nodes = world.cluster().nodes().iter();
+        nodes.all(|node| world.status(node).is_some_and(|status| status.committed == committed))
+    };
+    let soon = world.now() + world.cluster().timing.heartbeat + Duration::from_millis(2);
+    assert!(world.run_until(soon, all_know));
+    let before = total(&world);
+    world.run_for(Duration::from_secs(5));
+    let idle = total(&world).since(&before);
+    for (kind, sent) in idle.sent() {
+        assert!(
+            sent.messages == 0 || kind.traffic == Traffic::Heartbeat,
+            "{} when idle",
+            kind.name
+        );
+    }
+    assert_eq!(idle.syncs, 0, "an idle cluster leaves its disks alone");
+}
+
+/// Random worlds: crashes, lost writes, lost, repeated and late messages, partitions; every oracle
+/// looks on, then a random majority is healed and must make progress (faults list, O1 to O18).
+#[test]
+fn a_hundred_random_worlds_break_nothing() {
+    for seed in 0..100 {
+        let report = check::<MultiPaxos>(seed, &Options::for_seed::<MultiPaxos>(seed));
+        assert_eq!(report.violation, None, "seed {seed}");
+        assert!(report.operations > 0, "seed {seed}: nothing happened");
+    }
+}
+
+/// The contract: equal inputs give equal effects, so a seed is a run.
+#[test]
+fn a_seed_is_a_run() {
+    for seed in 0..5 {
+        let run = || check::<MultiPaxos>(seed, &Options::for_seed::<MultiPaxos>(seed)).hash;
+        assert_eq!(run(), run(), "seed {seed}");
+    }
+}
+
+/// Each planted bug is found, by an oracle that the list names.
+#[cfg(feature = "mutants")]
+#[test]
+fn the_simulator_finds_the_planted_bugs() {
+    for mutant in synod_multipaxos::MUTANTS {
+        consensus_core::mutant::plant(Some(mutant.name));
+        let find = |seed| {
+            let options = Options::for_seed::<MultiPaxos>(seed);
+            Some((seed, check::<MultiPaxos>(seed, &options).violation?))
+        };
+        let Some((seed, violation)) = (0..2000).find_map(find) else {
+            panic!("{} was not found: {}", mutant.name, mutant.wrong);
+        };
+        let named = mutant.oracles.contains(&violation.oracle);
+        assert!(named, "{} at seed {seed}: {violation}", mutant.name);
+    }
+    consensus_core::mutant::plant(None);
+}

@@ -1,0 +1,104 @@
+//! What the oracles may know of PBFT.
+
+use crate::digest::Digest;
+use crate::message::{Body, Message, View, Vote};
+use crate::record::Record;
+use crate::replica::Pbft;
+use consensus_core::{
+    Audit, Batch, Certificate, Claim, Env, Ledger, LogIndex, NodeId, Signer, Topic,
+};
+
+fn topic(name: &'static str, vote: &Vote) -> Topic {
+    Topic::new(name, vote.view.0, vote.sequence.0)
+}
+
+fn once(name: &'static str, vote: &Vote) -> Claim {
+    Claim::Once(topic(name, vote), vote.digest.short())
+}
+
+fn rising(view: View) -> Claim {
+    Claim::Rising(Topic::new("view", 0u64, 0), u128::from(view.0))
+}
+
+impl Audit for Pbft {
+    const LOG_MATCHING: bool = false;
+
+    fn claims(message: &Message) -> Vec<Claim> {
+        match &message.body {
+            Body::PrePrepare { vote, .. } => vec![once("pre-prepare", vote)],
+            Body::Prepare(vote) => vec![once("prepare", vote), rising(vote.view)],
+            Body::Commit(vote) => vec![once("commit", vote), rising(vote.view)],
+            Body::ViewChange(view_change) => vec![rising(view_change.view)],
+            Body::NewView(new_view) => {
+                let numbers = new_view.base.0 + 1..;
+                let carried = new_view.carried.iter().zip(numbers).map(|(carried, number)| {
+                    let (view, sequence) = (new_view.view, LogIndex(number));
+                    once("pre-prepare", &Vote { view, sequence, digest: carried.digest })
+                });
+                carried.collect()
+            }
+            Body::Checkpoint { sequence, history } => {
+                vec![Claim::Once(Topic::new("checkpoint", 0u64, sequence.0), history.short())]
+            }
+            Body::Request { .. } | Body::Fetch { .. } | Body::Fetched { .. } => Vec::new(),
+        }
+    }
+
+    /// A commit promises that the number prepared: its certificate must be on a quorum's disks.
+    fn absorb(record: &Record, disk: &mut Ledger) {
+        if let Record::Prepared(certificate) = record {
+            let Vote { view, sequence, .. } = certificate.vote;
+            disk.hold(sequence, u128::from(view.0), certificate.batch.fingerprint());
+        }
+    }
+
+    /// A new primary need not have executed everything: it carries what may be decided.
+    fn leads(&self) -> Option<u64> {
+        None
+    }
+
+    fn entry(&self, index: LogIndex) -> Option<&Batch> {
+        let place = usize::try_from(index.0.checked_sub(1)?).ok()?;
+        self.decided.get(place).map(|decided| &decided.batch)
+    }
+
+    fn certificate(&self, index: LogIndex) -> Option<Certificate> {
+        let place = usize::try_from(index.0.checked_sub(1)?).ok()?;
+        let certificate = &self.decided.get(place)?.certificate;
+        Some(Certificate {
+            topic: topic("commit", &certificate.vote),
+            value: certificate.vote.digest.short(),
+            signers: certificate.signers(),
+        })
+    }
+
+    /// The same vote for something else, under the same name.
+    fn equivocate(message: &Message, env: &Env<'_>) -> Option<Message> {
+        let sender = sender_of(message, env)?;
+        let null = Digest::of_null(env.cluster.id);
+        let other = |vote: &Vote| {
+            let digest = if vote.digest == null { Digest::default() } else { null };
+            Vote { digest, ..*vote }
+        };
+        let body = match &message.body {
+            Body::PrePrepare { vote, .. } if vote.digest != null => {
+                Body::PrePrepare { vote: other(vote), batch: Batch::noop() }
+            }
+            Body::Prepare(vote) => Body::Prepare(other(vote)),
+            Body::Commit(vote) => Body::Commit(other(vote)),
+            Body::Checkpoint { sequence, .. } => {
+                Body::Checkpoint { sequence: *sequence, history: null }
+            }
+            _ => return None,
+        };
+        Some(Message { repeat: message.repeat, ..Message::signed(body, sender, env) })
+    }
+}
+
+/// Whose signature it is.
+fn sender_of(message: &Message, env: &Env<'_>) -> Option<NodeId> {
+    env.cluster.nodes().iter().find(|node| {
+        let bytes = message.body.signed_bytes(env.cluster.id, *node);
+        bytes.is_some_and(|bytes| env.check(Signer::Node(*node), &bytes, &message.tag))
+    })
+}

@@ -1,0 +1,102 @@
+//! Checkpoints and water marks (§4.3).
+
+use crate::certificates::{CheckpointCertificate, strong};
+use crate::digest::Digest;
+use crate::message::{Body, Message, Sequence};
+use crate::record::Record;
+use crate::replica::Pbft;
+use consensus_core::{Effects, Env, LogIndex, NodeId, Tag};
+
+impl Pbft {
+    /// `h`: the last stable checkpoint.
+    pub(crate) fn low_mark(&self) -> Sequence {
+        self.stable.as_ref().map_or(LogIndex::ZERO, |stable| stable.sequence)
+    }
+
+    /// `H = h + L`.
+    pub(crate) fn high_mark(&self) -> Sequence {
+        LogIndex(self.low_mark().0.saturating_add(self.config.window))
+    }
+
+    /// "When a sequence number divisible by some constant is executed."
+    pub(crate) fn take_checkpoint(
+        &mut self,
+        sequence: Sequence,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        if !sequence.0.is_multiple_of(self.config.checkpoint_interval) {
+            return;
+        }
+        if sequence <= self.low_mark() {
+            return;
+        }
+        let history = self.history;
+        let message = Message::signed(Body::Checkpoint { sequence, history }, self.id, env);
+        let tag = message.tag.clone();
+        self.own_checkpoint = Some(message.clone());
+        effects.send(self.peers(), message);
+        self.add_checkpoint(self.id, (sequence, history, tag), effects);
+    }
+
+    pub(crate) fn on_checkpoint(
+        &mut self,
+        from: NodeId,
+        checkpoint: (Sequence, Digest, Tag),
+        effects: &mut Effects<Self>,
+    ) {
+        let (sequence, ..) = checkpoint;
+        let known = sequence <= self.low_mark();
+        // A liar may name any number: one per replica is kept, its latest.
+        if known || !sequence.0.is_multiple_of(self.config.checkpoint_interval) {
+            return;
+        }
+        for (_, votes) in self.checkpoints.range_mut(..sequence) {
+            if from != self.id {
+                votes.forget(from);
+            }
+        }
+        self.checkpoints.retain(|_, votes| !votes.is_empty());
+        self.add_checkpoint(from, checkpoint, effects);
+    }
+
+    fn add_checkpoint(
+        &mut self,
+        from: NodeId,
+        (sequence, history, tag): (Sequence, Digest, Tag),
+        effects: &mut Effects<Self>,
+    ) {
+        let needed = strong(self.config.nodes);
+        let votes = self.checkpoints.entry(sequence).or_default();
+        votes.add(from, history, tag);
+        if let Some(votes) = votes.quorum(history, needed) {
+            let certificate = CheckpointCertificate { sequence, history, votes };
+            self.make_stable(certificate, effects);
+        }
+    }
+
+    /// The checkpoint is stable: what led to it is forgotten. The decided requests stay, to bring
+    /// back replicas that missed them.
+    pub(crate) fn make_stable(
+        &mut self,
+        certificate: CheckpointCertificate,
+        effects: &mut Effects<Self>,
+    ) {
+        if certificate.sequence <= self.low_mark() {
+            return;
+        }
+        effects.note(Record::Stable(certificate.clone()));
+        self.adopt_stable(certificate);
+    }
+
+    pub(crate) fn adopt_stable(&mut self, certificate: CheckpointCertificate) {
+        let stable = certificate.sequence;
+        self.stable = Some(certificate);
+        self.checkpoints = self.checkpoints.split_off(&stable.next());
+        // What is decided and not executed yet is still needed.
+        let done = stable.min(self.executed());
+        self.slots = self.slots.split_off(&done.next());
+        self.own_tags = self.own_tags.split_off(&(done.next(), false));
+        self.next = self.next.max(stable.next());
+    }
+}

@@ -1,0 +1,103 @@
+//! What it takes to survive loss: saying things again, and asking for what one lacks. The paper
+//! leaves it to "retransmission"; Castro's thesis (§5.2) has status messages for it.
+
+use crate::message::{Body, Decided, Message, VotePhase, Sequence, View};
+use crate::record::Record;
+use crate::replica::{Pbft, Timer};
+use consensus_core::{Effects, Env, NodeId};
+
+/// Numbers whose votes are said again at a time.
+const REPEATED: usize = 16;
+
+/// Bytes of requests in one answer to a replica that lags, unless a single batch is larger.
+const FETCHED_BYTES: usize = 1 << 20;
+
+/// A replica that knows of nothing to do still says how far it is, every so many ticks.
+const IDLE_TICKS: u32 = 8;
+
+impl Pbft {
+    /// Every so often: is there something that does not move?
+    pub(crate) fn on_repeat(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        effects.set_timer(Timer::Repeat, self.config.repeat);
+        self.ticks = self.ticks.wrapping_add(1);
+        self.repeat_view_change(env, effects);
+        let next = self.executed().next();
+        let stuck = self.seen_at_tick == self.executed() && self.slots.range(next..).next().is_some();
+        self.seen_at_tick = self.executed();
+        if stuck {
+            self.repeat_votes(effects);
+        }
+        if stuck || self.low_mark() > self.executed() || self.ticks.is_multiple_of(IDLE_TICKS) {
+            let body = Body::Fetch { view: self.view, from: next };
+            effects.send(self.peers(), Message::signed(body, self.id, env));
+        }
+        if self.ticks.is_multiple_of(IDLE_TICKS)
+            && let Some(checkpoint) = &self.own_checkpoint
+            && let Body::Checkpoint { sequence, .. } = checkpoint.body
+            && sequence > self.low_mark()
+        {
+            effects.send(self.peers(), Message { repeat: true, ..checkpoint.clone() });
+        }
+    }
+
+    fn repeat_votes(&self, effects: &mut Effects<Self>) {
+        let open = self.slots.range(self.executed().next()..).map(|(sequence, _)| *sequence);
+        for sequence in open.take(REPEATED) {
+            for phase in [VotePhase::PrePrepare, VotePhase::Prepare, VotePhase::Commit] {
+                if let Some(message) = self.own_statement(sequence, phase) {
+                    effects.send(self.peers(), message);
+                }
+            }
+        }
+    }
+
+    /// A replica says how far it is.
+    pub(crate) fn on_fetch(
+        &mut self,
+        from: NodeId,
+        (view, first): (View, Sequence),
+        effects: &mut Effects<Self>,
+        env: &Env<'_>,
+    ) {
+        if view < self.view {
+            self.show_view(from, effects);
+        }
+        let mut bytes = 0;
+        let fits = |decided: &&Decided| {
+            let first = bytes == 0;
+            bytes += 512 + decided.batch.bytes().len();
+            first || bytes <= FETCHED_BYTES
+        };
+        let known = usize::try_from(first.0 - 1).ok().and_then(|start| self.decided.get(start..));
+        let decided: Vec<Decided> =
+            known.unwrap_or_default().iter().take_while(fits).cloned().collect();
+        if !decided.is_empty() {
+            let body = Body::Fetched { decided };
+            effects.send(from, Message::signed(body, self.id, env));
+        } else if first <= self.executed().next() {
+            // It lacks what is being decided: the votes on that may have been lost on the way.
+            for phase in [VotePhase::PrePrepare, VotePhase::Prepare, VotePhase::Commit] {
+                if let Some(message) = self.own_statement(first, phase) {
+                    effects.send(from, message);
+                }
+            }
+        }
+    }
+
+    /// Another replica shows what was decided; the proofs were checked.
+    pub(crate) fn on_fetched(
+        &mut self,
+        decided: Vec<Decided>,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        for one in decided {
+            let sequence = one.certificate.vote.sequence;
+            if sequence == self.executed().next() {
+                effects.note(Record::Fetched(one.clone()));
+                self.execute_fetched(one, env, effects);
+                self.execute(env, effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests between their arrival and their execution (§4.1).
+
+use consensus_core::{Batch, ClientId, Command, LogIndex, RequestId, SessionId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Names a request.
+pub(crate) type Key = (ClientId, SessionId, RequestId);
+
+pub(crate) fn key_of(command: &Command) -> Key {
+    (command.client, command.session, command.request)
+}
+
+/// What clients asked for and was not executed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Requests {
+    waiting: BTreeMap<Key, Command>,
+    bytes: usize,
+    /// Requests that have a number in the current view and were not executed.
+    ordered: BTreeSet<Key>,
+    /// The primary's requests without a number.
+    queue: VecDeque<Batch>,
+    /// The last request of each client that was executed: a copy of it stops no timer and starts
+    /// none. The client's number grows with the session, too.
+    executed: BTreeMap<ClientId, (SessionId, RequestId)>,
+}
+
+impl Requests {
+    /// Was it executed before?
+    pub(crate) fn is_executed(&self, key: &Key) -> bool {
+        let (client, session, request) = *key;
+        // The opening of a session has no session yet: only its repetition can tell.
+        request != RequestId::OPEN
+            && self.executed.get(&client).is_some_and(|last| (session, request) <= *last)
+    }
+
+    /// Takes a request to wait for. False if it waits already.
+    pub(crate) fn wait_for(&mut self, command: &Command) -> bool {
+        let new = self.waiting.insert(key_of(command), command.clone()).is_none();
+        if new {
+            self.bytes += command.framed_len();
+        }
+        new
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Those of the batch that have no number yet go to the end of the queue.
+    pub(crate) fn enqueue(&mut self, batch: Batch) {
+        let fresh: Vec<Command> =
+            batch.commands().filter(|command| self.ordered.insert(key_of(command))).collect();
+        match fresh.len() {
+            0 => {}
+            all if all == batch.len() => self.queue.push_back(batch),
+            _ => self.queue.push_back(Batch::of(&fresh)),
+        }
+    }
+
+    pub(crate) fn next_batch(&mut self) -> Option<Batch> {
+        self.queue.pop_front()
+    }
+
+    pub(crate) fn has_queue(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// A backup has accepted a number for these.
+    pub(crate) fn on_ordered(&mut self, batch: &Batch) {
+        for command in batch.commands() {
+            self.ordered.insert(key_of(&command));
+        }
+    }
+
+    /// In another view nothing has a number until the view says so.
+    pub(crate) fn on_new_view(&mut self) {
+        self.ordered.clear();
+        self.queue.clear();
+    }
+
+    /// Everything that waits, to be relayed or ordered.
+    pub(crate) fn all(&self) -> Option<Batch> {
+        let commands: Vec<Command> = self.waiting.values().cloned().collect();
+        (!commands.is_empty()).then(|| Batch::of(&commands))
+    }
+
+    pub(crate) fn on_executed(&mut self, batch: &Batch, _index: LogIndex) {
+        for command in batch.commands() {
+            let key = key_of(&command);
+            self.ordered.remove(&key);
+            if let Some(done) = self.waiting.remove(&key) {
+                self.bytes -= done.framed_len();
+            }
+            let last = self.executed.entry(key.0).or_default();
+            *last = (*last).max((key.1, key.2));
+        }
+    }
+}

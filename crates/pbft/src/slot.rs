@@ -1,0 +1,49 @@
+//! One sequence number: what was proposed, who voted, what came of it.
+
+use crate::certificates::{CommitCertificate, PreparedCertificate, Votes};
+use crate::message::{View, Vote};
+use consensus_core::{Batch, Tag};
+
+/// The pre-prepare that a replica accepted (or made).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Proposal {
+    pub(crate) vote: Vote,
+    pub(crate) batch: Batch,
+    pub(crate) tag: Tag,
+}
+
+/// The messages of one number in one view, and what outlives the view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Slot {
+    pub(crate) view: View,
+    pub(crate) proposal: Option<Proposal>,
+    pub(crate) prepares: Votes,
+    pub(crate) commits: Votes,
+    /// A commit was sent in this view.
+    pub(crate) committing: bool,
+    /// What this replica's disk says that it voted for (in any view).
+    pub(crate) voted: Option<Vote>,
+    /// The certificate of the latest view in which the number prepared here.
+    pub(crate) prepared: Option<PreparedCertificate>,
+    pub(crate) decided: Option<CommitCertificate>,
+}
+
+impl Slot {
+    /// The slot as seen from this view: votes of an older one do not count in it.
+    pub(crate) fn enter(&mut self, view: View) {
+        if self.view < view {
+            self.view = view;
+            self.proposal = None;
+            self.prepares = Votes::default();
+            self.commits = Votes::default();
+            self.committing = false;
+        }
+    }
+
+    /// The requests with this digest, if they are here.
+    pub(crate) fn batch_of(&self, vote: Vote) -> Option<&Batch> {
+        let proposal = self.proposal.as_ref().filter(|it| it.vote.digest == vote.digest);
+        let prepared = || self.prepared.as_ref().filter(|it| it.vote.digest == vote.digest);
+        proposal.map(|it| &it.batch).or_else(|| prepared().map(|it| &it.batch))
+    }
+}

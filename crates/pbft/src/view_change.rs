@@ -1,0 +1,274 @@
+//! View changes (§4.4): when a primary fails, the next one starts from what a quorum can prove.
+
+use crate::certificates::{PreparedCertificate, strong, weak};
+use crate::digest::Digest;
+use crate::message::{
+    Body, Carried, Message, NewView, VotePhase, Sequence, SignedViewChange, View, ViewChange, Vote,
+};
+use crate::record::Record;
+use crate::replica::{Pbft, Phase, Timer, Write};
+use crate::slot::Proposal;
+use consensus_core::mutant::planted;
+use consensus_core::{Batch, ClusterId, Delay, Effects, Env, LogIndex, NodeId};
+use std::collections::BTreeMap;
+
+/// No new-view carries more numbers than this.
+const CARRIED_LIMIT: u64 = 1 << 16;
+
+/// `min-s` and the digests of `O` (§4.4): for every number above the latest stable checkpoint in
+/// `V`, up to the highest that prepared, the digest that prepared in the latest view, or that of
+/// the null request. `None` if the numbers make no sense.
+pub(crate) fn carried_digests(
+    cluster: ClusterId,
+    view_changes: &[SignedViewChange],
+) -> Option<(Sequence, Vec<Digest>)> {
+    let stable = view_changes.iter().filter_map(|signed| signed.view_change.stable.as_ref());
+    let base = stable.map(|stable| stable.sequence).max().unwrap_or(LogIndex::ZERO);
+    let latest = latest_certificates(view_changes);
+    let top = latest.keys().next_back().copied().unwrap_or(base).max(base);
+    if top.0 - base.0 > CARRIED_LIMIT {
+        return None;
+    }
+    let null = Digest::of_null(cluster);
+    let digest_at = |number| {
+        let certificate = latest.get(&LogIndex(number));
+        let forgets = planted("B06");
+        certificate.filter(|_| !forgets).map_or(null, |certificate| certificate.vote.digest)
+    };
+    Some((base, (base.0 + 1..=top.0).map(digest_at).collect()))
+}
+
+/// For each number the certificate of the latest view.
+fn latest_certificates(
+    view_changes: &[SignedViewChange],
+) -> BTreeMap<Sequence, &PreparedCertificate> {
+    let mut latest: BTreeMap<Sequence, &PreparedCertificate> = BTreeMap::new();
+    for certificate in view_changes.iter().flat_map(|signed| &signed.view_change.prepared) {
+        let kept = latest.entry(certificate.vote.sequence).or_insert(certificate);
+        if kept.vote.view < certificate.vote.view {
+            *kept = certificate;
+        }
+    }
+    latest
+}
+
+impl Pbft {
+    /// How long to wait for the current view: twice as long after each view without progress
+    /// (§4.5.2).
+    pub(crate) fn view_patience(&self) -> Delay {
+        self.config.view_timeout.times(1 << self.fruitless_views.min(6))
+    }
+
+    /// The timer expired: this view brings nothing.
+    pub(crate) fn give_up_view(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        self.fruitless_views += 1;
+        self.start_view_change(self.view.next(), env, effects);
+    }
+
+    /// Stops taking part in the old view and asks for this one.
+    pub(crate) fn start_view_change(
+        &mut self,
+        view: View,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        assert!(view > self.view, "views only rise");
+        self.view = view;
+        self.phase = Phase::Changing;
+        self.watching = false;
+        effects.cancel_timer(Timer::View);
+        let number = effects.write(Record::ViewChange(view));
+        self.writes.wrote(number, Write::ViewChange(view));
+        effects.send(self.peers(), self.own_view_change(env));
+    }
+
+    fn own_view_change(&self, env: &Env<'_>) -> Message {
+        let prepared = self.slots.range(self.low_mark().next()..);
+        let prepared = prepared.filter_map(|(_, slot)| slot.prepared.clone()).collect();
+        let stable = self.stable.clone();
+        let view_change = ViewChange { view: self.view, replica: self.id, stable, prepared };
+        Message::signed(Body::ViewChange(view_change), self.id, env)
+    }
+
+    /// The own view-change is on disk and counts.
+    pub(crate) fn on_own_view_change(
+        &mut self,
+        view: View,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        if view == self.view
+            && self.phase == Phase::Changing
+            && let Message { body: Body::ViewChange(view_change), tag, .. } =
+                self.own_view_change(env)
+        {
+            self.on_view_change(SignedViewChange { view_change, tag }, env, effects);
+        }
+    }
+
+    pub(crate) fn on_view_change(
+        &mut self,
+        signed: SignedViewChange,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        let (view, replica) = (signed.view_change.view, signed.view_change.replica);
+        if view < self.view || (view == self.view && self.phase == Phase::Normal) {
+            return self.show_view(replica, effects); // It does not know that this view works.
+        }
+        let known = self.view_changes.get(&replica);
+        if known.is_some_and(|known| known.view_change.view >= view) {
+            return;
+        }
+        self.view_changes.insert(replica, signed);
+        self.join_others(env, effects);
+        self.count_view_changes(env, effects);
+    }
+
+    /// §4.5.2: if f + 1 replicas ask for higher views, one of them is correct: ask for the
+    /// smallest of them, too.
+    fn join_others(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        let higher = self.view_changes.values().map(|signed| signed.view_change.view);
+        let mut higher: Vec<View> = higher.filter(|view| *view > self.view).collect();
+        higher.sort_unstable();
+        if higher.len() >= weak(self.config.nodes) {
+            self.start_view_change(higher[0], env, effects);
+        }
+    }
+
+    /// With a quorum of view-changes the timer of the next view starts, and its primary speaks.
+    fn count_view_changes(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        if self.phase != Phase::Changing {
+            return;
+        }
+        let of_view: Vec<SignedViewChange> = self
+            .view_changes
+            .values()
+            .filter(|signed| signed.view_change.view == self.view)
+            .cloned()
+            .collect();
+        if of_view.len() < strong(self.config.nodes) {
+            return;
+        }
+        if !self.watching {
+            self.watching = true;
+            self.fruitless_views = self.fruitless_views.max(1);
+            effects.set_timer(Timer::View, self.view_patience());
+        }
+        if self.view.primary(self.config.nodes) == self.id {
+            self.start_view(of_view, env, effects);
+        }
+    }
+
+    /// The new primary computes `O`, shows `V`, and begins.
+    fn start_view(
+        &mut self,
+        view_changes: Vec<SignedViewChange>,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        let Some((base, digests)) = carried_digests(env.cluster.id, &view_changes) else {
+            return tracing::debug!("view-changes that carry too much");
+        };
+        let view = self.view;
+        let sign = |(digest, sequence): (Digest, u64)| {
+            let vote = Vote { view, sequence: LogIndex(sequence), digest };
+            let tag = env.sign(&vote.statement(VotePhase::PrePrepare, env.cluster.id, self.id));
+            Carried { digest, tag }
+        };
+        let carried = digests.into_iter().zip(base.0 + 1..).map(sign).collect();
+        let new_view = NewView { view, view_changes, base, carried };
+        let message = Message::signed(Body::NewView(new_view.clone()), self.id, env);
+        self.enter_view(new_view, message.tag.clone(), env, effects);
+        effects.send(self.peers(), message);
+    }
+
+    /// A backup hears of a new view whose evidence was checked.
+    pub(crate) fn on_new_view(
+        &mut self,
+        new_view: NewView,
+        (env, tag): (&Env<'_>, consensus_core::Tag),
+        effects: &mut Effects<Self>,
+    ) {
+        let entered = new_view.view == self.view && self.phase == Phase::Normal;
+        if new_view.view >= self.view && !entered {
+            self.enter_view(new_view, tag, env, effects);
+        }
+    }
+
+    /// Starts to work in a view: its carried numbers are proposals like any other.
+    fn enter_view(
+        &mut self,
+        new_view: NewView,
+        tag: consensus_core::Tag,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        self.view = new_view.view;
+        self.phase = Phase::Normal;
+        self.entered_in_this_life = true;
+        self.watching = false;
+        effects.cancel_timer(Timer::View);
+        self.own_tags.clear();
+        self.requests.on_new_view();
+        self.view_changes.retain(|_, signed| signed.view_change.view > new_view.view);
+        let (view, base) = (new_view.view, new_view.base);
+        let carried = new_view.carried.iter().map(|carried| carried.digest).collect();
+        effects.write(Record::NewView { view, base, carried });
+        let stable = new_view.view_changes.iter().filter_map(|it| it.view_change.stable.clone());
+        if let Some(stable) = stable.max_by_key(|stable| stable.sequence) {
+            self.make_stable(stable, effects);
+        }
+        let top = LogIndex(base.0 + new_view.carried.len() as u64);
+        self.next = top.max(self.low_mark()).next();
+        let proposals = proposals_of(&new_view);
+        self.new_view = Some(Message::again(Body::NewView(new_view), tag));
+        for proposal in proposals {
+            let sequence = proposal.vote.sequence;
+            if sequence > self.low_mark() {
+                self.slot(sequence).voted = Some(proposal.vote);
+                self.accept(proposal, env, effects);
+            }
+        }
+        self.pass_on_requests(effects);
+    }
+
+    /// What waits goes to the new primary, or is ordered by it.
+    fn pass_on_requests(&mut self, effects: &mut Effects<Self>) {
+        if let Some(batch) = self.requests.all() {
+            self.take_requests(batch, true, effects);
+        }
+    }
+
+    /// Shows a replica that lags behind the view that works.
+    pub(crate) fn show_view(&self, to: NodeId, effects: &mut Effects<Self>) {
+        if self.phase == Phase::Normal
+            && to != self.id
+            && let Some(new_view) = &self.new_view
+        {
+            effects.send(to, new_view.clone());
+        }
+    }
+
+    /// Says the own view-change again; it was not enough yet.
+    pub(crate) fn repeat_view_change(&self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        if self.phase == Phase::Changing {
+            let message = Message { repeat: true, ..self.own_view_change(env) };
+            effects.send(self.peers(), message);
+        }
+    }
+}
+
+/// The pre-prepares of a new view with their requests, which are in the certificates.
+fn proposals_of(new_view: &NewView) -> Vec<Proposal> {
+    let latest = latest_certificates(&new_view.view_changes);
+    let numbers = new_view.base.0 + 1..;
+    let propose = |(carried, number): (&Carried, u64)| {
+        let sequence = LogIndex(number);
+        let vote = Vote { view: new_view.view, sequence, digest: carried.digest };
+        let certificate = latest.get(&sequence).filter(|it| it.vote.digest == carried.digest);
+        let batch = certificate.map_or_else(Batch::noop, |it| it.batch.clone());
+        Proposal { vote, batch, tag: carried.tag.clone() }
+    };
+    new_view.carried.iter().zip(numbers).map(propose).collect()
+}

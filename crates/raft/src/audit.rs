@@ -1,0 +1,77 @@
+//! What the oracles may know of Raft.
+
+use crate::message::Message;
+use crate::record::Record;
+use crate::replica::{Raft, Role};
+use consensus_core::{Audit, Batch, Certificate, Claim, Ledger, LogIndex, Topic};
+
+impl Audit for Raft {
+    const LOG_MATCHING: bool = true;
+
+    fn claims(message: &Message) -> Vec<Claim> {
+        let term = u128::from(message.term().0);
+        let promised = Claim::Rising(Topic::new("term", 0u64, 0), term);
+        match message {
+            // One vote a term (§5.2). Who asks for votes has voted for itself.
+            Message::RequestVote { candidate, .. }
+            | Message::Vote { candidate, granted: true, .. } => {
+                let vote = Claim::Once(Topic::new("vote", term, 0), u128::from(candidate.0));
+                vec![promised, vote]
+            }
+            Message::AppendReply { .. } => vec![promised],
+            // A leader creates one entry at an index in its term (§5.3).
+            Message::AppendEntries(append) => {
+                let own = |entry: &(LogIndex, &crate::Entry)| entry.1.term == append.term;
+                let claim = |(index, entry): (LogIndex, &crate::Entry)| {
+                    let topic = Topic::new("entry", term, index.0);
+                    Claim::Once(topic, u128::from(entry.batch.fingerprint().0))
+                };
+                numbered(append.prev.index.next(), &append.entries).filter(own).map(claim).collect()
+            }
+            // No promises: the term in them may not be on disk.
+            Message::PreVote { .. }
+            | Message::PreVoteReply { .. }
+            | Message::Vote { granted: false, .. }
+            | Message::AppendReject { .. }
+            | Message::Heartbeat { .. }
+            | Message::HeartbeatReply { .. }
+            | Message::StaleTerm { .. } => Vec::new(),
+        }
+    }
+
+    fn absorb(record: &Record, disk: &mut Ledger) {
+        match record {
+            Record::HardState { .. } => {}
+            Record::Entries { first, entries } => {
+                disk.cut_from(*first);
+                for (index, entry) in numbered(*first, entries) {
+                    disk.hold(index, u128::from(entry.term.0), entry.batch.fingerprint());
+                }
+            }
+        }
+    }
+
+    fn leads(&self) -> Option<u64> {
+        match &self.role {
+            Role::Leader(_) => Some(self.server.current_term.0),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+        }
+    }
+
+    fn entry(&self, index: LogIndex) -> Option<&Batch> {
+        self.server.log.get(index).map(|entry| &entry.batch)
+    }
+
+    /// Raft's acknowledgements name an index and stand for everything before it; there is no vote
+    /// for a single entry. The disks tell instead.
+    fn certificate(&self, _index: LogIndex) -> Option<Certificate> {
+        None
+    }
+}
+
+fn numbered(
+    first: LogIndex,
+    entries: &[crate::Entry],
+) -> impl Iterator<Item = (LogIndex, &crate::Entry)> {
+    (first.0..).map(LogIndex).zip(entries)
+}
