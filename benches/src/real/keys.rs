@@ -2,8 +2,11 @@
 
 use consensus_core::{Answers, Authenticator, ClientId, NoKeys, NodeId, ProtocolInfo};
 use std::sync::Arc;
+use synod_pbft::{KeyRing, SecretKey};
 
 type Shared = Arc<dyn Authenticator>;
+
+const SEED: u64 = 1;
 
 /// The keys of a cluster and its clients.
 pub(super) struct Keys {
@@ -25,8 +28,22 @@ impl Keys {
         }
     }
 
-    fn signing(_nodes: usize, _clients: usize) -> Self {
-        Self { nodes: Vec::new(), clients: Vec::new() }
+    /// Secret keys from a fixed seed: a measurement keeps no secrets.
+    fn signing(nodes: usize, clients: usize) -> Self {
+        let secrets = |who: &str, count: usize| -> Vec<SecretKey> {
+            (0..count as u64).map(|number| KeyRing::derive(SEED, who, number)).collect()
+        };
+        let (node_keys, client_keys) = (secrets("node", nodes), secrets("client", clients));
+        let public = |keys: &[SecretKey]| keys.iter().map(SecretKey::public).collect::<Vec<_>>();
+        let (node_ring, client_ring) = (public(&node_keys), public(&client_keys));
+        let ring = |own: &SecretKey| {
+            Arc::new(KeyRing::new(own.clone(), node_ring.clone(), client_ring.clone())) as Shared
+        };
+        let client = |own: &SecretKey| (own.public().client_id(), ring(own));
+        Self {
+            nodes: node_keys.iter().map(ring).collect(),
+            clients: client_keys.iter().map(client).collect(),
+        }
     }
 
     pub(super) fn of_node(&self, node: NodeId) -> Shared {

@@ -34,11 +34,6 @@ impl ProtocolConfig for Config {
         let usual = Self::for_cluster(cluster)?;
         Ok(Self { window_bytes: 1, max_message_bytes: 1, ..usual })
     }
-
-    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
-        let usual = Self::for_cluster(cluster)?;
-        Ok(Self { window_bytes: 1, max_message_bytes: 1, ..usual })
-    }
 }
 
 impl Config {

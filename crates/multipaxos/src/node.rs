@@ -63,8 +63,9 @@ impl Node {
     /// A ballot that is higher than all seen, and was never used before: it carries the
     /// incarnation, so that no round needs to be remembered for it (§2.5).
     pub(crate) fn next_ballot(&self) -> Ballot {
-        if planted("M09") {
-            return Ballot::above(self.acceptor.promised(), self.id, Incarnation(1));
+        let promised = self.acceptor.promised();
+        if planted("M09") && promised == self.seen && promised.node == Some(self.id) {
+            return promised;
         }
         Ballot::above(self.seen, self.id, self.incarnation)
     }
@@ -118,8 +119,8 @@ fn read(
 ) -> Result<(), &'static str> {
     match record {
         Record::Promised { ballot } => {
-            if ballot <= acceptor.promised() {
-                return Err("the promised ballot does not rise");
+            if ballot < acceptor.promised() {
+                return Err("the promised ballot falls");
             }
             acceptor.recall_promise(ballot);
         }

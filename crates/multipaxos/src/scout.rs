@@ -98,11 +98,13 @@ impl Scout {
 
     /// P2c: in each slot the value of the highest-numbered proposal counts.
     fn absorb(&mut self, slot: LogIndex, ballot: Ballot, batch: Batch) {
-        match self.pvalues.get(&slot) {
-            Some(known) if known.ballot >= ballot && !planted("M08") => {}
-            Some(_) | None => {
-                self.pvalues.insert(slot, Accepted { ballot, batch });
-            }
+        let higher = match self.pvalues.get(&slot) {
+            Some(known) if planted("M08") => ballot < known.ballot,
+            Some(known) => ballot > known.ballot,
+            None => true,
+        };
+        if higher {
+            self.pvalues.insert(slot, Accepted { ballot, batch });
         }
     }
 

@@ -32,6 +32,7 @@ impl Pbft {
             return;
         }
         let history = self.history;
+        effects.write(Record::Checkpoint { sequence, history });
         let message = Message::signed(Body::Checkpoint { sequence, history }, self.id, env);
         let tag = message.tag.clone();
         self.own_checkpoint = Some(message.clone());

@@ -53,10 +53,10 @@ impl Pbft {
 
     /// May this replica give out numbers? Its pre-prepares leave before they are on disk, so a
     /// primary that restarted may have given numbers that it forgot: it orders only in views
-    /// that it entered in this life.
+    /// that it entered in this life, and not before its disk knows that it entered them.
     pub(crate) fn may_order(&self) -> bool {
         self.phase == Phase::Normal
-            && self.entered_in_this_life
+            && self.knows_its_numbers
             && self.view.primary(self.config.nodes) == self.id
     }
 
@@ -162,6 +162,10 @@ impl Pbft {
             Write::Proposal(vote) => (vote, false),
             Write::Prepared(vote) => (vote, true),
             Write::ViewChange(view) => return self.on_own_view_change(view, env, effects),
+            Write::NewView(view) => {
+                self.knows_its_numbers |= view == self.view && self.phase == Phase::Normal;
+                return self.pass_on_requests(effects);
+            }
         };
         if vote.view != self.view || vote.sequence <= self.low_mark() {
             return;

@@ -20,6 +20,15 @@ pub enum Record {
     Committed(CommitCertificate),
     /// Another replica showed that the number is decided. A note.
     Fetched(Decided),
+    /// The replica has executed everything up to here and says so. Needed: as it comes after the
+    /// notes of what was executed, these are on disk before the checkpoint is sent; else a stable
+    /// checkpoint could outlive the requests that it stands for.
+    Checkpoint {
+        /// Up to where.
+        sequence: Sequence,
+        /// The digest of what was executed.
+        history: Digest,
+    },
     /// A checkpoint is stable. A note.
     Stable(CheckpointCertificate),
     /// The replica has asked for this view and votes in no lower one any more. Needed.

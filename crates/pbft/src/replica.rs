@@ -24,8 +24,9 @@ pub struct Pbft {
     /// The view that it is in, or asks for.
     pub(crate) view: View,
     pub(crate) phase: Phase,
-    /// It entered the view since it started, so it knows every number that it gave out in it.
-    pub(crate) entered_in_this_life: bool,
+    /// It entered the view since it started, so it knows every number that it gave out in it; and
+    /// its disk knows that it did.
+    pub(crate) knows_its_numbers: bool,
     /// The numbers above the stable checkpoint, and those that were not executed.
     pub(crate) slots: BTreeMap<Sequence, Slot>,
     /// Signatures of the own prepares (false) and commits (true) of this view.
@@ -52,7 +53,7 @@ pub struct Pbft {
     pub(crate) ticks: u32,
     pub(crate) seen_at_tick: Sequence,
     /// What the disk proves to be decided, until it is executed at the start.
-    recovered: Vec<Decided>,
+    recovered: BTreeMap<Sequence, Decided>,
 }
 
 /// Does the view work (§4.4)?
@@ -73,6 +74,8 @@ pub(crate) enum Write {
     Prepared(Vote),
     /// The own view-change.
     ViewChange(View),
+    /// This view was entered.
+    NewView(View),
 }
 
 /// A replica's timers.
@@ -166,7 +169,7 @@ impl Pbft {
             config,
             view: View(0),
             phase: Phase::Normal,
-            entered_in_this_life: fresh,
+            knows_its_numbers: fresh,
             slots: BTreeMap::new(),
             own_tags: BTreeMap::new(),
             decided: Vec::new(),
@@ -183,7 +186,7 @@ impl Pbft {
             fruitless_views: 0,
             ticks: 0,
             seen_at_tick: LogIndex::ZERO,
-            recovered: Vec::new(),
+            recovered: BTreeMap::new(),
         }
     }
 
@@ -206,6 +209,7 @@ impl Pbft {
                 }
             }
             Record::Fetched(decided) => self.recover_decided(decided),
+            Record::Checkpoint { .. } => {}
             Record::Stable(certificate) => self.stable = Some(certificate),
             Record::ViewChange(view) => {
                 self.view = view;
@@ -223,26 +227,26 @@ impl Pbft {
         }
     }
 
+    /// Numbers are not decided in order, so this is a map.
     fn recover_decided(&mut self, decided: Decided) {
-        let next = LogIndex(self.recovered.len() as u64 + 1);
-        let sequence = decided.certificate.vote.sequence;
-        if sequence == next {
-            self.recovered.push(decided);
-        }
+        self.recovered.insert(decided.certificate.vote.sequence, decided);
     }
 
     fn start(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
         effects.set_timer(Timer::Repeat, self.config.repeat);
-        for decided in std::mem::take(&mut self.recovered) {
+        let mut recovered = std::mem::take(&mut self.recovered);
+        while let Some(decided) = recovered.remove(&self.executed().next()) {
             self.execute_fetched(decided, env, effects);
         }
         let done = self.low_mark().min(self.executed());
         self.slots = self.slots.split_off(&done.next());
         self.next = self.executed().max(self.low_mark()).next();
         let mine = self.view.primary(self.config.nodes) == self.id;
-        if self.phase == Phase::Normal && mine && !self.entered_in_this_life {
+        if self.phase == Phase::Normal && mine && !self.knows_its_numbers {
             // It may have given numbers in this view that it no longer knows.
             self.start_view_change(self.view.next(), env, effects);
+        } else if self.phase == Phase::Changing {
+            self.on_own_view_change(self.view, env, effects); // Its record survived.
         }
     }
 

@@ -21,12 +21,17 @@ pub(crate) fn verify(
     if !env.cluster.contains(*from) {
         return Err(Rejected("from a replica outside the cluster"));
     }
-    if let Some(bytes) = message.body.signed_bytes(env.cluster.id, *from)
-        && !env.check(Signer::Node(*from), &bytes, &message.tag)
+    // A new-view is shown around by those who have it; everything else comes from who says it.
+    let signer = match &message.body {
+        Body::NewView(new_view) => new_view.view.primary(env.cluster.size),
+        _ => *from,
+    };
+    if let Some(bytes) = message.body.signed_bytes(env.cluster.id, signer)
+        && !env.check(Signer::Node(signer), &bytes, &message.tag)
     {
-        return Err(Rejected("the signature is not the sender's"));
+        return Err(Rejected("the signature is not the signer's"));
     }
-    check_body(&message.body, *from, env)?;
+    check_body(&message.body, signer, env)?;
     Ok(Verified::vouch(envelope))
 }
 
@@ -102,10 +107,7 @@ fn check_view_change(view_change: &ViewChange, env: &Env<'_>) -> Checked {
 
 /// A new-view (§4.4) carries a quorum of view-changes, and every backup computes anew what follows
 /// from them.
-fn check_new_view(new_view: &NewView, from: NodeId, env: &Env<'_>) -> Checked {
-    if new_view.view.primary(env.cluster.size) != from {
-        return Err(Rejected("a new-view that is not of the view's primary"));
-    }
+fn check_new_view(new_view: &NewView, primary: NodeId, env: &Env<'_>) -> Checked {
     let mut signers = NodeSet::EMPTY;
     for signed in &new_view.view_changes {
         let view_change = &signed.view_change;
@@ -129,7 +131,7 @@ fn check_new_view(new_view: &NewView, from: NodeId, env: &Env<'_>) -> Checked {
     if !same && !planted("B07") {
         return Err(Rejected("a new-view that does not follow from its view-changes"));
     }
-    check_carried(new_view, from, env)
+    check_carried(new_view, primary, env)
 }
 
 fn check_carried(new_view: &NewView, primary: NodeId, env: &Env<'_>) -> Checked {

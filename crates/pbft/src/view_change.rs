@@ -12,6 +12,9 @@ use consensus_core::mutant::planted;
 use consensus_core::{Batch, ClusterId, Delay, Effects, Env, LogIndex, NodeId};
 use std::collections::BTreeMap;
 
+/// Timeouts grow to eight times the first one.
+const MOST_DOUBLINGS: u32 = 3;
+
 /// No new-view carries more numbers than this.
 const CARRIED_LIMIT: u64 = 1 << 16;
 
@@ -54,9 +57,9 @@ fn latest_certificates(
 
 impl Pbft {
     /// How long to wait for the current view: twice as long after each view without progress
-    /// (§4.5.2).
+    /// (§4.5.2), up to a bound, or a long bad time would be followed by a long wait.
     pub(crate) fn view_patience(&self) -> Delay {
-        self.config.view_timeout.times(1 << self.fruitless_views.min(6))
+        self.config.view_timeout.times(1 << self.fruitless_views.min(MOST_DOUBLINGS))
     }
 
     /// The timer expired: this view brings nothing.
@@ -136,27 +139,25 @@ impl Pbft {
         }
     }
 
-    /// With a quorum of view-changes the timer of the next view starts, and its primary speaks.
+    /// When a quorum has left the views below, the timer of this view starts; when a quorum asks
+    /// for just this one, its primary speaks. The paper's timer waits for the latter (§4.5.2), but
+    /// of those who left some may have gone further, while their word for this view got lost.
     fn count_view_changes(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
         if self.phase != Phase::Changing {
             return;
         }
-        let of_view: Vec<SignedViewChange> = self
-            .view_changes
-            .values()
-            .filter(|signed| signed.view_change.view == self.view)
-            .cloned()
-            .collect();
-        if of_view.len() < strong(self.config.nodes) {
-            return;
-        }
-        if !self.watching {
+        let (view, needed) = (self.view, strong(self.config.nodes));
+        let asks_for = |signed: &&SignedViewChange| signed.view_change.view == view;
+        let left = self.view_changes.values().filter(|it| it.view_change.view >= view).count();
+        if left >= needed && !self.watching {
             self.watching = true;
             self.fruitless_views = self.fruitless_views.max(1);
             effects.set_timer(Timer::View, self.view_patience());
         }
-        if self.view.primary(self.config.nodes) == self.id {
-            self.start_view(of_view, env, effects);
+        let quorum = self.view_changes.values().filter(asks_for);
+        if view.primary(self.config.nodes) == self.id && quorum.clone().count() >= needed {
+            let quorum = quorum.cloned().collect();
+            self.start_view(quorum, env, effects);
         }
     }
 
@@ -206,7 +207,7 @@ impl Pbft {
     ) {
         self.view = new_view.view;
         self.phase = Phase::Normal;
-        self.entered_in_this_life = true;
+        self.knows_its_numbers = false;
         self.watching = false;
         effects.cancel_timer(Timer::View);
         self.own_tags.clear();
@@ -214,7 +215,8 @@ impl Pbft {
         self.view_changes.retain(|_, signed| signed.view_change.view > new_view.view);
         let (view, base) = (new_view.view, new_view.base);
         let carried = new_view.carried.iter().map(|carried| carried.digest).collect();
-        effects.write(Record::NewView { view, base, carried });
+        let number = effects.write(Record::NewView { view, base, carried });
+        self.writes.wrote(number, Write::NewView(view));
         let stable = new_view.view_changes.iter().filter_map(|it| it.view_change.stable.clone());
         if let Some(stable) = stable.max_by_key(|stable| stable.sequence) {
             self.make_stable(stable, effects);
@@ -230,11 +232,10 @@ impl Pbft {
                 self.accept(proposal, env, effects);
             }
         }
-        self.pass_on_requests(effects);
     }
 
-    /// What waits goes to the new primary, or is ordered by it.
-    fn pass_on_requests(&mut self, effects: &mut Effects<Self>) {
+    /// What waits goes to the new primary, or is ordered by it, once the disk knows of the view.
+    pub(crate) fn pass_on_requests(&mut self, effects: &mut Effects<Self>) {
         if let Some(batch) = self.requests.all() {
             self.take_requests(batch, true, effects);
         }

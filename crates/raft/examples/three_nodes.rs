@@ -61,7 +61,6 @@ fn main() {
                 Effect::Commit { index, batch } => batch.commands().for_each(|command| {
                     say(id, index, &String::from_utf8_lossy(&command.payload));
                 }),
-                // Each node draws another place in the range, or elections would be split.
                 Effect::SetTimer { timer, delay } => {
                     let place = (delay.max - delay.min) * (u32::from(id.0) + 1) / 4;
                     timers.insert((id, timer), now + delay.min + place);

@@ -117,7 +117,7 @@ fn an_election_from_timeout_to_heartbeat() {
     lab.carry(1, 0, "pre-vote-reply");
     assert_eq!((lab.status(0).role, lab.status(0).epoch), (Role::Candidate, 1));
     let vote = Record::HardState { term: Term(1), voted_for: Some(NodeId(0)) };
-    assert_eq!(lab.nodes[0].disk[..], [vote.clone()]);
+    assert_eq!(lab.nodes[0].disk, vec![vote.clone()]);
     lab.carry(0, 1, "request-vote");
     assert_eq!(lab.nodes[1].disk.last(), Some(&vote));
     lab.carry(1, 0, "vote");

@@ -17,9 +17,9 @@
 //! sync (and before anybody is told of it): a frame that names its own position and the number of
 //! records before it. Where a seal stands, everything before it was durable once. So if a frame is
 //! bad, and a good seal stands anywhere behind it, something that was promised is damaged: that is
-//! [`WalError::Damaged`], and nothing is touched. If no seal stands behind it, nothing from there on
-//! was ever promised, and the file is cut there, even if whole records of the same unsynced write
-//! follow.
+//! [`WalError::Damaged`], and nothing is touched. If no seal stands behind it, nothing from there
+//! on was ever promised, and the file is cut there, even if whole records of the same unsynced
+//! write follow.
 //!
 //! The seal itself is not synced on its own, which keeps the price at one sync. What this leaves
 //! open: a power cut that takes the last seal, and in addition damage to the last synced write.

@@ -135,7 +135,8 @@ impl Plan {
         let Ok(file) = File::open(self.folder.log()) else { return String::new() };
         let lines: Vec<String> = StdReader::new(file).lines().map_while(Result::ok).collect();
         let from = lines.len().saturating_sub(3);
-        lines[from..].iter().map(|line| format!("\n    {line}")).collect()
+        let words: String = lines[from..].iter().map(|line| format!("\n    {line}")).collect();
+        if words.is_empty() { words } else { format!("; the end of its log:{words}") }
     }
 
     /// Is a process of an earlier parent still at work on this replica's files? A left-over stops

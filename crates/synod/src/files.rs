@@ -7,7 +7,7 @@
 //! DIR/n0/data/           the replica's disk
 //! DIR/ring.toml          public keys of replicas and clients   } only where replicas sign
 //! DIR/n0/node.key        the replica's secret key              }
-//! DIR/clients/c0.key …   secret keys of clients                }
+//! DIR/clients/c00.key …  secret keys of clients                }
 //! ```
 
 use crate::exit::Failure;
@@ -41,7 +41,9 @@ impl FromStr for AlgorithmName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error: synod_algorithms::UnknownAlgorithm| error.to_string())
+        text.parse()
+            .map(Self)
+            .map_err(|error: synod_algorithms::UnknownAlgorithm| error.to_string())
     }
 }
 
@@ -177,8 +179,7 @@ impl ClusterFile {
     /// Reads it; `path` is the file or the folder that holds it. Paths in it become relative to
     /// the caller's folder.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let path =
-            if path.is_dir() { path.join(CLUSTER_FILE) } else { path.to_path_buf() };
+        let path = if path.is_dir() { path.join(CLUSTER_FILE) } else { path.to_path_buf() };
         let mut file: Self = read(&path)?;
         let size = file.nodes.len();
         check_size(file.algorithm.0, size)
@@ -229,9 +230,11 @@ impl NodeFile {
             && timing.heartbeat < timing.election_min
             && timing.election_min <= timing.election_max;
         if !ordered {
-            return Err("timing: heartbeat-ms must be above 0 and below election-min-ms, and that \
+            return Err(
+                "timing: heartbeat-ms must be above 0 and below election-min-ms, and that \
                         at most election-max-ms"
-                .into());
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -308,8 +311,9 @@ fn folder_of(file: &Path) -> &Path {
 /// Reads a TOML file.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     let text = fs::read_to_string(path).map_err(|error| cannot("read", path, &error))?;
-    toml::from_str(&text)
-        .map_err(|error| Failure::usage(format!("{} is not as it should be:\n{error}", path.display())))
+    toml::from_str(&text).map_err(|error| {
+        Failure::usage(format!("{} is not as it should be:\n{error}", path.display()))
+    })
 }
 
 /// Writes a TOML file under a comment, in one piece: a reader sees the old file or the new one.
@@ -389,7 +393,9 @@ mod tests {
     fn ids_are_32_hex_digits_and_nothing_else() {
         let id = ClusterName(ClusterId(0xabc));
         assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "abc", "+0000000000000000000000000000abc", "g0000000000000000000000000000abc"] {
+        for wrong in
+            ["", "abc", "+0000000000000000000000000000abc", "g0000000000000000000000000000abc"]
+        {
             assert!(wrong.parse::<ClusterName>().is_err(), "{wrong}");
         }
         let nodes = [address(1), address(2)];

@@ -6,7 +6,6 @@ use crate::files::{
     self, AlgorithmName, CLUSTER_FILE, ClusterFile, KeyFiles, NODE_FILE, NodeFile, cannot,
 };
 use crate::keys;
-use consensus_core::FaultModel;
 use std::fs::{self, File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -157,7 +156,7 @@ Paths are relative to this file; the n-th peer is replica n. See docs/config.md.
 fn made(folder: &Path, wish: Wish) -> Result<ClusterFile, Failure> {
     refuse_foreign_files(folder)?;
     let algorithm = wish.algorithm.unwrap_or(Algorithm::Raft);
-    let signed = algorithm.info().faults == FaultModel::Byzantine;
+    let signed = keys::signs(algorithm);
     let size = wish.nodes.unwrap_or(if signed { 4 } else { 3 });
     files::check_size(algorithm, size).map_err(Failure::usage)?;
     let nodes = match wish.base_port {

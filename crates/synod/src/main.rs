@@ -16,7 +16,7 @@ mod replica;
 mod signals;
 
 use clap::{Parser, Subcommand};
-use exit::{Exit, Outcome};
+use exit::Outcome;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 

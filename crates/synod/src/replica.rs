@@ -92,12 +92,7 @@ fn not_started(error: &StartError) -> Failure {
     }
 }
 
-fn ready_line(
-    start: &Start,
-    id: NodeId,
-    address: std::net::SocketAddr,
-    algorithm: &str,
-) -> String {
+fn ready_line(start: &Start, id: NodeId, address: std::net::SocketAddr, algorithm: &str) -> String {
     if start.json {
         let cluster = start.file.cluster.to_string();
         return json!({

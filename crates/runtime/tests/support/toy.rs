@@ -16,6 +16,9 @@ const LEADER: NodeId = NodeId(0);
 /// How often the leader repeats what was not acknowledged.
 const REPEAT: Duration = Duration::from_millis(20);
 
+/// Entries in one message: few, so that a link that breaks often lets some through.
+const MOST: usize = 4;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     nodes: usize,
@@ -104,7 +107,7 @@ impl<const ALL: bool> Toy<ALL> {
     }
 
     fn send_rest(&mut self, to: NodeId, from: u64, effects: &mut Effects<Self>) {
-        let batches: Vec<_> = self.log[from as usize..].iter().take(64).cloned().collect();
+        let batches: Vec<_> = self.log[from as usize..].iter().take(MOST).cloned().collect();
         self.sent.insert(to, from + batches.len() as u64);
         effects.send(to, Say::Append { from, batches, committed: self.committed });
     }
@@ -223,8 +226,8 @@ impl<const ALL: bool> ConsensusProtocol for Toy<ALL> {
             Input::Campaign => self.retired = !self.retired,
             Input::Drained if self.id == LEADER => {
                 for peer in self.peers() {
-                    let from = self.sent.get(&peer).copied().unwrap_or(0);
-                    if from < self.log.len() as u64 {
+                    let sent = self.sent.get(&peer).copied().unwrap_or(0);
+                    for from in (sent..self.log.len() as u64).step_by(MOST) {
                         self.send_rest(peer, from, effects);
                     }
                 }

@@ -129,7 +129,8 @@ async fn refuse_left_over(plan: &Plan) -> Result<(), Failure> {
 }
 
 fn refuse_busy_ports(layout: &Layout) -> Result<(), Failure> {
-    let busy: Vec<_> = layout::busy(&layout.cluster.nodes).iter().map(ToString::to_string).collect();
+    let busy: Vec<_> =
+        layout::busy(&layout.cluster.nodes).iter().map(ToString::to_string).collect();
     if busy.is_empty() {
         return Ok(());
     }
@@ -165,8 +166,9 @@ impl Watcher<'_> {
             Event::Ended(id, status) => {
                 self.ready.remove(id);
                 let words = self.plans[id.index()].last_words();
-                let next = if self.args.restart { "it is started again" } else { "the rest runs on" };
-                note(format!("{id} ended ({status}); {next}; the end of its log:{words}"));
+                let next =
+                    if self.args.restart { "it is started again" } else { "the rest runs on" };
+                note(format!("{id} ended ({status}); {next}{words}"));
             }
         }
     }

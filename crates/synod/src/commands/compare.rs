@@ -6,7 +6,8 @@ use crate::progress::Progress;
 use std::path::{Path, PathBuf};
 use synod_algorithms::Algorithm;
 use synod_benches::{
-    ClusterSize, CompareError, Comparison, CostOptions, FailoverOptions, Load, Mode, RunOptions, WorkloadSpec,
+    ClusterSize, CompareError, Comparison, CostOptions, FailoverOptions, Load, Mode, RunOptions,
+    WorkloadSpec,
 };
 
 /// Flags of `synod compare`.
@@ -198,8 +199,7 @@ fn compare(args: RunArgs) -> Outcome {
 }
 
 fn cost(args: CostArgs) -> Outcome {
-    let options =
-        CostOptions { algorithms: args.algo.0, ns: sizes(&args.n), batches: args.batch };
+    let options = CostOptions { algorithms: args.algo.0, ns: sizes(&args.n), batches: args.batch };
     with_progress(args.out.as_deref(), |progress| synod_benches::cost(&options, progress))
 }
 

@@ -22,8 +22,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", global = true)]
     cluster: Option<PathBuf>,
     /// Without a folder: the addresses of all replicas in the order of their ids, comma-separated
-    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', conflicts_with = "cluster",
-          global = true)]
+    #[arg(
+        long,
+        value_name = "ADDRESSES",
+        value_delimiter = ',',
+        conflicts_with = "cluster",
+        global = true
+    )]
     addr: Vec<SocketAddr>,
     /// Without a folder: the algorithm that the cluster runs
     #[arg(long, value_name = "NAME", value_parser = super::parse_algorithm, global = true)]
@@ -177,10 +182,7 @@ async fn call(args: &Args, cluster: &ClusterFile, command: &KvCommand) -> Outcom
         addresses: cluster.addresses(),
         id: identity.id,
         opening: keys::opening(),
-        patience: Patience {
-            give_up: Duration::from_secs(args.timeout),
-            ..Patience::default()
-        },
+        patience: Patience { give_up: Duration::from_secs(args.timeout), ..Patience::default() },
         target: NodeId(args.node),
         keys: identity.keys,
     })
@@ -291,6 +293,9 @@ async fn status(args: &Args, cluster: &ClusterFile) -> Outcome {
     for (id, address, question) in asked {
         let answer = match question.await {
             Ok(Ok(report)) => Ok(report),
+            Ok(Err(ClientError::Unreachable(why))) => {
+                Err(why.trim_start_matches(&format!("{address}: ")).to_owned())
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         };

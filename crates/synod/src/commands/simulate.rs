@@ -184,8 +184,7 @@ impl Verdict {
         self.simulated += report.simulated;
         self.operations += report.operations;
         self.leader_changes += report.leader_changes;
-        for (sum, counts) in
-            [(&mut self.faults, &report.faults), (&mut self.marks, &report.marks)]
+        for (sum, counts) in [(&mut self.faults, &report.faults), (&mut self.marks, &report.marks)]
         {
             for (name, count) in counts {
                 *sum.entry(name).or_default() += count;

@@ -1,15 +1,18 @@
 //! A cluster of real processes that a test starts, kills and starts again. Whatever happens to the
 //! test, the processes end with it and the folder goes.
 
-use consensus_core::{Authenticator, ClientId, Cluster, ClusterId, NoKeys, NodeId, Patience};
+use consensus_core::{
+    Authenticator, ClientId, Cluster, ClusterId, FaultModel, NoKeys, NodeId, Patience,
+};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use synod_algorithms::Algorithm;
+use synod_pbft::{KeyRing, PublicKey, SecretKey};
 use synod_runtime::{ClientConfig, ClusterClient};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -212,8 +215,7 @@ impl Processes {
     /// A client that asks replica `nth` first. No two clients of a cluster have the same number.
     pub(crate) fn client(&self, nth: u64, patience: Patience) -> ClusterClient {
         let cluster = Cluster::new(self.id(), self.size);
-        let addresses =
-            (0..self.size).map(|id| (NodeId(id as u8), self.address(id))).collect();
+        let addresses = (0..self.size).map(|id| (NodeId(id as u8), self.address(id))).collect();
         let (id, keys) = self.identity(nth);
         let target = NodeId((nth % self.size as u64) as u8);
         let info = self.algorithm.info();
@@ -230,8 +232,24 @@ impl Processes {
         ClusterId(u128::from_str_radix(id, 16).expect("an id is hex"))
     }
 
+    /// The name and keys of the `nth` client: with keys of the cluster's own where clients sign.
     fn identity(&self, nth: u64) -> (ClientId, Arc<dyn Authenticator>) {
-        (ClientId(1000 + nth), Arc::new(NoKeys))
+        if self.algorithm.info().faults == FaultModel::Crash {
+            return (ClientId(1000 + nth), Arc::new(NoKeys));
+        }
+        let read =
+            |name: &str| std::fs::read_to_string(self.path().join(name)).expect("a key file");
+        let ring: toml::Table = read("ring.toml").parse().expect("it is TOML");
+        let keys = |kind: &str| -> Vec<PublicKey> {
+            let keys = ring[kind].as_array().expect("a list of keys").iter();
+            keys.map(|key| PublicKey::from_hex(key.as_str().expect("text")).expect("a key"))
+                .collect()
+        };
+        // `synod ctl` takes the first; these take the last.
+        let own = read(&format!("clients/c{:02}.key", 15 - nth));
+        let own = SecretKey::from_hex(&own).expect("a key");
+        let id = own.public().client_id();
+        (id, Arc::new(KeyRing::new(own, keys("nodes"), keys("clients"))))
     }
 
     /// Runs `synod ctl` on this cluster.

@@ -2,11 +2,11 @@
 
 use crate::cluster::{Folder, LONG, Processes, SYNOD, base_port, complained};
 use std::process::Stdio;
+use synod_algorithms::Algorithm;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
-use synod_algorithms::Algorithm;
 
 /// A replica hangs up on what is no Synod, and goes on.
 #[tokio::test]
@@ -37,7 +37,16 @@ async fn a_client_of_another_cluster_is_turned_away() {
     let cluster = Processes::start(Algorithm::Raft, 3, false).await;
     let addresses = [0, 1, 2].map(|id| cluster.address(id).to_string()).join(",");
     let wrong = crate::cluster::synod(&[
-        "ctl", "--algo", "raft", "--addr", &addresses, "--timeout", "1", "put", "x", "1",
+        "ctl",
+        "--algo",
+        "raft",
+        "--addr",
+        &addresses,
+        "--timeout",
+        "1",
+        "put",
+        "x",
+        "1",
     ])
     .await;
     assert!(!wrong.status.success());

@@ -73,7 +73,16 @@ async fn remote_addresses_need_a_word() {
     let folder = Folder::new("remote");
     let dir = folder.path().join("disk").display().to_string();
     let output = synod(&[
-        "serve", "--algo", "raft", "--id", "0", "--peers", "0.0.0.0:4", "--dir", &dir, "--init",
+        "serve",
+        "--algo",
+        "raft",
+        "--id",
+        "0",
+        "--peers",
+        "0.0.0.0:4",
+        "--dir",
+        &dir,
+        "--init",
     ])
     .await;
     assert!(!output.status.success());
