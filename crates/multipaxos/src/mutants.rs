@@ -32,15 +32,15 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("M07", "a promise leaves before it is durable", &["O7", "O1", "O6"]),
     mutant(
         "M08",
-        "a new leader takes the value of any promise, not that of the highest ballot",
+        "a new leader takes a reported value whatever its ballot: here the lowest",
         &["O1", "O5", "O6"],
     ),
     mutant(
         "M09",
-        "a restarted proposer uses the ballots of its earlier life again",
-        &["O7", "O1", "O3"],
+        "a proposer that finds its own ballot on its disk goes on with it in its next life",
+        &["O4", "O7", "O1", "O3"],
     ),
     mutant("M10", "a repeated vote of one acceptor counts again", &["O16", "O6", "O1"]),
-    mutant("M11", "a leader counts its own acceptance before it is durable", &["O6", "O1"]),
+    mutant("M11", "a leader counts its own acceptance before it is durable", &["O6", "O16", "O1"]),
     mutant("M12", "an acceptance is said before it is durable", &["O6", "O7", "O1"]),
 ];

@@ -1,7 +1,7 @@
 //! What the oracles may know of PBFT.
 
 use crate::digest::Digest;
-use crate::message::{Body, Message, View, Vote};
+use crate::message::{Body, Carried, Message, NewView, View, Vote, VotePhase};
 use crate::record::Record;
 use crate::replica::Pbft;
 use consensus_core::{
@@ -89,10 +89,23 @@ impl Audit for Pbft {
             Body::Checkpoint { sequence, .. } => {
                 Body::Checkpoint { sequence: *sequence, history: null }
             }
+            Body::NewView(new_view) => Body::NewView(forgetful(new_view, sender, env)),
             _ => return None,
         };
         Some(Message { repeat: message.repeat, ..Message::signed(body, sender, env) })
     }
+}
+
+/// The new-view of a primary that carries nothing over: null requests for every number.
+fn forgetful(new_view: &NewView, primary: NodeId, env: &Env<'_>) -> NewView {
+    let digest = Digest::of_null(env.cluster.id);
+    let numbers = (new_view.base.0 + 1..).take(new_view.carried.len());
+    let carry = |number| {
+        let vote = Vote { view: new_view.view, sequence: LogIndex(number), digest };
+        let tag = env.sign(&vote.statement(VotePhase::PrePrepare, env.cluster.id, primary));
+        Carried { digest, tag }
+    };
+    NewView { carried: numbers.map(carry).collect(), ..new_view.clone() }
 }
 
 /// Whose signature it is.

@@ -2,7 +2,7 @@
 //! place of the crate that says how many are enough.
 
 use crate::digest::Digest;
-use crate::message::{VotePhase, Sequence, Vote, checkpoint_statement};
+use crate::message::{Sequence, Vote, VotePhase, checkpoint_statement};
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Env, NodeId, NodeSet, Rejected, Signer, Tag, quorum};
 use serde::{Deserialize, Serialize};
@@ -127,8 +127,7 @@ impl CommitCertificate {
 
 impl CheckpointCertificate {
     pub(crate) fn check(&self, env: &Env<'_>) -> Result<(), Rejected> {
-        let statement =
-            |by| checkpoint_statement(self.sequence, self.history, env.cluster.id, by);
+        let statement = |by| checkpoint_statement(self.sequence, self.history, env.cluster.id, by);
         endorsed(&self.votes, strong(env.cluster.size), statement, env).map(|_| ())
     }
 }
@@ -152,29 +151,14 @@ impl Votes {
 
     /// `needed` endorsements of this digest, if there are as many.
     pub(crate) fn quorum(&self, digest: Digest, needed: usize) -> Option<Vec<Endorsement>> {
-        let matching = || {
-            self.0.iter().filter(move |(voted, _)| *voted == digest || planted("B03"))
-        };
+        let matching =
+            || self.0.iter().filter(move |(voted, _)| *voted == digest || planted("B03"));
         (matching().count() >= needed)
             .then(|| matching().take(needed).map(|(_, vote)| vote.clone()).collect())
     }
 
-    pub(crate) fn tag_of(&self, by: NodeId) -> Option<&Tag> {
-        self.0.iter().find(|(_, vote)| vote.by == by).map(|(_, vote)| &vote.tag)
-    }
-
     pub(crate) fn forget(&mut self, by: NodeId) {
         self.0.retain(|(_, vote)| vote.by != by);
-    }
-
-    /// Who has spoken, whatever was said.
-    pub(crate) fn voters(&self) -> NodeSet {
-        self.0.iter().map(|(_, vote)| vote.by).collect()
-    }
-
-    /// What was said by whom.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Digest, NodeId)> {
-        self.0.iter().map(|(digest, vote)| (*digest, vote.by))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

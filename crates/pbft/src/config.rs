@@ -1,7 +1,7 @@
 //! The settings of a replica.
 
-use consensus_core::{Cluster, ConfigError, Delay, ProtocolConfig};
 use consensus_core::quorum;
+use consensus_core::{Cluster, ConfigError, Delay, ProtocolConfig};
 use serde::{Deserialize, Serialize};
 
 /// Times and sizes; equal on all replicas.

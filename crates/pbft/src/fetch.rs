@@ -1,7 +1,7 @@
 //! What it takes to survive loss: saying things again, and asking for what one lacks. The paper
 //! leaves it to "retransmission"; Castro's thesis (§5.2) has status messages for it.
 
-use crate::message::{Body, Decided, Message, VotePhase, Sequence, View};
+use crate::message::{Body, Decided, Message, Sequence, View, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Timer};
 use consensus_core::{Effects, Env, NodeId};
@@ -22,7 +22,8 @@ impl Pbft {
         self.ticks = self.ticks.wrapping_add(1);
         self.repeat_view_change(env, effects);
         let next = self.executed().next();
-        let stuck = self.seen_at_tick == self.executed() && self.slots.range(next..).next().is_some();
+        let stuck =
+            self.seen_at_tick == self.executed() && self.slots.range(next..).next().is_some();
         self.seen_at_tick = self.executed();
         if stuck {
             self.repeat_votes(effects);

@@ -246,11 +246,15 @@ pub(crate) enum VotePhase {
 
 impl Vote {
     /// What a replica signs when it votes for this in one of the three phases.
-    pub(crate) fn statement(&self, phase: VotePhase, cluster: ClusterId, replica: NodeId) -> Vec<u8> {
+    pub(crate) fn statement(
+        &self,
+        phase: VotePhase,
+        cluster: ClusterId,
+        replica: NodeId,
+    ) -> Vec<u8> {
         let domain = match phase {
             VotePhase::PrePrepare => "pbft pre-prepare",
             VotePhase::Prepare => "pbft prepare",
-            VotePhase::Commit if planted("B05") => "pbft prepare",
             VotePhase::Commit => "pbft commit",
         };
         Canonical::new(cluster, domain)

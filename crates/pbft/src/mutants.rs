@@ -26,15 +26,11 @@ pub const MUTANTS: &[Mutant] = &[
         oracles: &["O1", "O6"],
     },
     Mutant {
-        name: "B08",
-        wrong: "the primary and the backups do not look at the high water mark",
-        oracles: &["O13", "O14", "O18"],
+        name: "B07",
+        wrong: "a backup trusts a new-view without computing anew what it must carry",
+        oracles: &["O1", "O6", "O16"],
     },
-    Mutant {
-        name: "B09",
-        wrong: "no timer runs for requests that wait",
-        oracles: &["O13"],
-    },
+    Mutant { name: "B09", wrong: "no timer runs for requests that wait", oracles: &["O13"] },
     Mutant {
         name: "B10",
         wrong: "a replica counts its own commit before its disk has the certificate",

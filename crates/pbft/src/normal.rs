@@ -2,7 +2,7 @@
 
 use crate::certificates::{CommitCertificate, PreparedCertificate, prepares_needed, strong};
 use crate::digest::Digest;
-use crate::message::{Body, Decided, Message, VotePhase, Sequence, Vote};
+use crate::message::{Body, Decided, Message, Sequence, Vote, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer, Write};
 use crate::requests::key_of;
@@ -90,7 +90,7 @@ impl Pbft {
 
     /// Is this number between the water marks?
     pub(crate) fn in_window(&self, sequence: Sequence) -> bool {
-        sequence > self.low_mark() && (sequence <= self.high_mark() || planted("B08"))
+        sequence > self.low_mark() && sequence <= self.high_mark()
     }
 
     pub(crate) fn on_pre_prepare(

@@ -102,11 +102,7 @@ impl ConsensusProtocol for Pbft {
     type Record = Record;
     type Timer = Timer;
 
-    fn recover(
-        id: NodeId,
-        config: Config,
-        durable: Durable<Record>,
-    ) -> Result<Self, RecoverError> {
+    fn recover(id: NodeId, config: Config, durable: Durable<Record>) -> Result<Self, RecoverError> {
         config.validate().map_err(RecoverError)?;
         let fresh = durable.records.is_empty() && durable.incarnation <= Incarnation(1);
         let mut replica = Self::new(id, config, fresh);
@@ -116,10 +112,7 @@ impl ConsensusProtocol for Pbft {
         Ok(replica)
     }
 
-    fn verify(
-        envelope: Envelope<Message>,
-        env: &Env<'_>,
-    ) -> Result<Verified<Message>, Rejected> {
+    fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
         verify::verify(envelope, env)
     }
 
@@ -288,12 +281,7 @@ impl Pbft {
         self.give_up_view(env, effects);
     }
 
-    fn receive(
-        &mut self,
-        message: Verified<Message>,
-        env: &Env<'_>,
-        effects: &mut Effects<Self>,
-    ) {
+    fn receive(&mut self, message: Verified<Message>, env: &Env<'_>, effects: &mut Effects<Self>) {
         let (from, Message { body, tag, .. }) = message.into_parts();
         if from == self.id {
             return tracing::debug!("a message in the own name");

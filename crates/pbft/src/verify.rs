@@ -3,7 +3,7 @@
 
 use crate::certificates::strong;
 use crate::digest::Digest;
-use crate::message::{Body, Carried, Decided, Message, NewView, VotePhase, ViewChange, Vote};
+use crate::message::{Body, Carried, Decided, Message, NewView, ViewChange, Vote, VotePhase};
 use crate::view_change::carried_digests;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Env, Envelope, LogIndex, NodeId, NodeSet, Rejected, Signer, Verified};

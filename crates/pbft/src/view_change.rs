@@ -3,7 +3,7 @@
 use crate::certificates::{PreparedCertificate, strong, weak};
 use crate::digest::Digest;
 use crate::message::{
-    Body, Carried, Message, NewView, VotePhase, Sequence, SignedViewChange, View, ViewChange, Vote,
+    Body, Carried, Message, NewView, Sequence, SignedViewChange, View, ViewChange, Vote, VotePhase,
 };
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer, Write};

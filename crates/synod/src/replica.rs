@@ -10,7 +10,7 @@ use serde_json::json;
 use std::sync::Arc;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_kv::KvStore;
-use synod_runtime::{DiscardUnsynced, NodeConfig, StartError, StopReason};
+use synod_runtime::{DiscardUnsynced, NodeConfig, StartError, StopReason, SyncPolicy};
 
 /// Can the algorithm run in this cluster?
 pub(crate) fn check_config(algorithm: Algorithm, cluster: &Cluster) -> Result<(), String> {
@@ -36,6 +36,8 @@ pub(crate) struct Start {
     pub(crate) init: bool,
     /// Its disk loses at a kill what was not synced.
     pub(crate) lose_unsynced: bool,
+    /// Its disk is believed before it has synced.
+    pub(crate) never_sync: bool,
     /// Say "ready" in JSON.
     pub(crate) json: bool,
     /// Stop when stdin closes.
@@ -115,6 +117,9 @@ fn config<P: Audit>(start: &Start) -> Result<NodeConfig<P>, Failure> {
     config.keys = keys::node(file)?;
     if start.lose_unsynced {
         config.storage = Arc::new(DiscardUnsynced);
+    }
+    if start.never_sync {
+        config.sync = SyncPolicy::PageCache;
     }
     Ok(config)
 }

@@ -51,6 +51,10 @@ pub(crate) struct Args {
     /// Keep what is not synced yet in memory, so that kill -9 loses it like a power cut
     #[arg(long)]
     lose_unsynced: bool,
+    /// Take written for synced. Together with --lose-unsynced every kill loses promises: for
+    /// the test that proves that such a loss would be seen
+    #[arg(long, hide = true)]
+    never_sync: bool,
     /// Print the ready line as JSON
     #[arg(long)]
     json: bool,
@@ -80,6 +84,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         file,
         init: args.init,
         lose_unsynced: args.lose_unsynced,
+        never_sync: args.never_sync,
         json: args.json,
         stop_with_parent: args.stop_with_parent,
     })

@@ -81,6 +81,17 @@ pub(crate) fn complained(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// What a kill does to what was written and not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disk {
+    /// It stays, in the page cache: files as they are.
+    Plain,
+    /// It is lost, as in a power cut.
+    LosesUnsynced,
+    /// It is lost, and the replica was told that it was synced: a broken build.
+    Lies,
+}
+
 /// A cluster.
 #[derive(Debug)]
 pub(crate) struct Processes {
@@ -88,13 +99,13 @@ pub(crate) struct Processes {
     folder: Folder,
     first_port: u16,
     size: usize,
-    lose_unsynced: bool,
+    disk: Disk,
     running: BTreeMap<usize, Child>,
 }
 
 impl Processes {
     /// Writes the files of a cluster and starts all its replicas.
-    pub(crate) async fn start(algorithm: Algorithm, size: usize, lose_unsynced: bool) -> Self {
+    pub(crate) async fn start(algorithm: Algorithm, size: usize, disk: Disk) -> Self {
         let folder = Folder::new(algorithm.name());
         let first_port = base_port(size as u16);
         let made = synod(&[
@@ -112,7 +123,7 @@ impl Processes {
         .await;
         assert!(made.status.success(), "{}", complained(&made));
         let running = BTreeMap::new();
-        let mut cluster = Self { algorithm, folder, first_port, size, lose_unsynced, running };
+        let mut cluster = Self { algorithm, folder, first_port, size, disk, running };
         for id in 0..size {
             cluster.launch(id, true).await;
         }
@@ -163,8 +174,11 @@ impl Processes {
         if init {
             command.arg("--init");
         }
-        if self.lose_unsynced {
+        if self.disk != Disk::Plain {
             command.arg("--lose-unsynced");
+        }
+        if self.disk == Disk::Lies {
+            command.arg("--never-sync");
         }
         // The pipe on stdin stays open as long as the child is in the map.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);

@@ -1,12 +1,12 @@
 //! Disks that are damaged, emptied, or somebody else's: a replica says so and does not vote.
 
-use crate::cluster::{Processes, complained, said, synod};
+use crate::cluster::{Disk, Processes, complained, said, synod};
 use std::fs;
 use std::path::{Path, PathBuf};
 use synod_algorithms::Algorithm;
 
 async fn filled() -> Processes {
-    let cluster = Processes::start(Algorithm::Raft, 3, false).await;
+    let cluster = Processes::start(Algorithm::Raft, 3, Disk::Plain).await;
     for value in 0..20 {
         let written = cluster.ctl(&["put", "x", &value.to_string()]).await;
         assert!(written.status.success(), "{}", complained(&written));

@@ -1,6 +1,6 @@
 //! Garbage on the port, and parents that die.
 
-use crate::cluster::{Folder, LONG, Processes, SYNOD, base_port, complained};
+use crate::cluster::{Disk, Folder, LONG, Processes, SYNOD, base_port, complained};
 use std::process::Stdio;
 use synod_algorithms::Algorithm;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// A replica hangs up on what is no Synod, and goes on.
 #[tokio::test]
 async fn garbage_on_the_port_harms_nobody() {
-    let mut cluster = Processes::start(Algorithm::Raft, 3, false).await;
+    let mut cluster = Processes::start(Algorithm::Raft, 3, Disk::Plain).await;
     let huge = [&b"SYND"[..], &[0xff; 64]].concat();
     let texts: &[&[u8]] =
         &[b"GET / HTTP/1.1\r\n\r\n", &[0; 4096], &[0xff; 4096], b"S", b"SYND", &huge, b""];
@@ -34,7 +34,7 @@ async fn garbage_on_the_port_harms_nobody() {
 /// A client of another cluster is turned away.
 #[tokio::test]
 async fn a_client_of_another_cluster_is_turned_away() {
-    let cluster = Processes::start(Algorithm::Raft, 3, false).await;
+    let cluster = Processes::start(Algorithm::Raft, 3, Disk::Plain).await;
     let addresses = [0, 1, 2].map(|id| cluster.address(id).to_string()).join(",");
     let wrong = crate::cluster::synod(&[
         "ctl",
@@ -56,7 +56,7 @@ async fn a_client_of_another_cluster_is_turned_away() {
 
 #[tokio::test]
 async fn a_replica_stops_when_its_parent_is_gone() {
-    let mut cluster = Processes::start(Algorithm::Raft, 3, false).await;
+    let mut cluster = Processes::start(Algorithm::Raft, 3, Disk::Plain).await;
     assert!(cluster.ctl(&["put", "x", "1"]).await.status.success());
     for id in 0..cluster.size() {
         cluster.close_stdin(id).await;

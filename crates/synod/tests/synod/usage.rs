@@ -1,6 +1,6 @@
 //! Wrong flags and wrong files: exit code 2, and a message that says what was wrong and what to do.
 
-use crate::cluster::{Folder, Processes, complained, said, synod};
+use crate::cluster::{Disk, Folder, Processes, complained, said, synod};
 use synod_algorithms::Algorithm;
 
 async fn usage_error(args: &[&str], words: &[&str]) {
@@ -11,6 +11,8 @@ async fn usage_error(args: &[&str], words: &[&str]) {
         assert!(text.contains(word), "synod {args:?} does not say '{word}': {text}");
     }
 }
+
+const FOUR: &str = "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3,127.0.0.1:4";
 
 #[tokio::test]
 async fn wrong_flags_are_named() {
@@ -39,7 +41,7 @@ async fn wrong_flags_are_named() {
         (&["ctl", "--cluster", "/no/such/folder", "get", "x"], &["/no/such/folder"]),
         (&["ctl", "--cluster", "x", "cas", "key", "new"], &["--expect", "--absent"]),
         (&["ctl", "--algo", "raft", "--addr", "nowhere", "get", "x"], &["nowhere"]),
-        (&["ctl", "--algo", "pbft", "--addr", "127.0.0.1:1", "get", "x"], &["pbft"]),
+        (&["ctl", "--algo", "pbft", "--addr", FOUR, "get", "x"], &["pbft signs", "--cluster"]),
     ];
     for (args, words) in cases {
         usage_error(args, words).await;
@@ -118,7 +120,7 @@ async fn help_is_there_and_is_no_error() {
 /// What scripts see: exit codes and one JSON object.
 #[tokio::test]
 async fn ctl_tells_scripts_how_it_went() {
-    let cluster = Processes::start(Algorithm::Raft, 3, false).await;
+    let cluster = Processes::start(Algorithm::Raft, 3, Disk::Plain).await;
     let cases: &[(&[&str], i32, &str)] = &[
         (&["get", "x"], 1, "\"value\":null"),
         (&["put", "x", "one"], 0, "\"outcome\":\"committed\""),
@@ -146,7 +148,7 @@ async fn ctl_tells_scripts_how_it_went() {
 /// Nothing runs: that is said at once, and is not the same as an unknown outcome.
 #[tokio::test]
 async fn ctl_says_when_nobody_is_there() {
-    let mut cluster = Processes::start(Algorithm::Raft, 3, false).await;
+    let mut cluster = Processes::start(Algorithm::Raft, 3, Disk::Plain).await;
     for id in 0..cluster.size() {
         cluster.kill(id).await;
     }
