@@ -50,13 +50,13 @@ const REAL: [Column; 13] = [
     Column::new(
         "messages",
         ["msgs", "/op"],
-        "messages that decide commands; fewer than in theory where commands share a batch",
+        "messages that decide commands; fewer than theory says where they share a batch",
     ),
     Column::new("bytes", ["bytes", "/op"], "bytes of these messages, without frames and TCP"),
     Column::new(
         "syncs",
-        ["syncs", "/op/node"],
-        "fdatasync calls; one serves everything that waits for the disk",
+        ["syncs", "/op"],
+        "fdatasync calls of each node; one serves everything that waits for the disk",
     ),
     Column::new("signatures", ["sigs", "/op"], "signatures that replicas make"),
     Column::new("failed", ["not", "acked"], "operations without an acknowledged result"),

@@ -72,13 +72,14 @@ impl Cell {
     }
 }
 
-/// A number for people: at most four significant digits, no zeros behind the point.
+/// A number for people: three or four significant digits, no zeros behind the point.
 pub(crate) fn plain(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 1000.0 => 0,
         size if size >= 100.0 => 1,
         size if size >= 10.0 => 2,
-        _ => 3,
+        size if size >= 0.1 => 3,
+        _ => 4,
     };
     let text = format!("{value:.decimals$}");
     match text.contains('.') {
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn numbers_are_short_but_not_wrong() {
         let shown = [8.0, 0.5, 0.0625, 12.345, 312.0, 100.04, 19_800.4].map(plain);
-        assert_eq!(shown, ["8", "0.5", "0.062", "12.35", "312", "100", "19800"]);
+        assert_eq!(shown, ["8", "0.5", "0.0625", "12.35", "312", "100", "19800"]);
     }
 
     #[test]

@@ -56,10 +56,13 @@ impl Theory {
             Algorithm::Paxos => paxos(n),
             Algorithm::MultiPaxos => {
                 let source = "Paxos Made Simple §3, commit piggybacked";
-                stable_leader(algorithm, n, ["accept", "accepted"], source)
+                let syncs = "Paxos Made Simple §2.5 and §3: only the acceptance, in every acceptor";
+                stable_leader(algorithm, n, ["accept", "accepted"], [source, syncs])
             }
             Algorithm::Raft => {
-                stable_leader(algorithm, n, ["append-entries", "append-reply"], "Raft §5.3")
+                let syncs = "the leader's beside the followers', Raft thesis §10.2.1";
+                let kinds = ["append-entries", "append-reply"];
+                stable_leader(algorithm, n, kinds, ["Raft §5.3", syncs])
             }
             Algorithm::Pbft => pbft(n),
         }
@@ -102,11 +105,10 @@ fn stable_leader(
     algorithm: Algorithm,
     n: u64,
     kinds: [&'static str; 2],
-    source: &'static str,
+    [source, syncs]: [&'static str; 2],
 ) -> Theory {
     let cost = |formula, value| Cost { formula, source, value };
     let each = cost("n-1", n - 1);
-    let syncs = "the leader's beside the followers', Raft thesis §10.2.1";
     Theory {
         algorithm,
         nodes: n as usize,

@@ -304,8 +304,8 @@ pub enum Input<P: ConsensusProtocol> {
     Start,
     /// A replica said something.
     Message(Verified<P::Message>),
-    /// Commands of clients, framed as one batch. Admitted: sizes are checked, and signatures where
-    /// the algorithm wants them.
+    /// Commands of clients, framed as one batch. The driver has checked sizes; signatures are the
+    /// algorithm's to check, where it wants them.
     Propose(Batch),
     /// A timer fired that was set and not cancelled or set again since.
     Timer(P::Timer),

@@ -1,10 +1,11 @@
 //! The acceptor: the memory of the cluster (§2.2). It looks at ballots only, never at values.
 
-use crate::message::{Promise, Pvalue, after};
+use crate::message::{Accept, Message, Promise, Pvalue, after};
+use crate::node::Node;
 use crate::record::Record;
-use crate::replica::MultiPaxos;
+use crate::replica::{MultiPaxos, Out};
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Effects, LogIndex, RecordNumber};
+use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId, RecordNumber};
 use std::collections::BTreeMap;
 
 /// The acceptor of all slots. Its promise is one ballot for all of them (§3), and apart from it
@@ -135,6 +136,69 @@ impl Acceptor {
     }
 }
 
+impl MultiPaxos {
+    /// Phase 1b of the acceptor (§2.2): a higher ballot is promised and everything accepted from
+    /// `first` on is reported; the same ballot is answered again; a lower one is refused.
+    pub(crate) fn on_prepare(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        first: LogIndex,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        if self.refused(from, ballot, effects) {
+            return;
+        }
+        if ballot > self.node.acceptor.promised() {
+            self.node.acceptor.promise(ballot, effects);
+            // The scout is given as much time as a leader before it is missed.
+            self.become_follower(None, env, effects);
+        }
+        let Node { acceptor, learner, config, .. } = &self.node;
+        let piece = acceptor.report(first, learner.values_from(first), config.max_message_bytes);
+        effects.send(from, Message::Promise(piece));
+    }
+
+    /// Phase 2b of the acceptor (§2.2), and what rides along for the learner.
+    pub(crate) fn on_accept(
+        &mut self,
+        from: NodeId,
+        accept: Accept,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        let Accept { ballot, slot, batch, chosen, again } = accept;
+        if self.refused(from, ballot, effects) {
+            return;
+        }
+        self.hear(ballot, env, effects);
+        let value = match self.node.acceptor.accepted(slot) {
+            // Accepted before: the answer was lost, or the request was doubled.
+            Some(held) if held.ballot == ballot => held.batch.fingerprint().0,
+            Some(_) | None => {
+                let value = batch.fingerprint().0;
+                self.node.acceptor.accept(Pvalue { ballot, slot, batch }, effects);
+                value
+            }
+        };
+        effects.send(from, Message::Accepted { ballot, slot, value, again });
+        let Node { acceptor, learner, .. } = &mut self.node;
+        learner.learn_from_leader(ballot, chosen, acceptor, effects);
+    }
+
+    /// A ballot below the promised one gets no answer but the higher ballot.
+    pub(crate) fn refused(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) -> bool {
+        self.node.see(ballot);
+        let promised = self.node.acceptor.promised();
+        if ballot < promised {
+            effects.send(from, Message::Nack { ballot, promised });
+            return true;
+        }
+        false
+    }
+}
+
 /// What a value counts against a limit of bytes: its length and a little, so that no-ops count.
 pub(crate) fn cost(batch: &Batch) -> usize {
     batch.bytes().len() + 64
@@ -143,7 +207,7 @@ pub(crate) fn cost(batch: &Batch) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Incarnation, NodeId};
+    use consensus_core::Incarnation;
 
     fn ballot(round: u64) -> Ballot {
         Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }

@@ -1,11 +1,12 @@
 //! The learner: which value is chosen in which slot (§2.3), and handing the values out in order.
 
 use crate::acceptor::{Acceptor, cost};
-use crate::message::after;
+use crate::message::{Message, after};
+use crate::node::Node;
 use crate::record::Record;
-use crate::replica::MultiPaxos;
+use crate::replica::{MultiPaxos, Out, Role};
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Effects, LogIndex, NodeSet};
+use consensus_core::{Ballot, Batch, Effects, LogIndex, NodeId, NodeSet};
 use std::collections::BTreeMap;
 
 /// What this replica knows to be chosen. It only grows, and a value in it never changes.
@@ -177,13 +178,42 @@ impl Learner {
     }
 }
 
+impl MultiPaxos {
+    /// Tells a replica that fell behind what is chosen.
+    pub(crate) fn on_learn(&self, from: NodeId, first: LogIndex, effects: Out<'_>) {
+        let Node { learner, config, .. } = &self.node;
+        let batches = learner.values_within(first, config.max_message_bytes);
+        if !batches.is_empty() {
+            let chosen = learner.upto();
+            effects.send(from, Message::Learned { from: first, batches, chosen });
+        }
+    }
+
+    /// Takes what another replica says is chosen, and asks for more. A leader does not; see
+    /// `Leader`.
+    pub(crate) fn on_learned(
+        &mut self,
+        from: NodeId,
+        first: LogIndex,
+        batches: &[Batch],
+        chosen: LogIndex,
+        effects: Out<'_>,
+    ) {
+        if matches!(self.role, Role::Leader(_)) {
+            return;
+        }
+        let news = self.node.told(first, batches, effects);
+        if news && self.node.learner.upto() < chosen {
+            self.node.ask(from, effects);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::message::Pvalue;
-    use consensus_core::{
-        ClientId, Command, Effect, Incarnation, NodeId, RequestId, SessionId, Tag,
-    };
+    use consensus_core::{ClientId, Command, Effect, Incarnation, RequestId, SessionId, Tag};
 
     fn batch(number: u64) -> Batch {
         Batch::of(&[Command {

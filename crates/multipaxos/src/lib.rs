@@ -7,10 +7,10 @@
 //!
 //! The log has *slots*, and each slot is an instance of Paxos: proposers offer values, acceptors
 //! accept them, and a value is *chosen* when a quorum of acceptors has accepted it under one
-//! *ballot*. Ballots are numbers that no two proposers share. Basic Paxos needs two rounds for each
-//! value. Phase 1 asks a quorum to promise that it will accept nothing under lower ballots, and to
-//! report what it has accepted so far; phase 2 then asks a quorum to accept a value. Only the second
-//! round depends on the value, and nothing in the first one depends on the slot. So:
+//! *ballot*. Ballots are numbers that no two proposers share. Basic Paxos needs two rounds for
+//! each value. Phase 1 asks a quorum to promise that it will accept nothing under lower ballots,
+//! and to report what it has accepted so far; phase 2 then asks a quorum to accept a value. Only
+//! the second round depends on the value, and nothing in the first one depends on the slot. So:
 //!
 //! 1. **Phase 1 for all slots.** A *scout* takes a ballot higher than all it has seen and sends one
 //!    prepare for every slot from the first one of which it does not know the choice. An acceptor
@@ -43,25 +43,24 @@
 //!
 //! | paper | here |
 //! |---|---|
-//! | §2.2, P1a: which prepares and accepts an acceptor answers | `MultiPaxos::refused`, `Acceptor::promise`, `Acceptor::accept` |
+//! | §2.2, P1a: what an acceptor refuses, promises, accepts | `acceptor.rs` |
 //! | §2.2, phase 1(a), for all slots: §3 | `Scout::new` |
 //! | §2.2, phase 1(b) | `MultiPaxos::on_prepare`, `Acceptor::report` |
 //! | §2.2, P2c: the value of the highest-numbered proposal | `Scout::absorb` |
 //! | §2.2, phase 2(a) | `Leader::propose_in` |
 //! | §2.2, phase 2(b) | `MultiPaxos::on_accept` |
 //! | §2.2, a value is chosen | `Leader::count` |
-//! | §2.3, learning a chosen value | `Learner::learn`, `Learner::learn_from_leader`, `MultiPaxos::on_learned` |
+//! | §2.3, learning a chosen value | `learner.rs` |
 //! | §2.4, a distinguished proposer; duels end | `Follower`, `Follower::beaten` |
 //! | §2.5, stable storage before the response | [`Message`]'s gate, [`Record`] |
 //! | §2.5, a ballot is never used twice | `Node::next_ballot` |
-//! | §2.5, abandoning a ballot that was outbid | `MultiPaxos::on_nack` |
+//! | §2.2, abandoning a ballot that was outbid | `MultiPaxos::on_nack` |
 //! | §3, no-ops in the gaps | `Scout::proposals` |
-//! | §3, up to α commands ahead; PMMC, window | `Leader::fill_window`, [`Config::window_bytes`] |
+//! | §3, up to α commands ahead; PMMC, WINDOW | `Leader::fill_window`, [`Config::window_bytes`] |
 //! | §3, commands are executed in order | `Learner::learn` |
 //! | PMMC, scout | `scout.rs` |
 //! | PMMC, commander | `Commander` in `leader.rs` |
-//! | PMMC §4.1, failure detection instead of duels | `follower.rs` |
-//! | PMMC §4.4, keeping state (less than the papers) | `Acceptor`, `Learner` |
+//! | PMMC, failure detection instead of duels | `follower.rs` |
 //!
 //! # Where we depart
 //!
@@ -77,8 +76,8 @@
 //! # Left out
 //!
 //! Change of the set of replicas by commands (§3: at slot i + α), forgetting of executed slots and
-//! snapshots, leases and reads that do not go through the log (PMMC §4.5), and quorums that the
-//! leader chooses to save messages ("thrifty").
+//! snapshots, leases and reads that do not go through the log (PMMC's read-only commands), and
+//! quorums that the leader picks to save messages ("thrifty").
 
 mod acceptor;
 mod audit;

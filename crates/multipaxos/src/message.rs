@@ -46,8 +46,8 @@ pub enum Message {
         /// Copied from the request, for counting.
         again: bool,
     },
-    /// The refusal of a prepare, an accept or a heartbeat: a higher ballot was promised (§2.5:
-    /// "probably a good idea", so that the lower one is abandoned).
+    /// The refusal of a prepare, an accept or a heartbeat: a higher ballot was promised. The
+    /// sender should give up the lower one (§2.2, at the end); safety does not need it.
     Nack {
         /// The refused ballot.
         ballot: Ballot,
@@ -82,8 +82,8 @@ pub enum Message {
     },
 }
 
-/// Phase 1b: "a promise not to accept any more proposals numbered less than `ballot` and the
-/// highest-numbered proposal (if any) that it has accepted" (§2.2), for every slot from `from` on.
+/// Phase 1b (§2.2): the acceptor will accept nothing more below `ballot`, and this is the
+/// highest-numbered proposal that it has accepted, for every slot from `from` on.
 ///
 /// A long report comes in pieces: the scout prepares again from `next` on. Between two pieces the
 /// acceptor cannot accept anything below the ballot, so that the pieces fit together.

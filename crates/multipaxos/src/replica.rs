@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::follower::{Canvasser, Follower};
 use crate::invariants;
 use crate::leader::Leader;
-use crate::message::{Accept, Message, Pvalue};
+use crate::message::Message;
 use crate::node::{Node, OwnVote};
 use crate::record::Record;
 use crate::scout::Scout;
@@ -47,7 +47,7 @@ pub enum Timer {
     CheckQuorum,
 }
 
-type Out<'a> = &'a mut Effects<MultiPaxos>;
+pub(crate) type Out<'a> = &'a mut Effects<MultiPaxos>;
 
 impl ConsensusProtocol for MultiPaxos {
     const INFO: ProtocolInfo = ProtocolInfo {
@@ -277,50 +277,6 @@ impl MultiPaxos {
         }
     }
 
-    /// Phase 1b of the acceptor (§2.2): a higher ballot is promised and everything accepted from
-    /// `first` on is reported; the same ballot is answered again; a lower one is refused.
-    fn on_prepare(
-        &mut self,
-        from: NodeId,
-        ballot: Ballot,
-        first: LogIndex,
-        env: &Env<'_>,
-        effects: Out<'_>,
-    ) {
-        if self.refused(from, ballot, effects) {
-            return;
-        }
-        if ballot > self.node.acceptor.promised() {
-            self.node.acceptor.promise(ballot, effects);
-            // The scout is given as much time as a leader before it is missed.
-            self.become_follower(None, env, effects);
-        }
-        let Node { acceptor, learner, config, .. } = &self.node;
-        let piece = acceptor.report(first, learner.values_from(first), config.max_message_bytes);
-        effects.send(from, Message::Promise(piece));
-    }
-
-    /// Phase 2b of the acceptor (§2.2), and what rides along for the learner.
-    fn on_accept(&mut self, from: NodeId, accept: Accept, env: &Env<'_>, effects: Out<'_>) {
-        let Accept { ballot, slot, batch, chosen, again } = accept;
-        if self.refused(from, ballot, effects) {
-            return;
-        }
-        self.hear(ballot, env, effects);
-        let value = match self.node.acceptor.accepted(slot) {
-            // Accepted before: the answer was lost, or the request was doubled.
-            Some(held) if held.ballot == ballot => held.batch.fingerprint().0,
-            Some(_) | None => {
-                let value = batch.fingerprint().0;
-                self.node.acceptor.accept(Pvalue { ballot, slot, batch }, effects);
-                value
-            }
-        };
-        effects.send(from, Message::Accepted { ballot, slot, value, again });
-        let Node { acceptor, learner, .. } = &mut self.node;
-        learner.learn_from_leader(ballot, chosen, acceptor, effects);
-    }
-
     fn on_heartbeat(
         &mut self,
         from: NodeId,
@@ -341,8 +297,7 @@ impl MultiPaxos {
         effects.send(from, Message::HeartbeatReply { ballot });
     }
 
-    /// "A proposer should abandon a proposal if some proposer has begun trying to issue a
-    /// higher-numbered one" (§2.5).
+    /// A ballot that was outbid is abandoned (§2.2, at the end).
     fn on_nack(&mut self, ballot: Ballot, promised: Ballot, env: &Env<'_>, effects: Out<'_>) {
         self.node.see(promised);
         let own = match &self.role {
@@ -356,48 +311,8 @@ impl MultiPaxos {
         }
     }
 
-    /// Tells a replica that fell behind what is chosen.
-    fn on_learn(&self, from: NodeId, first: LogIndex, effects: Out<'_>) {
-        let Node { learner, config, .. } = &self.node;
-        let batches = learner.values_within(first, config.max_message_bytes);
-        if !batches.is_empty() {
-            let chosen = learner.upto();
-            effects.send(from, Message::Learned { from: first, batches, chosen });
-        }
-    }
-
-    /// Takes what another replica says is chosen, and asks for more. A leader does not; see
-    /// [`Leader`].
-    fn on_learned(
-        &mut self,
-        from: NodeId,
-        first: LogIndex,
-        batches: &[Batch],
-        chosen: LogIndex,
-        effects: Out<'_>,
-    ) {
-        if matches!(self.role, Role::Leader(_)) {
-            return;
-        }
-        let news = self.node.told(first, batches, effects);
-        if news && self.node.learner.upto() < chosen {
-            self.node.ask(from, effects);
-        }
-    }
-
-    /// A ballot below the promised one gets no answer but the higher ballot.
-    fn refused(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) -> bool {
-        self.node.see(ballot);
-        let promised = self.node.acceptor.promised();
-        if ballot < promised {
-            effects.send(from, Message::Nack { ballot, promised });
-            return true;
-        }
-        false
-    }
-
     /// The owner of this ballot leads.
-    fn hear(&mut self, ballot: Ballot, env: &Env<'_>, effects: Out<'_>) {
+    pub(crate) fn hear(&mut self, ballot: Ballot, env: &Env<'_>, effects: Out<'_>) {
         match &mut self.role {
             Role::Follower(follower) => follower.hear(ballot, env, effects),
             Role::Canvasser(_) | Role::Scout(_) | Role::Leader(_) => {
@@ -407,7 +322,12 @@ impl MultiPaxos {
     }
 
     /// Somebody else leads, or is about to.
-    fn become_follower(&mut self, leader: Option<Ballot>, env: &Env<'_>, effects: Out<'_>) {
+    pub(crate) fn become_follower(
+        &mut self,
+        leader: Option<Ballot>,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
         self.leave_role(leader.and_then(|ballot| ballot.node), effects);
         self.role = Role::Follower(Follower::new(leader, &self.node, env, effects));
     }

@@ -157,6 +157,10 @@ impl Votes {
             .then(|| matching().take(needed).map(|(_, vote)| vote.clone()).collect())
     }
 
+    pub(crate) fn has(&self, by: NodeId) -> bool {
+        self.0.iter().any(|(_, vote)| vote.by == by)
+    }
+
     pub(crate) fn forget(&mut self, by: NodeId) {
         self.0.retain(|(_, vote)| vote.by != by);
     }

@@ -47,8 +47,9 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         let (sequence, ..) = checkpoint;
-        let known = sequence <= self.low_mark();
         // A liar may name any number: one per replica is kept, its latest.
+        let later = self.checkpoints.range(sequence.next()..).any(|(_, votes)| votes.has(from));
+        let known = sequence <= self.low_mark() || later;
         if known || !sequence.0.is_multiple_of(self.config.checkpoint_interval) {
             return;
         }
@@ -85,6 +86,13 @@ impl Pbft {
     ) {
         if certificate.sequence <= self.low_mark() {
             return;
+        }
+        if let Some(Message { body: Body::Checkpoint { sequence, history }, .. }) =
+            self.own_checkpoint
+            && sequence == certificate.sequence
+            && history != certificate.history
+        {
+            return effects.halt("a quorum has executed something else than this replica");
         }
         effects.note(Record::Stable(certificate.clone()));
         self.adopt_stable(certificate);

@@ -3,8 +3,8 @@
 
 use crate::message::{Body, Decided, Message, Sequence, View, VotePhase};
 use crate::record::Record;
-use crate::replica::{Pbft, Timer};
-use consensus_core::{Effects, Env, NodeId};
+use crate::replica::{Pbft, Phase, Timer};
+use consensus_core::{Effects, Env, NodeId, Tag};
 
 /// Numbers whose votes are said again at a time.
 const REPEATED: usize = 16;
@@ -22,11 +22,14 @@ impl Pbft {
         self.ticks = self.ticks.wrapping_add(1);
         self.repeat_view_change(env, effects);
         let next = self.executed().next();
-        let stuck =
-            self.seen_at_tick == self.executed() && self.slots.range(next..).next().is_some();
+        let idle = self.seen_at_tick == self.executed();
+        let stuck = idle && self.slots.range(next..).next().is_some();
         self.seen_at_tick = self.executed();
         if stuck {
             self.repeat_votes(effects);
+        }
+        if idle {
+            self.repeat_request(effects);
         }
         if stuck || self.low_mark() > self.executed() || self.ticks.is_multiple_of(IDLE_TICKS) {
             let body = Body::Fetch { view: self.view, from: next };
@@ -38,6 +41,18 @@ impl Pbft {
             && sequence > self.low_mark()
         {
             effects.send(self.peers(), Message { repeat: true, ..checkpoint.clone() });
+        }
+    }
+
+    /// A request that got lost on its way to the primary must not cost it the view.
+    fn repeat_request(&mut self, effects: &mut Effects<Self>) {
+        let primary = self.view.primary(self.config.nodes);
+        if self.phase == Phase::Normal
+            && primary != self.id
+            && let Some(batch) = self.requests.all(self.config.max_batch_bytes).into_iter().next()
+        {
+            let body = Body::Request { batch };
+            effects.send(primary, Message { body, tag: Tag::none(), repeat: true });
         }
     }
 
@@ -92,6 +107,7 @@ impl Pbft {
         env: &Env<'_>,
         effects: &mut Effects<Self>,
     ) {
+        let before = self.executed();
         for one in decided {
             let sequence = one.certificate.vote.sequence;
             if sequence == self.executed().next() {
@@ -99,6 +115,9 @@ impl Pbft {
                 self.execute_fetched(one, env, effects);
                 self.execute(env, effects);
             }
+        }
+        if self.executed() > before {
+            self.on_progress(effects);
         }
     }
 }

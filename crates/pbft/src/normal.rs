@@ -70,7 +70,7 @@ impl Pbft {
             let vote = Vote { view: self.view, sequence, digest };
             let body = Body::PrePrepare { vote, batch: batch.clone() };
             let message = Message::signed(body, self.id, env);
-            self.vote_for(vote, effects);
+            self.vote_for(vote, false, effects);
             let tag = message.tag.clone();
             self.slot(sequence).proposal = Some(Proposal { vote, batch, tag });
             effects.send(self.peers(), message);
@@ -78,11 +78,11 @@ impl Pbft {
         }
     }
 
-    /// Notes the first vote on a number in this view.
-    fn vote_for(&mut self, vote: Vote, effects: &mut Effects<Self>) {
-        let slot = self.slot(vote.sequence);
-        if slot.voted != Some(vote) {
-            slot.voted = Some(vote);
+    /// Notes the first vote on a number in this view. That of a carried number is noted with the
+    /// new-view. A vote from before a restart is written again: the sync of that counts it.
+    fn vote_for(&mut self, vote: Vote, carried: bool, effects: &mut Effects<Self>) {
+        self.slot(vote.sequence).voted = Some(vote);
+        if !carried {
             effects.write(Record::PrePrepared(vote));
         }
         self.writes.wrote(effects.last_needed(), Write::Proposal(vote));
@@ -107,20 +107,21 @@ impl Pbft {
         if slot.proposal.is_some() || voted_otherwise {
             return; // "It has not accepted a pre-prepare for view v and n containing another digest"
         }
-        self.accept(Proposal { vote, batch, tag }, env, effects);
+        self.accept(Proposal { vote, batch, tag }, false, env, effects);
     }
 
     /// A backup accepts a pre-prepare and says so.
     pub(crate) fn accept(
         &mut self,
         proposal: Proposal,
+        carried: bool,
         env: &Env<'_>,
         effects: &mut Effects<Self>,
     ) {
         let vote = proposal.vote;
         self.requests.on_ordered(&proposal.batch);
         self.slot(vote.sequence).proposal = Some(proposal);
-        self.vote_for(vote, effects);
+        self.vote_for(vote, carried, effects);
         if self.view.primary(self.config.nodes) != self.id {
             let message = Message::signed(Body::Prepare(vote), self.id, env);
             self.own_tags.insert((vote.sequence, false), message.tag.clone());
@@ -257,7 +258,7 @@ impl Pbft {
     }
 
     /// Something was executed: the view works.
-    fn on_progress(&mut self, effects: &mut Effects<Self>) {
+    pub(crate) fn on_progress(&mut self, effects: &mut Effects<Self>) {
         self.fruitless_views = 0;
         effects.cancel_timer(Timer::View);
         self.watching = false;
@@ -266,16 +267,17 @@ impl Pbft {
 
     /// The timer of §4.4: runs while a request waits to be executed.
     pub(crate) fn watch_primary(&mut self, effects: &mut Effects<Self>) {
-        let busy = !self.requests.is_idle() || self.has_open_slot();
-        if busy && !self.watching && self.phase == Phase::Normal && !planted("B09") {
+        if self.is_busy() && !self.watching && self.phase == Phase::Normal && !planted("B09") {
             self.watching = true;
             effects.set_timer(Timer::View, self.view_patience());
         }
     }
 
-    fn has_open_slot(&self) -> bool {
+    /// Is there something to be executed?
+    pub(crate) fn is_busy(&self) -> bool {
         let next = self.executed().next();
-        self.slots.range(next..).any(|(_, slot)| slot.proposal.is_some())
+        let open = || self.slots.range(next..).any(|(_, slot)| slot.proposal.is_some());
+        !self.requests.is_idle() || open()
     }
 
     /// The signature that the primary or a backup gave in this view, for saying it again.

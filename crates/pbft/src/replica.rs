@@ -278,7 +278,9 @@ impl Pbft {
 
     fn on_view_timer(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
         self.watching = false;
-        self.give_up_view(env, effects);
+        if self.phase == Phase::Changing || self.is_busy() {
+            self.give_up_view(env, effects);
+        }
     }
 
     fn receive(&mut self, message: Verified<Message>, env: &Env<'_>, effects: &mut Effects<Self>) {
@@ -287,7 +289,12 @@ impl Pbft {
             return tracing::debug!("a message in the own name");
         }
         match body {
-            Body::Request { batch } => self.take_requests(batch, false, effects),
+            Body::Request { batch } => {
+                let bytes = self.requests.bytes() + batch.bytes().len();
+                if bytes <= self.config.max_pending_bytes {
+                    self.take_requests(batch, false, effects);
+                }
+            }
             Body::PrePrepare { vote, batch } => {
                 self.on_pre_prepare((vote, batch, tag), env, effects);
             }

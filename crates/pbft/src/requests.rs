@@ -1,6 +1,6 @@
 //! Requests between their arrival and their execution (§4.1).
 
-use consensus_core::{Batch, ClientId, Command, LogIndex, RequestId, SessionId};
+use consensus_core::{Batch, ClientId, Command, LogIndex, MAX_COMMANDS, RequestId, SessionId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Names a request.
@@ -82,10 +82,23 @@ impl Requests {
         self.queue.clear();
     }
 
-    /// Everything that waits, to be relayed or ordered.
-    pub(crate) fn all(&self) -> Option<Batch> {
-        let commands: Vec<Command> = self.waiting.values().cloned().collect();
-        (!commands.is_empty()).then(|| Batch::of(&commands))
+    /// Everything that waits, to be relayed or ordered, in batches of about so many bytes.
+    pub(crate) fn all(&self, max_bytes: usize) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut commands = Vec::new();
+        let mut bytes = 0;
+        for command in self.waiting.values() {
+            bytes += command.framed_len();
+            commands.push(command.clone());
+            if bytes >= max_bytes || commands.len() == MAX_COMMANDS {
+                batches.push(Batch::of(&std::mem::take(&mut commands)));
+                bytes = 0;
+            }
+        }
+        if !commands.is_empty() {
+            batches.push(Batch::of(&commands));
+        }
+        batches
     }
 
     pub(crate) fn on_executed(&mut self, batch: &Batch, _index: LogIndex) {

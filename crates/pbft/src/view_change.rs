@@ -228,15 +228,14 @@ impl Pbft {
         for proposal in proposals {
             let sequence = proposal.vote.sequence;
             if sequence > self.low_mark() {
-                self.slot(sequence).voted = Some(proposal.vote);
-                self.accept(proposal, env, effects);
+                self.accept(proposal, true, env, effects);
             }
         }
     }
 
     /// What waits goes to the new primary, or is ordered by it, once the disk knows of the view.
     pub(crate) fn pass_on_requests(&mut self, effects: &mut Effects<Self>) {
-        if let Some(batch) = self.requests.all() {
+        for batch in self.requests.all(self.config.max_batch_bytes) {
             self.take_requests(batch, true, effects);
         }
     }

@@ -17,7 +17,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "R03",
-        wrong: "counts votes instead of collecting voters: a doubled vote counts twice",
+        wrong: "counts votes instead of voters: one that comes twice, or the own, counts twice",
         oracles: &["O3", "O5", "O1"],
     },
     Mutant {
@@ -45,11 +45,6 @@ pub const MUTANTS: &[Mutant] = &[
         name: "R09",
         wrong: "a leader counts its own entries and vote before they are on disk",
         oracles: &["O6"],
-    },
-    Mutant {
-        name: "R20",
-        wrong: "refuses a candidate whose last term or length is lower (either suffices)",
-        oracles: &["O13"],
     },
     Mutant {
         name: "R21",

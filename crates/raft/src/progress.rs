@@ -200,6 +200,9 @@ mod tests {
         assert!(follower.acknowledged(at(11)));
         follower.rejected(at(10), at(3));
         assert_eq!((follower.matched(), follower.next()), (at(11), at(12)));
+        follower.sent(at(20), 1, 0);
+        follower.rejected(at(15), at(99));
+        assert_eq!(follower.next(), at(15), "a hint that leads nowhere still steps back");
     }
 
     /// A lost message is noticed by the answer to a heartbeat that followed it, not before.

@@ -100,9 +100,6 @@ impl Server {
         if planted("R05") {
             return (last.index, last.term) >= (own.index, own.term);
         }
-        if planted("R20") {
-            return last.term >= own.term && last.index >= own.index;
-        }
         if planted("R25") {
             return last > own || own == EntryId::ZERO;
         }
@@ -210,6 +207,16 @@ mod tests {
         assert_eq!(server.durable_index, LogIndex(3));
         server.append(LogIndex(2), entries(&[3]), &mut effects);
         assert_eq!(server.durable_index, LogIndex(1), "what replaced it is not yet on disk");
+    }
+
+    /// §5.2: the own vote of an election that was given up does not count in the next one.
+    #[test]
+    fn an_own_vote_counts_in_its_term_only() {
+        let (mut server, mut effects) = server();
+        server.begin_term(&mut effects); // record 2
+        server.begin_term(&mut effects); // record 3
+        assert!(!server.confirm(RecordNumber(2)).own_vote);
+        assert!(server.confirm(RecordNumber(3)).own_vote);
     }
 
     /// §5.4: what is committed stays. Cutting it would be our own mistake: the replica stops.

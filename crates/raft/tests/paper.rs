@@ -98,6 +98,28 @@ fn votes_of_an_earlier_term_do_not_count() {
     assert_eq!(lab.status(0).role, Role::Candidate);
 }
 
+/// … acknowledgements, too: between two terms of one leader another may have overwritten what a
+/// follower once acknowledged. So it is for rejections and answers to heartbeats.
+#[test]
+fn answers_of_an_earlier_term_do_not_count() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    lab.hand(1, 0, Message::StaleTerm { term: Term(2) });
+    lab.elect(0);
+    lab.propose(0, "x");
+    lab.flying.clear();
+    let (old, last) = (Term(1), lab.status(0).last);
+    for follower in [1, 2] {
+        lab.hand(follower, 0, Message::AppendReply { term: old, matched: last, repair: false });
+    }
+    assert!(lab.committed(0) < last.0, "nobody has acknowledged x in this term");
+    let conflict = Conflict::Short { last: LogIndex::ZERO };
+    lab.hand(1, 0, Message::AppendReject { term: old, prev: last, conflict });
+    let verified = LogIndex::ZERO;
+    lab.hand(1, 0, Message::HeartbeatReply { term: old, round: 9, verified });
+    assert!(lab.flying.is_empty(), "nothing is repaired on an old word");
+}
+
 // ---- §5.2 Leader election
 
 /// §5.2 and thesis §9.6: a follower that hears nothing for an election timeout asks whether it
@@ -158,6 +180,26 @@ fn a_doubled_vote_counts_once() {
     lab.carry(0, 2, "request-vote");
     lab.carry(2, 0, "vote");
     assert_eq!(lab.status(0).role, Role::Leader, "three of five");
+}
+
+/// E-06: strictly more than half. Of four servers, two are no majority, neither to elect nor to
+/// commit.
+#[test]
+fn half_of_an_even_cluster_is_no_majority() {
+    let mut lab = Lab::new(4);
+    lab.campaign(0);
+    lab.carry(0, 1, "request-vote");
+    lab.carry(1, 0, "vote");
+    assert_eq!(lab.status(0).role, Role::Candidate, "two of four");
+    lab.carry(0, 2, "request-vote");
+    lab.carry(2, 0, "vote");
+    assert_eq!(lab.status(0).role, Role::Leader, "three of four");
+    lab.carry(0, 1, "append-entries");
+    lab.carry(1, 0, "append-reply");
+    assert_eq!(lab.committed(0), 0, "two of four");
+    lab.carry(0, 2, "append-entries");
+    lab.carry(2, 0, "append-reply");
+    assert_eq!(lab.committed(0), 1, "three of four");
 }
 
 /// A vote names its candidate: what was said to another one is worth nothing here.

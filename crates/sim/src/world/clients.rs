@@ -8,9 +8,8 @@ use crate::oracle::history::{Key, key_of};
 use crate::report::Finding;
 use bytes::Bytes;
 use consensus_core::{
-    Answer, Answers, Audit, Batch, Client, ClientId, Command, Env, Input, NodeId, NodeSet, Outcome,
-    Patience, Position, Refusal, Reply, Request, RequestId, SessionId, Signer, StateMachine, Tag,
-    Todo,
+    Answers, Audit, Batch, Client, ClientId, Command, Input, NodeId, NodeSet, Outcome, Patience,
+    Position, Reply, Request, RequestId, SessionId, Signer, StateMachine, Tag, Todo,
 };
 use core::time::Duration;
 
@@ -255,24 +254,12 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let Request { attempt, command } = request;
         let key = key_of(&command);
         self.fold(6, u64::from(to.0), command.client.0 ^ command.request.0.rotate_left(32));
-        let now = self.now();
         let node = &mut self.nodes[to.index()];
         if node.replica.is_none() {
             return;
         }
         let client = self.clients.get((command.client.0 as usize).wrapping_sub(1));
         let client = client.map_or(NOBODY, |_| command.client.0 as usize - 1);
-        if P::INFO.answers == Answers::All {
-            let bytes = command.signed_bytes(self.setup.cluster.id);
-            let keys = &self.keys[to.index()];
-            let env = Env::new(now, &self.setup.cluster, keys, &node.meter);
-            let signed = env.check(Signer::Client(command.client), &bytes, &command.tag);
-            node.read_meter();
-            if !signed {
-                let answer = Answer::Refused(Refusal::BadSignature);
-                return self.reply(to, client, attempt, key, answer);
-            }
-        }
         // The same attempt again is known; a newer one is proposed again, as the first may be
         // lost inside the cluster. Sessions make that harmless.
         let known = node.waiting.insert(key, Waiting { attempt, client });

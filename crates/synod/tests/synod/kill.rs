@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 const CLIENTS: u64 = 4;
 const KEYS: u64 = 3;
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 8;
 /// Acknowledged operations between two blows.
 const PROGRESS: u64 = 40;
 

@@ -1,0 +1,100 @@
+//! Four replicas of PBFT in one process, with nothing but this crate and `consensus-core`. The loop
+//! below is a whole driver: disk, network, clock and service are a few lines each.
+
+use consensus_core::{
+    AuthMeter, Authenticator, Batch, Cluster, ClusterId, Command, ConsensusProtocol, Durable,
+    Effect, Effects, Env, Envelope, Incarnation, Input, Links, LogIndex, NodeId, Outbox,
+    ProtocolConfig, RequestId, SessionId, Tag,
+};
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use synod_pbft::{Config, KeyRing, Pbft, PublicKey, Timer};
+
+fn main() {
+    let cluster = Cluster::new(ClusterId(7), 4);
+    let meter = AuthMeter::default();
+    let (mut now, mut inputs) = (Duration::ZERO, VecDeque::new());
+    let mut timers: BTreeMap<(NodeId, Timer), Duration> = BTreeMap::new();
+    let mut nodes: Vec<_> = (0..4)
+        .map(|id| {
+            let config = Config::for_cluster(&cluster).expect("four nodes survive a liar");
+            let empty = Durable { incarnation: Incarnation(1), records: Vec::new() };
+            let replica = Pbft::recover(NodeId(id), config, empty).expect("an empty disk is fine");
+            inputs.push_back((NodeId(id), Input::Start));
+            (replica, Effects::after_recovery(0), Outbox::after_recovery(0, Links::Any))
+        })
+        .collect();
+    // Node 0 is the primary. Node 2 relays to it what its client asks for.
+    inputs.push_back((NodeId(0), Input::Propose(command(&cluster, 1, "first"))));
+    inputs.push_back((NodeId(2), Input::Propose(command(&cluster, 2, "second"))));
+    inputs.push_back((NodeId(0), Input::Propose(command(&cluster, 3, "third"))));
+
+    while nodes.iter().any(|(replica, ..)| replica.status().committed < LogIndex(3)) {
+        let (id, input) = inputs.pop_front().unwrap_or_else(|| {
+            // Nothing to do: time passes until the first timer fires.
+            let earliest = timers.iter().min_by_key(|(_, at)| **at);
+            let (&(id, timer), &at) = earliest.expect("there is always a timer");
+            timers.remove(&(id, timer));
+            now = at;
+            (id, Input::Timer(timer))
+        });
+        let keys = ring("node", u64::from(id.0));
+        let env = Env::new(now, &cluster, &keys, &meter);
+        let (replica, effects, outbox) = &mut nodes[id.index()];
+        replica.step(input, &env, effects);
+        replica.step(Input::Drained, &env, effects);
+        assert_eq!(effects.halted(), None);
+        let mut leaving = Vec::new();
+        for effect in effects.drain() {
+            match effect {
+                // This disk is done at once, so promises are free to go.
+                Effect::Write { number, .. } => {
+                    leaving.extend(outbox.durable(number));
+                    inputs.push_back((id, Input::Durable(number)));
+                }
+                Effect::Send { to, message, after } => {
+                    leaving.push((outbox.offer(to, &message, after), message));
+                }
+                Effect::Commit { index, batch } => batch.commands().for_each(|command| {
+                    say(id, index, &String::from_utf8_lossy(&command.payload));
+                }),
+                Effect::SetTimer { timer, delay } => {
+                    timers.insert((id, timer), now + delay.min);
+                }
+                Effect::CancelTimer { timer } => {
+                    timers.remove(&(id, timer));
+                }
+                Effect::Refuse { why, .. } => panic!("refused: {why}"),
+            }
+        }
+        for (receivers, message) in leaving {
+            for to in receivers.iter() {
+                let envelope = Envelope { from: id, message: message.clone() };
+                let verified = Pbft::verify(envelope, &env).expect("these replicas are honest");
+                inputs.push_back((to, Input::Message(verified)));
+            }
+        }
+    }
+}
+
+/// The keys of one of them. Here all secrets come from one seed; in earnest each stays at home.
+fn ring(who: &str, number: u64) -> KeyRing {
+    let nodes: Vec<PublicKey> =
+        (0..4).map(|node| KeyRing::derive(7, "node", node).public()).collect();
+    let client = KeyRing::derive(7, "client", 0).public();
+    KeyRing::new(KeyRing::derive(7, who, number), nodes, vec![client])
+}
+
+fn command(cluster: &Cluster, number: u64, text: &'static str) -> Batch {
+    let client = KeyRing::derive(7, "client", 0).public().client_id();
+    let (session, request) = (SessionId(1), RequestId(number));
+    let payload = text.as_bytes().into();
+    let mut command = Command { client, session, request, payload, tag: Tag::none() };
+    command.tag = ring("client", 0).sign(&command.signed_bytes(cluster.id));
+    Batch::of(&[command])
+}
+
+#[expect(clippy::print_stdout, reason = "an example talks")]
+fn say(id: NodeId, index: LogIndex, text: &str) {
+    println!("{id} number {index}: {text}");
+}
