@@ -25,8 +25,19 @@ const PROTOCOLS: [&str; 4] = ["paxos", "multipaxos", "raft", "pbft"];
 
 /// Words of clocks, chance, IO, threads and random order.
 const FORBIDDEN: [&str; 13] = [
-    "tokio", "std::fs", "std::net", "std::io", "std::time", "std::thread", "std::process",
-    "std::env", "HashMap", "HashSet", "Instant", "SystemTime", "rand::",
+    "tokio",
+    "std::fs",
+    "std::net",
+    "std::io",
+    "std::time",
+    "std::thread",
+    "std::process",
+    "std::env",
+    "HashMap",
+    "HashSet",
+    "Instant",
+    "SystemTime",
+    "rand::",
 ];
 
 /// Lines of a file before its tests.
@@ -41,13 +52,15 @@ fn read(path: &Path) -> String {
 }
 
 fn package_of(folder: &str) -> String {
-    let manifest: toml::Table = read(&root().join(folder).join("Cargo.toml")).parse().expect("toml");
+    let manifest: toml::Table =
+        read(&root().join(folder).join("Cargo.toml")).parse().expect("toml");
     manifest["package"]["name"].as_str().expect("a package has a name").to_owned()
 }
 
 /// The names of one section of dependencies.
 fn dependencies(folder: &str, section: &str) -> Vec<String> {
-    let manifest: toml::Table = read(&root().join(folder).join("Cargo.toml")).parse().expect("toml");
+    let manifest: toml::Table =
+        read(&root().join(folder).join("Cargo.toml")).parse().expect("toml");
     let table = manifest.get(section).and_then(toml::Value::as_table);
     table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
 }
@@ -171,7 +184,8 @@ fn no_room_is_too_large_and_nothing_is_left_for_later() {
             let is_test = path.components().any(|part| part.as_os_str() == "tests");
             assert!(is_test || lines <= ROOM, "{} has {lines} lines", path.display());
             assert!(path.file_stem().is_some_and(|stem| stem != "util"), "{}", path.display());
-            let left = ["TO".to_owned() + "DO", "FIX".to_owned() + "ME", "#[ign".to_owned() + "ore"];
+            let left =
+                ["TO".to_owned() + "DO", "FIX".to_owned() + "ME", "#[ign".to_owned() + "ore"];
             for (number, line) in text.lines().enumerate() {
                 for word in &left {
                     assert!(!line.contains(word), "{}:{}: {word}", path.display(), number + 1);
@@ -197,10 +211,12 @@ fn algorithm_crates_rhyme() {
             "src/audit.rs",
             "src/invariants.rs",
             "src/mutants.rs",
-            "examples/three_nodes.rs",
             "tests/paper.rs",
+            "tests/simulation.rs",
         ] {
             assert!(folder.join(file).is_file(), "crates/{protocol} has no {file}");
         }
+        let example = if protocol == "pbft" { "four_nodes.rs" } else { "three_nodes.rs" };
+        assert!(folder.join("examples").join(example).is_file(), "crates/{protocol}: {example}");
     }
 }

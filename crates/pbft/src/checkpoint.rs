@@ -109,3 +109,41 @@ impl Pbft {
         self.next = self.next.max(stable.next());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificates::CommitCertificate;
+    use crate::config::Config;
+    use crate::message::{Decided, View, Vote};
+    use crate::slot::Slot;
+    use consensus_core::{
+        Batch, Cluster, ClusterId, ConsensusProtocol, Durable, Incarnation, ProtocolConfig,
+    };
+
+    fn numbers_after(replica: &mut Pbft, stable: u64) -> Vec<u64> {
+        let (sequence, history) = (LogIndex(stable), Digest::default());
+        replica.adopt_stable(CheckpointCertificate { sequence, history, votes: Vec::new() });
+        replica.slots.keys().map(|sequence| sequence.0).collect()
+    }
+
+    /// §4.3: what led to a stable checkpoint is discarded, but not what is yet to be executed.
+    #[test]
+    fn a_stable_checkpoint_frees_the_numbers_that_were_executed() {
+        let config = Config::for_cluster(&Cluster::new(ClusterId(1), 4)).unwrap();
+        let empty = Durable { incarnation: Incarnation(1), records: Vec::new() };
+        let mut replica = Pbft::recover(NodeId(0), config, empty).unwrap();
+        for number in 1..=5 {
+            replica.slots.insert(LogIndex(number), Slot::default());
+        }
+        for number in 1..=3 {
+            let sequence = LogIndex(number);
+            let vote = Vote { view: View(0), sequence, digest: Digest::default() };
+            let certificate = CommitCertificate { vote, commits: Vec::new() };
+            replica.decided.push(Decided { certificate, batch: Batch::noop() });
+        }
+        assert_eq!(numbers_after(&mut replica, 2), [3, 4, 5]);
+        assert_eq!(numbers_after(&mut replica, 4), [4, 5], "number 4 is not executed here");
+        assert_eq!(replica.next, LogIndex(5), "and given to nothing else");
+    }
+}

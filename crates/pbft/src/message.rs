@@ -145,7 +145,7 @@ pub enum Body {
 pub struct Message {
     /// What is said.
     pub body: Body,
-    /// The sender's signature over [`Body::signed_bytes`]; empty for a relayed request.
+    /// The sender's signature over the canonical form of the body; empty for a relayed request.
     pub tag: Tag,
     /// Was it said before? Only for counting, and not signed.
     pub repeat: bool,

@@ -13,8 +13,8 @@ use consensus_core::{
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use synod_pbft::{
-    Body, Config, Digest, Message, Pbft, Record, Sequence, Timer, View, ViewChange, Vote,
-    invariants,
+    Body, Config, Digest, Message, NewView, Pbft, Record, Sequence, SignedViewChange, Timer, View,
+    ViewChange, Vote, invariants,
 };
 use synod_sim::SimKeys;
 
@@ -82,11 +82,9 @@ pub(crate) fn said(by: usize, body: Body) -> Message {
             }
             fields.finish()
         }
-        Body::Fetch { view, from } => Canonical::new(CLUSTER, "pbft fetch")
-            .number(view.0)
-            .number(from.0)
-            .number(me)
-            .finish(),
+        Body::Fetch { view, from } => {
+            Canonical::new(CLUSTER, "pbft fetch").number(view.0).number(from.0).number(me).finish()
+        }
         Body::Fetched { decided } => {
             let mut fields = Canonical::new(CLUSTER, "pbft fetched").number(me);
             for one in decided {
@@ -380,4 +378,47 @@ pub(crate) fn bare_view_change(by: usize, view: u64) -> Message {
 
 pub(crate) fn sequence(number: u64) -> Sequence {
     LogIndex(number)
+}
+
+/// Everybody runs, so everybody executes it.
+pub(crate) fn decide(lab: &mut Lab, text: &str) {
+    lab.propose(0, text);
+    lab.carry_all();
+}
+
+/// A pre-prepare as this replica would sign it.
+pub(crate) fn pre_prepare(view: u64, number: u64, by: usize, batch: &Batch) -> Message {
+    let vote = vote(view, number, batch);
+    said(by, Body::PrePrepare { vote, batch: batch.clone() })
+}
+
+/// What a view-change says, with its signature.
+pub(crate) fn view_change_of(message: &Message) -> SignedViewChange {
+    let Body::ViewChange(view_change) = message.body.clone() else { panic!("{message:?}") };
+    SignedViewChange { view_change, tag: message.tag.clone() }
+}
+
+/// What a new-view says.
+pub(crate) fn new_view_of(message: &Message) -> &NewView {
+    let Body::NewView(new_view) = &message.body else { panic!("{message:?}") };
+    new_view
+}
+
+/// Replica 0 is gone after number 2 prepared at the others and number 1 did not; the rest asks for
+/// view 1.
+pub(crate) fn a_view_change_with_a_gap() -> Lab {
+    let mut lab = Lab::new(4);
+    lab.propose(0, "lost");
+    lab.flying.clear();
+    lab.propose(0, "prepared");
+    lab.carry_kind("pre-prepare");
+    lab.carry_kind("prepare");
+    assert_eq!(lab.count("commit"), 12);
+    lab.flying.clear();
+    lab.cut.insert(0);
+    for id in [1, 2, 3] {
+        lab.fire(id, Timer::View);
+    }
+    lab.carry_kind("view-change");
+    lab
 }

@@ -2,7 +2,7 @@
 //! is linearizable. Once with plain files, whose unsynced bytes survive in the page cache, and once
 //! over storage that loses them, as a power cut does.
 
-use crate::cluster::{Disk, LONG, Processes};
+use crate::cluster::{Disk, LONG, Processes, said};
 use crate::history::{self, Operation, What};
 use bytes::Bytes;
 use consensus_core::{Outcome, Patience, Position};
@@ -51,9 +51,9 @@ impl Shared {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Waits until so many more operations are acknowledged.
-    async fn progress(&self, more: u64, when: &str) {
-        let goal = self.acknowledged.load(Ordering::SeqCst) + more;
+    /// Waits until some more operations are acknowledged.
+    async fn progress(&self, cluster: &Processes, when: &str) {
+        let goal = self.acknowledged.load(Ordering::SeqCst) + PROGRESS;
         let reached = async {
             loop {
                 let answered = self.answered.notified();
@@ -63,11 +63,11 @@ impl Shared {
                 answered.await;
             }
         };
-        let stuck = || {
+        if timeout(LONG, reached).await.is_err() {
             let now = self.acknowledged.load(Ordering::SeqCst);
-            panic!("no progress {when}: {now} of {goal} operations acknowledged")
-        };
-        timeout(LONG, reached).await.unwrap_or_else(|_| stuck());
+            let status = said(&cluster.ctl(&["status"]).await);
+            panic!("no progress {when}: {now} of {goal} operations acknowledged\n{status}");
+        }
     }
 }
 
@@ -171,17 +171,17 @@ impl Storm {
             clients.spawn(load(cluster.client(nth, patience()), nth, seed, Arc::clone(&shared)));
         }
         let mut dice = Dice(seed);
-        shared.progress(PROGRESS, "at the start").await;
+        shared.progress(&cluster, "at the start").await;
         for round in 0..rounds {
             let victims = distinct(&mut dice, size, info.max_faults(size));
             for victim in &victims {
                 cluster.kill(*victim).await;
             }
-            shared.progress(PROGRESS, &format!("in round {round} without {victims:?}")).await;
+            shared.progress(&cluster, &format!("in round {round} without {victims:?}")).await;
             for victim in &victims {
                 cluster.restart(*victim).await;
             }
-            shared.progress(PROGRESS, &format!("in round {round}, {victims:?} back")).await;
+            shared.progress(&cluster, &format!("in round {round}, {victims:?} back")).await;
             cluster.assert_running();
         }
         // Now more than f, even all: nothing moves meanwhile, but nothing may be lost either.
@@ -191,7 +191,7 @@ impl Storm {
         for id in 0..size {
             cluster.restart(id).await;
         }
-        shared.progress(PROGRESS, "after all were killed and came back").await;
+        shared.progress(&cluster, "after all were killed and came back").await;
         shared.calm.store(true, Ordering::SeqCst);
         while let Some(ended) = clients.join_next().await {
             ended.expect("no client panics");
