@@ -1,5 +1,5 @@
-//! Commands and batches. A batch is framed once, when its commands enter the cluster; log, messages,
-//! disk and state machine share the same bytes.
+//! Commands and batches. A batch is framed once, when its commands enter the cluster; log,
+//! messages, disk and state machine share the same bytes.
 
 use crate::auth::Tag;
 use crate::canonical::Canonical;
@@ -212,7 +212,9 @@ mod tests {
         }
 
         #[test]
-        fn foreign_bytes_are_refused_or_are_a_batch(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn foreign_bytes_are_refused_or_are_a_batch(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
             if let Ok(batch) = Batch::parse(bytes.into()) {
                 prop_assert_eq!(batch.commands().count(), batch.len());
             }

@@ -28,10 +28,10 @@
 //! # How a driver runs a replica
 //!
 //! ```text
-//! recover ─▶ step(Start) ─▶ carry out ─▶ step(input) ─▶ carry out ─▶ … ─▶ step(Drained) ─▶ carry out
+//! recover ─▶ step(Start) ─▶ carry out ─▶ step(input) ─▶ carry out ─▶ … ─▶ step(Drained) ─▶ …
 //!                             │
 //!                             ├ halted?        drop everything, stop
-//!                             ├ Write          append to the log; sync if needed; later step(Durable)
+//!                             ├ Write          append; sync if needed; later step(Durable)
 //!                             ├ Send           through the Outbox to the links
 //!                             ├ SetTimer …     draw, arm
 //!                             ├ Commit         Executor::execute, answer the clients

@@ -58,8 +58,8 @@
 //! | §2.2, phase 2(a): a majority has promised | `Proposer::on_promise` |
 //! | §2.2, P2c: which value may be proposed | `Proposer::value_to_propose` |
 //! | §2.2, phase 2(b): accept unless a higher number was promised | `Acceptor::on_accept` |
-//! | §2.2, who is outbid is told, and abandons its proposal | [`Message::Nack`], `Proposer::on_nack` |
-//! | §2.3, learning a chosen value; the distinguished learner | `Learner::on_accepted`, `Paxos::on_chosen` |
+//! | §2.2, who is outbid is told and gives up | [`Message::Nack`], `Proposer::on_nack` |
+//! | §2.3, learning a chosen value | `Learner::on_accepted`, `Paxos::on_chosen` |
 //! | §2.3, a learner that does not know has a proposal issued | `Paxos::doubt` |
 //! | §2.4, progress needs that others keep quiet | `Paxos::on_nack`, [`Config::back_off`] |
 //! | §2.5, an acceptor records its response before sending it | [`Record`], `Message::gate` |

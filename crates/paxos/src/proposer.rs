@@ -164,7 +164,7 @@ impl Proposer {
         }
     }
 
-    /// A higher ballot is about. If it is in the way of what is under way, gives up (§2.2: for speed
+    /// A higher ballot is about. If it is in the way of what goes on, gives up (§2.2: for speed
     /// only, a proposal may be abandoned at any time) and says true: the caller sets the timer.
     #[must_use]
     pub(crate) fn on_nack(&mut self, at: ChosenAt, promised: Ballot) -> bool {

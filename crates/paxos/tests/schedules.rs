@@ -1,4 +1,4 @@
-//! Random schedules on the table: any message may be lost, repeated or late, any disk may be behind,
+//! Random schedules on the table: any message may be lost, repeated or late, any disk be behind,
 //! any replica may crash and lose what its disk had not kept. A second, smaller rig beside the
 //! simulator, with steps instead of time.
 

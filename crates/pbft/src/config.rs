@@ -45,6 +45,11 @@ impl ProtocolConfig for Config {
             max_batch_bytes: 1 << 20,
         })
     }
+
+    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+        let usual = Self::for_cluster(cluster)?;
+        Ok(Self { checkpoint_interval: 2, window: 4, max_batch_bytes: 1, ..usual })
+    }
 }
 
 impl Config {

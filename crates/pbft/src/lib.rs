@@ -16,11 +16,11 @@
 //! | §3 | n ≥ 3f + 1 | `Config::for_cluster` |
 //! | §4 | primary of view v is v mod n | `View::primary` |
 //! | §4 | certificates of a quorum | `certificates` |
-//! | §4.1 | requests, relaying, f + 1 equal replies | `Pbft::take_requests`, `consensus_core::Client` |
+//! | §4.1 | requests, relaying, replies | `Pbft::take_requests`, `consensus_core::Client` |
 //! | §4.2 | pre-prepare, its conditions | `Pbft::order`, `Pbft::on_pre_prepare` |
 //! | §4.2 | prepared | `Pbft::try_prepared` |
 //! | §4.2 | committed-local, execution in order | `Pbft::try_committed`, `Pbft::execute` |
-//! | §4.3 | checkpoints, stable, water marks | `Pbft::take_checkpoint`, `make_stable`, `in_window` |
+//! | §4.3 | checkpoints, stable, water marks | `Pbft::take_checkpoint`, `in_window` |
 //! | §4.4 | view-change | `Pbft::start_view_change` |
 //! | §4.4 | new-view, min-s, max-s, O | `carried_digests`, `Pbft::enter_view` |
 //! | §4.4 | backups recompute O | `verify::check_new_view` |
@@ -34,7 +34,7 @@
 //!   that restarts gives no numbers in the view it was in and asks for the next.
 //! * Certificates carry the requests, so that a new view never waits for them.
 //! * Replicas repeat what got no answer, and show each other what was decided, with proof.
-//! * The digest in a checkpoint is that of the executed requests; equal histories give equal states.
+//! * The digest in a checkpoint is that of the executed requests: equal histories, equal states.
 //!
 //! # What is left out
 //!

@@ -105,7 +105,7 @@ impl Pbft {
         let slot = self.slot(vote.sequence);
         let voted_otherwise = slot.voted.is_some_and(|it| it.view == vote.view && it != vote);
         if slot.proposal.is_some() || voted_otherwise {
-            return; // "It has not accepted a pre-prepare for view v and n containing another digest"
+            return; // One pre-prepare a view and number (§4.2).
         }
         self.accept(Proposal { vote, batch, tag }, false, env, effects);
     }
@@ -259,6 +259,9 @@ impl Pbft {
 
     /// Something was executed: the view works.
     pub(crate) fn on_progress(&mut self, effects: &mut Effects<Self>) {
+        if self.phase == Phase::Changing {
+            return; // What came from others says nothing about the view that is asked for.
+        }
         self.fruitless_views = 0;
         effects.cancel_timer(Timer::View);
         self.watching = false;
@@ -288,7 +291,8 @@ impl Pbft {
         let tag = |commit| self.own_tags.get(&(sequence, commit)).cloned();
         let primary = self.view.primary(self.config.nodes) == self.id;
         Some(match phase {
-            VotePhase::PrePrepare if primary => {
+            // Not before the disk knows of the view: a restart might start it differently.
+            VotePhase::PrePrepare if primary && self.knows_its_numbers => {
                 let body = Body::PrePrepare { vote, batch: proposal.batch.clone() };
                 Message::again(body, proposal.tag.clone())
             }

@@ -1,5 +1,5 @@
-//! Castro & Liskov, "Practical Byzantine Fault Tolerance" (OSDI '99), section by section. What liars
-//! try is in `liars.rs`.
+//! Castro & Liskov, "Practical Byzantine Fault Tolerance" (OSDI '99), section by section. What
+//! liars try is in `liars.rs`.
 
 mod lab;
 

@@ -1,5 +1,5 @@
 //! Random schedules on the table: any message may be lost, repeated or late, any disk may be
-//! behind, any server may crash and lose what its disk had not kept. A second, smaller rig beside the
+//! behind, any server may crash and lose what its disk had not kept. A second, small rig beside the
 //! simulator, with steps instead of time: strange orders come up far more often.
 
 mod lab;

@@ -29,6 +29,23 @@ pub(crate) struct Wish {
     pub(crate) base_port: Option<u16>,
 }
 
+impl Wish {
+    fn algorithm(self) -> Algorithm {
+        self.algorithm.unwrap_or(Algorithm::Raft)
+    }
+
+    /// Three replicas survive a crash; where replicas may lie, it takes four.
+    fn size(self) -> usize {
+        self.nodes.unwrap_or(if keys::signs(self.algorithm()) { 4 } else { 3 })
+    }
+
+    /// Can there be such a cluster?
+    fn check(self) -> Result<(), Failure> {
+        files::check_size(self.algorithm(), self.size()).map_err(Failure::usage)?;
+        self.base_port.map_or(Ok(()), |port| ports_from(port, self.size()).map(drop))
+    }
+}
+
 /// A folder that holds a cluster, and the lock on it.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -42,6 +59,9 @@ pub(crate) struct Layout {
 impl Layout {
     /// Makes the folder, or takes the one that is there.
     pub(crate) fn open(folder: &Path, wish: Wish) -> Result<Self, Failure> {
+        if !folder.join(CLUSTER_FILE).exists() {
+            wish.check()?; // Before anything is made.
+        }
         let lock = lock(folder)?;
         // Absolute: a child's command line then names the same file in every later run.
         let folder = &folder.canonicalize().map_err(|error| cannot("find", folder, &error))?;
@@ -155,10 +175,8 @@ Paths are relative to this file; the n-th peer is replica n. See docs/config.md.
 /// A new cluster. `cluster.toml` comes last: with it the folder is complete.
 fn made(folder: &Path, wish: Wish) -> Result<ClusterFile, Failure> {
     refuse_foreign_files(folder)?;
-    let algorithm = wish.algorithm.unwrap_or(Algorithm::Raft);
+    let (algorithm, size) = (wish.algorithm(), wish.size());
     let signed = keys::signs(algorithm);
-    let size = wish.nodes.unwrap_or(if signed { 4 } else { 3 });
-    files::check_size(algorithm, size).map_err(Failure::usage)?;
     let nodes = match wish.base_port {
         Some(port) => ports_from(port, size)?,
         None => free_ports(size)?,
