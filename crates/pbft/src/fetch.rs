@@ -4,7 +4,7 @@
 use crate::message::{Body, Decided, Message, Sequence, View, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer};
-use consensus_core::{Effects, Env, NodeId, Tag};
+use consensus_core::{Effects, Env, NodeId, NodeSet, Tag};
 
 /// Numbers whose votes are said again at a time.
 const REPEATED: usize = 16;
@@ -20,6 +20,9 @@ impl Pbft {
     pub(crate) fn on_repeat(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
         effects.set_timer(Timer::Repeat, self.config.repeat);
         self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(IDLE_TICKS / 2) {
+            self.shown = NodeSet::EMPTY;
+        }
         self.repeat_view_change(env, effects);
         let next = self.executed().next();
         let idle = self.seen_at_tick == self.executed();

@@ -84,7 +84,7 @@ impl PublicKey {
 fn from_hex(text: &str) -> Result<[u8; 32], BadKey> {
     let text = text.trim();
     let wrong = || BadKey(format!("a key is 64 hexadecimal digits, not {} characters", text.len()));
-    if text.len() != 64 || !text.is_ascii() {
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let mut bytes = [0; 32];

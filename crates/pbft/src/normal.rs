@@ -119,7 +119,9 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         let vote = proposal.vote;
-        self.requests.on_ordered(&proposal.batch);
+        if vote.sequence > self.executed() {
+            self.requests.on_ordered(&proposal.batch); // Else it was carried, and is done.
+        }
         self.slot(vote.sequence).proposal = Some(proposal);
         self.vote_for(vote, carried, effects);
         if self.view.primary(self.config.nodes) != self.id {

@@ -51,6 +51,8 @@ pub struct Pbft {
     /// Views without progress, for the doubling of timeouts.
     pub(crate) fruitless_views: u32,
     pub(crate) ticks: u32,
+    /// Who was shown the new-view lately.
+    pub(crate) shown: NodeSet,
     pub(crate) seen_at_tick: Sequence,
     /// What the disk proves to be decided, until it is executed at the start.
     recovered: BTreeMap<Sequence, Decided>,
@@ -178,6 +180,7 @@ impl Pbft {
             watching: false,
             fruitless_views: 0,
             ticks: 0,
+            shown: NodeSet::EMPTY,
             seen_at_tick: LogIndex::ZERO,
             recovered: BTreeMap::new(),
         }

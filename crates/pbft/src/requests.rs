@@ -6,8 +6,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Names a request.
 pub(crate) type Key = (ClientId, SessionId, RequestId);
 
+/// The opening of a session has no session yet; the number that it opens with stands for it, so
+/// that a client's next opening is another request.
 pub(crate) fn key_of(command: &Command) -> Key {
-    (command.client, command.session, command.request)
+    let mut session = command.session;
+    if command.request == RequestId::OPEN
+        && let Some((number, _)) = command.payload.split_first_chunk::<8>()
+    {
+        session = SessionId(u64::from_le_bytes(*number));
+    }
+    (command.client, session, command.request)
 }
 
 /// What clients asked for and was not executed yet.
@@ -107,6 +115,9 @@ impl Requests {
             self.ordered.remove(&key);
             if let Some(done) = self.waiting.remove(&key) {
                 self.bytes -= done.framed_len();
+            }
+            if command.request == RequestId::OPEN {
+                continue; // Only the requests of a session are in an order.
             }
             let last = self.executed.entry(key.0).or_default();
             *last = (*last).max((key.1, key.2));

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// Timeouts grow to eight times the first one.
 const MOST_DOUBLINGS: u32 = 3;
 
+/// A view-change is said again every so many ticks: it is long and takes long to check.
+const VIEW_CHANGE_TICKS: u32 = 4;
+
 /// No new-view carries more numbers than this.
 const CARRIED_LIMIT: u64 = 1 << 16;
 
@@ -240,11 +243,13 @@ impl Pbft {
         }
     }
 
-    /// Shows a replica that lags behind the view that works.
-    pub(crate) fn show_view(&self, to: NodeId, effects: &mut Effects<Self>) {
+    /// Shows a replica that lags behind the view that works; not too often, as a new-view is long
+    /// and takes long to check.
+    pub(crate) fn show_view(&mut self, to: NodeId, effects: &mut Effects<Self>) {
         if self.phase == Phase::Normal
             && to != self.id
             && let Some(new_view) = &self.new_view
+            && self.shown.insert(to)
         {
             effects.send(to, new_view.clone());
         }
@@ -252,7 +257,7 @@ impl Pbft {
 
     /// Says the own view-change again; it was not enough yet.
     pub(crate) fn repeat_view_change(&self, env: &Env<'_>, effects: &mut Effects<Self>) {
-        if self.phase == Phase::Changing {
+        if self.phase == Phase::Changing && self.ticks.is_multiple_of(VIEW_CHANGE_TICKS) {
             let message = Message { repeat: true, ..self.own_view_change(env) };
             effects.send(self.peers(), message);
         }
