@@ -121,7 +121,7 @@ async fn refuse_left_over(plan: &Plan) -> Result<(), Failure> {
     match plan.left_over().await {
         None => Ok(()),
         Some(pid) => Err(Failure::failed(format!(
-            "{} still runs as process {pid}, left over from an earlier run of this cluster; stop it \
+            "{} still runs as process {pid}, left from an earlier run of this cluster; stop it \
              first: kill {pid}",
             plan.id
         ))),

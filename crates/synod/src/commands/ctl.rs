@@ -331,7 +331,8 @@ impl Row {
             Ok(report) => {
                 let leader = report.leader.map_or_else(|| "-".to_owned(), |node| node.to_string());
                 format!(
-                    "{node:<4}  {address:<21}  {:<9}  {:>5}  {leader:>6}  {:>9}  {:>9}  {:>6}  {} s",
+                    "{node:<4}  {address:<21}  {:<9}  {:>5}  {leader:>6}  {:>9}  {:>9}  {:>6}  \
+                     {} s",
                     report.role,
                     report.epoch,
                     report.committed,

@@ -209,7 +209,8 @@ impl Verdict {
         };
         let mut lines = vec![format!("{name}: {word} in {range}")];
         lines.push(format!(
-            "  {} events, {:.0} s simulated, {} operations checked, {} leader changes, hash {:016x}",
+            "  {} events, {:.0} s simulated, {} operations checked, {} leader changes, hash \
+             {:016x}",
             self.events,
             self.simulated.as_secs_f64(),
             self.operations,
