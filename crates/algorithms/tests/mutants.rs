@@ -2,7 +2,7 @@
 //! seeds. (That the correct build raises no alarm over the same seeds is tested beside it.)
 
 use consensus_core::Audit;
-use consensus_core::mutant::{Mutant, plant};
+use consensus_core::mutant::{Mutant, SHARED, plant};
 use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::{Options, Violation, check};
 
@@ -66,6 +66,16 @@ fn every_bug_planted_in_raft_is_found() {
 #[test]
 fn every_bug_planted_in_pbft_is_found() {
     all_are_found(Algorithm::Pbft);
+}
+
+/// What all algorithms share is broken under each of them.
+#[test]
+fn every_bug_planted_in_the_shared_layers_is_found_under_every_algorithm() {
+    for algorithm in Algorithm::ALL {
+        for mutant in SHARED {
+            hunt(algorithm, mutant).unwrap_or_else(|missed| panic!("{missed}"));
+        }
+    }
 }
 
 #[test]

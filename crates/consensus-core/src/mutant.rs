@@ -41,3 +41,10 @@ pub struct Mutant {
     /// The oracles that may find it ("O6"); one of them must.
     pub oracles: &'static [&'static str],
 }
+
+/// The bugs planted in this crate, in layers that all algorithms share.
+pub const SHARED: &[Mutant] = &[Mutant {
+    name: "K-dedup",
+    wrong: "the session table is not asked: a retried command is applied again",
+    oracles: &["O2", "O11"],
+}];
