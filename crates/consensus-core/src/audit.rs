@@ -13,6 +13,10 @@ pub trait Audit: ConsensusProtocol {
     /// Matching, §5.3)? False where slots are independent, as in Paxos.
     const LOG_MATCHING: bool;
 
+    /// The rare things that the protocol tells of by [`Effects::reached`](crate::Effects::reached):
+    /// every simulated run of some length must reach each of them.
+    const MARKS: &'static [&'static str] = &[];
+
     /// What this message claims, so that contradictions are seen, across restarts too.
     fn claims(message: &Self::Message) -> Vec<Claim>;
 

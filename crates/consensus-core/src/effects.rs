@@ -93,13 +93,20 @@ pub struct Effects<P: ConsensusProtocol> {
     last_record: RecordNumber,
     last_needed: RecordNumber,
     halted: Option<String>,
+    reached: Vec<&'static str>,
 }
 
 impl<P: ConsensusProtocol> Effects<P> {
     /// For a replica that was recovered from this many records.
     pub fn after_recovery(records: usize) -> Self {
         let last = RecordNumber(records as u64);
-        Self { list: Vec::new(), last_record: last, last_needed: last, halted: None }
+        Self {
+            list: Vec::new(),
+            last_record: last,
+            last_needed: last,
+            halted: None,
+            reached: Vec::new(),
+        }
     }
 
     /// Writes a record that must survive a crash. Everything said later as a promise waits for it.
@@ -167,13 +174,26 @@ impl<P: ConsensusProtocol> Effects<P> {
         self.halted.as_deref()
     }
 
+    /// Something rare happened in this step: one of the protocol's `MARKS` (see
+    /// [`Audit`](crate::Audit)). Changes nothing; rigs count it, and complain of a mark that a long
+    /// run never reaches.
+    pub fn reached(&mut self, mark: &'static str) {
+        self.reached.push(mark);
+    }
+
+    /// Takes out the rare things that the last step reached.
+    pub fn take_reached(&mut self) -> impl Iterator<Item = &'static str> {
+        self.reached.drain(..)
+    }
+
     /// The number of the last record that a promise made now would wait for.
     pub fn last_needed(&self) -> RecordNumber {
         self.last_needed
     }
 
-    /// Takes out what the last step wanted, in order.
+    /// Takes out what the last step wanted, in order. What it reached is forgotten, if nobody asked.
     pub fn drain(&mut self) -> impl Iterator<Item = Effect<P>> {
+        self.reached.clear();
         self.list.drain(..)
     }
 

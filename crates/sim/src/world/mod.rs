@@ -358,6 +358,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let env = Env::new(now, &self.setup.cluster, keys, &node.meter);
         replica.step(input, &env, &mut node.effects);
         node.read_meter();
+        for mark in node.effects.take_reached() {
+            *self.marks.entry(mark).or_default() += 1;
+        }
         if let Some(why) = node.effects.halted() {
             let why = why.to_owned();
             return self.halted(id, why);
