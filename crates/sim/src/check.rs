@@ -4,7 +4,7 @@ use crate::nemesis::Nemesis;
 use crate::options::Options;
 use crate::registers::{Operation, Registers};
 use crate::report::{Finding, Report};
-use crate::rng::Rng;
+use crate::rng::{CERTAIN, Rng};
 use crate::traitor::Treason;
 use crate::world::{Setup, World};
 use consensus_core::{
@@ -88,6 +88,11 @@ impl<'a, P: Audit> Run<'a, P> {
         setup.compare_states_every = Some(8);
         setup.traitors = traitors(options, &mut rng);
         let mut world = World::new(setup, Registers::default);
+        for node in world.cluster().nodes().iter() {
+            let drift = options.faults.drift;
+            let rate = rng.between(u64::from(CERTAIN - drift), u64::from(CERTAIN + drift));
+            world.set_clock_rate(node, rate as u32);
+        }
         if out.is_some() {
             world.keep_log();
         }
@@ -102,10 +107,15 @@ impl<'a, P: Audit> Run<'a, P> {
         let core = self.heal_core();
         self.demand_progress(core, "healed quorum");
         self.heal_rest();
-        self.demand_progress(self.world.correct(), "healed cluster");
-        for node in self.world.correct().iter() {
+        self.demand_progress(self.able(), "healed cluster");
+        for node in self.able().iter() {
             self.world.compare_state_of(node);
         }
+    }
+
+    /// The correct nodes that still have a disk.
+    fn able(&self) -> NodeSet {
+        self.world.correct().minus(self.world.condemned())
     }
 
     /// Faults strike until time is up or all clients have ended.
@@ -122,7 +132,7 @@ impl<'a, P: Audit> Run<'a, P> {
                 break;
             }
             let until = nemesis.due().min(end);
-            self.advance(until, |_| false);
+            self.advance(until, |world| nemesis.is_alarmed(world));
             nemesis.act(&mut self.world);
             self.keep_equivocating();
         }
@@ -156,7 +166,7 @@ impl<'a, P: Audit> Run<'a, P> {
     /// go on.
     fn heal_core(&mut self) -> NodeSet {
         let quorum = P::INFO.quorum(self.options.nodes);
-        let mut core = self.world.correct();
+        let mut core = self.able();
         let size = self.rng.between(quorum as u64, core.len() as u64) as usize;
         while core.len() > size {
             let nodes: Vec<NodeId> = core.minus(self.options.core_includes).iter().collect();
@@ -165,7 +175,7 @@ impl<'a, P: Audit> Run<'a, P> {
         self.world.make_reliable(core);
         self.revive(core);
         self.world.heal_among(core);
-        for other in self.world.correct().minus(core).iter() {
+        for other in self.able().minus(core).iter() {
             self.hurt(other);
         }
         core

@@ -115,6 +115,9 @@ pub(crate) struct Links {
     blocked: Vec<NodeSet>,
     clogged: Vec<u64>,
     last: Vec<u64>,
+    slow: Vec<Duration>,
+    /// Messages lost beside those that the network loses anyway, in ten thousand.
+    pub(crate) storm: u32,
     /// Links between two of these are free of chance faults.
     pub(crate) reliable: NodeSet,
 }
@@ -126,6 +129,8 @@ impl Links {
             blocked: vec![NodeSet::EMPTY; size],
             clogged: vec![0; size * size],
             last: vec![0; size * size],
+            slow: vec![Duration::ZERO; size],
+            storm: 0,
             reliable: NodeSet::EMPTY,
         }
     }
@@ -146,6 +151,15 @@ impl Links {
 
     pub(crate) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         self.blocked[from.index()].contains(to)
+    }
+
+    pub(crate) fn slow(&mut self, node: NodeId, by: Duration) {
+        self.slow[node.index()] = by;
+    }
+
+    /// By how much the slower end of a link delays what passes.
+    pub(crate) fn slowness(&self, from: NodeId, to: NodeId) -> Duration {
+        self.slow[from.index()].max(self.slow[to.index()])
     }
 
     pub(crate) fn any_cut(&self) -> bool {

@@ -52,7 +52,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
 
     /// A crashed node starts again on what its disk kept.
     pub fn restart(&mut self, node: NodeId) {
-        if self.nodes[node.index()].replica.is_none() {
+        let state = &self.nodes[node.index()];
+        if state.replica.is_none() && !state.condemned {
             self.fault("restart");
             self.boot(node);
         }
@@ -155,7 +156,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// between one of these and a client; their disks are no longer stalled.
     pub fn make_reliable(&mut self, nodes: NodeSet) {
         self.links.reliable = nodes;
+        self.links.storm = 0;
         for node in nodes.iter() {
+            self.links.slow(node, Duration::ZERO);
+            self.nodes[node.index()].sync_fails = false;
+            self.nodes[node.index()].disk_full = false;
             self.nodes[node.index()].stalled_until = 0;
             self.nodes[node.index()].fuse = None;
             self.nodes[node.index()].doomed = false;

@@ -17,7 +17,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let mut effects = std::mem::take(&mut self.effects);
         effects.extend(self.nodes[id.index()].effects.drain());
         for effect in effects.drain(..) {
-            if self.violation.is_some() || self.burns_out(id) {
+            let up = self.nodes[id.index()].replica.is_some();
+            if !up || self.violation.is_some() || self.burns_out(id) {
                 break;
             }
             self.apply_effect(id, effect);
@@ -63,6 +64,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             let verb = if needed { "writes" } else { "notes" };
             format!("{id} {verb} record {} {record:?}", number.0)
         });
+        if self.nodes[id.index()].disk_full {
+            self.fault("disk full");
+            return self.crash(id);
+        }
         let node = &mut self.nodes[id.index()];
         let written = node.disk.records().len() as u64 + 1;
         assert_eq!(number.0, written, "records are numbered without gap");
@@ -93,6 +98,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if node.replica.is_none() || node.life != life {
             return; // The sync of an earlier life: the crash decided what it covered.
         }
+        if node.sync_fails {
+            self.fault("sync failed");
+            return self.crash(id);
+        }
         let new = node.disk.end_sync(upto);
         self.disks.synced(id.index(), new);
         let upto = RecordNumber(upto as u64);
@@ -106,7 +115,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     fn set_timer(&mut self, id: NodeId, timer: P::Timer, delay: Delay) {
-        let at = self.now + self.rng.time(delay.min, delay.max).as_nanos() as u64;
+        let drawn = self.rng.time(delay.min, delay.max);
+        let at = self.now + self.by_clock_of(id, drawn);
         let node = &mut self.nodes[id.index()];
         let slot: &mut Slot = node.timers.entry(timer).or_default();
         slot.deadline = Some(at);

@@ -65,9 +65,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let fifo = P::INFO.links == Links::Fifo;
         let network = &self.setup.network;
-        let delay = network.draw(from, to, &mut self.rng);
+        let delay = network.draw(from, to, &mut self.rng) + self.links.slowness(from, to);
         let chancy = !fifo && !self.links.is_reliable(from, to);
-        if chancy && self.rng.chance(network.loss) {
+        if chancy && self.rng.chance(network.loss.max(self.links.storm)) {
             self.tell(|| format!("{from} -> {to} lost {message:?}"));
             return self.fault("message lost");
         }
@@ -103,7 +103,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if self.links.is_cut(from, to) {
             return self.fault("message to a cut link");
         }
-        let now = self.now();
+        let now = self.clock_of(to);
         let node = &mut self.nodes[to.index()];
         if node.replica.is_none() {
             return;
@@ -112,6 +112,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let keys = &self.keys[to.index()];
         let env = Env::new(now, &self.setup.cluster, keys, &node.meter);
         if let Some(log) = &mut self.log {
+            let now = Duration::from_nanos(self.now);
             log.push(format!("{:>12.6} {from} -> {to} {message:?}", now.as_secs_f64()));
         }
         match P::verify(Envelope { from, message }, &env) {

@@ -4,6 +4,7 @@ mod clients;
 mod control;
 mod effects;
 mod event;
+mod harm;
 mod links;
 mod node;
 mod setup;
@@ -350,7 +351,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if self.violation.is_some() {
             return;
         }
-        let now = self.now();
+        let now = self.clock_of(id);
         let node = &mut self.nodes[id.index()];
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);

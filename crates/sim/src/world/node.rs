@@ -3,6 +3,7 @@
 use super::event::Event;
 use crate::disk::Disk;
 use crate::oracle::history::Key;
+use crate::rng::CERTAIN;
 use consensus_core::{
     AuthMeter, Command, ConsensusProtocol, Counters, Effects, Executor, Incarnation, LogIndex,
     Outbox, Status,
@@ -48,6 +49,16 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     /// Crash when the next sync begins: what was written is not durable, what needs not be has
     /// been sent.
     pub(crate) doomed: bool,
+    /// The sync that runs, or the next one, fails.
+    pub(crate) sync_fails: bool,
+    /// There is no room on the disk for another write.
+    pub(crate) disk_full: bool,
+    /// The disk is lost: there is no other life.
+    pub(crate) condemned: bool,
+    /// How fast the clock runs, in ten thousand of virtual time.
+    pub(crate) clock_rate: u64,
+    /// How far the clock has jumped ahead, in nanoseconds.
+    pub(crate) clock_ahead: u64,
     /// No sync ends before this time.
     pub(crate) stalled_until: u64,
     /// Clients were told the results up to here, in this life or before. A restarted replica
@@ -75,6 +86,11 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             leads: None,
             fuse: None,
             doomed: false,
+            sync_fails: false,
+            disk_full: false,
+            condemned: false,
+            clock_rate: u64::from(CERTAIN),
+            clock_ahead: 0,
             stalled_until: 0,
             answered: LogIndex::ZERO,
         }
@@ -104,6 +120,8 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.leads = None;
         self.fuse = None;
         self.doomed = false;
+        self.sync_fails = false;
+        self.disk_full = false;
     }
 
     /// Takes over what the protocol did with keys in the last step.
