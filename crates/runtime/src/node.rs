@@ -212,6 +212,10 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
             connection.reply(refusal(self.driver.id, &request, Refusal::Stopping));
             return Ok(());
         }
+        let leads = P::INFO.takes == Takes::Leader && self.replica.status().role == Role::Leader;
+        if leads && self.driver.waiting.asked_again(&request, &connection) {
+            return Ok(());
+        }
         let limits = self.driver.limits;
         let length = request.command.framed_len();
         if self.gathered.len() >= limits.max_batch_commands

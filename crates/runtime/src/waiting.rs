@@ -125,6 +125,20 @@ impl Waiting {
         self.batch += 1;
     }
 
+    /// Another attempt at a command that was proposed here and is not answered yet: the answer goes
+    /// to this attempt. A leader still has the command in its log, and need not propose it again,
+    /// which on a slow network would only fill the log with copies. False if it is new.
+    pub(crate) fn asked_again(&mut self, request: &Request, connection: &Arc<Connection>) -> bool {
+        match self.entries.get_mut(&request.command.client) {
+            Some(entry) if entry.is_for(&request.command) => {
+                entry.attempt = entry.attempt.max(request.attempt);
+                entry.connection = Arc::clone(connection);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// This request is gathered for the next batch.
     pub(crate) fn gathered(
         &mut self,
@@ -312,6 +326,19 @@ mod tests {
         assert_eq!(desk.answers(), [(2, Answer::Refused(Refusal::Busy))]);
         assert!(desk.waiting.is_empty());
         assert_eq!(desk.room.available_permits(), 1000, "the room is free again");
+    }
+
+    #[test]
+    fn a_leader_is_asked_again_and_answers_the_last_attempt() {
+        let mut desk = desk(10_000);
+        assert!(!desk.waiting.asked_again(&request(1, 1), &desk.connection), "new");
+        desk.propose(&request(1, 1));
+        assert!(desk.waiting.asked_again(&request(1, 2), &desk.connection));
+        assert!(!desk.waiting.asked_again(&request(2, 1), &desk.connection), "another command");
+        desk.waiting.executed(executed(&request(1, 1)));
+        let answers = desk.answers();
+        assert!(matches!(answers[..], [(2, Answer::Done { .. })]), "{answers:?}");
+        assert!(!desk.waiting.asked_again(&request(1, 3), &desk.connection), "answered");
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Nemesis {
     rng: Rng,
     faults: Faults,
     clients: u64,
+    /// Nodes that no fault takes away for ever.
+    spared: NodeSet,
     next: Duration,
     undo: Vec<(Duration, Undo)>,
     relay: Option<Relay>,
@@ -52,6 +54,7 @@ impl Nemesis {
             rng: Rng::for_purpose(seed, 2),
             faults: options.faults.clone(),
             clients: options.clients as u64,
+            spared: options.core_includes,
             next: Duration::ZERO,
             undo: Vec::new(),
             relay: None,

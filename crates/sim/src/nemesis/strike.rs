@@ -194,7 +194,8 @@ impl Nemesis {
         let size = world.cluster().size;
         let lost = world.condemned().or(world.traitors()).len();
         let node = self.any_node(world);
-        if lost < P::INFO.max_faults(size) && self.rng.chance(3_000) {
+        let spared = self.spared.contains(node);
+        if !spared && lost < P::INFO.max_faults(size) && self.rng.chance(3_000) {
             world.condemn(node);
         }
     }

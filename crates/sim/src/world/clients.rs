@@ -9,7 +9,7 @@ use crate::report::Finding;
 use bytes::Bytes;
 use consensus_core::{
     Answers, Audit, Batch, Client, ClientId, Command, Input, NodeId, NodeSet, Outcome, Patience,
-    Position, Reply, Request, RequestId, SessionId, Signer, StateMachine, Tag, Todo,
+    Position, Reply, Request, RequestId, Role, SessionId, Signer, StateMachine, Tag, Takes, Todo,
 };
 use core::time::Duration;
 
@@ -260,10 +260,12 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let client = self.clients.get((command.client.0 as usize).wrapping_sub(1));
         let client = client.map_or(NOBODY, |_| command.client.0 as usize - 1);
-        // The same attempt again is known; a newer one is proposed again, as the first may be
-        // lost inside the cluster. Sessions make that harmless.
+        // The same attempt again is known. A newer one is proposed again, as the first may be lost
+        // inside the cluster, and sessions make that harmless; but a leader still has it in its log.
         let known = node.waiting.insert(key, Waiting { attempt, client });
-        if known.is_some_and(|known| known.attempt >= attempt) && client != NOBODY {
+        let leads = P::INFO.takes == Takes::Leader
+            && node.status.is_some_and(|status| status.role == Role::Leader);
+        if known.is_some_and(|known| leads || known.attempt >= attempt) && client != NOBODY {
             return;
         }
         let life = node.life;
