@@ -1,7 +1,11 @@
-//! One checked run: faults and safety first, then liveness of a healed quorum, then of all.
+//! One checked run: faults and safety first, then liveness of a healed quorum, then of all, then
+//! rest.
+
+mod rest;
 
 use crate::nemesis::Nemesis;
 use crate::options::Options;
+use crate::oracle::blackbox;
 use crate::registers::{Operation, Registers};
 use crate::report::{Finding, Report};
 use crate::rng::{CERTAIN, Rng};
@@ -108,8 +112,22 @@ impl<'a, P: Audit> Run<'a, P> {
         self.demand_progress(core, "healed quorum");
         self.heal_rest();
         self.demand_progress(self.able(), "healed cluster");
+        self.rest();
         for node in self.able().iter() {
             self.world.compare_state_of(node);
+        }
+        self.look_from_outside();
+    }
+
+    /// O10, over the answers of the whole run.
+    fn look_from_outside(&mut self) {
+        if self.world.violation().is_some() {
+            return;
+        }
+        match blackbox::linearizable(self.world.completions(), self.world.under_way()) {
+            Ok(0) => {}
+            Ok(_) => self.world.mark("search for an order given up"),
+            Err(finding) => self.world.fail(None, finding),
         }
     }
 

@@ -12,9 +12,11 @@
 //!   restarts, and are cut in any direction. Where the protocol asks for FIFO links, order is kept.
 //! * **Disks** ([`DiskModel`]) take the records in order. A sync covers what was written when it
 //!   began. A crash keeps what was synced and a random prefix of the rest, so that a message that
-//!   left too early is a lie that somebody can see.
+//!   left too early is a lie that somebody can see. Syncs stall and fail, disks are full, and some
+//!   are lost for good, with their nodes: no driver starts on damage.
 //! * **Nodes** crash, also between two effects of one step; they restart on what their disk kept;
-//!   they stand still and go on with old timers and old messages.
+//!   they stand still and go on with old timers and old messages; they are slow. Their clocks run
+//!   fast or slow, and jump ahead.
 //! * **Clients** are the real client's state machine ([`consensus_core::Client`]). Their links lose
 //!   and delay, but never repeat a request.
 //! * **Traitors** ([`Treason`]) run the honest code, and what they say is tampered with on the way
@@ -37,8 +39,10 @@
 //! | O7 | no node contradicts itself, restarts included |
 //! | O8 | epoch and commit index do not fall within a life |
 //! | O9 | linearizable: the order of the log agrees with real time, the answers with a replay |
+//! | O10 | linearizable from outside: some order explains all answers ([`check()`] only) |
 //! | O11 | what a client was told is refused is never applied |
 //! | O13 | a healed quorum answers in time, whatever is broken around it ([`check()`] only) |
+//! | O14 | a healed cluster that nobody asks for anything is at rest ([`check()`] only) |
 //! | O15 | equal states after equal indices |
 //! | O16 | a counted vote has enough distinct signers, who really said so |
 //! | O18 | no panic, no halt, no refusal to recover, no honest message rejected |
@@ -48,7 +52,8 @@
 //! [`check()`] runs one seed in three phases. *Safety*: faults strike, of the classes that the seed
 //! has drawn ([`Options::for_seed`]). *Core*: a random quorum is healed, everything else stays
 //! broken for ever or is broken further, and fresh clients must get their answers in time. *Whole*:
-//! all is healed, and all replicas must catch up. [`trace()`] does the same and tells every event.
+//! all is healed, and all replicas must catch up. *Rest*: nobody asks for anything, and hardly
+//! anything may happen. [`trace()`] does the same and tells every event.
 //!
 //! ```text
 //! let options = Options::for_seed::<Raft>(seed);
@@ -71,8 +76,9 @@
 //!
 //! # Left out
 //!
-//! Damage to what was synced (bit rot, lost or misdirected writes), failing syncs, clocks that
-//! drift, changes of membership and snapshots: the contract does not know them yet.
+//! Bytes: a record is whole or lost here. What a disk does to bytes (torn sectors, rot, misdirected
+//! writes) is tried on the real write-ahead log, in `synod-runtime`. Changes of membership and
+//! snapshots: the contract does not know them yet.
 
 mod check;
 mod disk;
@@ -94,7 +100,7 @@ mod toy;
 pub use check::{check, check_with, trace};
 pub use disk::DiskModel;
 pub use keys::SimKeys;
-pub use network::{Latency, Network};
+pub use network::{Curse, Latency, Network};
 pub use options::{Fault, Faults, Options};
 pub use registers::{Operation, Registers};
 pub use report::{Report, Violation};

@@ -1,7 +1,7 @@
 //! Links: how long a message takes, and what becomes of it.
 
 use crate::rng::Rng;
-use consensus_core::{NodeId, NodeSet};
+use consensus_core::{MessageKind, NodeId, NodeSet};
 use core::time::Duration;
 
 /// How long something takes. Drawn with integers only, so that every machine draws the same.
@@ -108,6 +108,15 @@ impl Default for Network {
     }
 }
 
+/// Bad luck that strikes one kind of message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curse {
+    /// All of them are lost.
+    Lost,
+    /// Each takes up to so much longer, so that it comes after much that was sent later.
+    Late(Duration),
+}
+
 /// What state the links are in: who cannot reach whom, and until when a link is clogged.
 #[derive(Clone, Debug)]
 pub(crate) struct Links {
@@ -118,6 +127,8 @@ pub(crate) struct Links {
     slow: Vec<Duration>,
     /// Messages lost beside those that the network loses anyway, in ten thousand.
     pub(crate) storm: u32,
+    /// Messages of this kind, from this node or from all, are cursed.
+    pub(crate) cursed: Option<(MessageKind, Option<NodeId>, Curse)>,
     /// Links between two of these are free of chance faults.
     pub(crate) reliable: NodeSet,
 }
@@ -131,6 +142,7 @@ impl Links {
             last: vec![0; size * size],
             slow: vec![Duration::ZERO; size],
             storm: 0,
+            cursed: None,
             reliable: NodeSet::EMPTY,
         }
     }
@@ -160,6 +172,12 @@ impl Links {
     /// By how much the slower end of a link delays what passes.
     pub(crate) fn slowness(&self, from: NodeId, to: NodeId) -> Duration {
         self.slow[from.index()].max(self.slow[to.index()])
+    }
+
+    /// The curse on what this node sends of this kind, if there is one.
+    pub(crate) fn curse(&self, from: NodeId, kind: MessageKind) -> Option<Curse> {
+        let (cursed, of, curse) = self.cursed?;
+        (cursed == kind && of.is_none_or(|of| of == from)).then_some(curse)
     }
 
     pub(crate) fn any_cut(&self) -> bool {

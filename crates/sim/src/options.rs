@@ -49,6 +49,8 @@ pub enum Fault {
     SlowNode,
     /// For a while most messages are lost, everywhere.
     Storm,
+    /// For a while messages of one kind are lost, or come very late.
+    Curse,
     /// A link comes and goes, with a period around the election timeout.
     Flap,
     /// The leader reaches just enough others for a quorum.
@@ -61,7 +63,7 @@ pub enum Fault {
 
 impl Fault {
     /// All classes.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Crash,
         Self::CrashMany,
         Self::CrashMidway,
@@ -81,6 +83,7 @@ impl Fault {
         Self::ClockJump,
         Self::SlowNode,
         Self::Storm,
+        Self::Curse,
         Self::Flap,
         Self::MinimalQuorum,
         Self::LeaderRelay,

@@ -41,7 +41,27 @@ impl Operation {
         Bytes::copy_from_slice(&bytes)
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// The register that it works on.
+    pub(crate) fn register(self) -> u8 {
+        match self {
+            Self::Get(key) | Self::Put(key, _) | Self::Cas(key, ..) | Self::Append(key, _) => key,
+        }
+    }
+
+    /// What the register holds after it, and its result, if the register holds `value` before.
+    pub(crate) fn on(self, value: u64) -> (u64, u64) {
+        match self {
+            Self::Get(_) => (value, value),
+            Self::Put(_, new) => (new, value),
+            Self::Cas(_, old, new) => (if value == old { new } else { value }, value),
+            Self::Append(_, word) => {
+                let after = value.wrapping_mul(31).wrapping_add(word);
+                (after, after)
+            }
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; 18] = bytes.try_into().ok()?;
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let (key, a, b) = (bytes[1], word(2), word(10));
@@ -60,23 +80,9 @@ impl StateMachine for Registers {
         let Some(operation) = Operation::decode(command) else {
             return Bytes::from_static(b"no operation");
         };
-        let held = |values: &BTreeMap<u8, u64>, key| values.get(&key).copied().unwrap_or(0);
-        let result = match operation {
-            Operation::Get(key) => held(&self.values, key),
-            Operation::Put(key, value) => self.values.insert(key, value).unwrap_or(0),
-            Operation::Cas(key, old, new) => {
-                let before = held(&self.values, key);
-                if before == old {
-                    self.values.insert(key, new);
-                }
-                before
-            }
-            Operation::Append(key, value) => {
-                let after = held(&self.values, key).wrapping_mul(31).wrapping_add(value);
-                self.values.insert(key, after);
-                after
-            }
-        };
+        let value = self.values.entry(operation.register()).or_insert(0);
+        let (after, result) = operation.on(*value);
+        *value = after;
         Bytes::copy_from_slice(&result.to_le_bytes())
     }
 

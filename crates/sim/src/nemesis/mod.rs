@@ -22,6 +22,7 @@ enum Undo {
     Flap(NodeId, NodeId, Duration, u32),
     SpeedUp(NodeId),
     EndStorm,
+    EndCurse,
 }
 
 /// Crashes leader after leader soon after each was elected, and brings the one before back: so
@@ -150,6 +151,7 @@ impl Nemesis {
             Undo::Flap(from, to, period, left) => self.flap(world, (from, to), period, left),
             Undo::SpeedUp(node) => world.slow(node, Duration::ZERO),
             Undo::EndStorm => world.storm(0),
+            Undo::EndCurse => world.curse(None),
         }
     }
 

@@ -1,9 +1,10 @@
 //! What each class of faults does.
 
 use super::{Nemesis, Relay, Undo};
+use crate::network::Curse;
 use crate::options::Fault;
 use crate::world::World;
-use consensus_core::{Audit, ClientId, NodeId, NodeSet, StateMachine};
+use consensus_core::{Audit, ClientId, Message, NodeId, NodeSet, StateMachine};
 use core::time::Duration;
 
 impl Nemesis {
@@ -90,6 +91,7 @@ impl Nemesis {
                 world.fault("burst of loss");
                 self.later(world, Undo::EndStorm);
             }
+            Fault::Curse => self.curse(world),
             Fault::Flap => self.begin_flapping(world),
             Fault::MinimalQuorum => self.minimal_quorum(world),
             Fault::LeaderRelay => {
@@ -200,6 +202,16 @@ impl Nemesis {
         }
     }
 
+    fn curse<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
+        let kind = self.rng.pick(<P::Message as Message>::KINDS);
+        let node = self.any_node(world);
+        let of = self.rng.chance(5_000).then_some(node);
+        let late = self.rng.time(Duration::from_millis(1), self.faults.lasts);
+        let curse = if self.rng.chance(3_000) { Curse::Lost } else { Curse::Late(late) };
+        world.curse(Some((kind, of, curse)));
+        self.later(world, Undo::EndCurse);
+    }
+
     /// The leader reaches just enough followers for a quorum: what it commits is on few disks.
     fn minimal_quorum<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
         let Some(leader) = world.leader() else { return };
@@ -269,6 +281,9 @@ impl Nemesis {
         world.crash_after_effects(leader, self.rng.below(16) as u32);
         if let Some(node) = last.filter(|node| *node != leader) {
             world.restart(node);
+            if self.rng.chance(5_000) {
+                world.campaign(node);
+            }
         }
         self.undo.retain(|(_, undo)| !matches!(undo, Undo::Restart(node) if *node == leader));
         self.relay = Some(Relay { legs: legs - 1, last: Some(leader) });

@@ -14,12 +14,15 @@
 //! | O7 | no node contradicts itself, restarts included | [`claims`] |
 //! | O8 | epoch and commit index do not fall | [`epochs`] |
 //! | O9 | linearizable: commit order agrees with real time, results with a replay | [`history`] |
+//! | O10 | linearizable from outside: some order explains all answers | [`blackbox`] |
 //! | O11 | exactly once: what was refused is never applied | [`history`] |
 //! | O13 | liveness: a healed quorum gets on | `check` |
+//! | O14 | cost: a healed cluster without traffic is at rest | `check` |
 //! | O15 | equal states at equal indices | [`states`] |
 //! | O16 | certificates: enough distinct signers who really said it | [`claims`] |
 //! | O18 | no stop without a reason: no panic, no halt, no refusal to recover | `world` |
 
+pub(crate) mod blackbox;
 pub(crate) mod claims;
 pub(crate) mod disks;
 pub(crate) mod epochs;

@@ -75,6 +75,28 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.client_of(client).is_some_and(|place| self.clients[place].ended)
     }
 
+    /// Have all clients ended?
+    pub fn clients_ended(&self) -> bool {
+        self.clients.iter().all(|client| client.ended)
+    }
+
+    /// Commands that clients still wait for: payload, and when each was sent.
+    pub fn under_way(&self) -> impl Iterator<Item = (&Bytes, Duration)> {
+        let current = self.clients.iter().filter_map(|client| client.current.as_ref());
+        current.map(|current| (&current.payload, Duration::from_nanos(current.begun)))
+    }
+
+    /// No client begins another command.
+    pub fn retire_clients(&mut self) {
+        for client in &mut self.clients {
+            client.workload = Box::new(|_| None);
+            if client.next.take().is_some() {
+                client.pending = None;
+                client.ended = true;
+            }
+        }
+    }
+
     pub(super) fn client_of(&self, client: ClientId) -> Option<usize> {
         let place = usize::try_from(client.0.checked_sub(1)?).ok()?;
         (place < self.clients.len()).then_some(place)

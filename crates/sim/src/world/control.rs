@@ -153,12 +153,13 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     /// From now on chance does nothing to messages between two of these nodes, and to those
-    /// between one of these and a client; their disks are no longer stalled. Storms are over, and
-    /// nobody is slow.
+    /// between one of these and a client; their disks are no longer stalled. Storms and
+    /// curses are over, and nobody is slow.
     pub fn make_reliable(&mut self, nodes: NodeSet) {
         self.links.reliable = nodes;
         // These would pass for a leader outside: it stays in office, and serves hardly anybody.
         self.links.storm = 0;
+        self.links.cursed = None;
         for node in self.setup.cluster.nodes().iter() {
             self.links.slow(node, Duration::ZERO);
         }

@@ -2,8 +2,9 @@
 
 use super::World;
 use super::event::Event;
+use crate::network::Curse;
 use crate::rng::CERTAIN;
-use consensus_core::{Audit, NodeId, NodeSet, StateMachine};
+use consensus_core::{Audit, MessageKind, NodeId, NodeSet, StateMachine};
 use core::time::Duration;
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -81,6 +82,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// Beside what the network loses anyway, so many of ten thousand messages are lost.
     pub fn storm(&mut self, loss: u32) {
         self.links.storm = loss;
+    }
+
+    /// Messages of one kind, of one node or of all, have bad luck from now on; `None` ends it.
+    pub fn curse(&mut self, cursed: Option<(MessageKind, Option<NodeId>, Curse)>) {
+        self.links.cursed = cursed;
     }
 
     /// Is this direction of a link cut?

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::event::Event;
+use crate::network::Curse;
 use crate::report::Finding;
 use crate::traitor::Treason;
 use consensus_core::{
@@ -71,6 +72,15 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             self.tell(|| format!("{from} -> {to} lost {message:?}"));
             return self.fault("message lost");
         }
+        let mut delay = delay;
+        if chancy && let Some(curse) = self.links.curse(from, message.kind()) {
+            match curse {
+                Curse::Lost => return self.fault("message of a cursed kind lost"),
+                Curse::Late(most) => delay += self.rng.time(Duration::ZERO, most),
+            }
+            self.fault("message of a cursed kind late");
+        }
+        let network = &self.setup.network;
         if chancy && self.rng.chance(network.duplication) {
             let again = network.draw(from, to, &mut self.rng);
             self.schedule(from, to, message.clone(), hash, again);
