@@ -76,6 +76,7 @@
 
 mod check;
 mod disk;
+mod hunt;
 mod keys;
 mod nemesis;
 mod network;
@@ -84,6 +85,7 @@ mod oracle;
 mod registers;
 mod report;
 mod rng;
+mod shuffle;
 mod traitor;
 mod world;
 
@@ -93,11 +95,13 @@ mod toy;
 
 pub use check::{check, check_with, trace};
 pub use disk::DiskModel;
+pub use hunt::first_violation;
 pub use keys::SimKeys;
 pub use network::{Latency, Network};
 pub use options::{Fault, Faults, Options};
 pub use registers::{Operation, Registers};
 pub use report::{Report, Violation};
 pub use rng::{CERTAIN, Rng};
+pub use shuffle::Shuffle;
 pub use traitor::Treason;
 pub use world::{Completion, Fate, Setup, World};
