@@ -123,9 +123,17 @@ fn measured(algorithm: Algorithm) -> Option<Found> {
             Some(Found { oracle: "O14", case: 0, detail })
         }
         Err(AssertFailure::Failed(error)) => {
-            Some(Found { oracle: "O13", case: 0, detail: error.to_string() })
+            let detail = error.to_string();
+            Some(Found { oracle: oracle_in(&detail), case: 0, detail })
         }
     }
+}
+
+/// The oracle that speaks in this sentence ("O6 (durable quorum) at …"), or that of progress.
+fn oracle_in(sentence: &str) -> &'static str {
+    const OTHERS: [&str; 13] =
+        ["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "O11", "O15", "O16", "O18"];
+    OTHERS.into_iter().find(|oracle| sentence.contains(&format!("{oracle} ("))).unwrap_or("O13")
 }
 
 impl fmt::Display for Rig {
