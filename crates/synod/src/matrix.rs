@@ -109,6 +109,12 @@ struct Tally {
     worst: Duration,
 }
 
+/// Seconds to three digits, so that a short hunt does not look like none.
+fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 0.1 { format!("{seconds:.3}") } else { format!("{seconds:.2}") }
+}
+
 fn tally(times: Vec<Option<Duration>>) -> Tally {
     let hunted = times.len();
     let mut times: Vec<Duration> = times.into_iter().flatten().collect();
@@ -155,7 +161,6 @@ impl Matrix {
     /// The numbers under the table, a line each.
     pub(crate) fn summary(&self) -> Vec<String> {
         let all = self.of_all();
-        let seconds = |time: Duration| format!("{:.2}", time.as_secs_f64());
         let kind = cpu::kind();
         let mut lines = vec![format!(
             "{} of {} planted bugs killed, {} of them by two rigs or more; {kind} seconds of the \
@@ -274,15 +279,14 @@ fn pending() -> Vec<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
-    const BUG: Mutant = Mutant { name: "X1", wrong: "it is wrong", oracles: &["O1", "O6"] };
-
     fn cell(rig: Rig, oracle: Option<&'static str>, seconds: u64) -> Cell {
         let found = oracle.map(|oracle| Found { oracle, case: 7, detail: "seen".into() });
         Cell { rig, found, cases: 8, cpu: Duration::from_secs(seconds) }
     }
 
     fn matrix(rows: Vec<Vec<Cell>>, alarm: Option<Found>) -> Matrix {
-        let bug = Bug { algorithm: Algorithm::Raft, mutant: &BUG };
+        let bugs = Bug::all(&[Algorithm::Raft]);
+        let bug = bugs.into_iter().find(|bug| bug.mutant.oracles == ["O6"]).expect("a bug of O6");
         let rows = rows.into_iter().map(|cells| Row { bug, cells }).collect();
         let (algorithm, rig, cpu) = (Algorithm::Raft, Rig::Simulate, Duration::ZERO);
         let clean = vec![Clean { algorithm, rig, cases: 80, alarm, cpu }];
@@ -295,7 +299,7 @@ mod tests {
         assert_eq!(matrix(vec![kill()], None).problems(), Vec::<String>::new());
         let problem = |rows, alarm| matrix(rows, alarm).problems().join("\n");
         let survivor = vec![cell(Rig::Simulate, None, 1), cell(Rig::Shuffle, None, 1)];
-        assert!(problem(vec![kill(), survivor], None).contains("raft X1 survived"));
+        assert!(problem(vec![kill(), survivor], None).contains(" survived: "));
         let misnamed = vec![cell(Rig::Simulate, Some("O13"), 1)];
         assert!(problem(vec![misnamed], None).contains("found by O13 in seed 7"));
         let alarm = Found { oracle: "O1", case: 3, detail: "seen".into() };
@@ -311,8 +315,8 @@ mod tests {
 
     #[test]
     fn numbers_are_of_the_cheapest_kill() {
-        let row = |a, b| vec![cell(Rig::Simulate, Some("O1"), a), cell(Rig::Shuffle, b, 2)];
-        let matrix = matrix(vec![row(1, None), row(4, Some("O1")), row(9, Some("O1"))], None);
+        let row = |a, b| vec![cell(Rig::Simulate, Some("O6"), a), cell(Rig::Shuffle, b, 2)];
+        let matrix = matrix(vec![row(1, None), row(4, Some("O6")), row(9, Some("O6"))], None);
         let Tally { hunted, killed, median, worst } = matrix.of_all();
         assert_eq!((hunted, killed, matrix.killed_twice()), (3, 3, 2));
         assert_eq!([median, worst], [Duration::from_secs(2), Duration::from_secs(2)]);

@@ -127,3 +127,63 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::{Message as Said, Toy};
+    use consensus_core::LogIndex;
+
+    fn message(from: u8, to: u8) -> (u64, Event<Toy>) {
+        let message = Said::Ack { upto: LogIndex(1) };
+        let (from, to) = (NodeId(from), NodeId(to));
+        (1, Event::Deliver { from, to, message, hash: 0 })
+    }
+
+    fn timer(node: u8, at: u64) -> (u64, Event<Toy>) {
+        (at, Event::Timer { node: NodeId(node), life: 1, timer: (), at })
+    }
+
+    /// How often each event of a pool is chosen.
+    fn chosen(pending: Vec<(u64, Event<Toy>)>, shuffle: &Shuffle) -> Vec<usize> {
+        let mut counts = vec![0; pending.len()];
+        let mut pool = Pool { pending, priorities: 7, places: Vec::new() };
+        let mut rng = Rng::new(3);
+        for _ in 0..4_000 {
+            counts[pool.choose(shuffle, &mut rng)] += 1;
+        }
+        counts
+    }
+
+    fn shuffle(timers: u32, candidates: u32) -> Shuffle {
+        let (faults, loss, duplication, turns) = (0, 0, 0, 0);
+        let progress = false;
+        Shuffle { steps: 1, timers, faults, loss, duplication, candidates, turns, progress }
+    }
+
+    #[test]
+    fn with_one_candidate_all_orders_are_equally_likely() {
+        let pool = (0..4).map(|to| message(4, to)).collect();
+        let counts = chosen(pool, &shuffle(0, 1));
+        assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
+    }
+
+    /// The PCT scheduler: who has a low priority waits, and still is not starved for ever.
+    #[test]
+    fn with_many_candidates_links_are_slow_and_fast() {
+        let pool = (0..4).map(|to| message(4, to)).collect();
+        let mut counts = chosen(pool, &shuffle(0, 4));
+        counts.sort_unstable();
+        assert!(counts[3] > 2_400 && (1..200).contains(&counts[0]), "{counts:?}");
+    }
+
+    /// One node has one clock. Between nodes there is no order.
+    #[test]
+    fn timers_of_a_node_fire_in_order_and_those_of_nodes_in_any() {
+        let pool = vec![timer(0, 30), timer(0, 20), timer(1, 90), message(0, 1)];
+        let counts = chosen(pool, &shuffle(5_000, 1));
+        assert_eq!(counts[0], 0, "the other timer of this node is due before");
+        assert!(counts[1..].iter().all(|count| *count > 400), "{counts:?}");
+        assert!(counts[3] > 1_800, "half of the draws want no timer: {counts:?}");
+    }
+}

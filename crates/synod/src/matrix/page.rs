@@ -1,6 +1,6 @@
 //! The matrix as text for people: a table on the terminal, a page in the docs.
 
-use super::{Cell, Matrix, Row, pending};
+use super::{Cell, Matrix, Row, pending, seconds};
 use crate::cpu;
 use crate::rigs::Rig;
 
@@ -68,14 +68,41 @@ impl Matrix {
 
 /// A kill in a few words.
 fn short(cell: &Cell) -> String {
-    let seconds = cell.cpu.as_secs_f64();
+    let (unit, seconds) = (cell.rig.unit(), seconds(cell.cpu));
     match &cell.found {
         None if cell.rig == Rig::Measured => "–".to_owned(),
-        None => format!("– ({} {}s, {seconds:.1} s)", cell.cases, cell.rig.unit()),
-        Some(found) if cell.rig == Rig::Measured => format!("{}, {seconds:.2} s", found.oracle),
-        Some(found) => {
-            let unit = cell.rig.unit();
-            format!("{}, {unit} {}, {seconds:.2} s", found.oracle, found.case)
+        None => format!("– ({} {unit}s, {seconds} s)", cell.cases),
+        Some(found) if cell.rig == Rig::Measured => format!("{}, {seconds} s", found.oracle),
+        Some(found) => format!("{}, {unit} {}, {seconds} s", found.oracle, found.case),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Bug;
+    use crate::rigs::Found;
+    use std::time::Duration;
+    use synod_algorithms::Algorithm;
+
+    /// A page that loses a bug or a rig would look better than the rigs are.
+    #[test]
+    fn the_page_has_a_row_for_every_bug_and_a_column_for_every_rig() {
+        let rigs = vec![Rig::Simulate, Rig::Shuffle];
+        let cell = |found: Option<Found>, rig| Cell { rig, found, cases: 9, cpu: Duration::ZERO };
+        let found = || Some(Found { oracle: "O9", case: 4, detail: "seen".into() });
+        let bugs = Bug::all(&Algorithm::ALL);
+        let cells = || vec![cell(found(), Rig::Simulate), cell(None, Rig::Shuffle)];
+        let rows = bugs.iter().map(|bug| Row { bug: *bug, cells: cells() }).collect();
+        let page = Matrix { rigs, rows, clean: Vec::new() }.markdown("synod mutants");
+        let table: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).collect();
+        assert_eq!(table.len(), bugs.len() + 1, "{page}");
+        assert!(table.iter().all(|line| line.split(" | ").count() == 6), "{page}");
+        for bug in bugs {
+            let name = format!("| {} | {} |", bug.algorithm, bug.mutant.name);
+            let row = table.iter().find(|line| line.starts_with(&name)).expect(&name);
+            assert!(row.contains("O9, seed 4") && row.contains("– (9 seeds"), "{row}");
         }
+        assert!(page.contains("## Pending") && page.contains("Z01"), "{page}");
     }
 }

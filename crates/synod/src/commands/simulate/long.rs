@@ -276,7 +276,7 @@ impl Verdict {
         let mut text = format!(
             "{algorithm}: {word} in {} of {seeds} seeds from {first} (part {shard}){way}\n{}",
             totals.seeds,
-            totals.text(cpu::kind())
+            totals.text(cpu::kind(), !*shuffle)
         );
         if !unreached.is_empty() {
             text.push_str(&format!("\n  reached by no run: {}", unreached.join(", ")));

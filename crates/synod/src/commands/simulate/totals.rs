@@ -108,23 +108,22 @@ impl Totals {
 
     /// A line for a reader who waits.
     pub(super) fn brief(&self) -> String {
-        format!(
-            "{} seeds, {:.1} cluster-hours, {} failed",
-            self.seeds,
-            self.cluster_hours(),
-            self.failed
-        )
+        let Self { seeds, failed, .. } = self;
+        format!("{seeds} seeds, {:.1} cluster-hours, {failed} failed", self.cluster_hours())
     }
 
     /// A few lines for the end.
-    pub(super) fn text(&self, kind: &str) -> String {
+    pub(super) fn text(&self, kind: &str, clock: bool) -> String {
         let percent = |percent| self.recovery(percent).as_millis();
+        let hours = format!(
+            "{:.2} cluster-hours simulated, {:.1} for a {kind} minute; ",
+            self.cluster_hours(),
+            self.hours_per_minute(),
+        );
         let lines = [
             format!(
-                "  {:.2} cluster-hours simulated, {:.1} for a {kind} minute; {} events, {:.2} \
-                 million for a {kind} second",
-                self.cluster_hours(),
-                self.hours_per_minute(),
+                "  {}{} events, {:.2} million for a {kind} second",
+                if clock { &hours } else { "" },
                 self.events,
                 self.events as f64 / self.cpu_seconds() / 1e6,
             ),
