@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     shuffle: bool,
     #[command(flatten)]
-    long: long::Args,
+    long: long::LongArgs,
 }
 
 impl Args {

@@ -24,7 +24,7 @@ const PLENTY: u64 = 1_000_000_000;
 /// Flags of a long run.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Long runs")]
-pub(super) struct Args {
+pub(super) struct LongArgs {
     /// A long run: resumable, split into shards, with figures; runs on after a violation
     #[arg(long, conflicts_with = "trace")]
     pub(super) long: bool,
