@@ -56,6 +56,11 @@
 //! assert_eq!(report.violation, None, "replay with seed {seed}");
 //! ```
 //!
+//! [`Options::for_shuffle`] draws another kind of run: short, in a small cluster of any size, and
+//! without a clock ([`Shuffle`]). What happens next is drawn from everything that could, so that a
+//! message may stay under way while leaders come and go, which delays make rare. The oracles are
+//! the same.
+//!
 //! # A measured run
 //!
 //! [`Setup::new`] is the quiet world: fixed delays, no faults, instant disks. There costs are
