@@ -78,7 +78,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let rigs = if args.rig.is_empty() { Rig::ALL.to_vec() } else { args.rig.clone() };
     let rigs: Vec<Rig> = Rig::ALL.into_iter().filter(|rig| rigs.contains(rig)).collect();
     let bugs = choose(args)?;
+    // A planted bug may well panic; the rigs report it as O18, and backtraces would drown that.
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
     let rows = hunt_all(&bugs, &rigs, args);
+    std::panic::set_hook(loud);
     let mut matrix = Matrix { rigs, rows, clean: Vec::new() };
     matrix.clean = watch_correct(&matrix, args);
     if let Some(path) = &args.out {

@@ -208,8 +208,8 @@ mod tests {
 
     #[test]
     fn percentiles_are_of_the_counted_recoveries() {
-        let mut totals = Totals::default();
-        totals.recoveries = BTreeMap::from([(2, 98), (4, 1), (40, 1)]);
+        let recoveries = BTreeMap::from([(2, 98), (4, 1), (40, 1)]);
+        let totals = Totals { recoveries, ..Totals::default() };
         let times = [50, 99, 100].map(|percent| totals.recovery(percent).as_millis());
         assert_eq!(times, [100, 200, 2_000]);
         assert_eq!(Totals::default().recovery(99), Duration::ZERO);
