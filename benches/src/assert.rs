@@ -105,7 +105,10 @@ pub fn assert(progress: &mut dyn FnMut(&str, u64, u64)) -> Result<AssertReport, 
 }
 
 /// The same for a choice.
-pub(crate) fn assert_for(
+///
+/// # Errors
+/// As [`assert`].
+pub fn assert_for(
     algorithms: &[Algorithm],
     sizes: &[usize],
     batches: &[usize],

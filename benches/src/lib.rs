@@ -42,7 +42,7 @@ mod table;
 pub mod theory;
 pub mod workload;
 
-pub use assert::{AssertFailure, AssertReport, BATCHES, Difference, SIZES, assert};
+pub use assert::{AssertFailure, AssertReport, BATCHES, Difference, SIZES, assert, assert_for};
 pub use comparison::Comparison;
 pub use cost::cost;
 pub use failover::failover;

@@ -4,7 +4,7 @@
 use consensus_core::Audit;
 use consensus_core::mutant::{Mutant, SHARED, plant};
 use synod_algorithms::{Algorithm, Visitor};
-use synod_sim::{Options, Violation, check};
+use synod_sim::{Options, Violation, first_violation};
 
 /// Seeds within which a planted bug must be found.
 const BUDGET: u64 = 2_000;
@@ -16,10 +16,7 @@ impl Visitor for FirstViolation {
     type Output = Option<(u64, Violation)>;
 
     fn visit<P: Audit>(self) -> Self::Output {
-        self.0.into_iter().find_map(|seed| {
-            let report = check::<P>(seed, &Options::for_seed::<P>(seed));
-            report.violation.map(|violation| (seed, violation))
-        })
+        first_violation::<P>(self.0, Options::for_seed::<P>)
     }
 }
 

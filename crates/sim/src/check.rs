@@ -64,11 +64,11 @@ fn run<'a, P: Audit>(
     run.report()
 }
 
-struct Run<'a, P: Audit> {
+pub(crate) struct Run<'a, P: Audit> {
     seed: u64,
-    options: &'a Options,
-    world: World<P, Registers>,
-    rng: Rng,
+    pub(crate) options: &'a Options,
+    pub(crate) world: World<P, Registers>,
+    pub(crate) rng: Rng,
     out: Option<&'a mut (dyn FnMut(String) + 'a)>,
     recovery: Option<Duration>,
 }
@@ -104,8 +104,12 @@ impl<'a, P: Audit> Run<'a, P> {
     }
 
     fn all_phases(&mut self) {
-        self.safety();
-        if self.world.violation().is_some() {
+        match &self.options.shuffle {
+            None => self.safety(),
+            Some(shuffle) => self.shuffled(shuffle),
+        }
+        let safety_only = self.options.shuffle.as_ref().is_some_and(|shuffle| !shuffle.progress);
+        if self.world.violation().is_some() || safety_only {
             return;
         }
         let core = self.heal_core();
@@ -162,7 +166,7 @@ impl<'a, P: Audit> Run<'a, P> {
         }
     }
 
-    fn add_client(&mut self) -> ClientId {
+    pub(crate) fn add_client(&mut self) -> ClientId {
         let target = NodeId(self.rng.below(self.options.nodes as u64) as u8);
         let election = self.options.timing.election_max;
         let patience = Patience {
@@ -341,7 +345,7 @@ impl<'a, P: Audit> Run<'a, P> {
         }
     }
 
-    fn print(&mut self) {
+    pub(crate) fn print(&mut self) {
         if let Some(out) = &mut self.out {
             self.world.take_log().into_iter().for_each(&mut **out);
         }

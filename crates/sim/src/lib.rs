@@ -61,6 +61,11 @@
 //! assert_eq!(report.violation, None, "replay with seed {seed}");
 //! ```
 //!
+//! [`Options::for_shuffle`] draws another kind of run: short, in a small cluster of any size, and
+//! without a clock ([`Shuffle`]). What happens next is drawn from everything that could, so that a
+//! message may stay under way while leaders come and go, which delays make rare. The oracles are
+//! the same.
+//!
 //! # A measured run
 //!
 //! [`Setup::new`] is the quiet world: fixed delays, no faults, instant disks. There costs are
@@ -82,6 +87,7 @@
 
 mod check;
 mod disk;
+mod hunt;
 mod keys;
 mod nemesis;
 mod network;
@@ -90,6 +96,7 @@ mod oracle;
 mod registers;
 mod report;
 mod rng;
+mod shuffle;
 mod traitor;
 mod world;
 
@@ -99,11 +106,13 @@ mod toy;
 
 pub use check::{check, check_with, trace};
 pub use disk::DiskModel;
+pub use hunt::first_violation;
 pub use keys::SimKeys;
 pub use network::{Curse, Latency, Network};
 pub use options::{Fault, Faults, Options};
 pub use registers::{Operation, Registers};
 pub use report::{Report, Violation};
 pub use rng::{CERTAIN, Rng};
+pub use shuffle::Shuffle;
 pub use traitor::Treason;
 pub use world::{Completion, Fate, Setup, World};

@@ -4,6 +4,7 @@
 use crate::disk::DiskModel;
 use crate::network::{Latency, Network};
 use crate::rng::Rng;
+use crate::shuffle::Shuffle;
 use consensus_core::{Audit, FaultModel, NodeId, NodeSet, Timing};
 use core::time::Duration;
 
@@ -208,6 +209,8 @@ pub struct Options {
     /// Within how many times the longest election timeout a healed quorum must have answered
     /// fresh clients, and all replicas must have caught up (O13).
     pub patience: u32,
+    /// Instead of faults in time: no clock decides what comes next, see [`Shuffle`].
+    pub shuffle: Option<Shuffle>,
 }
 
 impl Options {
@@ -246,6 +249,7 @@ impl Options {
             equivocator: (traitors > 0 && rng.chance(3_000)).then_some(NodeId(0)),
             core_includes: NodeSet::EMPTY,
             patience: 40,
+            shuffle: None,
         }
     }
 
@@ -266,6 +270,7 @@ impl Options {
             equivocator: None,
             core_includes: NodeSet::EMPTY,
             patience: 40,
+            shuffle: None,
         }
     }
 }

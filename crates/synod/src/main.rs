@@ -6,13 +6,16 @@
 
 mod children;
 mod commands;
+mod cpu;
 mod exit;
 mod files;
 mod keys;
 mod layout;
+mod matrix;
 mod output;
 mod progress;
 mod replica;
+mod rigs;
 mod signals;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +59,11 @@ enum Command {
     /// a random quorum is healed and must make progress. The same seed gives the same run, bit for
     /// bit.
     Simulate(commands::simulate::Args),
+    /// Prove the rigs: does each find the bugs that were planted for it?
+    ///
+    /// Every algorithm crate carries named bugs, in builds with the cargo feature `mutants` only.
+    /// This command switches each on in turn and lets every rig hunt for it: the kill matrix.
+    Mutants(commands::mutants::Args),
     /// Run one replica of a cluster
     ///
     /// Runs until ctrl-c or SIGTERM. A replica is told what it is by a file (--config) or by flags
@@ -90,6 +98,7 @@ fn run(command: Command) -> Outcome {
     match command {
         Command::Compare(args) => commands::compare::run(args),
         Command::Simulate(args) => commands::simulate::run(&args),
+        Command::Mutants(args) => commands::mutants::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Cluster(args) => commands::cluster::run(args),
         Command::Ctl(args) => commands::ctl::run(args),

@@ -8,9 +8,11 @@ mod harm;
 mod links;
 mod node;
 mod setup;
+mod shuffle;
 
 pub use links::Fate;
 pub use setup::{Completion, Setup};
+pub(crate) use shuffle::Pool;
 
 use crate::keys::SimKeys;
 use crate::network::Links;

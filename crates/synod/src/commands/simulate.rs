@@ -6,11 +6,16 @@ use crate::progress::Progress;
 use consensus_core::{Audit, Fingerprint};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::{Options, Report};
+
+mod job;
+mod long;
+mod totals;
 
 /// Flags of `synod simulate`.
 #[derive(Debug, clap::Args)]
@@ -19,10 +24,9 @@ pub(crate) struct Args {
     /// Which algorithms: paxos, multipaxos, raft, pbft, a comma-separated list of them, or all
     #[arg(long, value_name = "NAME", default_value = "all", value_parser = super::parse_algorithms)]
     algo: super::AlgorithmList,
-    /// How many seeds to run, from --seed on
-    #[arg(long, value_name = "COUNT", default_value_t = 100,
-          value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
+    /// How many seeds to run, from --seed on [default: 100; with --long as many as time allows]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
     /// The first seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
@@ -38,21 +42,40 @@ pub(crate) struct Args {
     /// Run on after a violation and list all failing seeds, instead of stopping at the first
     #[arg(long)]
     keep_going: bool,
+    /// Runs without a clock: the next event is drawn from all that could happen. Small clusters of
+    /// every size, few commands, short runs, odd interleavings
+    #[arg(long)]
+    shuffle: bool,
+    #[command(flatten)]
+    long: long::LongArgs,
+}
+
+impl Args {
+    fn seeds(&self) -> u64 {
+        self.seeds.unwrap_or(100)
+    }
 }
 
 const EXAMPLES: &str = "\
 Examples:
   synod simulate --algo raft --seeds 1000              a thousand runs of Raft
   synod simulate --algo raft --seed 17 --seeds 1 --trace   one run, event by event
+  synod simulate --seeds 20000 --shuffle               short runs in which no clock decides
+  synod simulate --long --seeds 10000 --state run.json     stopped, it goes on where it was
+  synod simulate --long --minutes 60 --shard 2/8       the third of eight processes or machines
 
-Exits with 1 if an oracle found a violation.";
+Exits with 1 if an oracle found a violation; with --long also if two runs of a seed differed, or if
+something rare that an algorithm tells of was reached by no run.";
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Outcome {
     if args.trace {
         return trace(args);
     }
-    if args.seed.checked_add(args.seeds - 1).is_none() {
+    if args.long.long {
+        return long::run(args);
+    }
+    if args.seed.checked_add(args.seeds() - 1).is_none() {
         return Err(Failure::usage("--seed plus --seeds is beyond the largest seed, 2^64 - 1"));
     }
     let mut clean = true;
@@ -69,33 +92,37 @@ fn trace(args: &Args) -> Outcome {
     let [algorithm] = args.algo.0[..] else {
         return Err(Failure::usage("--trace shows one run: name one algorithm with --algo"));
     };
-    if args.seeds != 1 {
+    if args.seeds() != 1 {
         return Err(Failure::usage("--trace shows one run: add --seeds 1 and choose it by --seed"));
     }
-    let report = algorithm.dispatch(TraceSeed(args.seed));
-    let mut verdict = Verdict::new(algorithm);
+    let run = Run { seed: args.seed, shuffle: args.shuffle, trace: true };
+    let report = algorithm.dispatch(run);
+    let mut verdict = Verdict::new(algorithm, args.shuffle);
     verdict.add(report);
     say(verdict.show(args));
     Ok(if verdict.failures.is_empty() { Exit::Ok } else { Exit::Failed })
 }
 
-struct TraceSeed(u64);
-
-impl Visitor for TraceSeed {
-    type Output = Report;
-
-    fn visit<P: Audit>(self) -> Report {
-        synod_sim::trace::<P>(self.0, &Options::for_seed::<P>(self.0), &mut |line| say(line))
-    }
+/// One run of one seed.
+#[derive(Clone, Copy)]
+struct Run {
+    seed: u64,
+    shuffle: bool,
+    trace: bool,
 }
 
-struct CheckSeed(u64);
-
-impl Visitor for CheckSeed {
+impl Visitor for Run {
     type Output = Report;
 
     fn visit<P: Audit>(self) -> Report {
-        synod_sim::check::<P>(self.0, &Options::for_seed::<P>(self.0))
+        let Self { seed, shuffle, trace } = self;
+        let options =
+            if shuffle { Options::for_shuffle::<P>(seed) } else { Options::for_seed::<P>(seed) };
+        if trace {
+            synod_sim::trace::<P>(seed, &options, &mut |line| say(line))
+        } else {
+            synod_sim::check::<P>(seed, &options)
+        }
     }
 }
 
@@ -103,14 +130,14 @@ impl Visitor for CheckSeed {
 /// failure, so that the verdict does not depend on which thread was faster.
 fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-    let jobs = args.jobs.unwrap_or(cores).min(args.seeds);
+    let jobs = args.jobs.unwrap_or(cores).min(args.seeds());
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let (sender, reports) = mpsc::channel();
     let mut progress = Progress::new();
-    let mut verdict = Verdict::new(algorithm);
+    let mut verdict = Verdict::new(algorithm, args.shuffle);
     let mut early = BTreeMap::new();
-    progress.show(algorithm.name(), 0, args.seeds);
+    progress.show(algorithm.name(), 0, args.seeds());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let sender = sender.clone();
@@ -118,10 +145,11 @@ fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let nth = next.fetch_add(1, Ordering::Relaxed);
-                    if nth >= args.seeds {
+                    if nth >= args.seeds() {
                         break;
                     }
-                    let report = algorithm.dispatch(CheckSeed(args.seed + nth));
+                    let (seed, shuffle) = (args.seed + nth, args.shuffle);
+                    let report = algorithm.dispatch(Run { seed, shuffle, trace: false });
                     if sender.send((nth, report)).is_err() {
                         break;
                     }
@@ -134,7 +162,7 @@ fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
             while let Some(report) = early.remove(&verdict.seeds) {
                 let failed = report.violation.is_some();
                 verdict.add(report);
-                progress.show(algorithm.name(), verdict.seeds, args.seeds);
+                progress.show(algorithm.name(), verdict.seeds, args.seeds());
                 if failed && !args.keep_going {
                     stop.store(true, Ordering::Relaxed);
                     return;
@@ -149,6 +177,7 @@ fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
 /// What became of the seeds of one algorithm.
 struct Verdict {
     algorithm: Algorithm,
+    shuffle: bool,
     seeds: u64,
     events: u64,
     simulated: Duration,
@@ -162,9 +191,10 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn new(algorithm: Algorithm) -> Self {
+    fn new(algorithm: Algorithm, shuffle: bool) -> Self {
         Self {
             algorithm,
+            shuffle,
             seeds: 0,
             events: 0,
             simulated: Duration::ZERO,
@@ -202,7 +232,7 @@ impl Verdict {
     fn text(&self, args: &Args) -> String {
         let name = self.algorithm.name();
         let word = if self.failures.is_empty() { "no violation" } else { "VIOLATION" };
-        let range = if self.seeds == 1 && args.seeds == 1 {
+        let range = if self.seeds == 1 && args.seeds() == 1 {
             format!("seed {}", args.seed)
         } else {
             format!("{} seeds from {}", self.seeds, args.seed)
@@ -231,7 +261,8 @@ impl Verdict {
     fn replay(&self) -> Option<String> {
         let (seed, _) = self.failures.first_key_value()?;
         let name = self.algorithm.name();
-        Some(format!("synod simulate --algo {name} --seed {seed} --seeds 1 --trace"))
+        let shuffle = if self.shuffle { " --shuffle" } else { "" };
+        Some(format!("synod simulate --algo {name} --seed {seed} --seeds 1{shuffle} --trace"))
     }
 
     fn json(&self, args: &Args) -> serde_json::Value {
@@ -259,7 +290,7 @@ impl Verdict {
 }
 
 /// Counts under a title, in lines of at most 100 columns.
-fn listed(title: &str, counts: &BTreeMap<&'static str, u64>) -> String {
+fn listed<K: fmt::Display>(title: &str, counts: &BTreeMap<K, u64>) -> String {
     let mut parts = counts.iter().map(|(name, count)| format!("{name} {count}"));
     let mut text = format!("  {title}: {}", parts.next().unwrap_or_else(|| "none".to_owned()));
     let mut width = text.len();
@@ -288,6 +319,6 @@ mod tests {
         let text = listed("faults", &counts);
         assert!(text.lines().count() > 1 && text.lines().all(|line| line.len() <= 100), "{text}");
         assert!(names.iter().all(|name| text.contains(name)), "{text}");
-        assert_eq!(listed("faults", &BTreeMap::new()), "  faults: none");
+        assert_eq!(listed("faults", &BTreeMap::<String, u64>::new()), "  faults: none");
     }
 }

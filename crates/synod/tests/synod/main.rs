@@ -4,5 +4,7 @@ mod cluster;
 mod disk;
 mod history;
 mod kill;
+mod long;
+mod mutants;
 mod strangers;
 mod usage;

@@ -23,6 +23,12 @@ async fn wrong_flags_are_named() {
         (&["simulate", "--trace"], &["--trace", "--algo"]),
         (&["simulate", "--algo", "raft", "--trace", "--seeds", "5"], &["--seeds 1"]),
         (&["simulate", "--seed", "18446744073709551615", "--seeds", "2"], &["--seed"]),
+        (&["simulate", "--long"], &["--seeds", "--minutes"]),
+        (&["simulate", "--shard", "0/2"], &["--long"]),
+        (&["simulate", "--long", "--seeds", "9", "--shard", "2/2"], &["2/2", "0/4"]),
+        (&["simulate", "--long", "--seeds", "1", "--shard", "1/3"], &["--shard", "empty"]),
+        (&["simulate", "--long", "--seeds", "9", "--recheck", "101"], &["--recheck", "100"]),
+        (&["simulate", "--long", "--minutes", "0"], &["--minutes", "0"]),
         (&["compare"], &["Usage"]),
         (&["compare", "run", "--n", "3", "--f", "1"], &["--n", "--f"]),
         (&["compare", "run", "--algo", "pbft", "--n", "3"], &["pbft", "--n 3"]),
@@ -108,7 +114,7 @@ async fn files_that_are_wrong_are_named_with_the_line() {
 
 #[tokio::test]
 async fn help_is_there_and_is_no_error() {
-    for command in ["", "compare", "simulate", "serve", "cluster", "ctl"] {
+    for command in ["", "compare", "simulate", "mutants", "serve", "cluster", "ctl"] {
         let mut args: Vec<&str> = command.split_terminator(' ').collect();
         args.push("--help");
         let output = synod(&args).await;

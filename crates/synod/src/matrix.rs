@@ -1,0 +1,335 @@
+//! The kill matrix: which rig found which planted bug, by which oracle, after how long.
+
+use crate::cpu;
+use crate::rigs::{Found, Rig};
+use consensus_core::mutant::{Mutant, SHARED};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use synod_algorithms::Algorithm;
+
+mod page;
+
+/// A planted bug, under the algorithm that runs with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bug {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) mutant: &'static Mutant,
+}
+
+impl Bug {
+    /// Those of these algorithms, and under each those of the shared layers.
+    pub(crate) fn all(algorithms: &[Algorithm]) -> Vec<Self> {
+        let of = |algorithm: &Algorithm| {
+            let algorithm = *algorithm;
+            let mutants = algorithm.mutants().iter().chain(SHARED);
+            mutants.map(move |mutant| Self { algorithm, mutant })
+        };
+        algorithms.iter().flat_map(of).collect()
+    }
+}
+
+/// What became of one hunt.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) rig: Rig,
+    pub(crate) found: Option<Found>,
+    /// Cases it took, or that were all in vain.
+    pub(crate) cases: u64,
+    pub(crate) cpu: Duration,
+}
+
+/// All hunts for one bug.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) bug: Bug,
+    pub(crate) cells: Vec<Cell>,
+}
+
+impl Row {
+    fn name(&self) -> String {
+        format!("{} {}", self.bug.algorithm, self.bug.mutant.name)
+    }
+
+    fn kills(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(|cell| cell.found.is_some())
+    }
+
+    /// The cheapest kill.
+    fn quickest(&self) -> Option<Duration> {
+        self.kills().map(|cell| cell.cpu).min()
+    }
+
+    /// What is wrong with the rigs, if this row is true.
+    fn problem(&self) -> Option<String> {
+        let Mutant { wrong, oracles, .. } = self.bug.mutant;
+        if self.kills().next().is_none() {
+            return Some(format!("{} survived: {wrong}", self.name()));
+        }
+        self.kills().filter(|cell| cell.rig.names_oracles()).find_map(|cell| {
+            let found = cell.found.as_ref()?;
+            let named = oracles.contains(&found.oracle);
+            (!named).then(|| {
+                format!(
+                    "{} was found by {} in {} {}, not by one of {oracles:?}: {}",
+                    self.name(),
+                    found.oracle,
+                    cell.rig.unit(),
+                    found.case,
+                    found.detail
+                )
+            })
+        })
+    }
+}
+
+/// The correct build under one rig.
+#[derive(Clone, Debug)]
+pub(crate) struct Clean {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) rig: Rig,
+    pub(crate) cases: u64,
+    pub(crate) alarm: Option<Found>,
+    pub(crate) cpu: Duration,
+}
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Matrix {
+    pub(crate) rigs: Vec<Rig>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) clean: Vec<Clean>,
+}
+
+/// The last case, and a few numbers of one rig.
+struct Tally {
+    hunted: usize,
+    killed: usize,
+    median: Duration,
+    worst: Duration,
+}
+
+/// Seconds to three digits, so that a short hunt does not look like none.
+fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 0.1 { format!("{seconds:.3}") } else { format!("{seconds:.2}") }
+}
+
+fn tally(times: Vec<Option<Duration>>) -> Tally {
+    let hunted = times.len();
+    let mut times: Vec<Duration> = times.into_iter().flatten().collect();
+    times.sort_unstable();
+    let median = times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+    let worst = times.last().copied().unwrap_or_default();
+    Tally { hunted, killed: times.len(), median, worst }
+}
+
+impl Matrix {
+    /// The slowest kill of a rig under an algorithm, in cases.
+    pub(crate) fn slowest(&self, algorithm: Algorithm, rig: Rig) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.bug.algorithm == algorithm);
+        let kills = rows.flat_map(|row| row.kills()).filter(|cell| cell.rig == rig);
+        kills.map(|cell| cell.cases).max().unwrap_or(0)
+    }
+
+    /// Why the rigs cannot be trusted; empty if they can.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let rows = self.rows.iter().filter_map(Row::problem);
+        let alarms = self.clean.iter().filter_map(|clean| {
+            let Found { case, detail, .. } = clean.alarm.as_ref()?;
+            let (algorithm, rig, unit) = (clean.algorithm, clean.rig, clean.rig.unit());
+            Some(format!(
+                "{algorithm} without any bug raises an alarm under {rig}, {unit} {case}: {detail}"
+            ))
+        });
+        rows.chain(alarms).collect()
+    }
+
+    fn of_rig(&self, rig: Rig) -> Tally {
+        let cells = self.rows.iter().flat_map(|row| &row.cells).filter(|cell| cell.rig == rig);
+        tally(cells.map(|cell| cell.found.is_some().then_some(cell.cpu)).collect())
+    }
+
+    fn of_all(&self) -> Tally {
+        tally(self.rows.iter().map(Row::quickest).collect())
+    }
+
+    fn killed_twice(&self) -> usize {
+        self.rows.iter().filter(|row| row.kills().count() >= 2).count()
+    }
+
+    /// The numbers under the table, a line each.
+    pub(crate) fn summary(&self) -> Vec<String> {
+        let all = self.of_all();
+        let kind = cpu::kind();
+        let mut lines = vec![format!(
+            "{} of {} planted bugs killed, {} of them by two rigs or more; {kind} seconds of the \
+             cheapest kill: median {}, worst {}",
+            all.killed,
+            all.hunted,
+            self.killed_twice(),
+            seconds(all.median),
+            seconds(all.worst),
+        )];
+        for rig in &self.rigs {
+            let Tally { hunted, killed, median, worst } = self.of_rig(*rig);
+            let (median, worst) = (seconds(median), seconds(worst));
+            lines.push(format!(
+                "{rig}: {killed} of {hunted} killed; {kind} seconds: median {median}, worst {worst}"
+            ));
+        }
+        for rig in &self.rigs {
+            let clean: Vec<_> = self.clean.iter().filter(|clean| clean.rig == *rig).collect();
+            if !clean.is_empty() {
+                let cases: u64 = clean.iter().map(|clean| clean.cases).sum();
+                let alarms = clean.iter().filter(|clean| clean.alarm.is_some()).count();
+                let time: Duration = clean.iter().map(|clean| clean.cpu).sum();
+                lines.push(format!(
+                    "correct build under {rig}: {alarms} alarms in {cases} {}s ({} {kind} seconds)",
+                    rig.unit(),
+                    seconds(time)
+                ));
+            }
+        }
+        lines
+    }
+
+    /// The matrix for programs.
+    pub(crate) fn json(&self) -> Value {
+        let cell = |cell: &Cell| {
+            json!({
+                "rig": cell.rig.name(),
+                "killed": cell.found.is_some(),
+                "oracle": cell.found.as_ref().map(|found| found.oracle),
+                "case": cell.found.as_ref().map(|found| found.case),
+                "detail": cell.found.as_ref().map(|found| &found.detail),
+                "cases": cell.cases,
+                "seconds": cell.cpu.as_secs_f64(),
+            })
+        };
+        let row = |row: &Row| {
+            json!({
+                "algorithm": row.bug.algorithm.name(),
+                "bug": row.bug.mutant.name,
+                "wrong": row.bug.mutant.wrong,
+                "oracles": row.bug.mutant.oracles,
+                "rigs": row.cells.iter().map(cell).collect::<Vec<_>>(),
+            })
+        };
+        let clean = |clean: &Clean| {
+            json!({
+                "algorithm": clean.algorithm.name(),
+                "rig": clean.rig.name(),
+                "cases": clean.cases,
+                "alarm": clean.alarm.as_ref().map(|found| &found.detail),
+                "seconds": clean.cpu.as_secs_f64(),
+            })
+        };
+        json!({
+            "ok": self.problems().is_empty(),
+            "seconds_are": cpu::kind(),
+            "bugs": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "correct_build": self.clean.iter().map(clean).collect::<Vec<_>>(),
+            "killed": self.of_all().killed,
+            "killed_by_two_rigs": self.killed_twice(),
+            "problems": self.problems(),
+            "pending": pending().iter().map(|(bug, waits)| json!({ "bug": bug, "waits_for": waits }))
+                .collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Bugs of the catalogue that cannot be planted yet, and the feature that they break.
+const LATER: [(&str, &str); 25] = [
+    ("M05", "membership change (Multi-Paxos, slot + α)"),
+    ("R10", "membership change (Raft, one server at a time)"),
+    ("R11", "membership change (learners, removed nodes)"),
+    ("R12", "snapshots"),
+    ("R13", "reads that do not go through the log (ReadIndex)"),
+    ("R14", "leases"),
+    ("R15", "connectivity suite as a rig"),
+    ("R16", "writes that complete out of order"),
+    ("B05", "a traitor that says one phase's signature in another"),
+    ("B08", "a traitor that leaves the watermarks"),
+    ("Z01", "ZAB"),
+    ("Z02", "ZAB"),
+    ("Z03", "ZAB"),
+    ("Z04", "ZAB"),
+    ("Z05", "ZAB"),
+    ("Z06", "ZAB"),
+    ("D01", "failing syncs under a rig"),
+    ("D02", "damaged logs under a rig"),
+    ("D03", "snapshots"),
+    ("D04", "state on disk apart from the log"),
+    ("D05", "wiped disks and membership change"),
+    ("K01", "snapshots"),
+    ("K02", "watches"),
+    ("K03", "leases of keys"),
+    ("B10", "message authentication codes (vectors of MACs)"),
+];
+
+/// Those of [`LATER`] that nobody has planted by now.
+fn pending() -> Vec<(&'static str, &'static str)> {
+    let planted: BTreeSet<&str> =
+        Bug::all(&Algorithm::ALL).iter().map(|bug| bug.mutant.name).collect();
+    LATER.into_iter().filter(|(bug, _)| !planted.contains(bug)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(rig: Rig, oracle: Option<&'static str>, seconds: u64) -> Cell {
+        let found = oracle.map(|oracle| Found { oracle, case: 7, detail: "seen".into() });
+        Cell { rig, found, cases: 8, cpu: Duration::from_secs(seconds) }
+    }
+
+    fn matrix(rows: Vec<Vec<Cell>>, alarm: Option<Found>) -> Matrix {
+        let bugs = Bug::all(&[Algorithm::Raft]);
+        let bug = bugs.into_iter().find(|bug| bug.mutant.oracles == ["O6"]).expect("a bug of O6");
+        let rows = rows.into_iter().map(|cells| Row { bug, cells }).collect();
+        let (algorithm, rig, cpu) = (Algorithm::Raft, Rig::Simulate, Duration::ZERO);
+        let clean = vec![Clean { algorithm, rig, cases: 80, alarm, cpu }];
+        Matrix { rigs: vec![Rig::Simulate, Rig::Shuffle], rows, clean }
+    }
+
+    #[test]
+    fn a_survivor_a_wrong_oracle_and_a_false_alarm_are_problems() {
+        let kill = || vec![cell(Rig::Simulate, Some("O6"), 1), cell(Rig::Shuffle, None, 9)];
+        assert_eq!(matrix(vec![kill()], None).problems(), Vec::<String>::new());
+        let problem = |rows, alarm| matrix(rows, alarm).problems().join("\n");
+        let survivor = vec![cell(Rig::Simulate, None, 1), cell(Rig::Shuffle, None, 1)];
+        assert!(problem(vec![kill(), survivor], None).contains(" survived: "));
+        let misnamed = vec![cell(Rig::Simulate, Some("O13"), 1)];
+        assert!(problem(vec![misnamed], None).contains("found by O13 in seed 7"));
+        let alarm = Found { oracle: "O1", case: 3, detail: "seen".into() };
+        assert!(problem(vec![kill()], Some(alarm)).contains("raises an alarm under simulate"));
+    }
+
+    /// Another rig may see another consequence first, and is enough.
+    #[test]
+    fn a_kill_by_any_rig_counts() {
+        let row = vec![cell(Rig::Simulate, None, 1), cell(Rig::Shuffle, Some("O13"), 2)];
+        assert_eq!(matrix(vec![row], None).problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn numbers_are_of_the_cheapest_kill() {
+        let row = |a, b| vec![cell(Rig::Simulate, Some("O6"), a), cell(Rig::Shuffle, b, 2)];
+        let matrix = matrix(vec![row(1, None), row(4, Some("O6")), row(9, Some("O6"))], None);
+        let Tally { hunted, killed, median, worst } = matrix.of_all();
+        assert_eq!((hunted, killed, matrix.killed_twice()), (3, 3, 2));
+        assert_eq!([median, worst], [Duration::from_secs(2), Duration::from_secs(2)]);
+        assert_eq!(matrix.of_rig(Rig::Simulate).worst, Duration::from_secs(9));
+        assert_eq!(matrix.slowest(Algorithm::Raft, Rig::Shuffle), 8);
+        assert_eq!(matrix.json()["killed_by_two_rigs"], 2);
+    }
+
+    #[test]
+    fn a_bug_is_planted_or_pending_and_not_both() {
+        let planted = Bug::all(&Algorithm::ALL);
+        for (bug, _) in pending() {
+            assert!(planted.iter().all(|other| other.mutant.name != bug), "{bug}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The rigs of the kill matrix, in one place. A new rig is a name here, and a way to hunt.
+
+use consensus_core::Audit;
+use std::fmt;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
+use synod_algorithms::{Algorithm, Visitor};
+use synod_benches::{AssertFailure, BATCHES, SIZES};
+use synod_sim::{Options, Violation};
+
+/// A way to look for bugs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Rig {
+    /// Seeded runs in virtual time: faults, then progress of a healed quorum.
+    Simulate,
+    /// Seeded runs without a clock: the next event is drawn from all that could happen.
+    Shuffle,
+    /// The quiet world: what a command costs must equal theory.
+    Measured,
+}
+
+/// What a rig found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The oracle that saw it: "O6".
+    pub(crate) oracle: &'static str,
+    /// In which case: the seed, or the number of states seen.
+    pub(crate) case: u64,
+    /// What was seen.
+    pub(crate) detail: String,
+}
+
+impl Rig {
+    /// All of them, in the order of tables.
+    pub(crate) const ALL: [Self; 3] = [Self::Simulate, Self::Shuffle, Self::Measured];
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Simulate => "simulate",
+            Self::Shuffle => "shuffle",
+            Self::Measured => "measured",
+        }
+    }
+
+    /// What it does, in a sentence.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Simulate => {
+                "seeded runs in virtual time with drawn faults, then progress of a healed quorum"
+            }
+            Self::Shuffle => {
+                "seeded runs without a clock: what happens next is drawn from all that could"
+            }
+            Self::Measured => "what a command costs in a quiet world must equal theory",
+        }
+    }
+
+    /// What its cases are.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Simulate | Self::Shuffle => "seed",
+            Self::Measured => "run",
+        }
+    }
+
+    /// Cases that it gets, if a timed simulation gets so many seeds. A run without a clock is short.
+    pub(crate) fn budget(self, seeds: u64) -> u64 {
+        match self {
+            Self::Simulate => seeds,
+            Self::Shuffle => seeds.saturating_mul(10),
+            Self::Measured => 1,
+        }
+    }
+
+    /// Must it find a bug by an oracle that the bug names? A run that is like no other may well see
+    /// another consequence first.
+    pub(crate) fn names_oracles(self) -> bool {
+        self == Self::Simulate
+    }
+
+    /// Looks at these cases in their order, in this thread, up to the first that shows a bug.
+    pub(crate) fn hunt(self, algorithm: Algorithm, cases: Range<u64>) -> Option<Found> {
+        let hunt = AssertUnwindSafe(|| match self {
+            Self::Simulate | Self::Shuffle => algorithm.dispatch(Seeds { rig: self, cases }),
+            Self::Measured => measured(algorithm),
+        });
+        catch_unwind(hunt).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let detail = text.unwrap_or_else(|| "a panic".to_owned());
+            Some(Found { oracle: "O18", case: 0, detail })
+        })
+    }
+}
+
+struct Seeds {
+    rig: Rig,
+    cases: Range<u64>,
+}
+
+impl Visitor for Seeds {
+    type Output = Option<Found>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        let draw = match self.rig {
+            Rig::Shuffle => Options::for_shuffle::<P>,
+            Rig::Simulate | Rig::Measured => Options::for_seed::<P>,
+        };
+        let (case, violation) = synod_sim::first_violation::<P>(self.cases, draw)?;
+        let Violation { oracle, .. } = violation;
+        Some(Found { oracle, case, detail: violation.to_string() })
+    }
+}
+
+/// O14: a number that is not what theory says; a violation or a stuck run has its own words.
+fn measured(algorithm: Algorithm) -> Option<Found> {
+    let compared = synod_benches::assert_for(&[algorithm], &SIZES, &BATCHES, &mut |_, _, _| {});
+    match compared {
+        Ok(_) => None,
+        Err(AssertFailure::Differences(cells)) => {
+            let detail = cells.first().map(ToString::to_string).unwrap_or_default();
+            Some(Found { oracle: "O14", case: 0, detail })
+        }
+        Err(AssertFailure::Failed(error)) => {
+            let detail = error.to_string();
+            Some(Found { oracle: oracle_in(&detail), case: 0, detail })
+        }
+    }
+}
+
+/// The oracle that speaks in this sentence ("O6 (durable quorum) at …"), or that of progress.
+fn oracle_in(sentence: &str) -> &'static str {
+    const OTHERS: [&str; 13] =
+        ["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "O11", "O15", "O16", "O18"];
+    OTHERS.into_iter().find(|oracle| sentence.contains(&format!("{oracle} ("))).unwrap_or("O13")
+}
+
+impl fmt::Display for Rig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Rig {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|rig| rig.name() == name.trim()).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("there is no rig '{name}'; choose from {names}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rig_is_found_by_its_name_and_no_other() {
+        for rig in Rig::ALL {
+            assert_eq!(rig.name().parse(), Ok(rig));
+        }
+        assert!("sim".parse::<Rig>().unwrap_err().contains("shuffle"));
+    }
+
+    /// A rig that cries out at the correct build proves nothing by crying out at a broken one.
+    #[test]
+    fn no_rig_cries_out_at_the_correct_build() {
+        for algorithm in Algorithm::ALL {
+            for rig in Rig::ALL {
+                assert_eq!(rig.hunt(algorithm, 0..20), None, "{algorithm} under {rig}");
+            }
+        }
+    }
+}
