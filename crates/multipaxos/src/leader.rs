@@ -123,7 +123,7 @@ impl Leader {
         let ballot = self.ballot;
         node.accept_own(Pvalue { ballot, slot, batch: batch.clone() }, effects);
         let mut accepted = Votes::default();
-        if planted("M11") {
+        if planted("M24") {
             accepted.add(node.id);
         }
         let value = batch.fingerprint().0;
@@ -145,7 +145,7 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         let (ballot, slot, value) = pvalue;
-        if ballot != self.ballot {
+        if ballot != self.ballot && !planted("M37") {
             tracing::debug!(%from, ?ballot, "accepted under another ballot");
             return;
         }
@@ -187,7 +187,9 @@ impl Leader {
             return;
         }
         commander.accepted.add(from);
-        if commander.accepted.count() < node.config.quorums.phase_2() {
+        let quorums = node.config.quorums;
+        let needed = if planted("M38") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() };
+        if commander.accepted.count() < needed {
             return;
         }
         commander.chosen = true;
@@ -212,7 +214,8 @@ impl Leader {
 
     /// Says that it is alive, and how far slots are chosen.
     pub(crate) fn beat(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
-        let beat = Message::Heartbeat { ballot: self.ballot, chosen: node.learner.upto() };
+        let upto = if planted("M39") { self.next.previous() } else { node.learner.upto() };
+        let beat = Message::Heartbeat { ballot: self.ballot, chosen: upto };
         effects.send(env.cluster.peers_of(node.id), beat);
         effects.set_timer(Timer::Heartbeat, env.cluster.timing.heartbeat());
     }
@@ -251,7 +254,9 @@ impl Leader {
             };
             effects.send(silent, Message::Accept(accept));
         }
-        self.aged = self.next;
+        if !planted("M40") {
+            self.aged = self.next;
+        }
         effects.set_timer(Timer::Retry, retry(env));
     }
 
@@ -265,7 +270,9 @@ impl Leader {
     ) -> bool {
         self.heard.insert(node.id);
         let answered = self.heard.len() >= node.config.quorums.phase_2();
-        self.heard = NodeSet::EMPTY;
+        if !planted("M41") {
+            self.heard = NodeSet::EMPTY;
+        }
         effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
         answered
     }

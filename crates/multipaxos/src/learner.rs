@@ -143,8 +143,10 @@ impl Learner {
                 break;
             }
             if self.learn(slot, Chosen { batch: batch.clone(), vote: None }, effects)? {
-                effects.note(Record::Learned { slot, batch: batch.clone() });
-                self.noted = slot;
+                if !planted("M45") {
+                    effects.note(Record::Learned { slot, batch: batch.clone() });
+                    self.noted = slot;
+                }
                 // The value may have closed a gap; the disk hears of that before the next one.
                 self.note(effects);
                 news = true;
@@ -182,7 +184,8 @@ impl MultiPaxos {
     /// Tells a replica that fell behind what is chosen.
     pub(crate) fn on_learn(&self, from: NodeId, first: LogIndex, effects: Out<'_>) {
         let Node { learner, config, .. } = &self.node;
-        let batches = learner.values_within(first, config.max_message_bytes);
+        let start = if planted("M46") { first.next() } else { first };
+        let batches = learner.values_within(start, config.max_message_bytes);
         if !batches.is_empty() {
             let chosen = learner.upto();
             effects.send(from, Message::Learned { from: first, batches, chosen });
@@ -199,7 +202,7 @@ impl MultiPaxos {
         chosen: LogIndex,
         effects: Out<'_>,
     ) {
-        if matches!(self.role, Role::Leader(_)) {
+        if matches!(self.role, Role::Leader(_)) && !planted("M47") {
             return;
         }
         let news = self.node.told(first, batches, effects);

@@ -145,7 +145,8 @@ impl Proposer {
             return None;
         }
         preparing.count(from, accepted);
-        if preparing.promised.len() < quorum {
+        let again = self.outbid > 0 && planted("P28");
+        if preparing.promised.len() < quorum && !again {
             return None;
         }
         let (at, batch) = (preparing.at, self.value_to_propose());
@@ -157,10 +158,10 @@ impl Proposer {
     /// accepted, or any value if they have accepted none. "Any" is the own one, or a no-op.
     fn value_to_propose(&self) -> Batch {
         match &self.phase {
-            Phase::Preparing(Preparing { highest: Some(proposal), .. }) if !planted("P09") => {
+            Phase::Preparing(Preparing { highest: Some(proposal), .. }) if !planted("E-03") => {
                 proposal.batch.clone()
             }
-            _ => self.own.clone().unwrap_or_default(),
+            _ => self.own().unwrap_or_default(),
         }
     }
 
@@ -220,6 +221,11 @@ impl Proposer {
 
     pub(crate) fn seen(&self) -> Ballot {
         self.seen
+    }
+
+    /// What it is proposing of its own.
+    pub(crate) fn own(&self) -> Option<Batch> {
+        self.own.clone()
     }
 
     pub(crate) fn phase(&self) -> &Phase {

@@ -155,10 +155,10 @@ fn restore_chosen(
     batch: Option<Batch>,
 ) -> Result<(), RecoverError> {
     let ChosenAt { slot, ballot } = at;
-    let held = || acceptor.accepted(slot).filter(|held| held.ballot >= ballot);
+    let held = || acceptor.accepted(slot).filter(|held| held.ballot >= ballot || planted("P32"));
     let batch = batch.or_else(|| held().map(|proposal| proposal.batch.clone()));
     let learned = batch.is_some_and(|batch| learner.learn(&Decision { slot, ballot, batch }, None));
-    if learned || planted("P07") {
+    if learned || planted("E-18") {
         return Ok(());
     }
     Err(RecoverError(format!("slot {slot}: chosen twice, or chosen without a value")))
@@ -189,7 +189,10 @@ impl Paxos {
                 effects.set_timer(Timer::Retry, self.config.retransmit);
             }
             Phase::Accepting { at: ChosenAt { slot, ballot }, batch } => {
-                let (slot, ballot, batch) = (*slot, *ballot, batch.clone());
+                let (slot, ballot, mut batch) = (*slot, *ballot, batch.clone());
+                if planted("P35") {
+                    batch = self.proposer.own().unwrap_or(batch);
+                }
                 let message = Message::Accept { slot, ballot, batch, repeat: true };
                 effects.send(self.learner.uncounted(peers), message);
                 effects.set_timer(Timer::Retry, self.config.retransmit);
@@ -203,7 +206,7 @@ impl Paxos {
             effects.send(env.cluster.peers_of(self.id), Message::Chosen(at));
         }
         self.news = false;
-        self.learner.asked = false;
+        self.learner.asked &= planted("P36");
         effects.set_timer(Timer::Spread, self.config.idle);
     }
 
@@ -252,6 +255,7 @@ impl Paxos {
             }
             Message::Chosen(at) => self.on_chosen(from, at, effects),
             Message::LearnRequest { from: first } => {
+                let first = if planted("P37") { first.next() } else { first };
                 let decisions = self.learner.page(first, self.config.max_learn_bytes);
                 if !decisions.is_empty() {
                     let upto = self.learner.committed();
@@ -304,7 +308,7 @@ impl Paxos {
         let ChosenAt { slot, ballot } = at;
         if self.learner.chosen(slot).is_none()
             && let Some(held) = self.acceptor.accepted(slot)
-            && (held.ballot >= ballot || planted("P10"))
+            && (held.ballot >= ballot || planted("P21"))
         {
             let batch = held.batch.clone();
             self.learn(Decision { slot, ballot, batch }, None, effects);

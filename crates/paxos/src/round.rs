@@ -35,7 +35,12 @@ impl Paxos {
         env: &Env<'_>,
         effects: &mut Effects<Self>,
     ) {
-        let quorum = self.config.quorums.phase_1();
+        let quorums = self.config.quorums;
+        let quorum = match () {
+            () if planted("P29") => quorums.nodes().div_ceil(2),
+            () if planted("E-14") => quorums.nodes(),
+            () => quorums.phase_1(),
+        };
         let Some(Proposal { ballot, batch }) = self.proposer.on_promise(from, at, accepted, quorum)
         else {
             return;
@@ -52,7 +57,7 @@ impl Paxos {
         effects.send(env.cluster.peers_of(self.id), message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
         match self.acceptor.on_accept(slot, ballot, &batch, effects) {
-            Ok(()) if planted("P08") => self.on_accepted(self.id, at, fingerprint, effects),
+            Ok(()) if planted("P20") => self.on_accepted(self.id, at, fingerprint, effects),
             Ok(()) => {
                 let answer = OwnAnswer::Accepted { at, fingerprint };
                 self.own_answers.wrote(effects.last_needed(), answer);
@@ -69,7 +74,8 @@ impl Paxos {
         fingerprint: u64,
         effects: &mut Effects<Self>,
     ) {
-        let quorum = self.config.quorums.phase_2();
+        let quorums = self.config.quorums;
+        let quorum = if planted("P30") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() };
         let chosen = self.learner.on_accepted(from, at, fingerprint, quorum);
         if let Some((decision, acceptors)) = chosen {
             self.learn(decision, Some(acceptors), effects);
@@ -81,7 +87,8 @@ impl Paxos {
         if self.proposer.on_nack(at, promised) {
             tracing::debug!(slot = at.slot.0, ballot = ?at.ballot, ?promised, "outbid");
             let factor = 1 << self.proposer.doublings(&self.config);
-            effects.set_timer(Timer::Retry, self.config.back_off.times(factor));
+            let quiet = self.config.back_off.times(if planted("E-29b") { 0 } else { factor });
+            effects.set_timer(Timer::Retry, quiet);
         }
     }
 
@@ -95,6 +102,7 @@ impl Paxos {
         for answer in answers {
             match answer {
                 OwnAnswer::Promise { at, accepted } => {
+                    let accepted = accepted.filter(|_| !planted("P31"));
                     self.on_promise(self.id, at, accepted, env, effects);
                 }
                 OwnAnswer::Accepted { at, fingerprint } => {
@@ -119,7 +127,8 @@ impl Paxos {
             effects.cancel_timer(Timer::Retry);
         }
         let held = self.acceptor.accepted(slot);
-        let on_disk = held.is_some_and(|held| held.ballot >= ballot && held.batch == batch);
+        let on_disk = held
+            .is_some_and(|held| planted("P32") || (held.ballot >= ballot && held.batch == batch));
         effects.note(Record::Chosen { slot, ballot, batch: (!on_disk).then_some(batch) });
         self.give_out(effects);
         if counted.is_some() && !self.news {

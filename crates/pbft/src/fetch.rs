@@ -4,6 +4,7 @@
 use crate::message::{Body, Decided, Message, Sequence, View, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer};
+use consensus_core::mutant::planted;
 use consensus_core::{Effects, Env, NodeId, NodeSet, Tag};
 
 /// Numbers whose votes are said again at a time.
@@ -21,7 +22,9 @@ impl Pbft {
         effects.set_timer(Timer::Repeat, self.config.repeat);
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(IDLE_TICKS / 2) {
-            self.shown = NodeSet::EMPTY;
+            if !planted("B46") {
+                self.shown = NodeSet::EMPTY;
+            }
         }
         self.repeat_view_change(env, effects);
         let next = self.executed().next();
@@ -87,7 +90,8 @@ impl Pbft {
             bytes += 512 + decided.batch.bytes().len();
             first || bytes <= FETCHED_BYTES
         };
-        let known = usize::try_from(first.0 - 1).ok().and_then(|start| self.decided.get(start..));
+        let place = if planted("B47") { first.0 } else { first.0 - 1 };
+        let known = usize::try_from(place).ok().and_then(|start| self.decided.get(start..));
         let decided: Vec<Decided> =
             known.unwrap_or_default().iter().take_while(fits).cloned().collect();
         if !decided.is_empty() {

@@ -1,6 +1,8 @@
 //! The normal case (§4.2): pre-prepare, prepare, commit, execute.
 
-use crate::certificates::{CommitCertificate, PreparedCertificate, prepares_needed, strong};
+use crate::certificates::{
+    CommitCertificate, PreparedCertificate, commits_needed, prepares_needed,
+};
 use crate::digest::Digest;
 use crate::message::{Body, Decided, Message, Sequence, Vote, VotePhase};
 use crate::record::Record;
@@ -90,7 +92,7 @@ impl Pbft {
 
     /// Is this number between the water marks?
     pub(crate) fn in_window(&self, sequence: Sequence) -> bool {
-        sequence > self.low_mark() && sequence <= self.high_mark()
+        (sequence > self.low_mark() && sequence <= self.high_mark()) || planted("B08")
     }
 
     pub(crate) fn on_pre_prepare(
@@ -104,7 +106,8 @@ impl Pbft {
         }
         let slot = self.slot(vote.sequence);
         let voted_otherwise = slot.voted.is_some_and(|it| it.view == vote.view && it != vote);
-        if slot.proposal.is_some() || voted_otherwise {
+        let voted_otherwise = voted_otherwise && !planted("B24");
+        if (slot.proposal.is_some() && !planted("B25")) || voted_otherwise {
             return; // One pre-prepare a view and number (§4.2).
         }
         self.accept(Proposal { vote, batch, tag }, false, env, effects);
@@ -211,7 +214,7 @@ impl Pbft {
         let number = effects.write(Record::Prepared(certificate));
         let message = Message::signed(Body::Commit(vote), id, env);
         self.own_tags.insert((sequence, true), message.tag.clone());
-        if planted("B10") {
+        if planted("B21") {
             self.slot(sequence).commits.add(id, vote.digest, message.tag.clone());
         }
         self.writes.wrote(number, Write::Prepared(vote));
@@ -220,7 +223,7 @@ impl Pbft {
 
     /// `committed-local(m, v, n, i)`: a quorum of matching commits.
     fn try_committed(&mut self, sequence: Sequence, effects: &mut Effects<Self>) {
-        let needed = strong(self.config.nodes);
+        let needed = commits_needed(self.config.nodes);
         let slot = self.slot(sequence);
         let Some(proposal) = slot.proposal.as_ref().filter(|_| slot.decided.is_none()) else {
             return;
@@ -243,7 +246,10 @@ impl Pbft {
             let sequence = self.executed().next();
             effects.commit(sequence, decided.batch.clone());
             self.requests.on_executed(&decided.batch, sequence);
-            self.history = self.history.then(env.cluster.id, decided.certificate.vote.digest);
+            if !(decided.batch.is_empty() && planted("B28")) {
+                let digest = decided.certificate.vote.digest;
+                self.history = self.history.then(env.cluster.id, digest);
+            }
             self.decided.push(decided);
             self.take_checkpoint(sequence, env, effects);
         }
@@ -266,7 +272,7 @@ impl Pbft {
         }
         self.fruitless_views = 0;
         effects.cancel_timer(Timer::View);
-        self.watching = false;
+        self.watching = planted("B26");
         self.watch_primary(effects);
     }
 
@@ -294,7 +300,7 @@ impl Pbft {
         let primary = self.view.primary(self.config.nodes) == self.id;
         Some(match phase {
             // Not before the disk knows of the view: a restart might start it differently.
-            VotePhase::PrePrepare if primary && self.knows_its_numbers => {
+            VotePhase::PrePrepare if primary && (self.knows_its_numbers || planted("B27")) => {
                 let body = Body::PrePrepare { vote, batch: proposal.batch.clone() };
                 Message::again(body, proposal.tag.clone())
             }

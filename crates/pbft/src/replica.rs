@@ -9,6 +9,7 @@ use crate::requests::Requests;
 use crate::slot::Slot;
 use crate::{certificates, verify};
 use certificates::{CheckpointCertificate, Votes};
+use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, InFlight, Incarnation,
     Input, Links, LogIndex, NodeId, NodeSet, ProtocolInfo, RecoverError, Rejected, Role, Status,
@@ -107,6 +108,7 @@ impl ConsensusProtocol for Pbft {
     fn recover(id: NodeId, config: Config, durable: Durable<Record>) -> Result<Self, RecoverError> {
         config.validate().map_err(RecoverError)?;
         let fresh = durable.records.is_empty() && durable.incarnation <= Incarnation(1);
+        let fresh = fresh || planted("B48");
         let mut replica = Self::new(id, config, fresh);
         for record in durable.records {
             replica.remember(record);
@@ -207,6 +209,7 @@ impl Pbft {
             Record::Fetched(decided) => self.recover_decided(decided),
             Record::Checkpoint { .. } => {}
             Record::Stable(certificate) => self.stable = Some(certificate),
+            Record::ViewChange(_) if planted("B49") => {}
             Record::ViewChange(view) => {
                 self.view = view;
                 self.phase = Phase::Changing;
@@ -214,6 +217,7 @@ impl Pbft {
             Record::NewView { view, base, carried } => {
                 self.view = view;
                 self.phase = Phase::Normal;
+                let carried = if planted("B50") { Vec::new() } else { carried };
                 for (digest, number) in carried.into_iter().zip(base.0 + 1..) {
                     let sequence = LogIndex(number);
                     let vote = Vote { view, sequence, digest };

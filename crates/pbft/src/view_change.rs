@@ -1,6 +1,6 @@
 //! View changes (§4.4): when a primary fails, the next one starts from what a quorum can prove.
 
-use crate::certificates::{PreparedCertificate, strong, weak};
+use crate::certificates::{PreparedCertificate, new_view_needed, weak};
 use crate::digest::Digest;
 use crate::message::{
     Body, Carried, Message, NewView, Sequence, SignedViewChange, View, ViewChange, Vote, VotePhase,
@@ -29,7 +29,9 @@ pub(crate) fn carried_digests(
     view_changes: &[SignedViewChange],
 ) -> Option<(Sequence, Vec<Digest>)> {
     let stable = view_changes.iter().filter_map(|signed| signed.view_change.stable.as_ref());
-    let base = stable.map(|stable| stable.sequence).max().unwrap_or(LogIndex::ZERO);
+    let mut stable = stable.map(|stable| stable.sequence);
+    let base = if planted("B43") { stable.next() } else { stable.max() };
+    let base = base.unwrap_or(LogIndex::ZERO);
     let latest = latest_certificates(view_changes);
     let top = latest.keys().next_back().copied().unwrap_or(base).max(base);
     if top.0 - base.0 > CARRIED_LIMIT {
@@ -51,7 +53,8 @@ fn latest_certificates(
     let mut latest: BTreeMap<Sequence, &PreparedCertificate> = BTreeMap::new();
     for certificate in view_changes.iter().flat_map(|signed| &signed.view_change.prepared) {
         let kept = latest.entry(certificate.vote.sequence).or_insert(certificate);
-        if kept.vote.view < certificate.vote.view {
+        let later = kept.vote.view < certificate.vote.view;
+        if later != planted("B06b") {
             *kept = certificate;
         }
     }
@@ -62,7 +65,8 @@ impl Pbft {
     /// How long to wait for the current view: twice as long after each view without progress
     /// (§4.5.2), up to a bound, or a long bad time would be followed by a long wait.
     pub(crate) fn view_patience(&self) -> Delay {
-        self.config.view_timeout.times(1 << self.fruitless_views.min(MOST_DOUBLINGS))
+        let most = if planted("B09b") { 0 } else { MOST_DOUBLINGS };
+        self.config.view_timeout.times(1 << self.fruitless_views.min(most))
     }
 
     /// The timer expired: this view brings nothing.
@@ -89,7 +93,8 @@ impl Pbft {
     }
 
     fn own_view_change(&self, env: &Env<'_>) -> Message {
-        let prepared = self.slots.range(self.low_mark().next()..);
+        let first = self.low_mark().next();
+        let prepared = self.slots.range(if planted("B32") { first.next() } else { first }..);
         let prepared = prepared.filter_map(|(_, slot)| slot.prepared.clone()).collect();
         let stable = self.stable.clone();
         let view_change = ViewChange { view: self.view, replica: self.id, stable, prepared };
@@ -137,7 +142,7 @@ impl Pbft {
         let higher = self.view_changes.values().map(|signed| signed.view_change.view);
         let mut higher: Vec<View> = higher.filter(|view| *view > self.view).collect();
         higher.sort_unstable();
-        if higher.len() >= weak(self.config.nodes) {
+        if higher.len() >= weak(self.config.nodes) && !planted("B33") {
             self.start_view_change(higher[0], env, effects);
         }
     }
@@ -149,7 +154,8 @@ impl Pbft {
         if self.phase != Phase::Changing {
             return;
         }
-        let (view, needed) = (self.view, strong(self.config.nodes));
+        let needed = new_view_needed(self.config.nodes);
+        let view = self.view;
         let asks_for = |signed: &&SignedViewChange| signed.view_change.view == view;
         let left = self.view_changes.values().filter(|it| it.view_change.view >= view).count();
         if left >= needed && !self.watching {
@@ -210,11 +216,13 @@ impl Pbft {
     ) {
         self.view = new_view.view;
         self.phase = Phase::Normal;
-        self.knows_its_numbers = false;
+        self.knows_its_numbers &= planted("B35");
         self.watching = false;
         effects.cancel_timer(Timer::View);
         self.own_tags.clear();
-        self.requests.on_new_view();
+        if !planted("B40") {
+            self.requests.on_new_view();
+        }
         self.view_changes.retain(|_, signed| signed.view_change.view > new_view.view);
         let (view, base) = (new_view.view, new_view.base);
         let carried = new_view.carried.iter().map(|carried| carried.digest).collect();
@@ -225,7 +233,9 @@ impl Pbft {
             self.make_stable(stable, effects);
         }
         let top = LogIndex(base.0 + new_view.carried.len() as u64);
-        self.next = top.max(self.low_mark()).next();
+        if !planted("B41") {
+            self.next = top.max(self.low_mark()).next();
+        }
         let proposals = proposals_of(&new_view);
         self.new_view = Some(Message::again(Body::NewView(new_view), tag));
         for proposal in proposals {
@@ -257,7 +267,8 @@ impl Pbft {
 
     /// Says the own view-change again; it was not enough yet.
     pub(crate) fn repeat_view_change(&self, env: &Env<'_>, effects: &mut Effects<Self>) {
-        if self.phase == Phase::Changing && self.ticks.is_multiple_of(VIEW_CHANGE_TICKS) {
+        let due = self.ticks.is_multiple_of(VIEW_CHANGE_TICKS) && !planted("B42");
+        if self.phase == Phase::Changing && due {
             let message = Message { repeat: true, ..self.own_view_change(env) };
             effects.send(self.peers(), message);
         }

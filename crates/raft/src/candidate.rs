@@ -55,7 +55,7 @@ impl Candidate {
         effects.set_timer(Timer::Election, server.config.timing.election());
         effects.send(server.peers(), Message::RequestVote { term, candidate, last, transfer });
         let mut role = Self { votes: NodeSet::EMPTY };
-        let early = planted("R03") || planted("R09") || planted("R27");
+        let early = planted("R03") || planted("R09") || planted("R40");
         let next = if early { role.count(server, candidate) } else { Next::Stay };
         (role, next)
     }

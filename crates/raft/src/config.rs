@@ -51,6 +51,11 @@ impl Config {
         quorum::majority(self.nodes)
     }
 
+    /// Half of the cluster: a majority only if the number of servers is odd. For planted bugs.
+    pub(crate) fn half(&self) -> usize {
+        self.nodes.div_ceil(2)
+    }
+
     /// The shortest election timeout: for so long a server trusts that the leader lives, and a
     /// leader that its followers do.
     pub(crate) fn least_timeout(&self) -> Delay {

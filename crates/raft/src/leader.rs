@@ -170,12 +170,15 @@ impl Leader {
     /// A follower answers a heartbeat. If what was sent before is missing, it is sent again.
     pub(crate) fn on_heartbeat_reply(
         &mut self,
-        server: &Server,
+        server: &mut Server,
         from: NodeId,
-        round: u64,
-        verified: LogIndex,
+        (round, verified): (u64, LogIndex),
+        effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
+        if planted("R51") {
+            return self.on_append_reply(server, from, verified, effects);
+        }
         let Some(peer) = self.progress.get_mut(&from) else { return };
         if peer.is_overdue(round, verified) {
             peer.probe_from(verified.min(server.log.last().index).next());
@@ -197,12 +200,16 @@ impl Leader {
         if planted("R08") {
             needed = (server.config.nodes / 2).max(1);
         }
-        if planted("R24") {
+        if planted("E-20") {
             // A majority of followers beside the leader: one more than is needed.
             needed = (needed + 1).min(server.config.nodes);
         }
+        if planted("R47") {
+            needed = server.config.half();
+        }
         let index = disks[needed - 1];
-        let current = server.log.term_at(index) == Some(server.current_term);
+        let at = if planted("R50") { server.log.last().index } else { index };
+        let current = server.log.term_at(at) == Some(server.current_term);
         if index > server.commit_index && (current || planted("R01")) {
             self.commit(server, index, effects);
         }
@@ -222,7 +229,7 @@ impl Leader {
         let (term, leader, round) = (server.current_term, server.id, self.round);
         let mut groups: BTreeMap<LogIndex, NodeSet> = BTreeMap::new();
         for (id, peer) in &self.progress {
-            let whole = planted("R23");
+            let whole = planted("E-23");
             let commit =
                 if whole { server.commit_index } else { server.commit_index.min(peer.matched()) };
             groups.entry(commit).or_default().insert(*id);
@@ -237,7 +244,7 @@ impl Leader {
     /// (thesis §6.2), and so does one whose disk stood still, as its followers could not tell.
     pub(crate) fn on_check_quorum(&mut self, server: &Server, effects: &mut Effects<Raft>) -> Next {
         self.heard.insert(server.id);
-        let connected = server.is_majority(self.heard);
+        let connected = server.is_majority(self.heard) || planted("R15b");
         let disk = Disk::of(server);
         let stalled = disk.durable < self.disk.last && disk.durable <= self.disk.durable;
         if !connected || stalled {

@@ -2,6 +2,7 @@
 
 use crate::entry::{Entry, EntryId, Term};
 use crate::log::Log;
+use consensus_core::mutant::planted;
 use consensus_core::{LogIndex, NodeId, RecoverError};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +57,7 @@ impl Remembered {
                     return Err("two votes in one term");
                 }
                 self.term = term;
-                self.voted_for = voted_for;
+                self.voted_for = voted_for.filter(|_| !planted("R58"));
             }
             Record::Entries { first, entries } => {
                 if first == LogIndex::ZERO || first > self.log.last().index.next() {

@@ -141,7 +141,9 @@ impl Raft {
             Message::PreVoteReply { term, granted } => {
                 return self.on_pre_vote_reply(from, term, granted, effects);
             }
-            Message::RequestVote { transfer: false, .. } if self.hears_leader() => {
+            Message::RequestVote { transfer: false, .. }
+                if self.hears_leader() && !planted("R15c") =>
+            {
                 debug!(?from, "asks for votes, but the leader lives");
                 return;
             }
@@ -155,7 +157,9 @@ impl Raft {
         }
         let server = &mut self.server;
         let next = match message {
-            Message::RequestVote { last, .. } => self.on_request_vote(from, last, effects),
+            Message::RequestVote { last, transfer, .. } => {
+                self.on_request_vote(from, (last, transfer), effects)
+            }
             Message::Vote { candidate, granted, .. } => self.on_vote(from, candidate, granted),
             Message::AppendEntries(append) => match self.follower() {
                 Some((follower, server)) => {
@@ -183,7 +187,7 @@ impl Raft {
             }
             Message::HeartbeatReply { round, verified, .. } => {
                 if let Role::Leader(leader) = &mut self.role {
-                    leader.on_heartbeat_reply(server, from, round, verified);
+                    leader.on_heartbeat_reply(server, from, (round, verified), effects);
                 }
                 Next::Stay
             }
@@ -203,10 +207,20 @@ impl Raft {
             Message::RequestVote { .. }
             | Message::AppendEntries(_)
             | Message::Heartbeat { .. }
+            | Message::PreVote { .. }
+                if planted("E-31b") => {}
+            Message::RequestVote { .. }
+            | Message::AppendEntries(_)
+            | Message::Heartbeat { .. }
             | Message::PreVote { .. } => effects.send(from, Message::StaleTerm { term }),
             Message::Vote { candidate, granted, .. } if planted("R04") => {
                 let next = self.on_vote(from, candidate, granted);
                 self.transition(next, effects);
+            }
+            Message::AppendReply { matched, .. } if planted("R53") => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_append_reply(&mut self.server, from, matched, effects);
+                }
             }
             Message::PreVoteReply { .. }
             | Message::Vote { .. }
@@ -219,7 +233,9 @@ impl Raft {
 
     /// Would this server vote so? It says yes only if it has itself lost its leader (thesis §9.6).
     fn on_pre_vote(&self, from: NodeId, term: Term, last: EntryId, effects: &mut Effects<Self>) {
-        if term <= self.server.current_term {
+        if term <= self.server.current_term && planted("E-31b") {
+            debug!(?from, "of an older term: ignored");
+        } else if term <= self.server.current_term {
             effects.send(from, Message::StaleTerm { term: self.server.current_term });
         } else if !self.hears_leader() {
             let granted = self.server.is_up_to_date(last);
@@ -252,13 +268,19 @@ impl Raft {
     fn on_request_vote(
         &mut self,
         from: NodeId,
-        last: EntryId,
+        (last, transfer): (EntryId, bool),
         effects: &mut Effects<Self>,
     ) -> Next {
         let server = &mut self.server;
-        if !server.may_vote_for(from, last) {
+        let wished = transfer && planted("R52") && server.may_vote_for(from, server.log.last());
+        if !server.may_vote_for(from, last) && !wished {
             let term = server.current_term;
             effects.send(from, Message::Vote { term, candidate: from, granted: false });
+            if planted("E-31a")
+                && let Role::Follower(follower) = &mut self.role
+            {
+                follower.wait(&self.server, effects);
+            }
             return Next::Stay;
         }
         server.vote_for(from, effects);
@@ -378,7 +400,9 @@ impl Raft {
         self.server.enter_term(term, effects);
         match &mut self.role {
             Role::Follower(follower) => {
-                *follower = Follower { patience: follower.patience, ..Follower::new() };
+                let stale = follower.leader.filter(|_| planted("R54"));
+                let patience = follower.patience;
+                *follower = Follower { patience, leader: stale, ..Follower::new() };
             }
             Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
                 self.become_follower(effects);
@@ -400,6 +424,9 @@ impl Raft {
     /// A follower lost its leader, or an election was not decided.
     fn become_pre_candidate(&mut self, effects: &mut Effects<Self>) -> Next {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader has won already");
+        if planted("R15a") {
+            return Next::Candidate { transfer: false };
+        }
         let (role, next) = PreCandidate::begin(&self.server, effects);
         self.role = Role::PreCandidate(role);
         next

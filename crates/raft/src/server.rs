@@ -68,14 +68,16 @@ impl Server {
 
     /// Are these servers a majority?
     pub(crate) fn is_majority(&self, servers: NodeSet) -> bool {
-        servers.len() >= self.config.majority()
+        servers.len() >= if planted("R42") { self.config.half() } else { self.config.majority() }
     }
 
     /// Enters a term that another server has reached (§5.1).
     pub(crate) fn enter_term(&mut self, term: Term, effects: &mut Effects<Raft>) {
         assert!(term > self.current_term, "terms only rise");
         self.current_term = term;
-        self.voted_for = None;
+        if !planted("R43") {
+            self.voted_for = None;
+        }
         self.persist(effects);
     }
 
@@ -100,8 +102,11 @@ impl Server {
         if planted("R05") {
             return (last.index, last.term) >= (own.index, own.term);
         }
-        if planted("R25") {
+        if planted("E-19b") {
             return last > own || own == EntryId::ZERO;
+        }
+        if planted("E-19a") {
+            return last.term >= own.term && last.index >= own.index;
         }
         last >= own
     }
@@ -111,7 +116,9 @@ impl Server {
         assert!(self.voted_for.is_none_or(|voted| voted == candidate), "one vote a term");
         if self.voted_for.is_none() {
             self.voted_for = Some(candidate);
-            self.persist(effects);
+            if !planted("R44") {
+                self.persist(effects);
+            }
         }
         let term = self.current_term;
         effects.send(candidate, Message::Vote { term, candidate, granted: true });
@@ -136,11 +143,13 @@ impl Server {
         assert!(first <= self.log.last().index.next(), "a log has no gaps");
         if first <= self.log.last().index {
             self.log.truncate(first);
-            self.durable_index = self.durable_index.min(first.previous());
+            if !planted("R45") {
+                self.durable_index = self.durable_index.min(first.previous());
+            }
             // A write of entries that were cut must not vouch for those that took their place.
             // Its entries below the cut are vouched for by the record that is written now.
             self.writes.retain(|written| match written {
-                Written::Entries(last) => *last < first,
+                Written::Entries(last) => *last < first || planted("R46"),
                 Written::OwnVote(_) => true,
             });
         }
