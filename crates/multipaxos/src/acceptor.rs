@@ -166,6 +166,12 @@ impl MultiPaxos {
         }
         let Node { acceptor, learner, config, .. } = &self.node;
         let piece = acceptor.report(first, learner.values_from(first), config.max_message_bytes);
+        if piece.next.is_some() {
+            effects.reached("promise in several pages");
+        }
+        if !piece.chosen.is_empty() {
+            effects.reached("promise brings chosen values");
+        }
         effects.send(from, Message::Promise(piece));
     }
 
@@ -182,6 +188,16 @@ impl MultiPaxos {
             return;
         }
         self.hear(ballot, env, effects);
+        let held = self.node.acceptor.accepted(slot);
+        if held.is_some_and(|held| held.ballot < ballot) {
+            let same = held.is_some_and(|held| held.batch == batch);
+            effects.reached(if same { "value accepted again" } else { "accepted value replaced" });
+        } else if held.is_some() {
+            effects.reached("accept answered again");
+        }
+        if ballot > self.node.acceptor.promised() {
+            effects.reached("accepted without a promise before");
+        }
         let value = match self.node.acceptor.accepted(slot) {
             // Accepted before: the answer was lost, or the request was doubled.
             Some(held) if held.ballot == ballot => held.batch.fingerprint().0,
@@ -208,6 +224,7 @@ impl MultiPaxos {
         self.node.see(ballot);
         let promised = self.node.acceptor.promised();
         if ballot < promised {
+            effects.reached("lower ballot refused");
             effects.send(from, Message::Nack { ballot, promised });
             return true;
         }

@@ -17,6 +17,40 @@ impl Audit for MultiPaxos {
     /// Slots are independent: under one ballot slot 7 may hold a value where slot 6 holds none.
     const LOG_MATCHING: bool = false;
 
+    const MARKS: &'static [&'static str] = &[
+        "accept answered again",
+        "accept sent again",
+        "acceptance of an earlier ballot",
+        "acceptance of an executed slot",
+        "accepted value replaced",
+        "accepted without a promise before",
+        "canvass refused",
+        "chosen before the leader's own disk has it",
+        "chosen behind a gap",
+        "chosen values in several pages",
+        "chosen, but accepted under another ballot",
+        "chosen, but not accepted here",
+        "election by wish",
+        "follower asks for chosen values",
+        "hole filled with a no-op",
+        "leader hands back what it queued",
+        "leader is told what is chosen",
+        "leader outbid",
+        "leader stepped down: quorum",
+        "lower ballot refused",
+        "new leader knows a choice behind a gap",
+        "own vote durable too late",
+        "promise brings chosen values",
+        "promise in several pages",
+        "promise that was not asked for now",
+        "reported value outdone by a higher ballot",
+        "scout gives up",
+        "scout outbid",
+        "value accepted again",
+        "value adopted from phase 1",
+        "window full",
+    ];
+
     fn claims(message: &Message) -> Vec<Claim> {
         match message {
             Message::Promise(promise) => vec![at_most(promise.ballot)],

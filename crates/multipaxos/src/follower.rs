@@ -85,6 +85,7 @@ impl Follower {
     ) {
         let upto = node.learner.upto();
         if upto < chosen && upto == self.upto_at_heartbeat {
+            effects.reached("follower asks for chosen values");
             node.ask(leader, effects);
         }
         if !planted("M42") {

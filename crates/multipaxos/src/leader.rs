@@ -71,7 +71,16 @@ impl Leader {
         leader.beat(node, env, effects);
         effects.set_timer(Timer::Retry, retry(env));
         effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
+        if node.learner.last() > node.learner.upto() {
+            effects.reached("new leader knows a choice behind a gap");
+        }
         for (slot, batch) in scout.proposals(node) {
+            let hole = scout.is_hole(slot);
+            effects.reached(if hole {
+                "hole filled with a no-op"
+            } else {
+                "value adopted from phase 1"
+            });
             leader.propose_in(slot, batch, node, env, effects);
             leader.next = leader.next.max(slot.next());
         }
@@ -100,6 +109,7 @@ impl Leader {
         while let Some(first) = self.queue.front() {
             let cost = cost(first);
             if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
+                effects.reached("window full");
                 return;
             }
             let batch = self.queue.pop_front().expect("the queue has a first");
@@ -147,6 +157,7 @@ impl Leader {
         let (ballot, slot, value) = pvalue;
         if ballot != self.ballot && !planted("M37") {
             tracing::debug!(%from, ?ballot, "accepted under another ballot");
+            effects.reached("acceptance of an earlier ballot");
             return;
         }
         self.heard.insert(from);
@@ -155,7 +166,7 @@ impl Leader {
                 self.count(from, slot, node, env, effects);
             }
             Some(_) => tracing::debug!(%from, %slot, "accepted another value than was proposed"),
-            None => {}
+            None => effects.reached("acceptance of an executed slot"),
         }
     }
 
@@ -193,6 +204,12 @@ impl Leader {
             return;
         }
         commander.chosen = true;
+        if !commander.accepted.from().contains(node.id) {
+            effects.reached("chosen before the leader's own disk has it");
+        }
+        if slot > node.first_unchosen() {
+            effects.reached("chosen behind a gap");
+        }
         let vote = Vote { ballot: self.ballot, acceptors: commander.accepted.from() };
         let chosen = Chosen { batch: commander.batch.clone(), vote: Some(vote) };
         if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
@@ -252,6 +269,7 @@ impl Leader {
                 chosen: node.learner.upto(),
                 again: true,
             };
+            effects.reached("accept sent again");
             effects.send(silent, Message::Accept(accept));
         }
         if !planted("M40") {
@@ -280,6 +298,7 @@ impl Leader {
     /// Steps down: hands back what left no trace.
     pub(crate) fn resign(&mut self, leader: Option<NodeId>, effects: &mut Effects<MultiPaxos>) {
         for batch in self.queue.drain(..) {
+            effects.reached("leader hands back what it queued");
             effects.refuse(batch, Refusal::NotLeader(leader));
         }
         self.queue_bytes = 0;

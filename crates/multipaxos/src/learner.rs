@@ -117,7 +117,8 @@ impl Learner {
             let batch = match acceptor.accepted(slot) {
                 Some(held) if held.ballot == ballot || planted("M04") => held.batch.clone(),
                 None if planted("M02") => Batch::noop(),
-                Some(_) | None => return,
+                Some(_) => return effects.reached("chosen, but accepted under another ballot"),
+                None => return effects.reached("chosen, but not accepted here"),
             };
             let learned = self.learn(slot, Chosen { batch, vote: None }, effects);
             assert_eq!(learned, Ok(true), "the first unknown slot is unknown");
@@ -188,6 +189,9 @@ impl MultiPaxos {
         let batches = learner.values_within(start, config.max_message_bytes);
         if !batches.is_empty() {
             let chosen = learner.upto();
+            if after(first, batches.len()) <= chosen {
+                effects.reached("chosen values in several pages");
+            }
             effects.send(from, Message::Learned { from: first, batches, chosen });
         }
     }
@@ -203,6 +207,7 @@ impl MultiPaxos {
         effects: Out<'_>,
     ) {
         if matches!(self.role, Role::Leader(_)) && !planted("M47") {
+            effects.reached("leader is told what is chosen");
             return;
         }
         let news = self.node.told(first, batches, effects);

@@ -76,6 +76,7 @@ impl Scout {
         let other_ballot = promise.ballot != self.ballot && !planted("M27");
         if other_ballot || expected != Some(promise.from) {
             tracing::debug!(%from, "a promise that was not asked for now");
+            effects.reached("promise that was not asked for now");
             return;
         }
         node.told(promise.from, &promise.chosen, effects);
@@ -87,6 +88,10 @@ impl Scout {
             }
         }
         for pvalue in promise.accepted {
+            let known = self.pvalues.get(&pvalue.slot);
+            if known.is_some_and(|known| known.ballot < pvalue.ballot) {
+                effects.reached("reported value outdone by a higher ballot");
+            }
             self.absorb(pvalue.slot, pvalue.ballot, pvalue.batch);
         }
         match promise.next {
@@ -136,13 +141,18 @@ impl Scout {
         let mut proposals = Vec::new();
         let mut slot = node.first_unchosen();
         while slot <= last.max(node.learner.last()) {
-            let hole = planted("M31") && !self.pvalues.contains_key(&slot);
+            let hole = planted("M31") && self.is_hole(slot);
             if node.learner.get(slot).is_none() && !hole {
                 proposals.push((slot, self.value(slot, node)));
             }
             slot = slot.next();
         }
         proposals
+    }
+
+    /// Was nothing reported for this slot? Then it is a hole, and any value will do.
+    pub(crate) fn is_hole(&self, slot: LogIndex) -> bool {
+        !self.pvalues.contains_key(&slot)
     }
 
     fn value(&self, slot: LogIndex, node: &Node) -> Batch {

@@ -49,8 +49,11 @@ impl Acceptor {
         if refused {
             return Err(Outbid(instance.promised));
         }
-        if ballot == instance.promised && planted("P23") {
-            return Ok(None);
+        if ballot == instance.promised {
+            effects.reached("prepare answered again");
+            if planted("P23") {
+                return Ok(None);
+            }
         }
         if ballot != instance.promised {
             instance.promised = ballot;
@@ -87,12 +90,18 @@ impl Acceptor {
                 return Err(Outbid(instance.promised));
             }
         }
+        if ballot > instance.promised {
+            effects.reached("accepted without a promise before");
+        }
         if !planted("P05") {
             instance.promised = ballot;
         }
         let earlier = instance.accepted.replace(Proposal { ballot, batch: batch.clone() });
         self.last_accepted = self.last_accepted.max(slot);
-        let again = earlier.is_some_and(|earlier| earlier.batch == *batch);
+        let again = earlier.as_ref().is_some_and(|earlier| earlier.batch == *batch);
+        if earlier.is_some() {
+            effects.reached(if again { "value accepted again" } else { "accepted value replaced" });
+        }
         if !(again && planted("P26")) {
             effects.write(Record::Accepted { slot, ballot, batch: batch.clone() });
         }

@@ -1,5 +1,6 @@
 //! Settings.
 
+use consensus_core::mutant::planted;
 use consensus_core::quorum::Quorums;
 use consensus_core::{Cluster, ConfigError, Delay, ProtocolConfig};
 
@@ -29,6 +30,22 @@ pub struct Config {
     pub max_merged_bytes: usize,
     /// One `Learn` carries values up to this many bytes, or a single larger one.
     pub max_learn_bytes: usize,
+}
+
+impl Config {
+    /// Promises that let a proposer go on to phase 2.
+    pub(crate) fn promises_needed(&self) -> usize {
+        match () {
+            () if planted("P29") => self.quorums.nodes().div_ceil(2),
+            () if planted("E-14") => self.quorums.nodes(),
+            () => self.quorums.phase_1(),
+        }
+    }
+
+    /// Acceptances that choose a value.
+    pub(crate) fn acceptances_needed(&self) -> usize {
+        if planted("P30") { self.quorums.nodes().div_ceil(2) } else { self.quorums.phase_2() }
+    }
 }
 
 impl ProtocolConfig for Config {

@@ -223,6 +223,11 @@ impl Proposer {
         self.seen
     }
 
+    /// Is another value than this one on its way to be accepted in this slot?
+    pub(crate) fn is_proposing_otherwise(&self, slot: LogIndex, chosen: &Batch) -> bool {
+        matches!(&self.phase, Phase::Accepting { at, batch } if at.slot == slot && batch != chosen)
+    }
+
     /// What it is proposing of its own.
     pub(crate) fn own(&self) -> Option<Batch> {
         self.own.clone()

@@ -171,6 +171,7 @@ impl Paxos {
         effects.set_timer(Timer::Spread, self.config.spread);
         self.news = true;
         if self.acceptor.last_accepted() > self.learner.committed() {
+            effects.reached("restart with an open slot");
             effects.set_timer(Timer::Doubt, self.config.doubt);
         }
     }
@@ -180,7 +181,10 @@ impl Paxos {
         let peers = env.cluster.peers_of(self.id);
         match self.proposer.phase() {
             Phase::Idle => {}
-            Phase::BackingOff => self.proposer.end_back_off(),
+            Phase::BackingOff => {
+                effects.reached("tries again after it was outbid");
+                self.proposer.end_back_off();
+            }
             Phase::Preparing(preparing) => {
                 let ChosenAt { slot, ballot } = preparing.at;
                 let chosen = self.learner.last_chosen();
@@ -194,6 +198,7 @@ impl Paxos {
                     batch = self.proposer.own().unwrap_or(batch);
                 }
                 let message = Message::Accept { slot, ballot, batch, repeat: true };
+                effects.reached("accept repeated");
                 effects.send(self.learner.uncounted(peers), message);
                 effects.set_timer(Timer::Retry, self.config.retransmit);
             }
@@ -217,6 +222,7 @@ impl Paxos {
     fn doubt(&mut self, effects: &mut Effects<Self>) {
         if self.acceptor.last_accepted() > self.learner.committed() {
             tracing::debug!(slot = self.learner.first_unknown().0, "was it chosen?");
+            effects.reached("doubt whether a value is chosen");
             self.proposer.doubt();
             effects.set_timer(Timer::Doubt, self.config.doubt);
         }
@@ -259,6 +265,9 @@ impl Paxos {
                 let decisions = self.learner.page(first, self.config.max_learn_bytes);
                 if !decisions.is_empty() {
                     let upto = self.learner.committed();
+                    if decisions.last().is_some_and(|last| last.slot < upto) {
+                        effects.reached("chosen values in several pages");
+                    }
                     effects.send(from, Message::Learn { decisions, upto });
                 }
             }
@@ -271,12 +280,21 @@ impl Paxos {
     fn on_prepare(&mut self, from: NodeId, at: ChosenAt, effects: &mut Effects<Self>) {
         let ChosenAt { slot, ballot } = at;
         if let Some(known) = self.learner.last_chosen().filter(|known| known.slot >= slot) {
+            effects.reached("prepare in a slot that is chosen");
             effects.send(from, Message::Chosen(known));
             return;
         }
         let answer = match self.acceptor.on_prepare(slot, ballot, effects) {
-            Ok(accepted) => Message::Promise { slot, ballot, accepted },
-            Err(Outbid(promised)) => Message::Nack { slot, ballot, promised },
+            Ok(accepted) => {
+                if accepted.is_some() {
+                    effects.reached("promise reports a value");
+                }
+                Message::Promise { slot, ballot, accepted }
+            }
+            Err(Outbid(promised)) => {
+                effects.reached("prepare refused");
+                Message::Nack { slot, ballot, promised }
+            }
         };
         effects.send(from, answer);
     }
@@ -297,7 +315,10 @@ impl Paxos {
                 }
                 Message::Accepted { slot, ballot, fingerprint: batch.fingerprint().0 }
             }
-            Err(Outbid(promised)) => Message::Nack { slot, ballot, promised },
+            Err(Outbid(promised)) => {
+                effects.reached("accept refused");
+                Message::Nack { slot, ballot, promised }
+            }
         };
         effects.send(from, answer);
     }
@@ -336,6 +357,7 @@ impl Paxos {
     /// One request at a time; one that is lost is given up when [`Timer::Spread`] fires.
     fn ask_if_behind(&mut self, whom: NodeId, upto: LogIndex, effects: &mut Effects<Self>) {
         if self.learner.committed() < upto && !self.learner.asked {
+            effects.reached("learner asks");
             self.learner.asked = true;
             effects.send(whom, Message::LearnRequest { from: self.learner.first_unknown() });
         }

@@ -2,6 +2,7 @@
 
 use crate::acceptor::Outbid;
 use crate::message::{ChosenAt, Decision, Message, Proposal};
+use crate::proposer::Phase;
 use crate::record::Record;
 use crate::replica::{OwnAnswer, Paxos, Timer};
 use consensus_core::mutant::planted;
@@ -35,12 +36,7 @@ impl Paxos {
         env: &Env<'_>,
         effects: &mut Effects<Self>,
     ) {
-        let quorums = self.config.quorums;
-        let quorum = match () {
-            () if planted("P29") => quorums.nodes().div_ceil(2),
-            () if planted("E-14") => quorums.nodes(),
-            () => quorums.phase_1(),
-        };
+        let quorum = self.config.promises_needed();
         let Some(Proposal { ballot, batch }) = self.proposer.on_promise(from, at, accepted, quorum)
         else {
             return;
@@ -50,6 +46,9 @@ impl Paxos {
         if self.learner.chosen(slot).is_some() {
             effects.halt(format!("phase 2 in slot {slot}, whose value is known to be chosen"));
             return;
+        }
+        if self.proposer.own().is_none_or(|own| own != batch) {
+            effects.reached("value of another adopted");
         }
         self.learner.start_count(slot, ballot, &batch);
         let fingerprint = batch.fingerprint().0;
@@ -74,8 +73,7 @@ impl Paxos {
         fingerprint: u64,
         effects: &mut Effects<Self>,
     ) {
-        let quorums = self.config.quorums;
-        let quorum = if planted("P30") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() };
+        let quorum = self.config.acceptances_needed();
         let chosen = self.learner.on_accepted(from, at, fingerprint, quorum);
         if let Some((decision, acceptors)) = chosen {
             self.learn(decision, Some(acceptors), effects);
@@ -84,7 +82,12 @@ impl Paxos {
 
     /// Keeps quiet for a while after being outbid, the longer the more often (§2.4).
     pub(crate) fn on_nack(&mut self, at: ChosenAt, promised: Ballot, effects: &mut Effects<Self>) {
+        let phase_2 = matches!(self.proposer.phase(), Phase::Accepting { .. });
         if self.proposer.on_nack(at, promised) {
+            effects.reached(if phase_2 { "outbid in phase 2" } else { "outbid in phase 1" });
+            if self.proposer.doublings(&self.config) > 1 {
+                effects.reached("outbid three times in a row");
+            }
             tracing::debug!(slot = at.slot.0, ballot = ?at.ballot, ?promised, "outbid");
             let factor = 1 << self.proposer.doublings(&self.config);
             let quiet = self.config.back_off.times(if planted("E-29b") { 0 } else { factor });
@@ -123,6 +126,12 @@ impl Paxos {
             return;
         }
         let Decision { slot, ballot, batch } = decision;
+        if slot > self.learner.first_unknown() {
+            effects.reached("chosen value behind a gap");
+        }
+        if self.proposer.is_proposing_otherwise(slot, &batch) {
+            effects.reached("slot lost to another value");
+        }
         if self.proposer.on_chosen(slot, &batch) {
             effects.cancel_timer(Timer::Retry);
         }

@@ -23,6 +23,38 @@ fn rising(view: View) -> Claim {
 impl Audit for Pbft {
     const LOG_MATCHING: bool = false;
 
+    const MARKS: &'static [&'static str] = &[
+        "carried number was executed before",
+        "certificates of two views for one number",
+        "checkpoint stable",
+        "checkpoint stable beyond what was executed here",
+        "commit counted while the view changes",
+        "commits came before the prepares",
+        "decided behind a gap",
+        "decided requests in several pages",
+        "decided requests shown to who lacks them",
+        "joined f + 1 others",
+        "new view begins beyond what was executed here",
+        "new-view shown to who missed it",
+        "null request fills a gap",
+        "number executed from another's proof",
+        "own vote durable too late",
+        "pre-prepare out of view or window",
+        "prepared number carried",
+        "primary waits at the high water mark",
+        "request relayed again",
+        "restart in the midst of a view change",
+        "restarted primary asks for the next view",
+        "second pre-prepare",
+        "stable checkpoint learned from a new-view",
+        "third view without progress",
+        "view given up",
+        "view-change for a view that works or is over",
+        "view-change said again",
+        "voted before the restart",
+        "votes said again",
+    ];
+
     fn claims(message: &Message) -> Vec<Claim> {
         match &message.body {
             Body::PrePrepare { vote, .. } => vec![once("pre-prepare", vote)],

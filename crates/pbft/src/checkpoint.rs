@@ -99,6 +99,10 @@ impl Pbft {
         {
             return effects.halt("a quorum has executed something else than this replica");
         }
+        effects.reached("checkpoint stable");
+        if certificate.sequence > self.executed() {
+            effects.reached("checkpoint stable beyond what was executed here");
+        }
         effects.note(Record::Stable(certificate.clone()));
         self.adopt_stable(certificate);
     }

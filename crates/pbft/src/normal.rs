@@ -64,6 +64,9 @@ impl Pbft {
 
     /// The primary gives numbers to what waits, up to the high water mark.
     pub(crate) fn order(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        if self.may_order() && self.requests.has_queue() && self.next > self.high_mark() {
+            effects.reached("primary waits at the high water mark");
+        }
         while self.may_order() && self.requests.has_queue() && self.next <= self.high_mark() {
             let Some(batch) = self.requests.next_batch() else { return };
             let sequence = self.next;
@@ -102,11 +105,16 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         if self.phase != Phase::Normal || vote.view != self.view || !self.in_window(vote.sequence) {
+            effects.reached("pre-prepare out of view or window");
             return tracing::trace!(?vote, "a pre-prepare out of view or window");
         }
         let slot = self.slot(vote.sequence);
         let voted_otherwise = slot.voted.is_some_and(|it| it.view == vote.view && it != vote);
         let voted_otherwise = voted_otherwise && !planted("B24");
+        if voted_otherwise {
+            let here = slot.proposal.is_some();
+            effects.reached(if here { "second pre-prepare" } else { "voted before the restart" });
+        }
         if (slot.proposal.is_some() && !planted("B25")) || voted_otherwise {
             return; // One pre-prepare a view and number (§4.2).
         }
@@ -122,6 +130,9 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         let vote = proposal.vote;
+        if carried && vote.sequence <= self.executed() {
+            effects.reached("carried number was executed before");
+        }
         if vote.sequence > self.executed() {
             self.requests.on_ordered(&proposal.batch); // Else it was carried, and is done.
         }
@@ -157,6 +168,9 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         if vote.view == self.view && self.in_window(vote.sequence) {
+            if self.phase == Phase::Changing {
+                effects.reached("commit counted while the view changes");
+            }
             self.slot(vote.sequence).commits.add(from, vote.digest, tag);
             self.advance(vote.sequence, env, effects);
         }
@@ -174,6 +188,7 @@ impl Pbft {
             }
         };
         if vote.view != self.view || vote.sequence <= self.low_mark() {
+            effects.reached("own vote durable too late");
             return;
         }
         let id = self.id;
@@ -231,10 +246,16 @@ impl Pbft {
         let vote = proposal.vote;
         // Without the own prepared certificate a restart could not show the requests again.
         let kept = slot.prepared.as_ref().is_some_and(|prepared| prepared.vote == vote);
-        let Some(commits) = slot.commits.quorum(vote.digest, needed).filter(|_| kept) else {
-            return;
-        };
+        let commits = slot.commits.quorum(vote.digest, needed);
+        if commits.is_some() && !kept {
+            effects.reached("commits came before the prepares");
+        }
+        let Some(commits) = commits.filter(|_| kept) else { return };
         let certificate = CommitCertificate { vote, commits };
+        if sequence > self.executed().next() {
+            effects.reached("decided behind a gap");
+        }
+        let slot = self.slot(sequence);
         slot.decided = Some(certificate.clone());
         effects.note(Record::Committed(certificate));
     }

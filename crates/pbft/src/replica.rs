@@ -244,8 +244,10 @@ impl Pbft {
         let mine = self.view.primary(self.config.nodes) == self.id;
         if self.phase == Phase::Normal && mine && !self.knows_its_numbers {
             // It may have given numbers in this view that it no longer knows.
+            effects.reached("restarted primary asks for the next view");
             self.start_view_change(self.view.next(), env, effects);
         } else if self.phase == Phase::Changing {
+            effects.reached("restart in the midst of a view change");
             self.on_own_view_change(self.view, env, effects); // Its record survived.
         }
     }

@@ -71,7 +71,11 @@ impl Pbft {
 
     /// The timer expired: this view brings nothing.
     pub(crate) fn give_up_view(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        effects.reached("view given up");
         self.fruitless_views += 1;
+        if self.fruitless_views > 2 {
+            effects.reached("third view without progress");
+        }
         self.start_view_change(self.view.next(), env, effects);
     }
 
@@ -125,6 +129,7 @@ impl Pbft {
     ) {
         let (view, replica) = (signed.view_change.view, signed.view_change.replica);
         if view < self.view || (view == self.view && self.phase == Phase::Normal) {
+            effects.reached("view-change for a view that works or is over");
             return self.show_view(replica, effects); // It does not know that this view works.
         }
         let known = self.view_changes.get(&replica);
@@ -143,6 +148,7 @@ impl Pbft {
         let mut higher: Vec<View> = higher.filter(|view| *view > self.view).collect();
         higher.sort_unstable();
         if higher.len() >= weak(self.config.nodes) && !planted("B33") {
+            effects.reached("joined f + 1 others");
             self.start_view_change(higher[0], env, effects);
         }
     }
@@ -180,6 +186,7 @@ impl Pbft {
         let Some((base, digests)) = carried_digests(env.cluster.id, &view_changes) else {
             return tracing::debug!("view-changes that carry too much");
         };
+        mark_what_is_carried(&view_changes, &digests, env, effects);
         let view = self.view;
         let sign = |(digest, sequence): (Digest, u64)| {
             let vote = Vote { view, sequence: LogIndex(sequence), digest };
@@ -230,6 +237,12 @@ impl Pbft {
         self.writes.wrote(number, Write::NewView(view));
         let stable = new_view.view_changes.iter().filter_map(|it| it.view_change.stable.clone());
         if let Some(stable) = stable.max_by_key(|stable| stable.sequence) {
+            if stable.sequence > self.low_mark() {
+                effects.reached("stable checkpoint learned from a new-view");
+            }
+            if stable.sequence > self.executed() {
+                effects.reached("new view begins beyond what was executed here");
+            }
             self.make_stable(stable, effects);
         }
         let top = LogIndex(base.0 + new_view.carried.len() as u64);
@@ -261,6 +274,7 @@ impl Pbft {
             && let Some(new_view) = &self.new_view
             && self.shown.insert(to)
         {
+            effects.reached("new-view shown to who missed it");
             effects.send(to, new_view.clone());
         }
     }
@@ -269,9 +283,33 @@ impl Pbft {
     pub(crate) fn repeat_view_change(&self, env: &Env<'_>, effects: &mut Effects<Self>) {
         let due = self.ticks.is_multiple_of(VIEW_CHANGE_TICKS) && !planted("B42");
         if self.phase == Phase::Changing && due {
+            effects.reached("view-change said again");
             let message = Message { repeat: true, ..self.own_view_change(env) };
             effects.send(self.peers(), message);
         }
+    }
+}
+
+/// Tells rigs of the rare things that a new view starts with.
+fn mark_what_is_carried(
+    view_changes: &[SignedViewChange],
+    digests: &[Digest],
+    env: &Env<'_>,
+    effects: &mut Effects<Pbft>,
+) {
+    let null = Digest::of_null(env.cluster.id);
+    for digest in digests {
+        let gap = *digest == null;
+        effects.reached(if gap { "null request fills a gap" } else { "prepared number carried" });
+    }
+    let latest = latest_certificates(view_changes);
+    let older = |certificate: &PreparedCertificate| {
+        latest
+            .get(&certificate.vote.sequence)
+            .is_some_and(|it| it.vote.view > certificate.vote.view)
+    };
+    if view_changes.iter().flat_map(|signed| &signed.view_change.prepared).any(older) {
+        effects.reached("certificates of two views for one number");
     }
 }
 

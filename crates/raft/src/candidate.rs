@@ -50,6 +50,9 @@ impl Candidate {
         transfer: bool,
         effects: &mut Effects<Raft>,
     ) -> (Self, Next) {
+        if transfer {
+            effects.reached("election by wish");
+        }
         server.begin_term(effects);
         let (term, candidate, last) = (server.current_term, server.id, server.log.last());
         effects.set_timer(Timer::Election, server.config.timing.election());

@@ -90,10 +90,20 @@ impl Follower {
             planted("R57") && append.repair && append.prev.index <= server.log.last().index;
         if let Some(conflict) = check_consistency(server, append.prev).filter(|_| !skipped) {
             let prev = append.prev.index;
+            effects.reached(match conflict {
+                Conflict::Short { .. } => "append rejected: the log is short",
+                Conflict::Term { .. } => "append rejected: another term",
+            });
             effects.send(from, Message::AppendReject { term, prev, conflict });
             return Next::Stay;
         }
         let (last, repair, leader_commit) = (append.last(), append.repair, append.leader_commit);
+        if last < self.verified {
+            effects.reached("append came late");
+        }
+        if leader_commit > last {
+            effects.reached("leader has committed beyond what it sends");
+        }
         if !store(server, append, effects) {
             return Next::Stay;
         }

@@ -153,14 +153,15 @@ impl Leader {
         &mut self,
         server: &Server,
         from: NodeId,
-        prev: LogIndex,
-        conflict: Conflict,
+        (prev, conflict): (LogIndex, Conflict),
+        effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
         let Some(peer) = self.progress.get_mut(&from) else { return };
         let hint = match conflict {
             Conflict::Short { last } => LogIndex(last.0.saturating_add(1)),
             Conflict::Term { term, first } => {
+                effects.reached("a whole term is skipped in search of the match");
                 server.log.last_of(term).map_or(first, LogIndex::next)
             }
         };
@@ -181,6 +182,7 @@ impl Leader {
         }
         let Some(peer) = self.progress.get_mut(&from) else { return };
         if peer.is_overdue(round, verified) {
+            effects.reached("append lost and sent again");
             peer.probe_from(verified.min(server.log.last().index).next());
         }
     }
@@ -210,6 +212,9 @@ impl Leader {
         let index = disks[needed - 1];
         let at = if planted("R50") { server.log.last().index } else { index };
         let current = server.log.term_at(at) == Some(server.current_term);
+        if index > server.commit_index && !current {
+            effects.reached("entry of an older term on a majority, not committed");
+        }
         if index > server.commit_index && (current || planted("R01")) {
             self.commit(server, index, effects);
         }
@@ -218,6 +223,12 @@ impl Leader {
     fn commit(&mut self, server: &mut Server, index: LogIndex, effects: &mut Effects<Raft>) {
         let count = (index.0 - server.commit_index.0) as usize;
         let done = &server.log.after(server.commit_index)[..count];
+        if done.first().is_some_and(|entry| entry.term < server.current_term) {
+            effects.reached("entry of an older term committed through a newer one");
+        }
+        if index > server.durable_index {
+            effects.reached("committed before the leader's own disk has it");
+        }
         self.pending_bytes -= done.iter().map(Entry::len).sum::<usize>();
         server.commit_to(index, effects);
     }
@@ -248,6 +259,9 @@ impl Leader {
         let disk = Disk::of(server);
         let stalled = disk.durable < self.disk.last && disk.durable <= self.disk.durable;
         if !connected || stalled {
+            let mark =
+                if stalled { "leader stepped down: disk" } else { "leader stepped down: quorum" };
+            effects.reached(mark);
             debug!(connected, stalled, "steps down");
             return Next::Follower;
         }

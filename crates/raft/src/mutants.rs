@@ -53,6 +53,11 @@ pub const MUTANTS: &[Mutant] = &[
         &["O4", "O1", "O6", "O15"],
     ),
     Mutant::new(
+        "E-22",
+        "a conflict deletes one entry, not all that follow",
+        &["O6", "O1", "O4", "O5", "O18"],
+    ),
+    Mutant::new(
         "E-23",
         "a heartbeat's commit index is cut at the follower's own last index",
         &["O1", "O6"],

@@ -114,7 +114,9 @@ impl Server {
     /// Gives the vote of the current term.
     pub(crate) fn vote_for(&mut self, candidate: NodeId, effects: &mut Effects<Raft>) {
         assert!(self.voted_for.is_none_or(|voted| voted == candidate), "one vote a term");
-        if self.voted_for.is_none() {
+        if self.voted_for.is_some() {
+            effects.reached("vote given again");
+        } else {
             self.voted_for = Some(candidate);
             if !planted("R44") {
                 self.persist(effects);
@@ -141,7 +143,15 @@ impl Server {
             return;
         }
         assert!(first <= self.log.last().index.next(), "a log has no gaps");
+        let mut kept = Vec::new();
+        if planted("E-22") {
+            kept = self.log.after(first).iter().skip(entries.len()).cloned().collect();
+        }
         if first <= self.log.last().index {
+            effects.reached("conflicting tail cut");
+            if self.durable_index < self.log.last().index {
+                effects.reached("tail cut while the disk wrote it");
+            }
             self.log.truncate(first);
             if !planted("R45") {
                 self.durable_index = self.durable_index.min(first.previous());
@@ -156,6 +166,7 @@ impl Server {
         self.log.extend(entries.iter().cloned());
         let number = effects.write(Record::Entries { first, entries });
         self.writes.wrote(number, Written::Entries(self.log.last().index));
+        self.log.extend(kept);
     }
 
     /// The disk has every record up to here.
