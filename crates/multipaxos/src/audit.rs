@@ -13,6 +13,12 @@ fn accepted(ballot: Ballot, slot: LogIndex) -> Topic {
     Topic::new("accepted", ballot.rank(), slot.0)
 }
 
+/// The ballot under which a slot's value was accepted last never falls: an acceptor that forgot
+/// what it accepted says a lower one.
+fn last_accepted(slot: LogIndex, ballot: Ballot) -> Claim {
+    Claim::Rising(Topic::new("last accepted", 0u128, slot.0), ballot.rank())
+}
+
 impl Audit for MultiPaxos {
     /// Slots are independent: under one ballot slot 7 may hold a value where slot 6 holds none.
     const LOG_MATCHING: bool = false;
@@ -34,6 +40,7 @@ impl Audit for MultiPaxos {
         "follower asks for chosen values",
         "hole filled with a no-op",
         "leader hands back what it queued",
+        "leader is busy",
         "leader is told what is chosen",
         "leader outbid",
         "leader stepped down: quorum",
@@ -53,13 +60,17 @@ impl Audit for MultiPaxos {
 
     fn claims(message: &Message) -> Vec<Claim> {
         match message {
-            Message::Promise(promise) => vec![at_most(promise.ballot)],
+            Message::Promise(promise) => {
+                let accepted = promise.accepted.iter().map(|it| last_accepted(it.slot, it.ballot));
+                accepted.chain([at_most(promise.ballot)]).collect()
+            }
             Message::Accept(accept) => {
                 let topic = Topic::new("accept", accept.ballot.rank(), accept.slot.0);
                 vec![Claim::Once(topic, u128::from(accept.batch.fingerprint().0))]
             }
             Message::Accepted { ballot, slot, value, again: _ } => {
-                vec![at_most(*ballot), Claim::Once(accepted(*ballot, *slot), u128::from(*value))]
+                let vote = Claim::Once(accepted(*ballot, *slot), u128::from(*value));
+                vec![at_most(*ballot), last_accepted(*slot, *ballot), vote]
             }
             // Not claims of an acceptor or of the owner of a ballot about a value.
             Message::Canvass { .. }

@@ -97,6 +97,7 @@ impl Leader {
     ) {
         let pending = self.open_bytes + self.queue_bytes;
         if pending > 0 && pending + cost(&batch) > node.config.max_pending_bytes {
+            effects.reached("leader is busy");
             effects.refuse(batch, Refusal::Busy);
             return;
         }
@@ -113,7 +114,9 @@ impl Leader {
                 return;
             }
             let batch = self.queue.pop_front().expect("the queue has a first");
-            self.queue_bytes -= cost;
+            if !planted("M52") {
+                self.queue_bytes -= cost;
+            }
             let slot = self.next;
             self.next = slot.next();
             self.propose_in(slot, batch, node, env, effects);
@@ -179,7 +182,7 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        if ballot == self.ballot {
+        if ballot == self.ballot || planted("M49") {
             self.count(node.id, slot, node, env, effects);
         }
     }
@@ -225,7 +228,10 @@ impl Leader {
             if *first.key() > upto {
                 return;
             }
-            self.open_bytes -= cost(&first.remove().batch);
+            let bytes = cost(&first.remove().batch);
+            if !planted("M51") {
+                self.open_bytes -= bytes;
+            }
         }
     }
 

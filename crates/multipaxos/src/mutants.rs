@@ -115,4 +115,9 @@ pub const MUTANTS: &[Mutant] = &[
         "a leader believes other replicas about what is chosen",
         &["O1", "O6", "O18"],
     ),
+    Mutant::new("M48", "the note of what is chosen names one slot too many", &["O1", "O6"]),
+    Mutant::new("M49", "the own acceptance of an earlier ballot counts", &["O6", "O16", "O1"]),
+    Mutant::new("M50", "the own promise of an earlier ballot counts", &["O1", "O5", "O6"]),
+    Mutant::new("M51", "what was executed still counts as open: the window closes", &["O13"]),
+    Mutant::new("M52", "what left the queue still counts as queued: busy in the end", &["O13"]),
 ];

@@ -59,7 +59,7 @@ impl Scout {
 
     /// The own promise is durable.
     pub(crate) fn on_own_promise(&mut self, node: &Node, ballot: Ballot) {
-        if ballot == self.ballot {
+        if ballot == self.ballot || planted("M50") {
             self.promises.add(node.id);
         }
     }

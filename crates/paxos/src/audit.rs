@@ -44,6 +44,7 @@ impl Audit for Paxos {
         "prepare in a slot that is chosen",
         "prepare refused",
         "promise reports a value",
+        "proposer is busy",
         "restart with an open slot",
         "slot lost to another value",
         "tries again after it was outbid",

@@ -68,6 +68,6 @@ impl ProtocolConfig for Config {
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        Ok(Self { max_learn_bytes: 1, ..usual })
+        Ok(Self { max_pending_bytes: 1, max_merged_bytes: 1, max_learn_bytes: 1, ..usual })
     }
 }

@@ -132,4 +132,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("P36", "a learner asks once, and never again", &["O13"]),
     Mutant::new("P37", "a page of chosen values begins one slot too late", &["O13"]),
+    Mutant::new("P38", "what was chosen still counts as pending: busy in the end", &["O13"]),
+    Mutant::new("P39", "a command is forgotten when another is chosen in its slot", &["O13"]),
+    Mutant::new("P40", "a command that no longer fits a merged proposal is forgotten", &["O13"]),
 ];

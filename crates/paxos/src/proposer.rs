@@ -120,6 +120,9 @@ impl Proposer {
             bytes += next.bytes().len();
             commands += next.len();
             if bytes > config.max_merged_bytes || commands > MAX_COMMANDS {
+                if planted("P40") {
+                    self.queue.pop_front();
+                }
                 break;
             }
             merged.extend(self.queue.pop_front());
@@ -197,8 +200,10 @@ impl Proposer {
     #[must_use]
     pub(crate) fn on_chosen(&mut self, slot: LogIndex, batch: &Batch) -> bool {
         let mine = self.own.as_ref() == Some(batch);
-        if mine {
-            self.pending_bytes -= batch.bytes().len();
+        if mine || (self.own.is_some() && planted("P39")) {
+            if !planted("P38") {
+                self.pending_bytes -= self.own.as_ref().map_or(0, |own| own.bytes().len());
+            }
             self.own = None;
             self.outbid = 0;
         }

@@ -108,6 +108,7 @@ impl ConsensusProtocol for Paxos {
             }
             Input::Propose(batch) => {
                 if let Err(batch) = self.proposer.enqueue(batch, &self.config) {
+                    effects.reached("proposer is busy");
                     effects.refuse(batch, Refusal::Busy);
                 }
             }

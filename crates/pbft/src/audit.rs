@@ -1,12 +1,10 @@
 //! What the oracles may know of PBFT.
 
-use crate::digest::Digest;
-use crate::message::{Body, Carried, Message, NewView, View, Vote, VotePhase};
+use crate::lies;
+use crate::message::{Body, Message, View, Vote};
 use crate::record::Record;
 use crate::replica::Pbft;
-use consensus_core::{
-    Audit, Batch, Certificate, Claim, Env, Ledger, LogIndex, NodeId, Signer, Topic,
-};
+use consensus_core::{Audit, Batch, Certificate, Claim, Env, Ledger, LogIndex, Topic};
 
 fn topic(name: &'static str, vote: &Vote) -> Topic {
     Topic::new(name, vote.view.0, vote.sequence.0)
@@ -48,6 +46,7 @@ impl Audit for Pbft {
         "second pre-prepare",
         "stable checkpoint learned from a new-view",
         "third view without progress",
+        "too many requests wait",
         "view given up",
         "view-change for a view that works or is over",
         "view-change said again",
@@ -104,46 +103,7 @@ impl Audit for Pbft {
         })
     }
 
-    /// The same vote for something else, under the same name.
     fn equivocate(message: &Message, env: &Env<'_>) -> Option<Message> {
-        let sender = sender_of(message, env)?;
-        let null = Digest::of_null(env.cluster.id);
-        let other = |vote: &Vote| {
-            let digest = if vote.digest == null { Digest::default() } else { null };
-            Vote { digest, ..*vote }
-        };
-        let body = match &message.body {
-            Body::PrePrepare { vote, .. } if vote.digest != null => {
-                Body::PrePrepare { vote: other(vote), batch: Batch::noop() }
-            }
-            Body::Prepare(vote) => Body::Prepare(other(vote)),
-            Body::Commit(vote) => Body::Commit(other(vote)),
-            Body::Checkpoint { sequence, .. } => {
-                Body::Checkpoint { sequence: *sequence, history: null }
-            }
-            Body::NewView(new_view) => Body::NewView(forgetful(new_view, sender, env)),
-            _ => return None,
-        };
-        Some(Message { repeat: message.repeat, ..Message::signed(body, sender, env) })
+        lies::contrary(message, env)
     }
-}
-
-/// The new-view of a primary that carries nothing over: null requests for every number.
-fn forgetful(new_view: &NewView, primary: NodeId, env: &Env<'_>) -> NewView {
-    let digest = Digest::of_null(env.cluster.id);
-    let numbers = (new_view.base.0 + 1..).take(new_view.carried.len());
-    let carry = |number| {
-        let vote = Vote { view: new_view.view, sequence: LogIndex(number), digest };
-        let tag = env.sign(&vote.statement(VotePhase::PrePrepare, env.cluster.id, primary));
-        Carried { digest, tag }
-    };
-    NewView { carried: numbers.map(carry).collect(), ..new_view.clone() }
-}
-
-/// Whose signature it is.
-fn sender_of(message: &Message, env: &Env<'_>) -> Option<NodeId> {
-    env.cluster.nodes().iter().find(|node| {
-        let bytes = message.body.signed_bytes(env.cluster.id, *node);
-        bytes.is_some_and(|bytes| env.check(Signer::Node(*node), &bytes, &message.tag))
-    })
 }

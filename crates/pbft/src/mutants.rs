@@ -139,4 +139,16 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("B49", "a restart forgets which view was asked for", &["O7", "O1"]),
     Mutant::new("B50", "a restart forgets what a new view carried", &["O7", "O1"]),
     Mutant::new("E-32", "2f + 1 replicas are a quorum whatever n is", &["O1", "O6", "O16"]),
+    Mutant::new(
+        "B51",
+        "what was executed from another's proof is waited for all the same",
+        &["O13"],
+    ),
+    Mutant::new("B52", "no checkpoint is taken where a number was fetched", &["O13"]),
+    Mutant::new("B53", "what was executed still counts as waiting: busy in the end", &["O13"]),
+    Mutant::new(
+        "B54",
+        "a replica joins the highest view that is asked for, not the lowest",
+        &["O13"],
+    ),
 ];

@@ -28,6 +28,7 @@ impl Pbft {
         }
         let good = if bad.is_empty() { batch } else { Batch::of(&good) };
         if self.requests.bytes() + good.bytes().len() > self.config.max_pending_bytes {
+            effects.reached("too many requests wait");
             return effects.refuse(good, Refusal::Busy);
         }
         self.take_requests(good, true, effects);
@@ -115,7 +116,8 @@ impl Pbft {
             let here = slot.proposal.is_some();
             effects.reached(if here { "second pre-prepare" } else { "voted before the restart" });
         }
-        if (slot.proposal.is_some() && !planted("B25")) || voted_otherwise {
+        let again = slot.proposal.is_some();
+        if (again || voted_otherwise) && !(again && planted("B25")) {
             return; // One pre-prepare a view and number (§4.2).
         }
         self.accept(Proposal { vote, batch, tag }, false, env, effects);

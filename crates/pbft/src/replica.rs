@@ -279,10 +279,14 @@ impl Pbft {
         let sequence = self.executed().next();
         assert_eq!(decided.certificate.vote.sequence, sequence, "executed in order");
         effects.commit(sequence, decided.batch.clone());
-        self.requests.on_executed(&decided.batch, sequence);
+        if !planted("B51") {
+            self.requests.on_executed(&decided.batch, sequence);
+        }
         self.history = self.history.then(env.cluster.id, decided.certificate.vote.digest);
         self.decided.push(decided);
-        self.take_checkpoint(sequence, env, effects);
+        if !planted("B52") {
+            self.take_checkpoint(sequence, env, effects);
+        }
     }
 
     fn on_view_timer(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
@@ -302,6 +306,8 @@ impl Pbft {
                 let bytes = self.requests.bytes() + batch.bytes().len();
                 if bytes <= self.config.max_pending_bytes {
                     self.take_requests(batch, false, effects);
+                } else {
+                    effects.reached("too many requests wait");
                 }
             }
             Body::PrePrepare { vote, batch } => {

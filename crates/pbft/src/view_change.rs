@@ -149,7 +149,8 @@ impl Pbft {
         higher.sort_unstable();
         if higher.len() >= weak(self.config.nodes) && !planted("B33") {
             effects.reached("joined f + 1 others");
-            self.start_view_change(higher[0], env, effects);
+            let view = if planted("B54") { higher[higher.len() - 1] } else { higher[0] };
+            self.start_view_change(view, env, effects);
         }
     }
 

@@ -25,6 +25,7 @@ impl Audit for Raft {
         "election by wish",
         "entry of an older term committed through a newer one",
         "entry of an older term on a majority, not committed",
+        "leader is busy",
         "leader has committed beyond what it sends",
         "leader learned of a later term",
         "leader stepped down: disk",

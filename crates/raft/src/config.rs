@@ -36,7 +36,8 @@ impl ProtocolConfig for Config {
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        Ok(Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual })
+        let sizes = Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual };
+        Ok(Self { max_pending_bytes: 1, ..sizes })
     }
 }
 

@@ -52,7 +52,9 @@ impl Leader {
             disk: Disk::of(server),
         };
         let no_op = Entry { term: server.current_term, batch: Batch::noop() };
-        leader.append(server, no_op, effects);
+        if !planted("R63") {
+            leader.append(server, no_op, effects);
+        }
         effects.set_timer(Timer::Heartbeat, server.config.timing.heartbeat());
         effects.set_timer(Timer::Election, server.config.least_timeout());
         leader
@@ -69,6 +71,7 @@ impl Leader {
         let entry = Entry { term: server.current_term, batch };
         let bytes = self.pending_bytes.saturating_add(entry.len());
         if self.pending_bytes > 0 && bytes > server.config.max_pending_bytes {
+            effects.reached("leader is busy");
             effects.refuse(entry.batch, Refusal::Busy);
             return;
         }
@@ -86,11 +89,7 @@ impl Leader {
     /// Sends every follower what it lacks, as far as its window is open. Followers that lack the
     /// same get one message.
     pub(crate) fn replicate(&mut self, server: &Server, effects: &mut Effects<Raft>) {
-        let mut last = server.log.last().index;
-        if planted("R01") && self.round < 12 {
-            // Figure 8 needs leaders that fail before they have spread an entry of their own term.
-            last = server.log.first_of(server.current_term).map_or(last, LogIndex::previous);
-        }
+        let last = server.log.last().index;
         let config = &server.config;
         let window = Window { messages: config.max_in_flight, bytes: config.max_in_flight_bytes };
         while let Some(first) = self.progress.values().find(|peer| peer.wants(last, window)) {
@@ -120,10 +119,6 @@ impl Leader {
         let prev = server.log.id_at(next.previous());
         let mut entries = server.log.from(next, server.config.max_append_bytes);
         entries.truncate((last.0 + 1 - next.0) as usize);
-        if planted("R07") {
-            // The mistake shows only while a follower is half repaired.
-            entries.truncate(1);
-        }
         let (term, leader, leader_commit) = (server.current_term, server.id, server.commit_index);
         AppendEntries { term, leader, prev, entries, leader_commit, repair }
     }
@@ -197,7 +192,9 @@ impl Leader {
         for (disk, peer) in disks[1..].iter_mut().zip(self.progress.values()) {
             *disk = peer.matched();
         }
-        disks.sort_unstable_by(|a, b| b.cmp(a));
+        if !planted("R64") {
+            disks.sort_unstable_by(|a, b| b.cmp(a));
+        }
         let mut needed = server.config.majority();
         if planted("R08") {
             needed = (server.config.nodes / 2).max(1);
@@ -210,8 +207,7 @@ impl Leader {
             needed = server.config.half();
         }
         let index = disks[needed - 1];
-        let at = if planted("R50") { server.log.last().index } else { index };
-        let current = server.log.term_at(at) == Some(server.current_term);
+        let current = server.log.term_at(index) == Some(server.current_term);
         if index > server.commit_index && !current {
             effects.reached("entry of an older term on a majority, not committed");
         }
@@ -229,7 +225,9 @@ impl Leader {
         if index > server.durable_index {
             effects.reached("committed before the leader's own disk has it");
         }
-        self.pending_bytes -= done.iter().map(Entry::len).sum::<usize>();
+        if !planted("R65") {
+            self.pending_bytes -= done.iter().map(Entry::len).sum::<usize>();
+        }
         server.commit_to(index, effects);
     }
 

@@ -91,18 +91,12 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R48", "a new leader believes that its followers have its log", &["O6", "O1"]),
     Mutant::new("R49", "what got lost on the way to a follower is not sent again", &["O13"]),
     Mutant::new(
-        "R50",
-        "commits if the last entry of the log is of the current term, not the one committed",
-        &["O1", "O5", "O6"],
-    ),
-    Mutant::new(
         "R51",
         "takes the answer to a heartbeat, which waits for no disk, for an acknowledgement",
         &["O6", "O1"],
     ),
     Mutant::new("R52", "an election by wish needs no log that is up to date", &["O5", "O1", "O6"]),
     Mutant::new("R53", "an acknowledgement of an earlier term counts", &["O6", "O1"]),
-    Mutant::new("R54", "a follower keeps the leader of the old term in the new one", &["O13"]),
     Mutant::new(
         "R55",
         "a follower acknowledges its whole log, not what was compared",
@@ -119,4 +113,16 @@ pub const MUTANTS: &[Mutant] = &[
         &["O4", "O6", "O1"],
     ),
     Mutant::new("R58", "a restart forgets the vote and keeps the term", &["O7", "O3"]),
+    Mutant::new("R59", "a second candidate of a term gets a vote, too", &["O7", "O3", "O18"]),
+    Mutant::new("R60", "a term that another server began is not written", &["O7", "O3", "O18"]),
+    Mutant::new("R61", "a vote for itself is not written", &["O7", "O3"]),
+    Mutant::new("R62", "a refused vote counts", &["O3", "O5"]),
+    Mutant::new("R63", "a new leader appends no entry of its term", &["O13"]),
+    Mutant::new("R64", "the quorum index is taken from an unsorted list", &["O6", "O13"]),
+    Mutant::new("R65", "what is committed still counts as pending: busy in the end", &["O13"]),
+    Mutant::new(
+        "R66",
+        "a restart appends entries to the log that have replaced its tail",
+        &["O1", "O4", "O5", "O18"],
+    ),
 ];

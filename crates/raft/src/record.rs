@@ -63,7 +63,9 @@ impl Remembered {
                 if first == LogIndex::ZERO || first > self.log.last().index.next() {
                     return Err("entries leave a gap in the log");
                 }
-                self.log.truncate(first);
+                if !planted("R66") {
+                    self.log.truncate(first);
+                }
                 let EntryId { term: mut before, .. } = self.log.last();
                 for entry in &entries {
                     if entry.term < before || entry.term > self.term {

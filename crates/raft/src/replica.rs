@@ -318,7 +318,7 @@ impl Raft {
 
     fn on_vote(&mut self, from: NodeId, candidate: NodeId, granted: bool) -> Next {
         match &mut self.role {
-            Role::Candidate(role) if granted && candidate == self.server.id => {
+            Role::Candidate(role) if (granted || planted("R62")) && candidate == self.server.id => {
                 role.count(&self.server, from)
             }
             _ => Next::Stay,
@@ -431,9 +431,7 @@ impl Raft {
         }
         match &mut self.role {
             Role::Follower(follower) => {
-                let stale = follower.leader.filter(|_| planted("R54"));
-                let patience = follower.patience;
-                *follower = Follower { patience, leader: stale, ..Follower::new() };
+                *follower = Follower { patience: follower.patience, ..Follower::new() };
             }
             Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
                 self.become_follower(effects);

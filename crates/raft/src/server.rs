@@ -78,7 +78,9 @@ impl Server {
         if !planted("R43") {
             self.voted_for = None;
         }
-        self.persist(effects);
+        if !planted("R60") {
+            self.persist(effects);
+        }
     }
 
     /// Begins a term of its own, with a vote for itself (§5.2).
@@ -92,7 +94,7 @@ impl Server {
     /// May this candidate have the vote of this server, in the current term? First come, first
     /// served (§5.2), and only to a log that is at least as up-to-date as its own (§5.4.1).
     pub(crate) fn may_vote_for(&self, candidate: NodeId, last: EntryId) -> bool {
-        let free = self.voted_for.is_none_or(|voted| voted == candidate);
+        let free = self.voted_for.is_none_or(|voted| voted == candidate) || planted("R59");
         free && self.is_up_to_date(last)
     }
 
@@ -113,8 +115,9 @@ impl Server {
 
     /// Gives the vote of the current term.
     pub(crate) fn vote_for(&mut self, candidate: NodeId, effects: &mut Effects<Raft>) {
-        assert!(self.voted_for.is_none_or(|voted| voted == candidate), "one vote a term");
-        if self.voted_for.is_some() {
+        let again = self.voted_for == Some(candidate);
+        assert!(again || self.voted_for.is_none() || planted("R59"), "one vote a term");
+        if again {
             effects.reached("vote given again");
         } else {
             self.voted_for = Some(candidate);
@@ -127,7 +130,8 @@ impl Server {
     }
 
     fn persist(&self, effects: &mut Effects<Raft>) -> RecordNumber {
-        let (term, voted_for) = (self.current_term, self.voted_for);
+        let term = self.current_term;
+        let voted_for = self.voted_for.filter(|voted| *voted != self.id || !planted("R61"));
         effects.write(Record::HardState { term, voted_for })
     }
 
