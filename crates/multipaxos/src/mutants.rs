@@ -52,7 +52,6 @@ pub const MUTANTS: &[Mutant] = &[
         &["O1", "O5", "O6"],
     ),
     Mutant::new("M28", "a promise counts when its first page has come", &["O1", "O5", "O6"]),
-    Mutant::new("M29", "half of the acceptors are enough promises", &["O1", "O5", "O6"]),
     Mutant::new(
         "M30",
         "the last slot that phase 1 found in use goes to a new command",

@@ -120,9 +120,7 @@ impl Scout {
 
     /// Has a quorum promised?
     pub(crate) fn elected(&self, node: &Node) -> bool {
-        let quorums = node.config.quorums;
-        let needed = if planted("M29") { quorums.nodes().div_ceil(2) } else { quorums.phase_1() };
-        self.promises.count() >= needed
+        self.promises.count() >= node.config.quorums.phase_1()
     }
 
     /// Who promised.

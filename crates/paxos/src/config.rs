@@ -35,11 +35,7 @@ pub struct Config {
 impl Config {
     /// Promises that let a proposer go on to phase 2.
     pub(crate) fn promises_needed(&self) -> usize {
-        match () {
-            () if planted("P29") => self.quorums.nodes().div_ceil(2),
-            () if planted("E-14") => self.quorums.nodes(),
-            () => self.quorums.phase_1(),
-        }
+        if planted("E-14") { self.quorums.nodes() } else { self.quorums.phase_1() }
     }
 
     /// Acceptances that choose a value.

@@ -107,7 +107,6 @@ pub const MUTANTS: &[Mutant] = &[
         "a proposer that was outbid is content with one promise when it tries again",
         &["O1", "O6", "O7"],
     ),
-    Mutant::new("P29", "half of the acceptors are enough promises", &["O1", "O6"]),
     Mutant::new("P30", "half of the acceptors are enough to choose", &["O16", "O6", "O1"]),
     Mutant::new(
         "P31",

@@ -20,7 +20,7 @@ pub(crate) fn contrary(message: &Message, env: &Env<'_>) -> Option<Message> {
         }
         Body::ViewChange(view_change) => other_view_change(view_change, liar, env),
         Body::NewView(new_view) => Body::NewView(match new_view.view.0 % 2 {
-            0 => forgetful(new_view, liar, env),
+            1 => forgetful(new_view, liar, env),
             _ => stripped(new_view),
         }),
         Body::Fetched { decided } => Body::Fetched { decided: invented(decided, env) },
