@@ -50,7 +50,8 @@ pub const MUTANTS: &[Mutant] = &[
         "M27",
         "a promise for an earlier ballot counts for the later one",
         &["O1", "O5", "O6"],
-    ),
+    )
+    .beyond_simulation("a promise that is held for two elections, while another replica leads"),
     Mutant::new("M28", "a promise counts when its first page has come", &["O1", "O5", "O6"]),
     Mutant::new(
         "M30",
@@ -62,7 +63,8 @@ pub const MUTANTS: &[Mutant] = &[
         "M32",
         "a restart takes back the accepted value, but not the promise that goes with it",
         &["O7", "O1", "O6"],
-    ),
+    )
+    .beyond_simulation("rare: an accept without its prepare, a crash, and a lower ballot after it"),
     Mutant::new(
         "M33",
         "a page of a promise that is full swallows one accepted value",
@@ -87,18 +89,22 @@ pub const MUTANTS: &[Mutant] = &[
         "M37",
         "an acceptance of the same value under an earlier ballot counts",
         &["O16", "O6", "O1"],
-    ),
-    Mutant::new("M38", "half of the acceptors are enough to choose", &["O16", "O6", "O1"]),
+    )
+    .beyond_simulation("an acceptance that is held until its leader is elected again"),
+    Mutant::new("M38", "half of the acceptors are enough to choose", &["O16", "O6", "O1"])
+        .beyond_simulation("a cluster of an even size"),
     Mutant::new("M39", "a heartbeat says that everything proposed is chosen", &["O6", "O1"]),
     Mutant::new("M40", "an accept that got lost is not sent again", &["O13"]),
     Mutant::new("M41", "a leader that once heard a quorum never steps down", &["O13"]),
     Mutant::new("M42", "a follower that fell behind twice does not ask", &["O13"]),
-    Mutant::new("M43", "a canvass counts every answer as a yes", &["O13"]),
+    Mutant::new("M43", "a canvass counts every answer as a yes", &["O13"])
+        .beyond_simulation("an oracle that sees needless changes of leader"),
     Mutant::new(
         "M44",
         "a follower that lost a leader once has lost every later one, too",
         &["O13"],
-    ),
+    )
+    .beyond_simulation("an oracle that sees needless changes of leader"),
     Mutant::new(
         "M45",
         "a value learned from another replica is not noted, only that it is chosen",
@@ -113,10 +119,21 @@ pub const MUTANTS: &[Mutant] = &[
         "M47",
         "a leader believes other replicas about what is chosen",
         &["O1", "O6", "O18"],
+    )
+    .beyond_simulation(
+        "a deposed leader that is told of another's choice and still heard by its followers",
     ),
-    Mutant::new("M48", "the note of what is chosen names one slot too many", &["O1", "O6"]),
-    Mutant::new("M49", "the own acceptance of an earlier ballot counts", &["O6", "O16", "O1"]),
-    Mutant::new("M50", "the own promise of an earlier ballot counts", &["O1", "O5", "O6"]),
+    Mutant::new(
+        "M48",
+        "the note of what is chosen names one slot too many",
+        &["O1", "O6", "O18", "O4"],
+    ),
+    Mutant::new("M49", "the own acceptance of an earlier ballot counts", &["O6", "O16", "O1"])
+        .beyond_simulation("a leader whose disk is slower than two elections by others"),
+    Mutant::new("M50", "the own promise of an earlier ballot counts", &["O1", "O5", "O6"])
+        .beyond_simulation(
+            "a leader whose disk is slower than two elections by others, and that crashes",
+        ),
     Mutant::new("M51", "what was executed still counts as open: the window closes", &["O13"]),
     Mutant::new("M52", "what left the queue still counts as queued: busy in the end", &["O13"]),
 ];

@@ -85,7 +85,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "P24",
         "the promise is not written in a slot in which something was accepted",
-        &["O7", "O1", "O6"],
+        &["O7", "O1", "O6", "O13"],
     ),
     Mutant::new(
         "P25",
@@ -95,19 +95,21 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "P26",
         "a value that is accepted again under a higher ballot is not written again",
-        &["O7", "O1", "O6", "O16"],
+        &["O7", "O1", "O6", "O16", "O18"],
     ),
     Mutant::new(
         "P27",
         "a restart takes back the accepted value, but not the promise that goes with it",
         &["O7", "O1", "O6"],
-    ),
+    )
+    .beyond_simulation("rare: an accept without its prepare, a crash, and a lower ballot after it"),
     Mutant::new(
         "P28",
         "a proposer that was outbid is content with one promise when it tries again",
         &["O1", "O6", "O7"],
     ),
-    Mutant::new("P30", "half of the acceptors are enough to choose", &["O16", "O6", "O1"]),
+    Mutant::new("P30", "half of the acceptors are enough to choose", &["O16", "O6", "O1"])
+        .beyond_simulation("a cluster of an even size"),
     Mutant::new(
         "P31",
         "the proposer does not look at what its own acceptor has accepted",
@@ -133,5 +135,6 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("P37", "a page of chosen values begins one slot too late", &["O13"]),
     Mutant::new("P38", "what was chosen still counts as pending: busy in the end", &["O13"]),
     Mutant::new("P39", "a command is forgotten when another is chosen in its slot", &["O13"]),
-    Mutant::new("P40", "a command that no longer fits a merged proposal is forgotten", &["O13"]),
+    Mutant::new("P40", "a command that no longer fits a merged proposal is forgotten", &["O13"])
+        .beyond_simulation("rare: a client whose commands are lost again and again"),
 ];

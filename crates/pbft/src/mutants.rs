@@ -23,21 +23,23 @@ pub const MUTANTS: &[Mutant] = &[
         "the primary counts twice: its pre-prepare, and a prepare",
         &["O1", "O6", "O16"],
     ),
-    Mutant::new("B05", "prepares and commits are signed over the same bytes", &["O16", "O1"]),
+    Mutant::new("B05", "prepares and commits are signed over the same bytes", &["O16", "O1", "O6"]),
     Mutant::new("B06", "a new view forgets what prepared in earlier ones", &["O1", "O6"]),
     Mutant::new(
         "B06b",
         "a new view carries what prepared in the lowest view, not in the latest",
         &["O1", "O6"],
-    ),
+    )
+    .beyond_simulation("rare: a number that prepared for two values in two views"),
     Mutant::new(
         "B07",
         "a backup trusts a new-view without computing anew what it must carry",
         &["O1", "O6", "O16"],
     ),
-    Mutant::new("B08", "numbers outside the water marks are taken", &["O13", "O14", "O18"]),
+    Mutant::new("B08", "numbers outside the water marks are taken", &["O13", "O14", "O18", "O7"]),
     Mutant::new("B09", "no timer runs for requests that wait", &["O13"]),
-    Mutant::new("B09b", "the timeout is not doubled from view to view", &["O13"]),
+    Mutant::new("B09b", "the timeout is not doubled from view to view", &["O13"])
+        .beyond_simulation("links that are slower than the first timeout for the whole run"),
     Mutant::new(
         "B10",
         "the requests in a pre-prepare need not be signed by their clients",
@@ -54,7 +56,10 @@ pub const MUTANTS: &[Mutant] = &[
         "a commit is sent before the prepared certificate is on disk",
         &["O1", "O6", "O7", "O16"],
     ),
-    Mutant::new("B23", "f + 1 replicas make a checkpoint stable", &["O1", "O13", "O18"]),
+    Mutant::new("B23", "f + 1 replicas make a checkpoint stable", &["O1", "O13", "O18"])
+        .beyond_simulation(
+            "a log that is cut: today everything decided can be fetched from one replica",
+        ),
     Mutant::new("B24", "what was voted for before a restart is not looked at", &["O7", "O1"]),
     Mutant::new(
         "B25",
@@ -70,6 +75,9 @@ pub const MUTANTS: &[Mutant] = &[
         "B27",
         "a carried pre-prepare is said again before the disk knows of its view",
         &["O7", "O1"],
+    )
+    .beyond_simulation(
+        "a new primary whose disk is slow, and that crashes and starts the same view again",
     ),
     Mutant::new(
         "B28",
@@ -79,21 +87,29 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "B29",
         "the prepares of an older view count in the next one",
-        &["O16", "O6", "O1", "O13"],
+        &["O16", "O6", "O1", "O13", "O18"],
     ),
-    Mutant::new("B30", "the commits of an older view count in the next one", &["O16", "O6", "O1"]),
+    Mutant::new(
+        "B30",
+        "the commits of an older view count in the next one",
+        &["O16", "O6", "O1", "O18"],
+    ),
     Mutant::new("B31", "a replica that has committed in one view does not in the next", &["O13"]),
     Mutant::new(
         "B32",
         "a view-change leaves out the first number above the stable checkpoint",
         &["O1", "O6"],
     ),
-    Mutant::new("B33", "a replica does not join f + 1 others that ask for a higher view", &["O13"]),
+    Mutant::new("B33", "a replica does not join f + 1 others that ask for a higher view", &["O13"])
+        .beyond_simulation("replicas that are many views apart"),
     Mutant::new("B34", "f + 1 view-changes start a view", &["O1", "O6"]),
     Mutant::new(
         "B35",
         "the primary of a new view gives numbers before its disk knows of the view",
         &["O7", "O1"],
+    )
+    .beyond_simulation(
+        "a new primary whose disk is slow, and that crashes and starts the same view again",
     ),
     Mutant::new("B36", "what is signed does not name the view", &["O1", "O16"]),
     Mutant::new(
@@ -105,7 +121,8 @@ pub const MUTANTS: &[Mutant] = &[
         "B38",
         "a checkpoint is said before what led to it is on disk",
         &["O1", "O6", "O7", "O13", "O16"],
-    ),
+    )
+    .beyond_simulation("a crash of all right after a checkpoint became stable"),
     Mutant::new(
         "B39",
         "a stable checkpoint does not move the primary's next number",
@@ -138,7 +155,8 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("B49", "a restart forgets which view was asked for", &["O7", "O1"]),
     Mutant::new("B50", "a restart forgets what a new view carried", &["O7", "O1"]),
-    Mutant::new("E-32", "2f + 1 replicas are a quorum whatever n is", &["O1", "O6", "O16"]),
+    Mutant::new("E-32", "2f + 1 replicas are a quorum whatever n is", &["O1", "O6", "O16"])
+        .beyond_simulation("a cluster of five or six"),
     Mutant::new(
         "B51",
         "what was executed from another's proof is waited for all the same",

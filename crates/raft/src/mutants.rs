@@ -12,7 +12,8 @@ pub const MUTANTS: &[Mutant] = &[
         "R01",
         "commits entries of earlier terms by counting replicas (Figure 8)",
         &["O1", "O4", "O5", "O6", "O13"],
-    ),
+    )
+    .beyond_simulation("Figure 8: three leaders in a row that die after one write or one commit"),
     Mutant::new("R02", "a vote leaves before term and vote are on disk", &["O7", "O3", "O1", "O5"]),
     Mutant::new(
         "R03",
@@ -33,13 +34,15 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "R07",
         "a follower commits up to its own last index, not the last one compared",
-        &["O1", "O6"],
+        &["O1", "O6", "O13"],
     ),
     Mutant::new("R08", "commits with n / 2 disks", &["O6"]),
     Mutant::new("R09", "a leader counts its own entries and vote before they are on disk", &["O6"]),
-    Mutant::new("R15a", "no pre-vote: who misses the leader begins a term at once", &["O13"]),
+    Mutant::new("R15a", "no pre-vote: who misses the leader begins a term at once", &["O13"])
+        .beyond_simulation("an oracle that sees needless changes of leader"),
     Mutant::new("R15b", "a leader that hears no majority stays in office", &["O13"]),
-    Mutant::new("R15c", "a vote is given although the leader is heard", &["O13"]),
+    Mutant::new("R15c", "a vote is given although the leader is heard", &["O13"])
+        .beyond_simulation("an oracle that sees needless changes of leader"),
     Mutant::new(
         "E-19a",
         "votes only for a log whose last term and last index are both as high as the own",
@@ -50,7 +53,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "E-21",
         "the consistency check looks at prevLogIndex only, not at prevLogTerm",
-        &["O4", "O1", "O6", "O15"],
+        &["O4", "O1", "O6", "O15", "O18"],
     ),
     Mutant::new(
         "E-22",
@@ -62,15 +65,17 @@ pub const MUTANTS: &[Mutant] = &[
         "a heartbeat's commit index is cut at the follower's own last index",
         &["O1", "O6"],
     ),
-    Mutant::new("E-31a", "a refused vote starts the election timeout anew", &["O13"]),
+    Mutant::new("E-31a", "a refused vote starts the election timeout anew", &["O13"])
+        .beyond_simulation("an oracle that sees needless delays of elections"),
     Mutant::new("E-31b", "a request of an older term gets no answer", &["O13"]),
     Mutant::new(
         "R40",
         "asks for votes before term and own vote are on disk",
         &["O7", "O3", "O1", "O5"],
     ),
-    Mutant::new("R41", "acknowledges entries before they are on disk", &["O6"]),
-    Mutant::new("R42", "half of the cluster elects a leader", &["O3", "O5", "O1"]),
+    Mutant::new("R41", "acknowledges entries before they are on disk", &["O6", "O13"]),
+    Mutant::new("R42", "half of the cluster elects a leader", &["O3", "O5", "O1"])
+        .beyond_simulation("a cluster of an even size"),
     Mutant::new("R43", "a new term does not take back the vote of the old one", &["O13"]),
     Mutant::new(
         "R44",
@@ -85,9 +90,10 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "R46",
         "a late sync of entries that were cut vouches for those that took their place",
-        &["O6", "O18"],
+        &["O6", "O18", "O13"],
     ),
-    Mutant::new("R47", "commits with half of the disks", &["O6", "O1"]),
+    Mutant::new("R47", "commits with half of the disks", &["O6", "O1"])
+        .beyond_simulation("a cluster of an even size"),
     Mutant::new("R48", "a new leader believes that its followers have its log", &["O6", "O1"]),
     Mutant::new("R49", "what got lost on the way to a follower is not sent again", &["O13"]),
     Mutant::new(
@@ -96,7 +102,10 @@ pub const MUTANTS: &[Mutant] = &[
         &["O6", "O1"],
     ),
     Mutant::new("R52", "an election by wish needs no log that is up to date", &["O5", "O1", "O6"]),
-    Mutant::new("R53", "an acknowledgement of an earlier term counts", &["O6", "O1"]),
+    Mutant::new("R53", "an acknowledgement of an earlier term counts", &["O6", "O1"])
+        .beyond_simulation(
+            "an acknowledgement that is held until its leader leads again, with a shorter log",
+        ),
     Mutant::new(
         "R55",
         "a follower acknowledges its whole log, not what was compared",
@@ -123,6 +132,6 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "R66",
         "a restart appends entries to the log that have replaced its tail",
-        &["O1", "O4", "O5", "O18"],
+        &["O1", "O4", "O5", "O6", "O18"],
     ),
 ];
