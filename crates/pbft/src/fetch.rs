@@ -18,10 +18,8 @@ impl Pbft {
     pub(crate) fn on_repeat(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
         effects.set_timer(Timer::Repeat, self.config.repeat);
         self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(IDLE_TICKS / 2) {
-            if !planted("B46") {
-                self.shown = NodeSet::EMPTY;
-            }
+        if self.ticks.is_multiple_of(IDLE_TICKS / 2) && !planted("B46") {
+            self.shown = NodeSet::EMPTY;
         }
         self.repeat_view_change(env, effects);
         let next = self.executed().next();

@@ -19,8 +19,8 @@ pub(crate) fn contrary(message: &Message, env: &Env<'_>) -> Option<Message> {
             Body::Checkpoint { sequence: *sequence, history: Digest::of_null(env.cluster.id) }
         }
         Body::ViewChange(view_change) => other_view_change(view_change, liar, env),
-        Body::NewView(new_view) => Body::NewView(match new_view.view.0 % 2 {
-            1 => forgetful(new_view, liar, env),
+        Body::NewView(new_view) => Body::NewView(match new_view.carried.len() % 2 {
+            0 => forgetful(new_view, liar, env),
             _ => stripped(new_view),
         }),
         Body::Fetched { decided } => Body::Fetched { decided: invented(decided, env) },

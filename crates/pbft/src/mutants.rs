@@ -102,7 +102,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("B33", "a replica does not join f + 1 others that ask for a higher view", &["O13"])
         .beyond_simulation("replicas that are many views apart"),
-    Mutant::new("B34", "f + 1 view-changes start a view", &["O1", "O6"]),
+    Mutant::new("B34", "f + 1 view-changes start a view", &["O1", "O6", "O13"]),
     Mutant::new(
         "B35",
         "the primary of a new view gives numbers before its disk knows of the view",
@@ -111,12 +111,14 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation(
         "a new primary whose disk is slow, and that crashes and starts the same view again",
     ),
-    Mutant::new("B36", "what is signed does not name the view", &["O1", "O16"]),
+    Mutant::new("B36", "what is signed does not name the view", &["O1", "O16"])
+        .beyond_simulation("a traitor with certificates of two views of one primary"),
     Mutant::new(
         "B37",
         "the signature of a view-change does not cover what prepared",
         &["O1", "O6"],
-    ),
+    )
+    .beyond_simulation("a traitor that becomes primary when few others know what prepared"),
     Mutant::new(
         "B38",
         "a checkpoint is said before what led to it is on disk",
@@ -139,7 +141,8 @@ pub const MUTANTS: &[Mutant] = &[
         "B43",
         "a new view starts from any stable checkpoint, not from the latest",
         &["O1", "O13", "O6"],
-    ),
+    )
+    .beyond_simulation("a replica that lags a checkpoint behind and whose view-change counts"),
     Mutant::new("B44", "what was fetched is not checked for its proof", &["O1", "O16", "O6"]),
     Mutant::new(
         "B45",
@@ -154,19 +157,24 @@ pub const MUTANTS: &[Mutant] = &[
         &["O7", "O1"],
     ),
     Mutant::new("B49", "a restart forgets which view was asked for", &["O7", "O1"]),
-    Mutant::new("B50", "a restart forgets what a new view carried", &["O7", "O1"]),
+    Mutant::new("B50", "a restart forgets what a new view carried", &["O7", "O1"])
+        .beyond_simulation(
+            "a primary that equivocates about a carried number to a replica that restarted",
+        ),
     Mutant::new("E-32", "2f + 1 replicas are a quorum whatever n is", &["O1", "O6", "O16"])
         .beyond_simulation("a cluster of five or six"),
     Mutant::new(
         "B51",
         "what was executed from another's proof is waited for all the same",
         &["O13"],
-    ),
+    )
+    .beyond_simulation("an oracle that sees needless view changes"),
     Mutant::new("B52", "no checkpoint is taken where a number was fetched", &["O13"]),
     Mutant::new("B53", "what was executed still counts as waiting: busy in the end", &["O13"]),
     Mutant::new(
         "B54",
         "a replica joins the highest view that is asked for, not the lowest",
         &["O13"],
-    ),
+    )
+    .beyond_simulation("traitors that ask for views far ahead"),
 ];
