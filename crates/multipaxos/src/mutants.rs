@@ -73,7 +73,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "M34",
         "an acceptor that has accepted in a slot says yes to a higher ballot and keeps its value",
-        &["O6", "O1"],
+        &["O6", "O1", "O7"],
     ),
     Mutant::new(
         "M35",

@@ -14,7 +14,11 @@ pub const MUTANTS: &[Mutant] = &[
         &["O1", "O4", "O5", "O6", "O13"],
     )
     .beyond_simulation("Figure 8: three leaders in a row that die after one write or one commit"),
-    Mutant::new("R02", "a vote leaves before term and vote are on disk", &["O7", "O3", "O1", "O5"]),
+    Mutant::new(
+        "R02",
+        "a vote leaves before term and vote are on disk",
+        &["O7", "O3", "O1", "O5", "O18"],
+    ),
     Mutant::new(
         "R03",
         "counts votes instead of voters: one that comes twice, or the own, counts twice",
@@ -47,6 +51,9 @@ pub const MUTANTS: &[Mutant] = &[
         "E-19a",
         "votes only for a log whose last term and last index are both as high as the own",
         &["O13"],
+    )
+    .beyond_simulation(
+        "rare: two logs of which one is longer and the other newer, and nobody else",
     ),
     Mutant::new("E-19b", "votes only for a log that is strictly newer", &["O13"]),
     Mutant::new("E-20", "wants a majority of followers beside the leader", &["O13"]),
@@ -94,7 +101,11 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("R47", "commits with half of the disks", &["O6", "O1"])
         .beyond_simulation("a cluster of an even size"),
-    Mutant::new("R48", "a new leader believes that its followers have its log", &["O6", "O1"]),
+    Mutant::new(
+        "R48",
+        "a new leader believes that its followers have its log",
+        &["O6", "O1", "O13"],
+    ),
     Mutant::new("R49", "what got lost on the way to a follower is not sent again", &["O13"]),
     Mutant::new(
         "R51",
@@ -119,7 +130,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "R57",
         "entries that are sent again are not checked for consistency",
-        &["O4", "O6", "O1"],
+        &["O4", "O6", "O1", "O18"],
     ),
     Mutant::new("R58", "a restart forgets the vote and keeps the term", &["O7", "O3"]),
     Mutant::new("R59", "a second candidate of a term gets a vote, too", &["O7", "O3", "O18"]),
@@ -127,7 +138,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R61", "a vote for itself is not written", &["O7", "O3"]),
     Mutant::new("R62", "a refused vote counts", &["O3", "O5"]),
     Mutant::new("R63", "a new leader appends no entry of its term", &["O13"]),
-    Mutant::new("R64", "the quorum index is taken from an unsorted list", &["O6", "O13"]),
+    Mutant::new("R64", "the quorum index is taken from an unsorted list", &["O6", "O13", "O1"]),
     Mutant::new("R65", "what is committed still counts as pending: busy in the end", &["O13"]),
     Mutant::new(
         "R66",
