@@ -49,6 +49,7 @@ mod digest;
 mod fetch;
 pub mod invariants;
 mod keys;
+mod lies;
 mod message;
 mod mutants;
 mod normal;
