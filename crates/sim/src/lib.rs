@@ -84,6 +84,9 @@ mod oracle;
 mod registers;
 mod report;
 mod rng;
+mod scenario;
+mod shrink;
+mod stage;
 mod traitor;
 mod world;
 
@@ -99,5 +102,11 @@ pub use options::{Fault, Faults, Options};
 pub use registers::{Operation, Registers};
 pub use report::{Report, Violation};
 pub use rng::{CERTAIN, Rng};
+pub use scenario::{
+    Action, BadScenario, Chart, Compare, Cut, Entry, Expectation, Line, Missed, Name, Outcome,
+    Pick, Proposal, Scenario, Step,
+};
+pub use shrink::{Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, shrink};
+pub use stage::{Flight, Impossible, Scene, Stage};
 pub use traitor::Treason;
 pub use world::{Completion, Fate, Setup, World};

@@ -41,7 +41,7 @@ impl Operation {
         Bytes::copy_from_slice(&bytes)
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; 18] = bytes.try_into().ok()?;
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let (key, a, b) = (bytes[1], word(2), word(10));

@@ -33,6 +33,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return false;
         }
         self.mark("crash between two effects of a step");
+        if let Some(tape) = &mut self.tape {
+            tape.burns_out();
+        }
         self.crash(id);
         true
     }

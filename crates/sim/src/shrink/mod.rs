@@ -1,0 +1,205 @@
+//! Makes a failing run small: first its options (fewer nodes, clients, faults), then the steps that
+//! were recorded (delta debugging), until no step can be left out. The result is a [`Scenario`]
+//! that breaks the same rule.
+
+mod naming;
+mod reduction;
+mod replay;
+mod steps;
+
+pub use reduction::Reduction;
+
+use crate::check::{self, check};
+use crate::options::Options;
+use crate::report::Violation;
+use crate::scenario::{Entry, Expectation, Line, Scenario, Step};
+use consensus_core::{Audit, NodeSet};
+use std::fmt;
+use steps::Search;
+
+/// How much work a shrinker may do. Counted in runs and steps, not in time, so that the same seed
+/// gives the same scenario everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Simulated runs.
+    pub runs: u32,
+    /// Steps on the stage.
+    pub steps: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { runs: 60, steps: 3_000_000 }
+    }
+}
+
+/// What the shrinker is just doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShrinkProgress {
+    /// So many of its runs were made.
+    Options(u32),
+    /// So many steps are left.
+    Steps(usize),
+}
+
+/// A failing run, made small.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// What is left of it. Its title, comments and mutant are the caller's to set.
+    pub scenario: Scenario,
+    /// What it breaks.
+    pub violation: Violation,
+    /// How the options were made smaller. With them the seed of the scenario fails as well.
+    pub reductions: Vec<Reduction>,
+    /// Steps of the run as the seed drew it, up to the violation.
+    pub before: usize,
+    /// Steps of the scenario; 0 where it is a simulated run.
+    pub after: usize,
+    /// Simulated runs that were made.
+    pub runs: u32,
+    /// How often steps were played.
+    pub plays: u64,
+}
+
+/// Why nothing came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShrinkError {
+    /// The seed does not fail.
+    NoViolation,
+    /// What was recorded does not fail when it is played: a bug of the recorder.
+    NotReplayed(Violation),
+}
+
+impl fmt::Display for ShrinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoViolation => f.write_str("the seed breaks no rule"),
+            Self::NotReplayed(violation) => {
+                write!(f, "the recorded steps do not break the rule of the run: {violation}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ShrinkError {}
+
+/// Oracles that need clients and their time: for them the result is a smaller simulated run.
+fn needs_time(oracle: &str) -> bool {
+    ["O9", "O11", "O13", "O14"].contains(&oracle)
+}
+
+/// Makes the run of this seed small. `configure` by options only: what [`check`] runs.
+///
+/// # Errors
+/// If it does not fail.
+pub fn shrink<P: Audit>(
+    seed: u64,
+    options: &Options,
+    budget: Budget,
+    progress: &mut dyn FnMut(ShrinkProgress),
+) -> Result<Shrunk, ShrinkError> {
+    let (report, steps, _) = check::tape::<P>(seed, options);
+    let Some(violation) = report.violation else { return Err(ShrinkError::NoViolation) };
+    let before = steps.len();
+    let mut run = smaller_run::<P>(seed, options, &violation, budget.runs, progress);
+    if !needs_time(violation.oracle)
+        && let Some(shrunk) = shorter::<P>(&run, violation.oracle, budget.steps, before, progress)
+    {
+        return Ok(shrunk);
+    }
+    if !needs_time(violation.oracle) {
+        // The options were made smaller in vain; the run as it was may do.
+        let runs = run.runs;
+        run = SmallRun { seed, options: options.clone(), reductions: Vec::new(), runs };
+        return shorter::<P>(&run, violation.oracle, budget.steps, before, progress)
+            .ok_or(ShrinkError::NotReplayed(violation));
+    }
+    let mut scenario = blank::<P>(&run, NodeSet::EMPTY);
+    let expected = Expectation::Violation(violation.oracle.to_owned());
+    scenario.entries =
+        vec![Entry::Simulate(run.reductions.clone()).into(), Entry::Expect(expected).into()];
+    let SmallRun { reductions, runs, .. } = run;
+    Ok(Shrunk { scenario, violation, reductions, before, after: 0, runs, plays: 0 })
+}
+
+/// A failing run with smaller options.
+struct SmallRun {
+    seed: u64,
+    options: Options,
+    reductions: Vec<Reduction>,
+    runs: u32,
+}
+
+/// Makes the options smaller as long as the seed still fails in the same way.
+fn smaller_run<P: Audit>(
+    seed: u64,
+    options: &Options,
+    violation: &Violation,
+    most: u32,
+    progress: &mut dyn FnMut(ShrinkProgress),
+) -> SmallRun {
+    let mut small = SmallRun { seed, options: options.clone(), reductions: Vec::new(), runs: 0 };
+    for reduction in Reduction::candidates::<P>(options) {
+        let mut smaller = small.options.clone();
+        if small.runs >= most || !reduction.apply::<P>(&mut smaller) {
+            continue;
+        }
+        small.runs += 1;
+        progress(ShrinkProgress::Options(small.runs));
+        let found = check::<P>(seed, &smaller).violation;
+        if found.is_some_and(|found| found.oracle == violation.oracle) {
+            small.options = smaller;
+            small.reductions.push(reduction);
+        }
+    }
+    small
+}
+
+/// The steps of a failing run, made few.
+fn shorter<P: Audit>(
+    run: &SmallRun,
+    oracle: &'static str,
+    budget: u64,
+    before: usize,
+    progress: &mut dyn FnMut(ShrinkProgress),
+) -> Option<Shrunk> {
+    let (_, steps, traitors) = check::tape::<P>(run.seed, &run.options);
+    let mut scenario = blank::<P>(run, traitors);
+    let scene = scenario.scene::<P>().expect("the run had such a cluster");
+    let mut show = |left| progress(ShrinkProgress::Steps(left));
+    let mut search = Search::new(scene, oracle, steps, budget, &mut show)?;
+    search.run();
+    scenario.instant = search.scene().instant;
+    let named = naming::named(search.scene(), search.steps());
+    let after = named.len();
+    let line = |step: Step| Line::from(Entry::Step(step));
+    scenario.entries = named.into_iter().map(line).collect();
+    let expected = Expectation::Violation(oracle.to_owned());
+    scenario.entries.push(Entry::Expect(expected).into());
+    let violation = scenario.play::<P>(false).ok()?.violation?;
+    let (reductions, runs, plays) = (run.reductions.clone(), run.runs, search.plays());
+    (violation.oracle == oracle).then_some(Shrunk {
+        scenario,
+        violation,
+        reductions,
+        before,
+        after,
+        runs,
+        plays,
+    })
+}
+
+fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
+    Scenario {
+        comments: Vec::new(),
+        title: String::new(),
+        algo: P::INFO.name.to_owned(),
+        smallest: run.options.smallest,
+        nodes: run.options.nodes,
+        seed: run.seed,
+        traitors,
+        instant: NodeSet::EMPTY,
+        mutant: None,
+        entries: Vec::new(),
+    }
+}
