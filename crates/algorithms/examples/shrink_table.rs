@@ -27,9 +27,9 @@ impl Visitor for Hunt {
         match shrink::<P>(seed, &options, Budget::default(), &mut |_| {}) {
             Ok(s) => {
                 println!(
-                    "{name}: {} seed {seed} (hunt {hunted:.1} s): {} -> {} steps, {} runs, {} plays, {:.1} s, {:?}",
+                    "{name}: {} seed {seed} (hunt {hunted:.1} s): {} -> {} steps, {} runs, {} plays, {:.1} s",
                     violation.oracle, s.before, s.after, s.runs, s.plays,
-                    begun.elapsed().as_secs_f64(), s.reductions.len(),
+                    begun.elapsed().as_secs_f64(),
                 );
                 if std::env::args().any(|a| a == "-v") {
                     println!("{}", s.scenario);

@@ -14,6 +14,7 @@ pub use parse::BadScenario;
 pub use play::{Missed, Outcome};
 pub use step::{Action, Cut, Name, Pick, Proposal, Step};
 pub(crate) use tape::Tape;
+pub(crate) use text::payload_text;
 
 use crate::shrink::Reduction;
 use consensus_core::{NodeId, NodeSet};

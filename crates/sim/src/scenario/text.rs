@@ -136,6 +136,16 @@ impl Display for Proposal {
     }
 }
 
+/// What a command is to do, for people.
+pub(crate) fn payload_text(payload: &Bytes) -> String {
+    match std::str::from_utf8(payload) {
+        Ok(text) if !text.is_empty() && text.chars().all(|letter| !letter.is_control()) => {
+            Quoted(text).to_string()
+        }
+        _ => Payload(payload).to_string(),
+    }
+}
+
 struct Payload<'a>(&'a Bytes);
 
 impl Display for Payload<'_> {

@@ -29,7 +29,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { runs: 60, steps: 3_000_000 }
+        Self { runs: 240, steps: 2_000_000 }
     }
 }
 
@@ -49,8 +49,6 @@ pub struct Shrunk {
     pub scenario: Scenario,
     /// What it breaks.
     pub violation: Violation,
-    /// How the options were made smaller. With them the seed of the scenario fails as well.
-    pub reductions: Vec<Reduction>,
     /// Steps of the run as the seed drew it, up to the violation.
     pub before: usize,
     /// Steps of the scenario; 0 where it is a simulated run.
@@ -88,7 +86,9 @@ fn needs_time(oracle: &str) -> bool {
     ["O9", "O11", "O13", "O14"].contains(&oracle)
 }
 
-/// Makes the run of this seed small. `configure` by options only: what [`check`] runs.
+/// Makes the run of this seed small. Where the run itself stays long, a few runs of other seeds
+/// with as small options are made small as well, and the shortest of all is taken, as long as it
+/// breaks the same rule.
 ///
 /// # Errors
 /// If it does not fail.
@@ -101,28 +101,72 @@ pub fn shrink<P: Audit>(
     let (report, steps, _) = check::tape::<P>(seed, options);
     let Some(violation) = report.violation else { return Err(ShrinkError::NoViolation) };
     let before = steps.len();
-    let mut run = smaller_run::<P>(seed, options, &violation, budget.runs, progress);
-    if !needs_time(violation.oracle)
-        && let Some(shrunk) = shorter::<P>(&run, violation.oracle, budget.steps, before, progress)
-    {
-        return Ok(shrunk);
+    let oracle = violation.oracle;
+    let mut run = smaller_run::<P>(seed, options, oracle, budget.runs / 3, progress);
+    let mut shrunk = if needs_time(oracle) {
+        simulated::<P>(&run, violation)
+    } else {
+        let own = shorter::<P>(&run, oracle, budget.steps / 2, progress).or_else(|| {
+            // The options were made smaller in vain; the run as it was may do.
+            run = SmallRun { options: options.clone(), reductions: Vec::new(), ..run.clone() };
+            shorter::<P>(&run, oracle, budget.steps / 2, progress)
+        });
+        let own = own.ok_or(ShrinkError::NotReplayed(violation))?;
+        shortest::<P>(own, &mut run, oracle, budget, progress)
+    };
+    (shrunk.before, shrunk.runs) = (before, run.runs);
+    Ok(shrunk)
+}
+
+/// Scenarios that are as short as this need no other seeds.
+const SHORT: usize = 10;
+
+/// So many other seeds are made small.
+const OTHERS: usize = 3;
+
+/// The shortest scenario of this one and of a few other seeds.
+fn shortest<P: Audit>(
+    own: Shrunk,
+    run: &mut SmallRun,
+    oracle: &'static str,
+    budget: Budget,
+    progress: &mut dyn FnMut(ShrinkProgress),
+) -> Shrunk {
+    let mut options = run.options.clone();
+    Reduction::fewest_nodes::<P>().apply::<P>(&mut options);
+    let (mut best, mut tried, mut seed) = (own, 0, run.seed);
+    while best.after > SHORT && tried < OTHERS && run.runs < budget.runs {
+        seed = seed.wrapping_add(1);
+        run.runs += 1;
+        progress(ShrinkProgress::Options(run.runs));
+        if check::<P>(seed, &options).violation.is_none_or(|found| found.oracle != oracle) {
+            continue;
+        }
+        tried += 1;
+        let other = SmallRun { seed, options: options.clone(), ..run.clone() };
+        let share = budget.steps / 2 / OTHERS as u64;
+        if let Some(shrunk) = shorter::<P>(&other, oracle, share, progress) {
+            let plays = best.plays + shrunk.plays;
+            if shrunk.after < best.after {
+                best = shrunk;
+            }
+            best.plays = plays;
+        }
     }
-    if !needs_time(violation.oracle) {
-        // The options were made smaller in vain; the run as it was may do.
-        let runs = run.runs;
-        run = SmallRun { seed, options: options.clone(), reductions: Vec::new(), runs };
-        return shorter::<P>(&run, violation.oracle, budget.steps, before, progress)
-            .ok_or(ShrinkError::NotReplayed(violation));
-    }
-    let mut scenario = blank::<P>(&run, NodeSet::EMPTY);
+    best
+}
+
+/// What cannot be told as steps stays a run in virtual time.
+fn simulated<P: Audit>(run: &SmallRun, violation: Violation) -> Shrunk {
+    let mut scenario = blank::<P>(run, NodeSet::EMPTY);
     let expected = Expectation::Violation(violation.oracle.to_owned());
-    scenario.entries =
-        vec![Entry::Simulate(run.reductions.clone()).into(), Entry::Expect(expected).into()];
-    let SmallRun { reductions, runs, .. } = run;
-    Ok(Shrunk { scenario, violation, reductions, before, after: 0, runs, plays: 0 })
+    let simulate = Entry::Simulate(run.reductions.clone());
+    scenario.entries = vec![simulate.into(), Entry::Expect(expected).into()];
+    Shrunk { scenario, violation, before: 0, after: 0, runs: 0, plays: 0 }
 }
 
 /// A failing run with smaller options.
+#[derive(Clone)]
 struct SmallRun {
     seed: u64,
     options: Options,
@@ -134,7 +178,7 @@ struct SmallRun {
 fn smaller_run<P: Audit>(
     seed: u64,
     options: &Options,
-    violation: &Violation,
+    oracle: &str,
     most: u32,
     progress: &mut dyn FnMut(ShrinkProgress),
 ) -> SmallRun {
@@ -147,7 +191,7 @@ fn smaller_run<P: Audit>(
         small.runs += 1;
         progress(ShrinkProgress::Options(small.runs));
         let found = check::<P>(seed, &smaller).violation;
-        if found.is_some_and(|found| found.oracle == violation.oracle) {
+        if found.is_some_and(|found| found.oracle == oracle) {
             small.options = smaller;
             small.reductions.push(reduction);
         }
@@ -160,7 +204,6 @@ fn shorter<P: Audit>(
     run: &SmallRun,
     oracle: &'static str,
     budget: u64,
-    before: usize,
     progress: &mut dyn FnMut(ShrinkProgress),
 ) -> Option<Shrunk> {
     let (_, steps, traitors) = check::tape::<P>(run.seed, &run.options);
@@ -177,16 +220,9 @@ fn shorter<P: Audit>(
     let expected = Expectation::Violation(oracle.to_owned());
     scenario.entries.push(Entry::Expect(expected).into());
     let violation = scenario.play::<P>(false).ok()?.violation?;
-    let (reductions, runs, plays) = (run.reductions.clone(), run.runs, search.plays());
-    (violation.oracle == oracle).then_some(Shrunk {
-        scenario,
-        violation,
-        reductions,
-        before,
-        after,
-        runs,
-        plays,
-    })
+    let plays = search.plays();
+    let shrunk = Shrunk { scenario, violation, before: 0, after, runs: 0, plays };
+    (shrunk.violation.oracle == oracle).then_some(shrunk)
 }
 
 fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {

@@ -39,10 +39,15 @@ pub enum Reduction {
 }
 
 impl Reduction {
+    /// As few nodes as stand one fault.
+    pub(crate) fn fewest_nodes<P: Audit>() -> Self {
+        let stands_one = |nodes: &usize| P::INFO.max_faults(*nodes) > 0;
+        Self::Nodes((1..).find(stands_one).expect("some size stands a fault"))
+    }
+
     /// What is worth a try for these options, what saves most first.
     pub(crate) fn candidates<P: Audit>(options: &Options) -> Vec<Self> {
-        let smallest = (1..).find(|nodes| P::INFO.max_faults(*nodes) > 0).expect("some size");
-        let mut list = vec![Self::Nodes(smallest)];
+        let mut list = vec![Self::fewest_nodes::<P>()];
         list.extend((0..options.traitors).map(Self::Traitors));
         list.extend(options.faults.classes.iter().copied().map(Self::Without));
         list.extend([Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);

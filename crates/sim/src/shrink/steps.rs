@@ -81,6 +81,7 @@ impl<'a, P: Audit> Search<'a, P> {
                     commands.len() + commands.iter().filter(long).count()
                 }
                 Action::Sync { but, .. } => *but as usize,
+                Action::Timeout { .. } => 1,
                 _ => 0,
             };
             asked + usize::from(step.cut.is_some())
@@ -254,6 +255,8 @@ fn simpler_forms(step: &Step, place: usize) -> Vec<Step> {
                 forms.extend(commands.iter().map(one));
             }
         }
+        // Much that comes between a timer and an election goes with it.
+        Action::Timeout { node, .. } => forms.push(of(Action::Campaign(*node))),
         _ => {}
     }
     forms

@@ -18,6 +18,7 @@ use crate::keys::SimKeys;
 use crate::oracle::Verdict;
 use crate::registers::Registers;
 use crate::report::{Finding, Violation};
+use crate::scenario::payload_text;
 use actor::Actor;
 use consensus_core::{
     Audit, Batch, Cluster, Command, DEFAULT_SESSIONS, Delay, Effect, Env, Envelope, Executor,
@@ -51,6 +52,16 @@ impl<P: Audit> Scene<P> {
         let (traitors, instant, disks) = (NodeSet::EMPTY, NodeSet::EMPTY, Vec::new());
         Self { cluster, seed: 0, config, traitors, instant, disks }
     }
+}
+
+/// What a batch says, for charts.
+fn said(batch: &Batch) -> String {
+    let mut texts: Vec<String> =
+        batch.commands().take(4).map(|command| payload_text(&command.payload)).collect();
+    if batch.len() > texts.len() {
+        texts.push("…".into());
+    }
+    if texts.is_empty() { "no-op".into() } else { texts.join(", ") }
 }
 
 /// Something that a step led to, for charts.
@@ -341,7 +352,7 @@ impl<P: Audit> Stage<P> {
         actor.executor.execute(index, &batch, drop);
         actor.committed.push(batch.clone());
         let verdict = self.witness.reached(id, &actor.executor);
-        self.note(id, || format!("commits {index}: {batch:?}"));
+        self.note(id, || format!("commits {index}: {}", said(&batch)));
         self.judge(id, verdict);
     }
 
