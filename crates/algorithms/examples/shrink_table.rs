@@ -28,7 +28,11 @@ impl Visitor for Hunt {
             Ok(s) => {
                 println!(
                     "{name}: {} seed {seed} (hunt {hunted:.1} s): {} -> {} steps, {} runs, {} plays, {:.1} s",
-                    violation.oracle, s.before, s.after, s.runs, s.plays,
+                    violation.oracle,
+                    s.before,
+                    s.after,
+                    s.runs,
+                    s.plays,
                     begun.elapsed().as_secs_f64(),
                 );
                 if std::env::args().any(|a| a == "-v") {
@@ -47,7 +51,10 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     for algorithm in Algorithm::ALL {
         for mutant in algorithm.mutants().iter().chain(SHARED) {
-            if args.len() > 1 && !args.contains(&mutant.name.to_string()) && !args.contains(&algorithm.name().to_string()) {
+            if args.len() > 1
+                && !args.contains(&mutant.name.to_string())
+                && !args.contains(&algorithm.name().to_string())
+            {
                 continue;
             }
             algorithm.dispatch(Hunt(mutant, 300));

@@ -106,7 +106,9 @@ pub use scenario::{
     Action, BadScenario, Chart, Compare, Cut, Entry, Expectation, Line, Missed, Name, Outcome,
     Pick, Proposal, Scenario, Step,
 };
-pub use shrink::{Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, shrink};
+pub use shrink::{
+    Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, needs_time, record, shrink,
+};
 pub use stage::{Flight, Impossible, Scene, Stage};
 pub use traitor::Treason;
 pub use world::{Completion, Fate, Setup, World};

@@ -78,6 +78,7 @@ impl Scenario {
             lenient,
         };
         play.stage.keep_notes();
+        play.stage.loose = lenient;
         let ended = catch_unwind(AssertUnwindSafe(|| play.all(&self.entries)));
         if let Err(panic) = ended {
             play.stage.panicked(panic_text(panic.as_ref()));

@@ -11,7 +11,7 @@ pub use reduction::Reduction;
 
 use crate::check::{self, check};
 use crate::options::Options;
-use crate::report::Violation;
+use crate::report::{Report, Violation};
 use crate::scenario::{Entry, Expectation, Line, Scenario, Step};
 use consensus_core::{Audit, NodeSet};
 use std::fmt;
@@ -81,8 +81,8 @@ impl fmt::Display for ShrinkError {
 
 impl std::error::Error for ShrinkError {}
 
-/// Oracles that need clients and their time: for them the result is a smaller simulated run.
-fn needs_time(oracle: &str) -> bool {
+/// Is this one of the oracles that need clients and their time? A stage has neither.
+pub fn needs_time(oracle: &str) -> bool {
     ["O9", "O11", "O13", "O14"].contains(&oracle)
 }
 
@@ -163,6 +163,21 @@ fn simulated<P: Audit>(run: &SmallRun, violation: Violation) -> Shrunk {
     let simulate = Entry::Simulate(run.reductions.clone());
     scenario.entries = vec![simulate.into(), Entry::Expect(expected).into()];
     Shrunk { scenario, violation, before: 0, after: 0, runs: 0, plays: 0 }
+}
+
+/// One checked run as a scenario: every input of every replica, in their order, up to the first
+/// violation. Played, it passes through the same states.
+pub fn record<P: Audit>(seed: u64, options: &Options) -> (Report, Scenario) {
+    let (report, steps, traitors) = check::tape::<P>(seed, options);
+    let run = SmallRun { seed, options: options.clone(), reductions: Vec::new(), runs: 0 };
+    let mut scenario = blank::<P>(&run, traitors);
+    scenario.title = format!("seed {seed}");
+    scenario.entries = steps.into_iter().map(|step| Line::from(Entry::Step(step))).collect();
+    if let Some(violation) = &report.violation {
+        let expected = Expectation::Violation(violation.oracle.to_owned());
+        scenario.entries.push(Entry::Expect(expected).into());
+    }
+    (report, scenario)
 }
 
 /// A failing run with smaller options.

@@ -21,6 +21,7 @@ pub(crate) fn play<'a, P: Audit>(
     steps: impl Iterator<Item = &'a Step>,
 ) -> (Played, Stage<P>) {
     let mut stage = Stage::new(scene.clone());
+    stage.loose = true;
     let mut done = Vec::new();
     // The stage survives a panic of the protocol: it says what happened before.
     let ended = catch_unwind(AssertUnwindSafe(|| {

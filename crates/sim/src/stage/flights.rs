@@ -83,10 +83,10 @@ impl<M: Message> Flights<M> {
         self.links.values().flatten()
     }
 
-    /// Finds a message by its name. A fingerprint that is not there (any more) stands for the
-    /// newest message of that kind, best one that has not arrived yet: what is left of a run after
-    /// steps were taken out seldom says the very same words.
-    pub(crate) fn find(&self, name: &Name, lie: bool) -> Option<Found<M>> {
+    /// Finds a message by its name. Where `loose`, a fingerprint that is not there (any more) stands
+    /// for the newest message of that kind, best one that has not arrived yet: what is left of a
+    /// run after steps were taken out seldom says the very same words.
+    pub(crate) fn find(&self, name: &Name, lie: bool, loose: bool) -> Option<Found<M>> {
         let link = (name.from, name.to);
         let flights = self.links.get(&link)?;
         let found = |flight: &Flight<M>, lie: bool| {
@@ -101,6 +101,9 @@ impl<M: Message> Flights<M> {
                     && let Ok(at) = flights.binary_search_by_key(serial, |flight| flight.serial)
                 {
                     return found(&flights[at], *lie);
+                }
+                if !loose {
+                    return None;
                 }
                 let like = || flights.iter().rev().filter(|flight| flight.is(&name.kind, lie));
                 let best = like().find(|flight| !flight.arrived).or_else(|| like().next());

@@ -82,6 +82,8 @@ pub struct Stage<P: Audit> {
     flights: Flights<P::Message>,
     witness: Witness<P>,
     steps: u64,
+    /// A message that is not there may be taken for one like it.
+    pub(crate) loose: bool,
     /// The node that is just moving crashes after so many more effects.
     fuse: Option<u32>,
     violation: Option<Violation>,
@@ -106,6 +108,7 @@ impl<P: Audit> Stage<P> {
             actors: disks.into_iter().map(Actor::new).collect(),
             flights: Flights::default(),
             steps: 0,
+            loose: false,
             fuse: None,
             violation: None,
             notes: None,

@@ -69,7 +69,8 @@ impl<P: Audit> Stage<P> {
                 return self.deliver(message, *keep, *lie).map(Some);
             }
             Action::Drop(message) => {
-                let found = self.flights.find(message, false).ok_or_else(|| self.no(message))?;
+                let found = self.flights.find(message, false, self.loose);
+                let found = found.ok_or_else(|| self.no(message))?;
                 self.flights.arrive((message.from, message.to), found.serial, false);
             }
             Action::Timeout { node, timer } => self.timeout(*node, timer)?,
@@ -121,7 +122,7 @@ impl<P: Audit> Stage<P> {
 
     fn deliver(&mut self, name: &Name, keep: bool, lie: bool) -> Result<Carried, Impossible> {
         self.running(name.to)?;
-        let found = self.flights.find(name, lie).ok_or_else(|| self.no(name))?;
+        let found = self.flights.find(name, lie, self.loose).ok_or_else(|| self.no(name))?;
         self.flights.arrive((name.from, name.to), found.serial, keep);
         let print = Fingerprint::of(&*found.message).0;
         let message = Arc::unwrap_or_clone(found.message);
