@@ -11,6 +11,7 @@ mod files;
 mod keys;
 mod layout;
 mod output;
+mod planted;
 mod progress;
 mod replica;
 mod signals;
@@ -56,6 +57,12 @@ enum Command {
     /// a random quorum is healed and must make progress. The same seed gives the same run, bit for
     /// bit.
     Simulate(commands::simulate::Args),
+    /// Play scenario files, step by step
+    ///
+    /// A scenario says what is to happen to a cluster (this message arrives, that timer fires, this
+    /// node crashes) and what is to come of it. Nothing happens by chance or by itself, and all
+    /// oracles look at every step.
+    Scenario(commands::scenario::Args),
     /// Run one replica of a cluster
     ///
     /// Runs until ctrl-c or SIGTERM. A replica is told what it is by a file (--config) or by flags
@@ -90,6 +97,7 @@ fn run(command: Command) -> Outcome {
     match command {
         Command::Compare(args) => commands::compare::run(args),
         Command::Simulate(args) => commands::simulate::run(&args),
+        Command::Scenario(args) => commands::scenario::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Cluster(args) => commands::cluster::run(args),
         Command::Ctl(args) => commands::ctl::run(args),

@@ -110,20 +110,22 @@ impl Scenario {
                     named = true;
                     match found {
                         Some(found) if found.oracle == oracle => continue,
-                        Some(found) => format!("expected a violation of {oracle}, not {found}"),
+                        Some(found) => {
+                            format!("expected a violation of {oracle}, not {}", found.in_short())
+                        }
                         None => format!("expected a violation of {oracle}; there was none"),
                     }
                 }
                 (Expectation::Safe, Some(found)) => {
                     named = true;
-                    format!("expected no violation, not {found}")
+                    format!("expected no violation, not {}", found.in_short())
                 }
                 _ => continue,
             };
             outcome.missed.push(Missed { line: line.number, why });
         }
         if let Some(found) = violation.filter(|_| !named) {
-            let why = format!("an unexpected violation: {found}");
+            let why = format!("an unexpected violation: {}", found.in_short());
             outcome.missed.push(Missed { line: 0, why });
         }
         outcome

@@ -1,11 +1,14 @@
 //! `synod simulate`: seeded runs of a whole cluster in virtual time, with faults, under oracles.
 
+use super::shrink::shrink;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::say;
+use crate::planted::Planted;
 use crate::progress::Progress;
 use consensus_core::{Audit, Fingerprint};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -38,12 +41,21 @@ pub(crate) struct Args {
     /// Run on after a violation and list all failing seeds, instead of stopping at the first
     #[arg(long)]
     keep_going: bool,
+    /// Make the first failing run of each algorithm small: writes a scenario that breaks the same
+    /// rule in few steps, to ALGORITHM-SEED.scn or FILE, and draws it
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+          conflicts_with_all = ["trace", "json"])]
+    shrink: Option<Option<PathBuf>>,
+    /// Switch on a planted bug, to see it found; only in builds with the feature `mutants`
+    #[arg(long, value_name = "NAME", hide = !cfg!(feature = "mutants"))]
+    mutant: Option<String>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   synod simulate --algo raft --seeds 1000              a thousand runs of Raft
   synod simulate --algo raft --seed 17 --seeds 1 --trace   one run, event by event
+  synod simulate --algo raft --seeds 1000 --shrink     the first failing one, made small
 
 Exits with 1 if an oracle found a violation.";
 
@@ -56,10 +68,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return Err(Failure::usage("--seed plus --seeds is beyond the largest seed, 2^64 - 1"));
     }
     let mut clean = true;
+    if let (Some(Some(_)), [_, _, ..]) = (&args.shrink, &args.algo.0[..]) {
+        return Err(Failure::usage("--shrink=FILE is for one run: name one algorithm with --algo"));
+    }
     for algorithm in args.algo.0.iter().copied() {
-        let verdict = hunt(algorithm, args);
+        let planted = Planted::find(algorithm, args.mutant.as_deref())?;
+        let verdict = hunt(algorithm, args, planted);
         clean &= verdict.failures.is_empty();
         say(verdict.show(args));
+        if let (Some(file), Some(seed)) = (&args.shrink, verdict.failures.keys().next()) {
+            shrink(algorithm, *seed, planted, file.clone())?;
+        }
     }
     Ok(if clean { Exit::Ok } else { Exit::Failed })
 }
@@ -72,6 +91,7 @@ fn trace(args: &Args) -> Outcome {
     if args.seeds != 1 {
         return Err(Failure::usage("--trace shows one run: add --seeds 1 and choose it by --seed"));
     }
+    Planted::find(algorithm, args.mutant.as_deref())?.plant();
     let report = algorithm.dispatch(TraceSeed(args.seed));
     let mut verdict = Verdict::new(algorithm);
     verdict.add(report);
@@ -101,7 +121,7 @@ impl Visitor for CheckSeed {
 
 /// Runs the seeds on all cores. Reports are added in the order of seeds, and none after the first
 /// failure, so that the verdict does not depend on which thread was faster.
-fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
+fn hunt(algorithm: Algorithm, args: &Args, planted: Planted) -> Verdict {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
     let jobs = args.jobs.unwrap_or(cores).min(args.seeds);
     let next = AtomicU64::new(0);
@@ -116,6 +136,7 @@ fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
             let sender = sender.clone();
             let (next, stop) = (&next, &stop);
             scope.spawn(move || {
+                planted.plant();
                 while !stop.load(Ordering::Relaxed) {
                     let nth = next.fetch_add(1, Ordering::Relaxed);
                     if nth >= args.seeds {
