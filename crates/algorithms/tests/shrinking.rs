@@ -10,17 +10,22 @@ use synod_sim::{Budget, Options, Scenario, check, needs_time, record, shrink};
 
 /// Records a seed, plays it step by step, and demands that the stage breaks the same rule, at the
 /// same node, with the same words: then it went through the same states.
-struct Replayed(u64);
+struct Replayed {
+    seed: u64,
+    compare: bool,
+}
 
 impl Visitor for Replayed {
     type Output = Option<&'static str>;
 
     fn visit<P: Audit>(self) -> Self::Output {
-        let seed = self.0;
+        let seed = self.seed;
         let options = Options::for_seed::<P>(seed);
         let (report, scenario) = record::<P>(seed, &options);
         let name = format!("{} seed {seed}", P::INFO.name);
-        assert_eq!(report, check::<P>(seed, &options), "{name}: recording changes nothing");
+        if self.compare {
+            assert_eq!(report, check::<P>(seed, &options), "{name}: recording changes nothing");
+        }
         let played = scenario.play::<P>(false).expect("such a cluster can be");
         let told = |violation: &synod_sim::Violation| {
             (violation.oracle, violation.node, violation.detail.clone())
@@ -50,18 +55,21 @@ fn a_recorded_run_fails_on_the_stage_as_it_did_in_the_world() {
         let mut found = 0;
         for mutant in algorithm.mutants() {
             plant(Some(mutant.name));
-            found += (0..24).filter_map(|seed| algorithm.dispatch(Replayed(seed))).count();
+            let violated =
+                (0..8).filter_map(|seed| algorithm.dispatch(Replayed { seed, compare: false }));
+            found += violated.count();
             plant(None);
         }
-        assert!(found > 20, "{algorithm}: {found} violations prove little");
+        assert!(found > 12, "{algorithm}: {found} violations prove little");
     }
 }
 
 #[test]
 fn a_recorded_run_without_a_bug_is_possible_step_by_step_and_safe() {
     for algorithm in Algorithm::ALL {
-        for seed in 0..40 {
-            assert_eq!(algorithm.dispatch(Replayed(seed)), None, "{algorithm} seed {seed}");
+        for seed in 0..10 {
+            let violated = algorithm.dispatch(Replayed { seed, compare: true });
+            assert_eq!(violated, None, "{algorithm} seed {seed}");
         }
     }
 }

@@ -28,6 +28,9 @@ impl std::error::Error for BadScenario {}
 
 /// Lines that say what the stage is like come before those that move it.
 const HEADERS: &str = "scenario, algo, nodes, net, seed, traitors, disks, mutant";
+/// Commands that one line proposes at most.
+const MOST_COMMANDS: usize = 1_000;
+
 const STEPS: &str = "deliver, dup, drop, timeout, propose, sync, crash, restart, campaign, \
                      simulate, expect";
 
@@ -210,6 +213,9 @@ impl Reader {
                 while words.take(",") {
                     commands.push(proposal(words)?);
                 }
+                if commands.len() > MOST_COMMANDS {
+                    return Err(format!("at most {MOST_COMMANDS} commands are one batch"));
+                }
                 Action::Propose { node, commands }
             }
             "sync" => {
@@ -358,4 +364,152 @@ fn hex(text: &str) -> Result<Bytes, String> {
         text.chars().map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect();
     let digits = digits.filter(|digits| digits.len().is_multiple_of(2)).ok_or_else(wrong)?;
     Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use crate::toy::Toy;
+
+    const ALL_WORDS: &str = "\
+# A comment at the head.
+scenario \"all \\\"words\\\"\"
+algo toy sizes=smallest
+nodes 4
+net manual
+seed 7
+traitors n3
+disks instant n0 n2
+mutant T01
+
+campaign n0   # a comment
+propose n0 \"x = 1\", c1/s2.5/r3 put 1 5, c1/s0.0/r0 bytes 0100ff, c2/s0.0/r1 bytes -
+propose n1 c1/s1.0/r1 get 2, c1/s1.0/r2 cas 1 2 3, c1/s1.0/r3 append 4 9
+deliver append n0 -> n1
+deliver append n0 -> n1 #2
+deliver contrary ack n3 -> n0
+dup ack n1 -> n0 #3
+drop beat n0 -> n2
+timeout n1 election ! crash after 3 keep 1
+sync n1
+sync n1 but 2
+crash n1
+crash n1 keep 2
+restart n1 ! crash after 0
+expect committed n1 == 2
+expect epoch n1 >= 2
+expect leader n0
+expect down n1
+expect safe
+expect violation O1
+";
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let scenario = Scenario::parse(ALL_WORDS).expect("all words are known");
+        assert_eq!(scenario.entries.len(), 20);
+        assert_eq!(scenario.entries[0].number, 11, "lines are numbered as in the text");
+        let text = scenario.to_string();
+        let again = Scenario::parse(&text).unwrap_or_else(|bad| panic!("{bad} in\n{text}"));
+        assert_eq!(again, scenario);
+        assert_eq!(again.to_string(), text);
+        let run = "algo toy\nnodes 3\nsimulate clients=1 without=crash links=plain\nexpect safe\n";
+        let run = Scenario::parse(run).expect("a simulated run");
+        assert_eq!(Scenario::parse(&run.to_string()), Ok(run));
+    }
+
+    #[test]
+    fn a_line_with_many_nodes_is_a_step_for_each_link() {
+        let text = "algo toy\nnodes 3\ndeliver ack n1 n2 -> n0\ndeliver beat n0 n1 -> n0 n1 n2";
+        let scenario = Scenario::parse(text).expect("lists of nodes");
+        let steps: Vec<String> = scenario.steps().map(ToString::to_string).collect();
+        let links = ["ack n1 -> n0", "ack n2 -> n0", "beat n0 -> n1", "beat n0 -> n2"];
+        assert_eq!(steps[..4], links.map(|link| format!("deliver {link}")));
+        assert_eq!(steps.len(), 6, "nobody writes to himself");
+    }
+
+    #[test]
+    fn bad_lines_are_refused_with_their_number_and_what_was_expected() {
+        for (line, words) in [
+            ("frobnicate n0", "found 'frobnicate'"),
+            ("deliver ack n0 => n1", "expected -> or one more node, found '=>'"),
+            ("deliver ack n0 -> n0", "nothing to itself"),
+            ("deliver ack n0 -> n9", "no n9"),
+            ("deliver ack n0 -> n300", "a node such as n0"),
+            ("deliver ack n0 -> n1 #0", "#1, #2"),
+            ("deliver ack n0 n1 -> n2 #2", "one link"),
+            ("deliver ack n0 n1 n0 -> n2", "n0 is named twice"),
+            ("crash", "found the end of the line"),
+            ("crash n0 keep many", "a number of records"),
+            ("sync n1 extra", "expected the end of the line, found 'extra'"),
+            ("propose n0", "a text in quotes"),
+            ("propose n0 \"a", "has no end"),
+            ("propose n0 c1/s1/r1 get 1", "c1/s2.0/r3"),
+            ("propose n0 c1/s1.0/r1 get 256", "0 to 255"),
+            ("propose n0 c1/s1.0/r1 bytes 0", "hexadecimal"),
+            ("timeout n1", "the name of a timer"),
+            ("campaign n0 ! crash", "crash after COUNT"),
+            ("deliver ack n0 -> n1 n2 ! crash after 1", "a single step"),
+            ("expect committed n1 = 2", "=="),
+            ("expect happiness", "found 'happiness'"),
+            ("net delay 1ms", "manual"),
+            ("nodes 4", "said before"),
+            ("simulate rain=1", "there is no 'rain'"),
+            ("campaign n0\nseed 5", "before all steps"),
+            ("campaign n0\nsimulate", "stands alone"),
+        ] {
+            let bad = Scenario::parse(&format!("algo toy\nnodes 3\n{line}")).unwrap_err();
+            assert_eq!(bad.line, 3 + line.matches('\n').count(), "{line}: {bad}");
+            assert!(bad.to_string().contains(words), "{line}: {bad}");
+        }
+        for (text, words) in [
+            ("", "algo NAME"),
+            ("algo toy", "nodes COUNT"),
+            ("nodes 0", "1 to 128"),
+            ("nodes 129", "1 to 128"),
+            ("campaign n0", "comes before"),
+            ("disks instant", "comes before"),
+        ] {
+            let bad = Scenario::parse(text).unwrap_err();
+            assert!(bad.to_string().contains(words), "{text}: {bad}");
+        }
+    }
+
+    /// Any text is read or refused; what is read is written and read again as the same, and can
+    /// be played.
+    #[test]
+    fn noise_is_no_reason_to_panic() {
+        let mut rng = Rng::new(1);
+        let words: Vec<&str> = ALL_WORDS.split([' ', '\n']).collect();
+        let letters: Vec<char> = "#\"\\!,-> \t\n=n0r1s.c/é\u{0}9".chars().collect();
+        let mut read = 0;
+        for _ in 0..4_000 {
+            let mut text = String::from("algo toy\nnodes 3\n");
+            if rng.chance(2_000) {
+                text.clear();
+            }
+            for _ in 0..rng.below(8) {
+                let word = words[rng.place(words.len())];
+                text.push_str(if rng.chance(9_000) { word } else { "" });
+                if rng.chance(1_000) {
+                    text.push(letters[rng.place(letters.len())]);
+                }
+                text.push(if rng.chance(3_000) { '\n' } else { ' ' });
+            }
+            let Ok(scenario) = Scenario::parse(&text) else { continue };
+            read += 1;
+            let written = scenario.to_string();
+            assert_eq!(Scenario::parse(&written), Ok(scenario.clone()), "{text}\n{written}");
+            if !scenario.entries.iter().any(|line| matches!(line.entry, Entry::Simulate(_))) {
+                for lenient in [false, true] {
+                    // A scene that cannot be is refused; all else is played.
+                    if let Ok(outcome) = scenario.play::<Toy>(lenient) {
+                        assert!(outcome.chart.len() <= scenario.steps().count());
+                    }
+                }
+            }
+        }
+        assert!(read > 200, "{read} texts were read; the test must have lost its way");
+    }
 }

@@ -1,6 +1,6 @@
 //! The words of one line of a scenario.
 
-use consensus_core::NodeId;
+use consensus_core::{NodeId, NodeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -129,10 +129,15 @@ impl Words {
         self.maybe_node().ok_or_else(|| self.expected("a node such as n0"))
     }
 
-    /// All nodes that come next, at least one.
+    /// All nodes that come next, at least one, each once: so a line is not many more steps than it
+    /// has letters.
     pub(super) fn nodes(&mut self) -> Result<Vec<NodeId>, String> {
         let mut nodes = vec![self.node()?];
+        let mut seen: NodeSet = nodes.iter().copied().collect();
         while let Some(node) = self.maybe_node() {
+            if !seen.insert(node) {
+                return Err(format!("{node} is named twice, or beyond all clusters"));
+            }
             nodes.push(node);
         }
         Ok(nodes)

@@ -158,6 +158,8 @@ fn shortest<P: Audit>(
 
 /// What cannot be told as steps stays a run in virtual time.
 fn simulated<P: Audit>(run: &SmallRun, violation: Violation) -> Shrunk {
+    // What the smaller run sees has other words than what the run itself saw.
+    let violation = check::<P>(run.seed, &run.options).violation.unwrap_or(violation);
     let mut scenario = blank::<P>(run, NodeSet::EMPTY);
     let expected = Expectation::Violation(violation.oracle.to_owned());
     let simulate = Entry::Simulate(run.reductions.clone());

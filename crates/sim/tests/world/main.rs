@@ -3,4 +3,5 @@
 mod control;
 mod determinism;
 mod oracles;
+mod stage;
 mod toy;

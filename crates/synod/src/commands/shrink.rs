@@ -36,7 +36,8 @@ pub(crate) fn shrink(
     if !outcome.chart.is_empty() {
         say(format!("\n{}", outcome.chart));
     }
-    say(format!("{}\nreplay it: synod scenario {path} --chart", shrunk.violation.in_short()));
+    let chart = if shrunk.after > 0 { " --chart" } else { "" };
+    say(format!("{}\nreplay it: synod scenario {path}{chart}", shrunk.violation.in_short()));
     Ok(())
 }
 

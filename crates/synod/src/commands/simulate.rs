@@ -243,16 +243,17 @@ impl Verdict {
         for (seed, violation) in &self.failures {
             lines.push(format!("  seed {seed}: {violation}"));
         }
-        if let Some(command) = self.replay() {
+        if let Some(command) = self.replay(args) {
             lines.push(format!("  replay it: {command}"));
         }
         lines.join("\n")
     }
 
-    fn replay(&self) -> Option<String> {
+    fn replay(&self, args: &Args) -> Option<String> {
         let (seed, _) = self.failures.first_key_value()?;
         let name = self.algorithm.name();
-        Some(format!("synod simulate --algo {name} --seed {seed} --seeds 1 --trace"))
+        let with = args.mutant.as_ref().map(|bug| format!(" --mutant {bug}")).unwrap_or_default();
+        Some(format!("synod simulate --algo {name} --seed {seed} --seeds 1 --trace{with}"))
     }
 
     fn json(&self, args: &Args) -> serde_json::Value {
@@ -274,7 +275,7 @@ impl Verdict {
             "faults": self.faults,
             "reached": self.marks,
             "failures": failures,
-            "replay": self.replay(),
+            "replay": self.replay(args),
         })
     }
 }

@@ -4,5 +4,6 @@ mod cluster;
 mod disk;
 mod history;
 mod kill;
+mod scenario;
 mod strangers;
 mod usage;
