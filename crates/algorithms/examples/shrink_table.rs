@@ -1,63 +1,67 @@
-//! Finds every planted bug, shrinks it, and prints a table row for each.
+//! The table of `docs/scenarios.md`: every planted bug that the simulator finds, how long the run
+//! was that found it, and how short the scenario is that came of it.
+//!
+//! cargo run --release -p synod-algorithms --features mutants --example shrink_table [raft|R01 …]
+
+#![allow(clippy::print_stdout, reason = "an example talks to people")]
+
 use consensus_core::Audit;
-use consensus_core::mutant::{Mutant, SHARED, plant};
+use consensus_core::mutant::{Mutant, plant};
 use std::time::Instant;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::{Budget, Options, check, shrink};
 
-struct Hunt(&'static Mutant, u64);
+/// Seeds within which a bug is hunted.
+const SEEDS: u64 = 2_000;
 
-impl Visitor for Hunt {
-    type Output = ();
+struct Row(&'static Mutant);
 
-    fn visit<P: Audit>(self) {
-        plant(Some(self.0.name));
-        let begun = Instant::now();
-        let found = (0..self.1).find_map(|seed| {
-            check::<P>(seed, &Options::for_seed::<P>(seed)).violation.map(|v| (seed, v))
+impl Visitor for Row {
+    type Output = String;
+
+    fn visit<P: Audit>(self) -> String {
+        let (name, bug) = (P::INFO.name, self.0.name);
+        let found = (0..SEEDS).find_map(|seed| {
+            let violation = check::<P>(seed, &Options::for_seed::<P>(seed)).violation?;
+            Some((seed, violation))
         });
-        let hunted = begun.elapsed().as_secs_f64();
-        let name = format!("{} {}", P::INFO.name, self.0.name);
         let Some((seed, violation)) = found else {
-            println!("{name}: not found in {hunted:.1} s");
-            return;
+            return format!("| {name} | {bug} | – | not found | | | |");
         };
         let begun = Instant::now();
         let options = Options::for_seed::<P>(seed);
-        match shrink::<P>(seed, &options, Budget::default(), &mut |_| {}) {
-            Ok(s) => {
-                println!(
-                    "{name}: {} seed {seed} (hunt {hunted:.1} s): {} -> {} steps, {} runs, {} plays, {:.1} s",
-                    violation.oracle,
-                    s.before,
-                    s.after,
-                    s.runs,
-                    s.plays,
-                    begun.elapsed().as_secs_f64(),
-                );
-                if std::env::args().any(|a| a == "-v") {
-                    println!("{}", s.scenario);
-                    println!("{}", s.scenario.play::<P>(false).unwrap().chart);
-                }
+        let shrunk = shrink::<P>(seed, &options, Budget::default(), &mut |_| {});
+        let seconds = begun.elapsed().as_secs_f64();
+        let oracle = violation.oracle;
+        match shrunk {
+            Ok(shrunk) => {
+                let after =
+                    if shrunk.after > 0 { shrunk.after.to_string() } else { "a run".into() };
+                let before = shrunk.before;
+                let nodes = shrunk.scenario.nodes;
+                format!(
+                    "| {name} | {bug} | {oracle} | {seed} | {before} | {after} | {nodes} | \
+                     {seconds:.1} |"
+                )
             }
-            Err(e) => println!("{name}: seed {seed}: {e}"),
+            Err(why) => format!("| {name} | {bug} | {oracle} | {seed} | {why} | | | |"),
         }
-        plant(None);
     }
 }
 
 fn main() {
     std::panic::set_hook(Box::new(|_| {}));
-    let args: Vec<String> = std::env::args().collect();
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    println!("| algorithm | bug | oracle | seed | steps before | steps after | nodes | seconds |");
+    println!("|---|---|---|---|---|---|---|---|");
     for algorithm in Algorithm::ALL {
-        for mutant in algorithm.mutants().iter().chain(SHARED) {
-            if args.len() > 1
-                && !args.contains(&mutant.name.to_string())
-                && !args.contains(&algorithm.name().to_string())
-            {
-                continue;
+        for mutant in algorithm.mutants() {
+            let named = |name: &String| name == mutant.name || name == algorithm.name();
+            if wanted.is_empty() || wanted.iter().any(named) {
+                plant(Some(mutant.name));
+                println!("{}", algorithm.dispatch(Row(mutant)));
+                plant(None);
             }
-            algorithm.dispatch(Hunt(mutant, 300));
         }
     }
 }

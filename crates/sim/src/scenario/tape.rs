@@ -2,15 +2,16 @@
 
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use crate::stage::kebab;
-use consensus_core::{ConsensusProtocol, Input, MessageKind, NodeId};
+use consensus_core::{Command, ConsensusProtocol, Input, MessageKind, NodeId};
 
 /// What happened in a world so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     steps: Vec<Step>,
-    /// The fuse of the node that moved last, when it began to move.
-    fuse: u32,
-    burnt: bool,
+    /// The last step is still going on.
+    moving: bool,
+    /// So many effects of it were carried out.
+    effects: u32,
 }
 
 impl Tape {
@@ -18,25 +19,24 @@ impl Tape {
         self.steps
     }
 
-    fn push(&mut self, action: Action, fuse: Option<u32>) {
+    fn begin(&mut self, action: Action) {
         self.steps.push(action.into());
-        self.fuse = fuse.unwrap_or(0);
-        self.burnt = false;
+        self.moving = true;
+        self.effects = 0;
     }
 
-    /// A replica takes an input. `fuse` is that of its node, `unsynced` counts the records that
-    /// are written and not synced.
+    /// A replica takes an input; so many of its records are written and not synced. Messages and
+    /// restarts are told before, as they may not get so far.
     pub(crate) fn input<P: ConsensusProtocol>(
         &mut self,
         node: NodeId,
         input: &Input<P>,
-        fuse: Option<u32>,
         unsynced: usize,
     ) {
         let action = match input {
             Input::Start | Input::Drained | Input::Message(_) => return,
             Input::Propose(batch) => {
-                let proposal = |command: consensus_core::Command| Proposal::Request {
+                let proposal = |command: Command| Proposal::Request {
                     client: command.client,
                     session: command.session,
                     request: command.request,
@@ -48,39 +48,41 @@ impl Tape {
             Input::Durable(_) => Action::Sync { node, but: unsynced as u32 },
             Input::Campaign => Action::Campaign(node),
         };
-        self.push(action, fuse);
+        self.begin(action);
     }
 
     /// A message arrives at a node that runs, be it let in or not.
-    pub(crate) fn message(
-        &mut self,
-        (from, to): (NodeId, NodeId),
-        kind: MessageKind,
-        print: u64,
-        fuse: Option<u32>,
-    ) {
+    pub(crate) fn message(&mut self, from: NodeId, to: NodeId, kind: MessageKind, print: u64) {
         let (kind, pick) = (kind.name.to_owned(), Pick::Print(print));
         let message = Name { kind, from, to, pick };
-        self.push(Action::Deliver { message, keep: true, lie: false }, fuse);
+        self.begin(Action::Deliver { message, keep: true, lie: false });
     }
 
     /// A node starts again.
-    pub(crate) fn restart(&mut self, node: NodeId, fuse: Option<u32>) {
-        self.push(Action::Restart(node), fuse);
+    pub(crate) fn restart(&mut self, node: NodeId) {
+        self.begin(Action::Restart(node));
     }
 
-    /// The node that moved last crashes before it has done all.
-    pub(crate) fn burns_out(&mut self) {
-        self.burnt = true;
+    /// An effect of the step was carried out.
+    pub(crate) fn effect(&mut self) {
+        self.effects += 1;
     }
 
-    /// A node crashes, and so many records survive that were not synced.
+    /// The step is done.
+    pub(crate) fn rest(&mut self) {
+        self.moving = false;
+    }
+
+    /// A node crashes, maybe before it has done all of its step; so many records survive that were
+    /// not synced.
     pub(crate) fn crash(&mut self, node: NodeId, keep: usize) {
         let keep = keep as u32;
         match self.steps.last_mut() {
-            Some(last) if self.burnt => last.cut = Some(Cut { after: self.fuse, keep }),
+            Some(last) if self.moving && last.action.mover() == node => {
+                last.cut = Some(Cut { after: self.effects, keep });
+            }
             _ => self.steps.push(Action::Crash { node, keep }.into()),
         }
-        self.burnt = false;
+        self.moving = false;
     }
 }

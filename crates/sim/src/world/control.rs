@@ -186,7 +186,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let executor = Executor::new((self.machine)(), self.setup.sessions);
         let node = &mut self.nodes[id.index()];
         if let Some(tape) = &mut self.tape {
-            tape.restart(id, node.fuse);
+            tape.restart(id);
         }
         let incarnation = node.begin_life(executor);
         let records = node.disk.records().to_vec();

@@ -21,6 +21,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 break;
             }
             self.apply_effect(id, effect);
+            if let Some(tape) = &mut self.tape {
+                tape.effect();
+            }
         }
         self.effects = effects;
     }
@@ -33,9 +36,6 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return false;
         }
         self.mark("crash between two effects of a step");
-        if let Some(tape) = &mut self.tape {
-            tape.burns_out();
-        }
         self.crash(id);
         true
     }

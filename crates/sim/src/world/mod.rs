@@ -354,12 +354,15 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     fn input(&mut self, id: NodeId, input: Input<P>) {
         let node = &self.nodes[id.index()];
         if let Some(tape) = self.tape.as_mut().filter(|_| node.replica.is_some()) {
-            tape.input(id, &input, node.fuse, node.disk.unsynced());
+            tape.input(id, &input, node.disk.unsynced());
         }
         self.step(id, input);
         self.step(id, Input::Drained);
         if self.violation.is_none() && self.nodes[id.index()].replica.is_some() {
             self.begin_sync(id);
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.rest();
         }
     }
 
