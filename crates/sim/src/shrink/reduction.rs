@@ -1,7 +1,7 @@
 //! Ways to make the options of a run smaller, each with a name that a scenario file can say.
 
 use crate::disk::DiskModel;
-use crate::network::{Latency, Network};
+use crate::network::Network;
 use crate::options::{Fault, Options};
 use crate::stage::kebab;
 use consensus_core::{Audit, NodeId};
@@ -75,15 +75,7 @@ impl Reduction {
             Self::Safety(time) => options.safety = options.safety.min(Duration::from_millis(time)),
             Self::Without(fault) => options.faults.classes.retain(|class| *class != fault),
             Self::PlainLinks => {
-                let fixed = Latency::Fixed(Duration::from_millis(1));
-                let (matrix, replay_within) = (network.matrix.clone(), network.replay_within);
-                let plain = Network {
-                    latency: fixed.clone(),
-                    client_latency: fixed,
-                    matrix,
-                    ..Network::default()
-                };
-                *network = Network { replay_within, ..plain };
+                *network = Network { matrix: network.matrix.take(), ..Network::default() };
             }
             Self::PlainDisks => options.faults.disk = DiskModel::default(),
             Self::Traitors(traitors) => options.traitors = options.traitors.min(traitors),
