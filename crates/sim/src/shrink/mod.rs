@@ -29,7 +29,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { runs: 240, steps: 2_000_000 }
+        Self { runs: 240, steps: 5_000_000 }
     }
 }
 
