@@ -5,8 +5,8 @@ use crate::scenario::{Name, Pick};
 use consensus_core::{Audit, Batch, Input, Message, NodeId, NodeSet};
 
 impl<P: Audit> Stage<P> {
-    /// From now on the oracles see nothing: for settings that they do not know, such as quorums that
-    /// are no majorities.
+    /// From now on the oracles see nothing: for settings that they do not know, such as quorums
+    /// that are no majorities.
     pub fn without_oracles(&mut self) {
         self.blind = true;
     }
