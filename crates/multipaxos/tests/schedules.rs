@@ -42,7 +42,7 @@ impl Run {
             _ => Config::smallest(&cluster),
         };
         let mut lab = Lab::with(cluster, config.expect("a cluster"));
-        lab.quick_disks = false;
+        lab.slow_disks();
         let proposed = BTreeSet::from(["no-op".to_owned()]);
         Self { lab, chance, chosen: BTreeMap::new(), proposed, leaders: BTreeSet::new() }
     }
@@ -50,48 +50,51 @@ impl Run {
     /// One thing happens.
     fn disturb(&mut self, step: usize) {
         let Self { lab, chance, .. } = self;
-        let id = chance.below(lab.nodes.len());
-        let up = lab.nodes[id].replica.is_some();
+        let id = chance.below(lab.size());
+        let up = lab.is_up(id);
         match chance.below(100) {
             0 => lab.crash(id, chance.below(4)),
             1..=7 if !up => lab.restart(id),
             8..=27 => lab.sync(id),
             28..=33 => {
                 // Mostly at a leader, there may be several, or nothing would happen.
-                let leads =
-                    |id: &usize| lab.nodes[*id].replica.is_some() && role(lab, *id) == Role::Leader;
-                let at = (id..lab.nodes.len()).find(leads).unwrap_or(id);
+                let leads = |id: &usize| lab.is_up(*id) && role(lab, *id) == Role::Leader;
+                let at = (id..lab.size()).find(leads).unwrap_or(id);
                 let text = format!("value {step}");
                 lab.propose(at, &text);
                 self.proposed.insert(text);
             }
             34..=38 if up => {
-                let timers: Vec<_> = lab.nodes[id].timers.keys().copied().collect();
+                let timers = lab.timers(id);
                 if !timers.is_empty() {
                     lab.fire(id, timers[chance.below(timers.len())]);
                 }
             }
             39 => lab.give(id, Input::Campaign),
-            what if !lab.flying.is_empty() => {
-                let at = chance.below(lab.flying.len());
-                let flying = if what < 48 { lab.flying[at].clone() } else { lab.flying.remove(at) };
-                if what < 95 && lab.nodes[flying.to].replica.is_some() {
-                    lab.hand(flying.from, flying.to, flying.message);
+            what => {
+                let mut flying = lab.flying();
+                if !flying.is_empty() {
+                    let flying = flying.swap_remove(chance.below(flying.len()));
+                    if what >= 48 {
+                        lab.lose(&flying);
+                    }
+                    if what < 95 && lab.is_up(flying.to.index()) {
+                        lab.deliver(&flying);
+                    }
                 }
             }
-            _ => {}
         }
         // Old letters are kept for late deliveries, but not for ever.
-        while lab.flying.len() > 80 {
-            let at = chance.below(lab.flying.len());
-            lab.flying.remove(at);
+        let mut flying = lab.flying();
+        while flying.len() > 80 {
+            lab.lose(&flying.swap_remove(chance.below(flying.len())));
         }
     }
 
     /// §2.1: only a value that was proposed is chosen, and only a single one.
     fn observe(&mut self) -> Result<(), String> {
-        for (id, node) in self.lab.nodes.iter().enumerate() {
-            for (slot, batch) in (1u64..).map(LogIndex).zip(&node.committed) {
+        for id in 0..self.lab.size() {
+            for (slot, batch) in (1u64..).map(LogIndex).zip(self.lab.committed(id)) {
                 let first = self.chosen.entry(slot).or_insert_with(|| batch.clone());
                 if first != batch {
                     return Err(format!("n{id} slot {slot}: {batch:?}, and before {first:?}"));
@@ -102,7 +105,7 @@ impl Run {
             {
                 return Err(format!("n{id}: nobody proposed {word}"));
             }
-            if node.replica.is_some() && role(&self.lab, id) == Role::Leader {
+            if self.lab.is_up(id) && role(&self.lab, id) == Role::Leader {
                 self.leaders.insert((id, self.lab.replica(id).status().epoch));
             }
         }
@@ -111,9 +114,9 @@ impl Run {
 
     /// Everybody is well: what is proposed now is chosen, and all learn it.
     fn recover(&mut self) -> Result<(), String> {
-        self.lab.quick_disks = true;
-        for id in 0..self.lab.nodes.len() {
-            if self.lab.nodes[id].replica.is_none() {
+        self.lab.quick_disks();
+        for id in 0..self.lab.size() {
+            if !self.lab.is_up(id) {
                 self.lab.restart(id);
             }
             self.lab.sync(id);
@@ -122,7 +125,7 @@ impl Run {
         for _ in 0..100 {
             self.lab.carry_all();
             self.observe()?;
-            let all = 0..self.lab.nodes.len();
+            let all = 0..self.lab.size();
             if all.clone().all(|id| self.lab.words(id).iter().any(|word| word == "last")) {
                 return Ok(());
             }
@@ -138,7 +141,7 @@ impl Run {
                     for id in all {
                         self.fire_if_set(id, Timer::Silence);
                     }
-                    let id = self.chance.below(self.lab.nodes.len());
+                    let id = self.chance.below(self.lab.size());
                     self.fire_if_set(id, Timer::Election);
                 }
             }
@@ -147,7 +150,7 @@ impl Run {
     }
 
     fn fire_if_set(&mut self, id: usize, timer: Timer) {
-        if self.lab.nodes[id].timers.contains_key(&timer) {
+        if self.lab.timer(id, timer).is_some() {
             self.lab.fire(id, timer);
         }
     }

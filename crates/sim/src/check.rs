@@ -9,6 +9,7 @@ use crate::oracle::blackbox;
 use crate::registers::{Operation, Registers};
 use crate::report::{Finding, Report};
 use crate::rng::{CERTAIN, Rng};
+use crate::scenario::Step;
 use crate::traitor::Treason;
 use crate::world::{Setup, World};
 use consensus_core::{
@@ -16,6 +17,7 @@ use consensus_core::{
     ProtocolConfig,
 };
 use core::time::Duration;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Fresh clients that a healed core must answer, and commands of each.
@@ -42,7 +44,21 @@ pub fn trace<P: Audit>(seed: u64, options: &Options, out: &mut dyn FnMut(String)
     run::<P>(seed, options, Some(out), |cluster| settings::<P>(options, cluster))
 }
 
-fn settings<P: Audit>(options: &Options, cluster: &Cluster) -> Result<P::Config, ConfigError> {
+/// The same run, with every input of every replica written down, in their order; and the nodes
+/// that lied. What was written down before a panic is there, too.
+pub(crate) fn tape<P: Audit>(seed: u64, options: &Options) -> (Report, Vec<Step>, NodeSet) {
+    let mut run = Run::<P>::new(seed, options, |cluster| settings::<P>(options, cluster), None);
+    run.world.keep_tape();
+    run.live();
+    let tape = run.world.take_tape().expect("it was kept");
+    let traitors = run.world.traitors();
+    (run.report(), tape.into_steps(), traitors)
+}
+
+pub(crate) fn settings<P: Audit>(
+    options: &Options,
+    cluster: &Cluster,
+) -> Result<P::Config, ConfigError> {
     if options.smallest { P::Config::smallest(cluster) } else { P::Config::for_cluster(cluster) }
 }
 
@@ -53,13 +69,7 @@ fn run<'a, P: Audit>(
     configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
 ) -> Report {
     let mut run = Run::<P>::new(seed, options, configure, out);
-    // The world survives a panic of the protocol: it says what happened before.
-    let ended = catch_unwind(AssertUnwindSafe(|| run.all_phases()));
-    if let Err(panic) = ended {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        run.world.panicked(text.unwrap_or("a panic without a message").to_owned());
-    }
+    run.live();
     run.print();
     run.report()
 }
@@ -101,6 +111,14 @@ impl<'a, P: Audit> Run<'a, P> {
             world.keep_log();
         }
         Self { seed, options, world, rng, out, recovery: None }
+    }
+
+    /// The world survives a panic of the protocol: it says what happened before.
+    fn live(&mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.all_phases()));
+        if let Err(panic) = ended {
+            self.world.panicked(panic_text(panic.as_ref()));
+        }
     }
 
     fn all_phases(&mut self) {
@@ -371,6 +389,13 @@ impl<'a, P: Audit> Run<'a, P> {
             marks: world.marks().clone(),
         }
     }
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_owned()
 }
 
 fn traitors(options: &Options, rng: &mut Rng) -> NodeSet {

@@ -73,6 +73,11 @@ impl<R> Disk<R> {
         (&self.records[before..], unsynced - kept)
     }
 
+    /// Records that a crash may take away.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.records.len() - self.synced
+    }
+
     pub(crate) fn records(&self) -> &[R] {
         &self.records
     }

@@ -96,7 +96,10 @@ mod oracle;
 mod registers;
 mod report;
 mod rng;
+mod scenario;
+mod shrink;
 mod shuffle;
+mod stage;
 mod traitor;
 mod world;
 
@@ -113,6 +116,14 @@ pub use options::{Fault, Faults, Options};
 pub use registers::{Operation, Registers};
 pub use report::{Report, Violation};
 pub use rng::{CERTAIN, Rng};
+pub use scenario::{
+    Action, BadScenario, Chart, Compare, Cut, Entry, Expectation, Line, Missed, Name, Outcome,
+    Pick, Proposal, Scenario, Step,
+};
+pub use shrink::{
+    Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, needs_time, record, shrink,
+};
 pub use shuffle::Shuffle;
+pub use stage::{Flight, Impossible, Scene, Stage};
 pub use traitor::Treason;
 pub use world::{Completion, Fate, Setup, World};

@@ -20,6 +20,14 @@ pub struct Violation {
     pub detail: String,
 }
 
+impl Violation {
+    /// Without a time, for where there is none.
+    pub fn in_short(&self) -> String {
+        let node = self.node.map_or(String::new(), |node| format!(", {node}"));
+        format!("{} ({}){node}: {}", self.oracle, self.name, self.detail)
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}) at {:.6} s", self.oracle, self.name, self.at.as_secs_f64())?;

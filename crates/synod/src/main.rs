@@ -13,6 +13,7 @@ mod keys;
 mod layout;
 mod matrix;
 mod output;
+mod planted;
 mod progress;
 mod replica;
 mod rigs;
@@ -64,6 +65,12 @@ enum Command {
     /// Every algorithm crate carries named bugs, in builds with the cargo feature `mutants` only.
     /// This command switches each on in turn and lets every rig hunt for it: the kill matrix.
     Mutants(commands::mutants::Args),
+    /// Play scenario files, step by step
+    ///
+    /// A scenario says what is to happen to a cluster (this message arrives, that timer fires, this
+    /// node crashes) and what is to come of it. Nothing happens by chance or by itself, and all
+    /// oracles look at every step.
+    Scenario(commands::scenario::Args),
     /// Run one replica of a cluster
     ///
     /// Runs until ctrl-c or SIGTERM. A replica is told what it is by a file (--config) or by flags
@@ -99,6 +106,7 @@ fn run(command: Command) -> Outcome {
         Command::Compare(args) => commands::compare::run(args),
         Command::Simulate(args) => commands::simulate::run(&args),
         Command::Mutants(args) => commands::mutants::run(&args),
+        Command::Scenario(args) => commands::scenario::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Cluster(args) => commands::cluster::run(args),
         Command::Ctl(args) => commands::ctl::run(args),

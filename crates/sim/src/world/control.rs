@@ -25,8 +25,12 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let held = self.nodes[place].outbox.held();
         self.nodes[place].end_life();
         let (survivors, lost) = self.nodes[place].disk.crash(&mut self.rng);
+        let kept = survivors.len();
         self.disks.synced(place, survivors);
         self.disks.survived(place, self.nodes[place].disk.records());
+        if let Some(tape) = &mut self.tape {
+            tape.crash(node, kept);
+        }
         self.fault("crash");
         self.tell(|| {
             format!("{node} crashes; {lost} unsynced writes and {held} promises are lost")
@@ -191,6 +195,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     pub(super) fn boot(&mut self, id: NodeId) {
         let executor = Executor::new((self.machine)(), self.setup.sessions);
         let node = &mut self.nodes[id.index()];
+        if let Some(tape) = &mut self.tape {
+            tape.restart(id);
+        }
         let incarnation = node.begin_life(executor);
         let records = node.disk.records().to_vec();
         self.fold(14, u64::from(id.0), records.len() as u64);

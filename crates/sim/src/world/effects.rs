@@ -22,6 +22,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 break;
             }
             self.apply_effect(id, effect);
+            if let Some(tape) = &mut self.tape {
+                tape.effect();
+            }
         }
         self.effects = effects;
     }

@@ -119,6 +119,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         node.counters.on_received(message.kind());
+        if let Some(tape) = &mut self.tape {
+            tape.message(from, to, message.kind(), hash);
+        }
         let keys = &self.keys[to.index()];
         let env = Env::new(now, &self.setup.cluster, keys, &node.meter);
         if let Some(log) = &mut self.log {

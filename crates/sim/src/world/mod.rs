@@ -23,6 +23,7 @@ use crate::oracle::history::History;
 use crate::oracle::states::States;
 use crate::report::{Finding, Violation};
 use crate::rng::Rng;
+use crate::scenario::Tape;
 use crate::traitor::Treason;
 use clients::SimClient;
 use consensus_core::{
@@ -68,6 +69,7 @@ pub struct World<P: Audit, S: StateMachine> {
     faults: BTreeMap<&'static str, u64>,
     marks: BTreeMap<&'static str, u64>,
     log: Option<Vec<String>>,
+    tape: Option<Tape>,
     effects: Vec<Effect<P>>,
     executed: Vec<Executed>,
 }
@@ -119,6 +121,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             faults: BTreeMap::new(),
             marks: BTreeMap::new(),
             log: None,
+            tape: None,
             effects: Vec::new(),
             executed: Vec::new(),
             machine: Box::new(machine),
@@ -260,6 +263,16 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.log.get_or_insert_default();
     }
 
+    /// Writes down every input of every replica from now on. Changes nothing else.
+    pub(crate) fn keep_tape(&mut self) {
+        self.tape.get_or_insert_default();
+    }
+
+    /// What was written down since [`keep_tape`](Self::keep_tape).
+    pub(crate) fn take_tape(&mut self) -> Option<Tape> {
+        self.tape.take()
+    }
+
     /// The lines since the last call.
     pub fn take_log(&mut self) -> Vec<String> {
         self.log.as_mut().map(std::mem::take).unwrap_or_default()
@@ -342,10 +355,17 @@ impl<P: Audit, S: StateMachine> World<P, S> {
 
     /// Runs one step, and says `Drained` after it, as this driver never has more input at hand.
     fn input(&mut self, id: NodeId, input: Input<P>) {
+        let node = &self.nodes[id.index()];
+        if let Some(tape) = self.tape.as_mut().filter(|_| node.replica.is_some()) {
+            tape.input(id, &input, node.disk.unsynced());
+        }
         self.step(id, input);
         self.step(id, Input::Drained);
         if self.violation.is_none() && self.nodes[id.index()].replica.is_some() {
             self.begin_sync(id);
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.rest();
         }
     }
 

@@ -4,4 +4,5 @@ mod control;
 mod determinism;
 mod oracles;
 mod shuffle;
+mod stage;
 mod toy;

@@ -4,7 +4,9 @@ pub(crate) mod cluster;
 pub(crate) mod compare;
 pub(crate) mod ctl;
 pub(crate) mod mutants;
+pub(crate) mod scenario;
 pub(crate) mod serve;
+pub(crate) mod shrink;
 pub(crate) mod simulate;
 
 use synod_algorithms::Algorithm;

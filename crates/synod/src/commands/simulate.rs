@@ -1,12 +1,15 @@
 //! `synod simulate`: seeded runs of a whole cluster in virtual time, with faults, under oracles.
 
+use super::shrink::shrink;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::say;
+use crate::planted::Planted;
 use crate::progress::Progress;
 use consensus_core::{Audit, Fingerprint};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -46,6 +49,14 @@ pub(crate) struct Args {
     /// every size, few commands, short runs, odd interleavings
     #[arg(long)]
     shuffle: bool,
+    /// Make the first failing run of each algorithm small: writes a scenario that breaks the same
+    /// rule in few steps, to ALGORITHM-SEED.scn or FILE, and draws it
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+          conflicts_with_all = ["trace", "json"])]
+    shrink: Option<Option<PathBuf>>,
+    /// Switch on a planted bug, to see it found; only in builds with the feature `mutants`
+    #[arg(long, value_name = "NAME", hide = !cfg!(feature = "mutants"))]
+    mutant: Option<String>,
     #[command(flatten)]
     long: long::LongArgs,
 }
@@ -60,6 +71,7 @@ const EXAMPLES: &str = "\
 Examples:
   synod simulate --algo raft --seeds 1000              a thousand runs of Raft
   synod simulate --algo raft --seed 17 --seeds 1 --trace   one run, event by event
+  synod simulate --algo raft --seeds 1000 --shrink     the first failing one, made small
   synod simulate --seeds 20000 --shuffle               short runs in which no clock decides
   synod simulate --long --seeds 10000 --state run.json     stopped, it goes on where it was
   synod simulate --long --minutes 60 --shard 2/8       the third of eight processes or machines
@@ -79,10 +91,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return Err(Failure::usage("--seed plus --seeds is beyond the largest seed, 2^64 - 1"));
     }
     let mut clean = true;
+    if let (Some(Some(_)), [_, _, ..]) = (&args.shrink, &args.algo.0[..]) {
+        return Err(Failure::usage("--shrink=FILE is for one run: name one algorithm with --algo"));
+    }
     for algorithm in args.algo.0.iter().copied() {
-        let verdict = hunt(algorithm, args);
+        let planted = Planted::find(algorithm, args.mutant.as_deref())?;
+        let verdict = hunt(algorithm, args, planted);
         clean &= verdict.failures.is_empty();
         say(verdict.show(args));
+        if let (Some(file), Some(seed)) = (&args.shrink, verdict.failures.keys().next()) {
+            shrink(algorithm, *seed, planted, file.clone())?;
+        }
     }
     Ok(if clean { Exit::Ok } else { Exit::Failed })
 }
@@ -95,6 +114,7 @@ fn trace(args: &Args) -> Outcome {
     if args.seeds() != 1 {
         return Err(Failure::usage("--trace shows one run: add --seeds 1 and choose it by --seed"));
     }
+    Planted::find(algorithm, args.mutant.as_deref())?.plant();
     let run = Run { seed: args.seed, shuffle: args.shuffle, trace: true };
     let report = algorithm.dispatch(run);
     let mut verdict = Verdict::new(algorithm, args.shuffle);
@@ -128,7 +148,7 @@ impl Visitor for Run {
 
 /// Runs the seeds on all cores. Reports are added in the order of seeds, and none after the first
 /// failure, so that the verdict does not depend on which thread was faster.
-fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
+fn hunt(algorithm: Algorithm, args: &Args, planted: Planted) -> Verdict {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
     let jobs = args.jobs.unwrap_or(cores).min(args.seeds());
     let next = AtomicU64::new(0);
@@ -143,6 +163,7 @@ fn hunt(algorithm: Algorithm, args: &Args) -> Verdict {
             let sender = sender.clone();
             let (next, stop) = (&next, &stop);
             scope.spawn(move || {
+                planted.plant();
                 while !stop.load(Ordering::Relaxed) {
                     let nth = next.fetch_add(1, Ordering::Relaxed);
                     if nth >= args.seeds() {
@@ -252,17 +273,19 @@ impl Verdict {
         for (seed, violation) in &self.failures {
             lines.push(format!("  seed {seed}: {violation}"));
         }
-        if let Some(command) = self.replay() {
+        if let Some(command) = self.replay(args) {
             lines.push(format!("  replay it: {command}"));
         }
         lines.join("\n")
     }
 
-    fn replay(&self) -> Option<String> {
+    fn replay(&self, args: &Args) -> Option<String> {
         let (seed, _) = self.failures.first_key_value()?;
         let name = self.algorithm.name();
         let shuffle = if self.shuffle { " --shuffle" } else { "" };
-        Some(format!("synod simulate --algo {name} --seed {seed} --seeds 1{shuffle} --trace"))
+        let with = args.mutant.as_ref().map(|bug| format!(" --mutant {bug}")).unwrap_or_default();
+        let run = format!("--algo {name} --seed {seed} --seeds 1{shuffle}");
+        Some(format!("synod simulate {run} --trace{with}"))
     }
 
     fn json(&self, args: &Args) -> serde_json::Value {
@@ -284,7 +307,7 @@ impl Verdict {
             "faults": self.faults,
             "reached": self.marks,
             "failures": failures,
-            "replay": self.replay(),
+            "replay": self.replay(args),
         })
     }
 }

@@ -6,5 +6,6 @@ mod history;
 mod kill;
 mod long;
 mod mutants;
+mod scenario;
 mod strangers;
 mod usage;

@@ -1,0 +1,162 @@
+//! What the simulator finds is recorded, played on the stage, and made small, with each planted
+//! bug; and the scenarios that came of it fail with the bug and only with it.
+
+use consensus_core::Audit;
+use consensus_core::mutant::{Mutant, plant};
+use std::fs;
+use std::path::Path;
+use synod_algorithms::{Algorithm, Visitor};
+use synod_sim::{Budget, Options, Scenario, check, needs_time, record, shrink};
+
+/// Records a seed, plays it step by step, and demands that the stage breaks the same rule, at the
+/// same node, with the same words: then it went through the same states.
+struct Replayed {
+    seed: u64,
+    compare: bool,
+}
+
+impl Visitor for Replayed {
+    type Output = Option<&'static str>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        let seed = self.seed;
+        let options = Options::for_seed::<P>(seed);
+        let (report, scenario) = record::<P>(seed, &options);
+        let name = format!("{} seed {seed}", P::INFO.name);
+        if self.compare {
+            assert_eq!(report, check::<P>(seed, &options), "{name}: recording changes nothing");
+        }
+        let played = scenario.play::<P>(false).expect("such a cluster can be");
+        let told = |violation: &synod_sim::Violation| {
+            (violation.oracle, violation.node, violation.detail.clone())
+        };
+        match &report.violation {
+            Some(violation) if !needs_time(violation.oracle) => {
+                let seen = played.violation.as_ref().map(told);
+                assert_eq!(seen, Some(told(violation)), "{name}: {:?}", played.missed);
+                Some(violation.oracle)
+            }
+            // Neither is anything else found, nor is any step impossible.
+            _ => {
+                assert_eq!(played.violation, None, "{name}");
+                let whole = scenario.steps().count() == played.chart.len();
+                assert!(whole, "{name}: {:?}", played.missed);
+                None
+            }
+        }
+    }
+}
+
+/// Design: a seed reproduces a run bit for bit, and a failing one becomes a scenario that fails
+/// alike. Every message, timer, sync, crash and half-done step must be on the tape for that.
+#[test]
+fn a_recorded_run_fails_on_the_stage_as_it_did_in_the_world() {
+    for algorithm in Algorithm::ALL {
+        let mut found = 0;
+        for mutant in algorithm.mutants() {
+            plant(Some(mutant.name));
+            let violated =
+                (0..8).filter_map(|seed| algorithm.dispatch(Replayed { seed, compare: false }));
+            found += violated.count();
+            plant(None);
+        }
+        assert!(found > 12, "{algorithm}: {found} violations prove little");
+    }
+}
+
+#[test]
+fn a_recorded_run_without_a_bug_is_possible_step_by_step_and_safe() {
+    for algorithm in Algorithm::ALL {
+        for seed in 0..10 {
+            let violated = algorithm.dispatch(Replayed { seed, compare: true });
+            assert_eq!(violated, None, "{algorithm} seed {seed}");
+        }
+    }
+}
+
+/// Finds a bug within these seeds and makes the run small.
+struct Small(u64);
+
+impl Visitor for Small {
+    type Output = Option<(String, usize, usize)>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        let fails = |seed: &u64| {
+            let found = check::<P>(*seed, &Options::for_seed::<P>(*seed)).violation;
+            found.is_some_and(|violation| !needs_time(violation.oracle))
+        };
+        let seed = (0..self.0).find(fails)?;
+        let options = Options::for_seed::<P>(seed);
+        let budget = Budget { runs: 60, steps: 200_000 };
+        let shrunk = shrink::<P>(seed, &options, budget, &mut |_| {}).expect("it fails");
+        let again = shrink::<P>(seed, &options, budget, &mut |_| {}).expect("it fails");
+        assert_eq!(shrunk.scenario, again.scenario, "shrinking is deterministic");
+        let text = shrunk.scenario.to_string();
+        let read = Scenario::parse(&text).expect("it reads what it wrote");
+        let played = read.play::<P>(false).expect("such a cluster can be");
+        assert_eq!(played.missed, [], "{text}");
+        Some((text, shrunk.before, shrunk.after))
+    }
+}
+
+/// The aim: half of them within 25 steps.
+#[test]
+fn planted_bugs_become_short_scenarios_that_can_be_read_back() {
+    let mut lengths = Vec::new();
+    for algorithm in Algorithm::ALL {
+        for mutant in algorithm.mutants() {
+            plant(Some(mutant.name));
+            if let Some((text, before, after)) = algorithm.dispatch(Small(12)) {
+                assert!(after <= before && after > 0, "{text}");
+                lengths.push(after);
+            }
+            plant(None);
+        }
+    }
+    lengths.sort_unstable();
+    assert!(lengths.len() > 20, "{} shrunk runs prove little", lengths.len());
+    assert!(lengths[lengths.len() / 2] <= 25, "{lengths:?}");
+}
+
+/// Plays a file, leaving out what cannot be.
+struct Lenient<'a>(&'a Scenario);
+
+impl Visitor for Lenient<'_> {
+    type Output = synod_sim::Outcome;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        self.0.play::<P>(true).expect("such a cluster can be")
+    }
+}
+
+fn planted(algorithm: Algorithm, name: &str) -> &'static Mutant {
+    let mut known = algorithm.mutants().iter().chain(consensus_core::mutant::SHARED);
+    known.find(|mutant| mutant.name == name).expect("a planted bug of this algorithm")
+}
+
+/// Each file under `scenarios/` names a planted bug: with it, it fails as it says; without, the
+/// same steps, as far as they can be, break no rule.
+#[test]
+fn the_shipped_scenarios_fail_with_their_bug_and_only_with_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut seen = Vec::new();
+    for file in fs::read_dir(folder).expect("the folder of scenarios") {
+        let path = file.expect("a file").path();
+        let text = fs::read_to_string(&path).expect("a text");
+        let scenario = Scenario::parse(&text).unwrap_or_else(|bad| panic!("{path:?}: {bad}"));
+        let algorithm: Algorithm = scenario.algo.parse().expect("an algorithm");
+        let mutant = planted(algorithm, scenario.mutant.as_deref().expect("a planted bug"));
+        plant(Some(mutant.name));
+        let with = algorithm.dispatch(Lenient(&scenario));
+        plant(None);
+        assert_eq!(with.missed, [], "{path:?}");
+        let violation = with.violation.unwrap_or_else(|| panic!("{path:?} finds nothing"));
+        assert!(mutant.oracles.contains(&violation.oracle), "{path:?}: {violation}");
+        let without = algorithm.dispatch(Lenient(&scenario));
+        assert_eq!(without.violation, None, "{path:?} without its bug");
+        seen.push(algorithm);
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, Algorithm::ALL, "each algorithm has a scenario");
+}

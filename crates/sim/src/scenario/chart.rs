@@ -1,0 +1,113 @@
+//! A scenario as a picture: a column a node, a line a step, an arrow a message.
+
+use super::{Action, Name, Step};
+use crate::report::Violation;
+use crate::stage::Note;
+use consensus_core::NodeId;
+use std::fmt;
+
+/// What happened on a stage, line by line. `to_string` draws it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chart {
+    nodes: usize,
+    lines: Vec<String>,
+}
+
+/// Characters between two columns.
+const GAP: usize = 8;
+
+impl Chart {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self { nodes, lines: Vec::new() }
+    }
+
+    /// So many steps were drawn.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Was nothing drawn?
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, step: &Step, notes: &[Note], violation: Option<&Violation>) {
+        let place = self.lines.len() + 1;
+        let mover = step.action.mover();
+        let mut line = format!("{place:>4}  {}", self.columns(&step.action));
+        line.push_str(&label(step));
+        for Note { node, what } in notes {
+            let who = if *node == mover { String::new() } else { format!("{node} ") };
+            line.push_str(&format!("; {who}{what}"));
+        }
+        if let Some(violation) = violation {
+            let Violation { oracle, name, node, .. } = violation;
+            let node = node.map_or(String::new(), |node| format!(" at {node}"));
+            line.push_str(&format!("  <== {oracle} ({name}){node}"));
+        }
+        self.lines.push(line);
+    }
+
+    /// The columns of one line: bars, and on them an arrow or a mark.
+    fn columns(&self, action: &Action) -> String {
+        let width = self.nodes.saturating_sub(1) * GAP + 3;
+        let mut row = vec![' '; width.max(3)];
+        let column = |node: NodeId| node.index() * GAP;
+        for node in 0..self.nodes {
+            row[node * GAP] = '|';
+        }
+        let arrow = |row: &mut Vec<char>, Name { from, to, .. }: &Name, head: char| {
+            let (start, end) = (column(*from), column(*to));
+            row[start.min(end) + 1..start.max(end)].fill('-');
+            row[start] = 'o';
+            let before = if start < end { end - 1 } else { end + 1 };
+            row[before] = if head != ' ' {
+                head
+            } else if start < end {
+                '>'
+            } else {
+                '<'
+            };
+        };
+        match action {
+            Action::Deliver { message, .. } => arrow(&mut row, message, ' '),
+            Action::Drop(message) => arrow(&mut row, message, 'x'),
+            Action::Crash { node, .. } => row[column(*node)] = 'X',
+            Action::Restart(node) => row[column(*node)] = '^',
+            Action::Sync { node, .. } => row[column(*node)] = '=',
+            Action::Timeout { node, .. }
+            | Action::Campaign(node)
+            | Action::Propose { node, .. } => {
+                row[column(*node)] = '*';
+            }
+        }
+        row.into_iter().collect()
+    }
+}
+
+/// What a step is, without what the columns say already.
+fn label(step: &Step) -> String {
+    let what = match &step.action {
+        Action::Deliver { message, keep, lie } => {
+            let copy = if *keep { " (a copy)" } else { "" };
+            format!("{}{}{copy}", if *lie { "contrary " } else { "" }, message.kind)
+        }
+        Action::Drop(message) => format!("{} is lost", message.kind),
+        other => other.to_string(),
+    };
+    match step.cut {
+        Some(cut) => format!("{what} ! crash after {}", cut.after),
+        None => what,
+    }
+}
+
+impl fmt::Display for Chart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step  ")?;
+        for node in 0..self.nodes {
+            write!(f, "{:<GAP$}", format!("n{node}"))?;
+        }
+        writeln!(f)?;
+        self.lines.iter().try_for_each(|line| writeln!(f, "{}", line.trim_end()))
+    }
+}

@@ -1,0 +1,515 @@
+//! Reading scenarios. Any text is read or refused with the number of the line and what was
+//! expected there; nothing that is read makes the player panic.
+
+use super::step::{Action, Cut, Name, Pick, Proposal, Step};
+use super::words::Words;
+use super::{Compare, Entry, Expectation, Line, Scenario};
+use crate::registers::Operation;
+use bytes::Bytes;
+use consensus_core::{ClientId, NodeId, NodeSet, RequestId, SessionId};
+use std::fmt;
+
+/// Why a text is no scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadScenario {
+    /// In which line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub why: String,
+}
+
+impl fmt::Display for BadScenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+impl std::error::Error for BadScenario {}
+
+/// Lines that say what the stage is like come before those that move it.
+const HEADERS: &str = "scenario, algo, nodes, net, seed, traitors, disks, mutant";
+/// Commands that one line proposes at most.
+const MOST_COMMANDS: usize = 1_000;
+
+const STEPS: &str = "deliver, dup, drop, timeout, propose, sync, crash, restart, campaign, \
+                     simulate, expect";
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// With the first line that makes no sense.
+    pub fn parse(text: &str) -> Result<Self, BadScenario> {
+        let mut reader = Reader::new();
+        let mut lines = 0;
+        for (place, line) in text.lines().enumerate() {
+            lines = place + 1;
+            let read = reader.line(lines, line);
+            read.map_err(|why| BadScenario { line: lines, why })?;
+        }
+        reader.finish().map_err(|why| BadScenario { line: lines.max(1), why })
+    }
+}
+
+struct Reader {
+    scenario: Scenario,
+    simulated: bool,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let scenario = Scenario {
+            comments: Vec::new(),
+            title: String::new(),
+            algo: String::new(),
+            smallest: false,
+            nodes: 0,
+            seed: 0,
+            traitors: NodeSet::EMPTY,
+            instant: NodeSet::EMPTY,
+            mutant: None,
+            entries: Vec::new(),
+        };
+        Self { scenario, simulated: false }
+    }
+
+    fn finish(self) -> Result<Scenario, String> {
+        if self.scenario.algo.is_empty() {
+            return Err("expected a line 'algo NAME' somewhere".into());
+        }
+        if self.scenario.nodes == 0 {
+            return Err("expected a line 'nodes COUNT' somewhere".into());
+        }
+        Ok(self.scenario)
+    }
+
+    fn line(&mut self, number: usize, line: &str) -> Result<(), String> {
+        if let Some(comment) = line.trim().strip_prefix('#') {
+            if self.scenario.title.is_empty() && self.scenario.algo.is_empty() {
+                let comment = comment.strip_prefix(' ').unwrap_or(comment);
+                self.scenario.comments.push(comment.trim_end().to_owned());
+            }
+            return Ok(());
+        }
+        let mut words = Words::of(line)?;
+        if words.is_empty() {
+            return Ok(());
+        }
+        let verb = words.word(&format!("one of {HEADERS}, {STEPS}"))?;
+        if !self.header(&verb, &mut words)? {
+            let entries = self.entry(&verb, &mut words)?;
+            let line = |entry| Line { number, entry };
+            self.scenario.entries.extend(entries.into_iter().map(line));
+        }
+        words.end()
+    }
+
+    /// Reads a header line. False if it is none.
+    fn header(&mut self, verb: &str, words: &mut Words) -> Result<bool, String> {
+        match verb {
+            "scenario" => self.scenario.title = words.text("a title in quotes")?,
+            "algo" => {
+                self.scenario.algo = words.word("the name of an algorithm")?;
+                self.scenario.smallest = words.take("sizes=smallest");
+            }
+            "nodes" => {
+                let nodes = words.number("a number of nodes")?;
+                if !(1..=NodeId::LIMIT).contains(&nodes) {
+                    return Err(format!("a cluster has 1 to {} nodes", NodeId::LIMIT));
+                }
+                if self.scenario.nodes != 0 {
+                    return Err("the number of nodes was said before".into());
+                }
+                self.scenario.nodes = nodes;
+            }
+            "net" if words.take("manual") => {}
+            "net" => return Err(words.expected("manual; messages move by steps only")),
+            "seed" => self.scenario.seed = words.number("a number")?,
+            "traitors" => self.scenario.traitors = self.node_set(words)?,
+            "disks" => {
+                if !words.take("instant") {
+                    return Err(words.expected("instant, and nodes or the end of the line"));
+                }
+                let all = words.is_empty();
+                self.some_nodes()?;
+                self.scenario.instant =
+                    if all { NodeSet::first(self.scenario.nodes) } else { self.node_set(words)? };
+            }
+            "mutant" => self.scenario.mutant = Some(words.word("the name of a planted bug")?),
+            _ => return Ok(false),
+        }
+        let early = self.scenario.entries.is_empty();
+        if early { Ok(true) } else { Err(format!("'{verb}' comes before all steps")) }
+    }
+
+    fn some_nodes(&self) -> Result<(), String> {
+        if self.scenario.nodes > 0 {
+            return Ok(());
+        }
+        Err("a line 'nodes COUNT' comes before lines that name nodes".into())
+    }
+
+    fn node_set(&self, words: &mut Words) -> Result<NodeSet, String> {
+        words.nodes()?.into_iter().map(|node| self.known(node)).collect()
+    }
+
+    fn known(&self, node: NodeId) -> Result<NodeId, String> {
+        self.some_nodes()?;
+        if node.index() < self.scenario.nodes {
+            return Ok(node);
+        }
+        Err(format!("there is no {node} among {} nodes", self.scenario.nodes))
+    }
+
+    fn node(&self, words: &mut Words) -> Result<NodeId, String> {
+        let node = words.node()?;
+        self.known(node)
+    }
+
+    fn entry(&mut self, verb: &str, words: &mut Words) -> Result<Vec<Entry>, String> {
+        self.some_nodes()?;
+        if verb == "expect" {
+            return Ok(vec![Entry::Expect(self.expectation(words)?)]);
+        }
+        if verb == "simulate" {
+            let mut reductions = Vec::new();
+            while !words.is_empty() {
+                reductions.push(words.word("KEY=VALUE")?.parse()?);
+            }
+            if !self.scenario.entries.is_empty() {
+                return Err("'simulate' stands alone: it comes first, and no steps follow".into());
+            }
+            self.simulated = true;
+            return Ok(vec![Entry::Simulate(reductions)]);
+        }
+        if self.simulated {
+            return Err("after 'simulate' only 'expect' can follow".into());
+        }
+        let mut steps: Vec<Step> = self.actions(verb, words)?.into_iter().map(Step::from).collect();
+        if words.take("!") {
+            let [step] = &mut steps[..] else {
+                return Err("'! crash' follows a single step".into());
+            };
+            step.cut = Some(cut(words)?);
+        }
+        Ok(steps.into_iter().map(Entry::Step).collect())
+    }
+
+    fn actions(&self, verb: &str, words: &mut Words) -> Result<Vec<Action>, String> {
+        let action = match verb {
+            "deliver" | "dup" => {
+                let (keep, lie) = (verb == "dup", words.take("contrary"));
+                let deliver = |message| Action::Deliver { message, keep, lie };
+                return Ok(self.messages(words)?.into_iter().map(deliver).collect());
+            }
+            "drop" => return Ok(self.messages(words)?.into_iter().map(Action::Drop).collect()),
+            "timeout" => {
+                let node = self.node(words)?;
+                Action::Timeout { node, timer: words.word("the name of a timer")? }
+            }
+            "propose" => {
+                let node = self.node(words)?;
+                let mut commands = vec![proposal(words)?];
+                while words.take(",") {
+                    commands.push(proposal(words)?);
+                }
+                if commands.len() > MOST_COMMANDS {
+                    return Err(format!("at most {MOST_COMMANDS} commands are one batch"));
+                }
+                Action::Propose { node, commands }
+            }
+            "sync" => {
+                let node = self.node(words)?;
+                let but = if words.take("but") { words.number("a number of records")? } else { 0 };
+                Action::Sync { node, but }
+            }
+            "crash" => Action::Crash { node: self.node(words)?, keep: keep(words)? },
+            "restart" => Action::Restart(self.node(words)?),
+            "campaign" => Action::Campaign(self.node(words)?),
+            _ => return Err(format!("expected one of {HEADERS}, {STEPS}; found '{verb}'")),
+        };
+        Ok(vec![action])
+    }
+
+    /// `KIND n0 n1 -> n2 n3`, with `#2` where one message is named.
+    fn messages(&self, words: &mut Words) -> Result<Vec<Name>, String> {
+        let kind = words.word("a kind of message")?;
+        let from = words.nodes()?;
+        if !words.take("->") {
+            return Err(words.expected("-> or one more node"));
+        }
+        let to = words.nodes()?;
+        let pick = pick(words)?;
+        let single = from.len() == 1 && to.len() == 1;
+        if pick.is_some() && !single {
+            return Err("'#' picks one message on one link".into());
+        }
+        let mut names = Vec::new();
+        for sender in &from {
+            for receiver in &to {
+                let (from, to) = (self.known(*sender)?, self.known(*receiver)?);
+                if from == to && single {
+                    return Err(format!("{from} sends nothing to itself"));
+                }
+                if from != to {
+                    let pick = pick.unwrap_or(Pick::Nth(1));
+                    names.push(Name { kind: kind.clone(), from, to, pick });
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    fn expectation(&self, words: &mut Words) -> Result<Expectation, String> {
+        let what = "safe, violation, leader, down, committed or epoch";
+        let word = words.word(what)?;
+        match &*word {
+            "safe" => Ok(Expectation::Safe),
+            "violation" => Ok(Expectation::Violation(words.word("an oracle such as O1")?)),
+            "leader" => Ok(Expectation::Leader(self.node(words)?)),
+            "down" => Ok(Expectation::Down(self.node(words)?)),
+            "committed" | "epoch" => {
+                let node = self.node(words)?;
+                let compare = Compare::ALL.into_iter().find(|compare| words.take(compare.word()));
+                let compare = compare.ok_or_else(|| words.expected("==, !=, <= or >="))?;
+                let number = words.number("a number")?;
+                let committed = word == "committed";
+                let make = if committed { Expectation::Committed } else { Expectation::Epoch };
+                Ok(make(node, compare, number))
+            }
+            _ => Err(format!("expected {what}, found '{word}'")),
+        }
+    }
+}
+
+fn pick(words: &mut Words) -> Result<Option<Pick>, String> {
+    if !words.picks() {
+        return Ok(None);
+    }
+    let word = words.word("#1, #2 …")?;
+    let digits = word.strip_prefix('#').unwrap_or_default();
+    let pick = match digits.strip_prefix('x') {
+        Some(print) => u64::from_str_radix(print, 16).ok().map(Pick::Print),
+        None => digits.parse().ok().filter(|nth| *nth > 0).map(Pick::Nth),
+    };
+    pick.map(Some).ok_or_else(|| format!("expected #1, #2 …, found '{word}'"))
+}
+
+fn keep(words: &mut Words) -> Result<u32, String> {
+    if words.take("keep") { words.number("a number of records") } else { Ok(0) }
+}
+
+fn cut(words: &mut Words) -> Result<Cut, String> {
+    if !words.take("crash") || !words.take("after") {
+        return Err(words.expected("crash after COUNT, as '! crash after 3 keep 1'"));
+    }
+    Ok(Cut { after: words.number("a number of effects")?, keep: keep(words)? })
+}
+
+/// `"text"`, or `c1/s2.0/r3 put 1 5`.
+fn proposal(words: &mut Words) -> Result<Proposal, String> {
+    let what = "a text in quotes, or a command as c1/s2.0/r3 put 1 5";
+    if let Ok(text) = words.text(what) {
+        return Ok(Proposal::Text(text));
+    }
+    let name = words.word(what)?;
+    let parts: Vec<&str> = name.split('/').collect();
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+    let found = match parts[..] {
+        [client, session, request] => {
+            let session = session.strip_prefix('s').and_then(|session| session.split_once('.'));
+            let session = session.and_then(|(index, offset)| {
+                let index = number(Some(index)).filter(|index| *index < 1 << 48)?;
+                let offset = number(Some(offset)).filter(|offset| *offset < 1 << 16)?;
+                Some((index << 16) | offset)
+            });
+            let (client, request) = (client.strip_prefix('c'), request.strip_prefix('r'));
+            number(client).zip(session).zip(number(request))
+        }
+        _ => None,
+    };
+    let Some(((client, session), request)) = found else {
+        return Err(format!("expected {what}, found '{name}'"));
+    };
+    let payload = payload(words)?;
+    let (client, session) = (ClientId(client), SessionId(session));
+    Ok(Proposal::Request { client, session, request: RequestId(request), payload })
+}
+
+fn payload(words: &mut Words) -> Result<Bytes, String> {
+    let what = "get, put, cas, append or bytes";
+    let verb = words.word(what)?;
+    if verb == "bytes" {
+        return hex(&words.word("bytes in hexadecimal, or -")?);
+    }
+    if !["get", "put", "cas", "append"].contains(&&*verb) {
+        return Err(format!("expected {what}, found '{verb}'"));
+    }
+    let key = words.number("a register from 0 to 255")?;
+    let operation = match &*verb {
+        "get" => Operation::Get(key),
+        "put" => Operation::Put(key, words.number("a number")?),
+        "append" => Operation::Append(key, words.number("a number")?),
+        _ => Operation::Cas(key, words.number("a number")?, words.number("a number")?),
+    };
+    Ok(operation.encode())
+}
+
+fn hex(text: &str) -> Result<Bytes, String> {
+    let wrong = || format!("expected bytes in hexadecimal, or -, found '{text}'");
+    if text == "-" {
+        return Ok(Bytes::new());
+    }
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect();
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2)).ok_or_else(wrong)?;
+    Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use crate::toy::Toy;
+
+    const ALL_WORDS: &str = "\
+# A comment at the head.
+scenario \"all \\\"words\\\"\"
+algo toy sizes=smallest
+nodes 4
+net manual
+seed 7
+traitors n3
+disks instant n0 n2
+mutant T01
+
+campaign n0   # a comment
+propose n0 \"x = 1\", c1/s2.5/r3 put 1 5, c1/s0.0/r0 bytes 0100ff, c2/s0.0/r1 bytes -
+propose n1 c1/s1.0/r1 get 2, c1/s1.0/r2 cas 1 2 3, c1/s1.0/r3 append 4 9
+deliver append n0 -> n1
+deliver append n0 -> n1 #2
+deliver contrary ack n3 -> n0
+dup ack n1 -> n0 #3
+drop beat n0 -> n2
+timeout n1 election ! crash after 3 keep 1
+sync n1
+sync n1 but 2
+crash n1
+crash n1 keep 2
+restart n1 ! crash after 0
+expect committed n1 == 2
+expect epoch n1 >= 2
+expect leader n0
+expect down n1
+expect safe
+expect violation O1
+";
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let scenario = Scenario::parse(ALL_WORDS).expect("all words are known");
+        assert_eq!(scenario.entries.len(), 20);
+        assert_eq!(scenario.entries[0].number, 11, "lines are numbered as in the text");
+        let text = scenario.to_string();
+        let again = Scenario::parse(&text).unwrap_or_else(|bad| panic!("{bad} in\n{text}"));
+        assert_eq!(again, scenario);
+        assert_eq!(again.to_string(), text);
+        let run = "algo toy\nnodes 3\nsimulate clients=1 without=crash links=plain\nexpect safe\n";
+        let run = Scenario::parse(run).expect("a simulated run");
+        assert_eq!(Scenario::parse(&run.to_string()), Ok(run));
+    }
+
+    #[test]
+    fn a_line_with_many_nodes_is_a_step_for_each_link() {
+        let text = "algo toy\nnodes 3\ndeliver ack n1 n2 -> n0\ndeliver beat n0 n1 -> n0 n1 n2";
+        let scenario = Scenario::parse(text).expect("lists of nodes");
+        let steps: Vec<String> = scenario.steps().map(ToString::to_string).collect();
+        let links = ["ack n1 -> n0", "ack n2 -> n0", "beat n0 -> n1", "beat n0 -> n2"];
+        assert_eq!(steps[..4], links.map(|link| format!("deliver {link}")));
+        assert_eq!(steps.len(), 6, "nobody writes to himself");
+    }
+
+    #[test]
+    fn bad_lines_are_refused_with_their_number_and_what_was_expected() {
+        for (line, words) in [
+            ("frobnicate n0", "found 'frobnicate'"),
+            ("deliver ack n0 => n1", "expected -> or one more node, found '=>'"),
+            ("deliver ack n0 -> n0", "nothing to itself"),
+            ("deliver ack n0 -> n9", "no n9"),
+            ("deliver ack n0 -> n300", "a node such as n0"),
+            ("deliver ack n0 -> n1 #0", "#1, #2"),
+            ("deliver ack n0 n1 -> n2 #2", "one link"),
+            ("deliver ack n0 n1 n0 -> n2", "n0 is named twice"),
+            ("crash", "found the end of the line"),
+            ("crash n0 keep many", "a number of records"),
+            ("sync n1 extra", "expected the end of the line, found 'extra'"),
+            ("propose n0", "a text in quotes"),
+            ("propose n0 \"a", "has no end"),
+            ("propose n0 c1/s1/r1 get 1", "c1/s2.0/r3"),
+            ("propose n0 c1/s1.0/r1 get 256", "0 to 255"),
+            ("propose n0 c1/s1.0/r1 bytes 0", "hexadecimal"),
+            ("timeout n1", "the name of a timer"),
+            ("campaign n0 ! crash", "crash after COUNT"),
+            ("deliver ack n0 -> n1 n2 ! crash after 1", "a single step"),
+            ("expect committed n1 = 2", "=="),
+            ("expect happiness", "found 'happiness'"),
+            ("net delay 1ms", "manual"),
+            ("nodes 4", "said before"),
+            ("simulate rain=1", "there is no 'rain'"),
+            ("campaign n0\nseed 5", "before all steps"),
+            ("campaign n0\nsimulate", "stands alone"),
+        ] {
+            let bad = Scenario::parse(&format!("algo toy\nnodes 3\n{line}")).unwrap_err();
+            assert_eq!(bad.line, 3 + line.matches('\n').count(), "{line}: {bad}");
+            assert!(bad.to_string().contains(words), "{line}: {bad}");
+        }
+        for (text, words) in [
+            ("", "algo NAME"),
+            ("algo toy", "nodes COUNT"),
+            ("nodes 0", "1 to 128"),
+            ("nodes 129", "1 to 128"),
+            ("campaign n0", "comes before"),
+            ("disks instant", "comes before"),
+        ] {
+            let bad = Scenario::parse(text).unwrap_err();
+            assert!(bad.to_string().contains(words), "{text}: {bad}");
+        }
+    }
+
+    /// Any text is read or refused; what is read is written and read again as the same, and can
+    /// be played.
+    #[test]
+    fn noise_is_no_reason_to_panic() {
+        let mut rng = Rng::new(1);
+        let words: Vec<&str> = ALL_WORDS.split([' ', '\n']).collect();
+        let letters: Vec<char> = "#\"\\!,-> \t\n=n0r1s.c/é\u{0}9".chars().collect();
+        let mut read = 0;
+        for _ in 0..4_000 {
+            let mut text = String::from("algo toy\nnodes 3\n");
+            if rng.chance(2_000) {
+                text.clear();
+            }
+            for _ in 0..rng.below(8) {
+                let word = words[rng.place(words.len())];
+                text.push_str(if rng.chance(9_000) { word } else { "" });
+                if rng.chance(1_000) {
+                    text.push(letters[rng.place(letters.len())]);
+                }
+                text.push(if rng.chance(3_000) { '\n' } else { ' ' });
+            }
+            let Ok(scenario) = Scenario::parse(&text) else { continue };
+            read += 1;
+            let written = scenario.to_string();
+            assert_eq!(Scenario::parse(&written), Ok(scenario.clone()), "{text}\n{written}");
+            if !scenario.entries.iter().any(|line| matches!(line.entry, Entry::Simulate(_))) {
+                for lenient in [false, true] {
+                    // A scene that cannot be is refused; all else is played.
+                    if let Ok(outcome) = scenario.play::<Toy>(lenient) {
+                        assert!(outcome.chart.len() <= scenario.steps().count());
+                    }
+                }
+            }
+        }
+        assert!(read > 200, "{read} texts were read; the test must have lost its way");
+    }
+}

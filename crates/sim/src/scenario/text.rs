@@ -1,0 +1,188 @@
+//! Scenarios as text: one line a step. The words agree with the grammar of larger scenario files,
+//! of which this is the part where nothing happens by itself.
+
+use super::step::{Action, Cut, Name, Pick, Proposal, Step};
+use super::{Compare, Entry, Expectation, Scenario};
+use crate::registers::Operation;
+use bytes::Bytes;
+use consensus_core::NodeSet;
+use std::fmt::{self, Display, Formatter};
+
+impl Display for Scenario {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for comment in &self.comments {
+            writeln!(f, "{}", format!("# {comment}").trim_end())?;
+        }
+        writeln!(f, "scenario {}", Quoted(&self.title))?;
+        write!(f, "algo {}", self.algo)?;
+        writeln!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
+        writeln!(f, "nodes {}", self.nodes)?;
+        if self.seed != 0 {
+            writeln!(f, "seed {}", self.seed)?;
+        }
+        if !self.traitors.is_empty() {
+            writeln!(f, "traitors{}", Nodes(self.traitors))?;
+        }
+        if self.instant == NodeSet::first(self.nodes) {
+            writeln!(f, "disks instant")?;
+        } else if !self.instant.is_empty() {
+            writeln!(f, "disks instant{}", Nodes(self.instant))?;
+        }
+        if let Some(mutant) = &self.mutant {
+            writeln!(f, "mutant {mutant}")?;
+        }
+        writeln!(f)?;
+        self.entries.iter().try_for_each(|line| writeln!(f, "{}", line.entry))
+    }
+}
+
+struct Nodes(NodeSet);
+
+impl Display for Nodes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|node| write!(f, " {node}"))
+    }
+}
+
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for letter in self.0.chars() {
+            match letter {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                letter => write!(f, "{letter}")?,
+            }
+        }
+        f.write_str("\"")
+    }
+}
+
+impl Display for Entry {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(step) => step.fmt(f),
+            Self::Simulate(reductions) => {
+                f.write_str("simulate")?;
+                reductions.iter().try_for_each(|reduction| write!(f, " {reduction}"))
+            }
+            Self::Expect(expectation) => write!(f, "expect {expectation}"),
+        }
+    }
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.action.fmt(f)?;
+        match self.cut {
+            None => Ok(()),
+            Some(Cut { after, keep: 0 }) => write!(f, " ! crash after {after}"),
+            Some(Cut { after, keep }) => write!(f, " ! crash after {after} keep {keep}"),
+        }
+    }
+}
+
+impl Display for Action {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deliver { message, keep, lie } => {
+                let verb = if *keep { "dup" } else { "deliver" };
+                write!(f, "{verb}{} {message}", if *lie { " contrary" } else { "" })
+            }
+            Self::Drop(message) => write!(f, "drop {message}"),
+            Self::Timeout { node, timer } => write!(f, "timeout {node} {timer}"),
+            Self::Propose { node, commands } => {
+                write!(f, "propose {node}")?;
+                for (nth, command) in commands.iter().enumerate() {
+                    write!(f, "{} {command}", if nth > 0 { "," } else { "" })?;
+                }
+                Ok(())
+            }
+            Self::Sync { node, but: 0 } => write!(f, "sync {node}"),
+            Self::Sync { node, but } => write!(f, "sync {node} but {but}"),
+            Self::Crash { node, keep: 0 } => write!(f, "crash {node}"),
+            Self::Crash { node, keep } => write!(f, "crash {node} keep {keep}"),
+            Self::Restart(node) => write!(f, "restart {node}"),
+            Self::Campaign(node) => write!(f, "campaign {node}"),
+        }
+    }
+}
+
+impl Display for Name {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { kind, from, to, pick } = self;
+        write!(f, "{kind} {from} -> {to}")?;
+        match pick {
+            Pick::Nth(1) => Ok(()),
+            Pick::Nth(nth) => write!(f, " #{nth}"),
+            Pick::Print(print) => write!(f, " #x{print:016x}"),
+        }
+    }
+}
+
+impl Display for Proposal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => Quoted(text).fmt(f),
+            Self::Request { client, session, request, payload } => {
+                let (index, offset) = (session.0 >> 16, session.0 & 0xffff);
+                write!(f, "c{}/s{index}.{offset}/r{} ", client.0, request.0)?;
+                Payload(payload).fmt(f)
+            }
+        }
+    }
+}
+
+/// What a command is to do, for people.
+pub(crate) fn payload_text(payload: &Bytes) -> String {
+    match std::str::from_utf8(payload) {
+        Ok(text) if !text.is_empty() && text.chars().all(|letter| !letter.is_control()) => {
+            Quoted(text).to_string()
+        }
+        _ => Payload(payload).to_string(),
+    }
+}
+
+struct Payload<'a>(&'a Bytes);
+
+impl Display for Payload<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match Operation::decode(self.0).filter(|operation| operation.encode() == self.0) {
+            Some(Operation::Get(key)) => write!(f, "get {key}"),
+            Some(Operation::Put(key, value)) => write!(f, "put {key} {value}"),
+            Some(Operation::Cas(key, old, new)) => write!(f, "cas {key} {old} {new}"),
+            Some(Operation::Append(key, value)) => write!(f, "append {key} {value}"),
+            None => {
+                f.write_str("bytes ")?;
+                if self.0.is_empty() {
+                    return f.write_str("-");
+                }
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+impl Display for Expectation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Safe => f.write_str("safe"),
+            Self::Violation(oracle) => write!(f, "violation {oracle}"),
+            Self::Leader(node) => write!(f, "leader {node}"),
+            Self::Down(node) => write!(f, "down {node}"),
+            Self::Committed(node, compare, number) => {
+                write!(f, "committed {node} {compare} {number}")
+            }
+            Self::Epoch(node, compare, number) => write!(f, "epoch {node} {compare} {number}"),
+        }
+    }
+}
+
+impl Display for Compare {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}

@@ -1,0 +1,436 @@
+//! A stage: replicas of one protocol, moved step by step by somebody else. No clock and no chance:
+//! a message arrives when it is carried, a timer fires when it is told to, a disk has what was
+//! synced. The oracles look at every step, as they do in the [`World`](crate::World).
+//!
+//! What a step is, is in [`Step`](crate::Step). Tests may also reach under it: [`Stage::give`] is
+//! the bare door of a replica, [`Stage::hand`] carries a message that nobody sent.
+
+mod actor;
+mod flights;
+mod hands;
+mod perform;
+mod witness;
+
+pub use flights::Flight;
+pub use perform::Impossible;
+pub(crate) use perform::{Carried, kebab};
+
+use crate::keys::SimKeys;
+use crate::oracle::Verdict;
+use crate::registers::Registers;
+use crate::report::{Finding, Violation};
+use crate::scenario::payload_text;
+use actor::Actor;
+use consensus_core::{
+    Audit, Batch, Cluster, Command, DEFAULT_SESSIONS, Delay, Effect, Env, Envelope, Executor,
+    FaultModel, Input, NodeId, NodeSet, RecordNumber, Refusal, Rejected, Role, Signer, Status,
+};
+use core::time::Duration;
+use flights::Flights;
+use std::collections::BTreeMap;
+use witness::Witness;
+
+/// What a stage is set up with.
+#[derive(Clone, Debug)]
+pub struct Scene<P: Audit> {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The keys of nodes and clients come from here.
+    pub seed: u64,
+    /// The algorithm's settings.
+    pub config: P::Config,
+    /// Nodes whose word counts nothing. Only for Byzantine algorithms.
+    pub traitors: NodeSet,
+    /// Nodes whose disks sync by themselves after every step.
+    pub instant: NodeSet,
+    /// What the disks hold at first, as if synced; empty disks where nothing is said.
+    pub disks: Vec<Vec<P::Record>>,
+}
+
+impl<P: Audit> Scene<P> {
+    /// Honest nodes with empty disks that wait for their syncs.
+    pub fn new(cluster: Cluster, config: P::Config) -> Self {
+        let (traitors, instant, disks) = (NodeSet::EMPTY, NodeSet::EMPTY, Vec::new());
+        Self { cluster, seed: 0, config, traitors, instant, disks }
+    }
+}
+
+/// What a batch says, for charts.
+fn said(batch: &Batch) -> String {
+    let mut texts: Vec<String> =
+        batch.commands().take(4).map(|command| payload_text(&command.payload)).collect();
+    if batch.len() > texts.len() {
+        texts.push("…".into());
+    }
+    if texts.is_empty() { "no-op".into() } else { texts.join(", ") }
+}
+
+/// Something that a step led to, for charts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) node: NodeId,
+    pub(crate) what: String,
+}
+
+/// Replicas that move only when they are told to. Once an oracle is violated nothing moves.
+pub struct Stage<P: Audit> {
+    cluster: Cluster,
+    config: P::Config,
+    seed: u64,
+    keys: Vec<SimKeys>,
+    instant: NodeSet,
+    actors: Vec<Actor<P>>,
+    flights: Flights<P::Message>,
+    witness: Witness<P>,
+    steps: u64,
+    /// A message that is not there may be taken for one like it.
+    pub(crate) loose: bool,
+    /// The oracles see nothing.
+    blind: bool,
+    /// The node that is just moving crashes after so many more effects.
+    fuse: Option<u32>,
+    violation: Option<Violation>,
+    notes: Option<Vec<Note>>,
+}
+
+impl<P: Audit> Stage<P> {
+    /// All nodes have just started.
+    ///
+    /// # Panics
+    /// If the cluster cannot be, or has traitors under an algorithm that does not stand them.
+    pub fn new(scene: Scene<P>) -> Self {
+        let Scene { cluster, seed, config, traitors, instant, mut disks } = scene;
+        cluster.validate().expect("the cluster can be");
+        let honest = traitors.is_empty() || P::INFO.faults == FaultModel::Byzantine;
+        assert!(honest, "only Byzantine algorithms are run with traitors");
+        disks.resize(cluster.size, Vec::new());
+        let key = |node| SimKeys::new(seed, Signer::Node(NodeId(node as u8)));
+        let mut stage = Self {
+            keys: (0..cluster.size).map(key).collect(),
+            witness: Witness::new(cluster.size, traitors),
+            actors: disks.into_iter().map(Actor::new).collect(),
+            flights: Flights::default(),
+            steps: 0,
+            loose: false,
+            blind: false,
+            fuse: None,
+            violation: None,
+            notes: None,
+            cluster,
+            config,
+            seed,
+            instant,
+        };
+        for node in stage.cluster.nodes().iter() {
+            let disk = &stage.actors[node.index()].disk;
+            stage.witness.begins_with(node, disk);
+            stage.boot(node);
+        }
+        stage
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The first rule that was broken.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// A replica; `None` while it is down.
+    pub fn replica(&self, node: NodeId) -> Option<&P> {
+        self.actors[node.index()].replica.as_ref()
+    }
+
+    /// What a replica says of itself; `None` while it is down.
+    pub fn status(&self, node: NodeId) -> Option<Status> {
+        self.replica(node).map(P::status)
+    }
+
+    /// What a node committed in this life, from index 1.
+    pub fn committed(&self, node: NodeId) -> &[Batch] {
+        &self.actors[node.index()].committed
+    }
+
+    /// What a node would not take, over all its lives.
+    pub fn refused(&self, node: NodeId) -> &[(Batch, Refusal)] {
+        &self.actors[node.index()].refused
+    }
+
+    /// The timers of a node that are set.
+    pub fn timers(&self, node: NodeId) -> &BTreeMap<P::Timer, Delay> {
+        &self.actors[node.index()].timers
+    }
+
+    /// The records that a node wrote, synced or not.
+    pub fn disk(&self, node: NodeId) -> &[P::Record] {
+        &self.actors[node.index()].disk
+    }
+
+    /// What is on its way, in order of sending on each link.
+    pub fn flights(&self) -> impl Iterator<Item = &Flight<P::Message>> {
+        self.flights.iter()
+    }
+
+    pub(crate) fn keep_notes(&mut self) {
+        self.notes.get_or_insert_default();
+    }
+
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        self.notes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, node: NodeId, what: impl FnOnce() -> String) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(Note { node, what: what() });
+        }
+    }
+
+    /// A command of a client without a session: committed, but not applied.
+    pub(crate) fn signed(&self, mut command: Command) -> Command {
+        if P::INFO.answers == consensus_core::Answers::All {
+            let keys = SimKeys::new(self.seed, Signer::Client(command.client));
+            let bytes = command.signed_bytes(self.cluster.id);
+            command.tag = consensus_core::Authenticator::sign(&keys, &bytes);
+        }
+        command
+    }
+
+    /// One input and no `Drained` after it: the bare door.
+    pub fn give(&mut self, id: NodeId, input: Input<P>) {
+        if self.violation.is_some() {
+            return;
+        }
+        if let Input::Propose(batch) = &input {
+            batch.commands().for_each(|command| self.witness.submitted(&command));
+        }
+        let actor = &mut self.actors[id.index()];
+        let Some(replica) = &mut actor.replica else { return };
+        let drained = matches!(input, Input::Drained);
+        let keys = &self.keys[id.index()];
+        let env = Env::new(Duration::ZERO, &self.cluster, keys, &actor.meter);
+        replica.step(input, &env, &mut actor.effects);
+        if let Some(why) = actor.effects.halted() {
+            let why = why.to_owned();
+            return self.halted(id, why);
+        }
+        if drained && actor.effects.is_empty() {
+            return;
+        }
+        self.observe(id);
+        for effect in self.actors[id.index()].effects.drain().collect::<Vec<_>>() {
+            if self.violation.is_some() || self.burns_out(id) {
+                break;
+            }
+            self.carry_out(id, effect);
+        }
+    }
+
+    /// One input, then `Drained`, then the disk where it is instant.
+    fn input(&mut self, id: NodeId, input: Input<P>) {
+        self.give(id, input);
+        self.give(id, Input::Drained);
+        if self.instant.contains(id) && self.actors[id.index()].unsynced() > 0 {
+            self.sync_but(id, 0);
+        }
+    }
+
+    fn halted(&mut self, id: NodeId, why: String) {
+        self.note(id, || format!("halts: {why}"));
+        if self.witness.is_correct(id) {
+            self.fail(Some(id), Finding::new("O18", "no stop without a reason", why));
+        } else {
+            self.actors[id.index()].end_life(); // A traitor may well be broken.
+        }
+    }
+
+    fn fail(&mut self, node: Option<NodeId>, finding: Finding) {
+        if self.violation.is_none() {
+            let Finding { oracle, name, detail } = finding;
+            self.violation = Some(Violation { oracle, name, at: Duration::ZERO, node, detail });
+        }
+    }
+
+    pub(crate) fn panicked(&mut self, message: String) {
+        self.fail(None, Finding::new("O18", "no panic", message));
+    }
+
+    fn judge(&mut self, node: NodeId, verdict: Verdict) -> bool {
+        let verdict = if self.blind { Ok(()) } else { verdict };
+        let sound = verdict.is_ok();
+        if let Err(finding) = verdict {
+            self.fail(Some(node), finding);
+        }
+        sound
+    }
+
+    /// O3, O5, O8 after a step.
+    fn observe(&mut self, id: NodeId) {
+        let actor = &mut self.actors[id.index()];
+        let Some(replica) = &actor.replica else { return };
+        let (status, leads) = (replica.status(), replica.leads());
+        let before = actor.status.replace(status);
+        let led = std::mem::replace(&mut actor.leads, leads);
+        let began = leads.filter(|_| led != leads);
+        let verdict = self.witness.observes(id, replica, began, before.as_ref(), &status);
+        let was = before.map(|before| before.role);
+        if status.role == Role::Leader && was != Some(Role::Leader) {
+            self.note(id, || format!("leads in epoch {}", status.epoch));
+        }
+        self.judge(id, verdict);
+    }
+
+    /// Is this the moment at which the node crashes, in the midst of a step?
+    fn burns_out(&mut self, id: NodeId) -> bool {
+        match &mut self.fuse {
+            None => false,
+            Some(0) => {
+                self.actors[id.index()].end_life();
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+
+    fn carry_out(&mut self, id: NodeId, effect: Effect<P>) {
+        let actor = &mut self.actors[id.index()];
+        match effect {
+            Effect::Write { number, record, .. } => {
+                assert_eq!(number.0, actor.disk.len() as u64 + 1, "one write stream");
+                let verdict = self.witness.wrote(id, &record);
+                actor.disk.push(record);
+                self.judge(id, verdict);
+            }
+            Effect::Send { to, message, after } => {
+                assert!(!to.contains(id), "a replica sends nothing to itself");
+                let now = actor.outbox.offer(to, &message, after);
+                if !now.is_empty() {
+                    self.transmit(id, now, message);
+                }
+            }
+            Effect::SetTimer { timer, delay } => {
+                actor.timers.insert(timer, delay);
+            }
+            Effect::CancelTimer { timer } => {
+                actor.timers.remove(&timer);
+            }
+            Effect::Commit { index, batch } => self.commit(id, index, batch),
+            Effect::Refuse { batch, why } => {
+                actor.refused.push((batch, why));
+                self.note(id, || format!("refuses: {why}"));
+            }
+        }
+    }
+
+    /// A message leaves for real. What a traitor says, it may say to anybody, and deny to anybody.
+    fn transmit(&mut self, from: NodeId, to: NodeSet, message: P::Message) {
+        if self.witness.is_correct(from) {
+            let verdict = self.witness.says(from, &message);
+            if self.judge(from, verdict) {
+                self.flights.send(self.steps, (from, to), message, None);
+            }
+            return;
+        }
+        let keys = &self.keys[from.index()];
+        let meter = &self.actors[from.index()].meter;
+        let env = Env::new(Duration::ZERO, &self.cluster, keys, meter);
+        let contrary = P::equivocate(&message, &env);
+        let to = self.cluster.peers_of(from);
+        self.flights.send(self.steps, (from, to), message, contrary);
+    }
+
+    fn commit(&mut self, id: NodeId, index: consensus_core::LogIndex, batch: Batch) {
+        let actor = &mut self.actors[id.index()];
+        let before = actor.executor.applied();
+        if self.witness.is_correct(id) {
+            let replica = actor.replica.as_ref().expect("it has just stepped");
+            let verdict = self.witness.commits(id, replica, (before, index, &batch), self.steps);
+            if !self.judge(id, verdict) {
+                return;
+            }
+        } else if index != before.next() {
+            return; // A traitor may believe anything.
+        }
+        let actor = &mut self.actors[id.index()];
+        actor.executor.execute(index, &batch, drop);
+        actor.committed.push(batch.clone());
+        let verdict = self.witness.reached(id, &actor.executor);
+        self.note(id, || format!("commits {index}: {}", said(&batch)));
+        self.judge(id, verdict);
+    }
+
+    /// Everything but the last `but` records is on the disk now.
+    pub(crate) fn sync_but(&mut self, id: NodeId, but: usize) {
+        let actor = &mut self.actors[id.index()];
+        let upto = actor.disk.len().saturating_sub(but);
+        if actor.replica.is_none() || upto <= actor.synced {
+            return;
+        }
+        self.witness.synced(id, &actor.disk[actor.synced..upto]);
+        actor.synced = upto;
+        let upto = RecordNumber(upto as u64);
+        for (to, message) in actor.outbox.durable(upto) {
+            self.transmit(id, to, message);
+        }
+        self.input(id, Input::Durable(upto));
+    }
+
+    /// Hands a message over, whether it was sent or not.
+    ///
+    /// # Errors
+    /// If it is not let in.
+    pub fn hand(&mut self, from: NodeId, to: NodeId, message: P::Message) -> Result<(), Rejected> {
+        let actor = &self.actors[to.index()];
+        if actor.replica.is_none() || self.violation.is_some() {
+            return Ok(());
+        }
+        let keys = &self.keys[to.index()];
+        let env = Env::new(Duration::ZERO, &self.cluster, keys, &actor.meter);
+        let verified = P::verify(Envelope { from, message }, &env)?;
+        self.input(to, Input::Message(verified));
+        Ok(())
+    }
+
+    /// Power is cut. Of the records that were not synced the first `keep` reach the disk.
+    pub fn crash(&mut self, id: NodeId, keep: usize) {
+        let actor = &mut self.actors[id.index()];
+        actor.end_life();
+        let kept = actor.synced + keep.min(actor.unsynced());
+        actor.disk.truncate(kept);
+        self.witness.synced(id, &actor.disk[actor.synced..]);
+        actor.synced = kept;
+        self.witness.survived(id, &actor.disk);
+    }
+
+    /// A node that is down starts again, on what its disk kept.
+    ///
+    /// # Panics
+    /// If it is not down.
+    pub fn restart(&mut self, id: NodeId) {
+        self.boot(id);
+    }
+
+    fn boot(&mut self, id: NodeId) {
+        if self.actors[id.index()].unsynced() > 0 {
+            self.crash(id, 0); // It halted, with nobody to say what its disk kept.
+        }
+        let executor = Executor::new(Registers::default(), DEFAULT_SESSIONS);
+        let durable = self.actors[id.index()].begin_life(executor);
+        match P::recover(id, self.config.clone(), durable) {
+            Ok(replica) => {
+                self.actors[id.index()].replica = Some(replica);
+                self.input(id, Input::Start);
+            }
+            Err(why) if self.witness.is_correct(id) => {
+                let finding = Finding::new("O18", "no stop without a reason", why.to_string());
+                self.fail(Some(id), finding);
+            }
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The stage: what each step does and does not, and that the oracles look at every one.
+
+use crate::toy::{Config, Mistake, Toy};
+use consensus_core::{Cluster, ClusterId, LogIndex, NodeId, NodeSet, ProtocolConfig};
+use synod_sim::{Impossible, Scenario, Scene, Stage};
+
+const N0: NodeId = NodeId(0);
+const N1: NodeId = NodeId(1);
+
+fn stage_of(mistake: Mistake) -> Stage<Toy> {
+    let cluster = Cluster::new(ClusterId(1), 3);
+    let config = Config { mistake, ..Config::for_cluster(&cluster).expect("a cluster") };
+    Stage::new(Scene::new(cluster, config))
+}
+
+/// Performs lines of a scenario.
+fn perform(stage: &mut Stage<Toy>, lines: &str) -> Result<(), Impossible> {
+    let scenario = Scenario::parse(&format!("algo toy\nnodes 3\n{lines}")).expect("good lines");
+    scenario.steps().try_for_each(|step| stage.perform(step))
+}
+
+/// Eight commands are proposed, appended, acknowledged, decided, and told to the followers.
+fn rounds(stage: &mut Stage<Toy>, followers_sync: bool) -> Result<(), Impossible> {
+    for round in 0..8 {
+        if stage.violation().is_some() {
+            return Ok(());
+        }
+        perform(stage, &format!("propose n0 \"{round}\"\nsync n0"))?;
+        perform(stage, "deliver append n0 -> n1 n2")?;
+        if followers_sync {
+            perform(stage, "sync n1\nsync n2")?;
+        }
+        perform(stage, "deliver ack n1 n2 -> n0\ntimeout n0 ()\ndeliver beat n0 -> n1 n2")?;
+    }
+    Ok(())
+}
+
+/// Which oracle sees this mistake on the stage?
+fn seen(mistake: Mistake) -> Option<&'static str> {
+    let mut stage = stage_of(mistake);
+    if let Err(why) = rounds(&mut stage, mistake != Mistake::NoSync) {
+        assert!(stage.violation().is_some(), "{mistake:?}: {why}"); // Then nothing moves any more.
+    }
+    for node in ["n0", "n1"] {
+        if stage.violation().is_none() {
+            perform(&mut stage, &format!("crash {node}\nrestart {node}")).expect("it runs");
+        }
+    }
+    for _ in 0..1_000 {
+        if stage.violation().is_none() {
+            perform(&mut stage, "timeout n0 ()").expect("the leader beats");
+        }
+    }
+    stage.violation().map(|violation| violation.oracle)
+}
+
+/// Design, 5: oracles look at every step. Each is proven by a mistake that it must see.
+#[test]
+fn the_oracles_look_at_the_stage_as_they_do_at_the_world() {
+    for (mistake, oracle) in [
+        (Mistake::AnotherBatch, "O1"),
+        (Mistake::MadeUp, "O2"),
+        (Mistake::SecondLeader, "O3"),
+        (Mistake::Gap, "O4"),
+        (Mistake::WrongEntry, "O4"),
+        (Mistake::Forgetful, "O5"),
+        (Mistake::NoSync, "O6"),
+        (Mistake::TakesBack, "O7"),
+        (Mistake::EpochFalls, "O8"),
+        (Mistake::CountsAll, "O16"),
+        (Mistake::Halts, "O18"),
+        (Mistake::CannotRecover, "O18"),
+    ] {
+        assert_eq!(seen(mistake), Some(oracle), "{mistake:?}");
+    }
+    assert_eq!(seen(Mistake::None), None);
+}
+
+#[test]
+fn a_promise_waits_for_the_sync_and_a_crash_keeps_what_it_says() {
+    let mut stage = stage_of(Mistake::None);
+    perform(&mut stage, "propose n0 \"a\"\nsync n0\ndeliver append n0 -> n1").expect("it can be");
+    let early = perform(&mut stage, "deliver ack n1 -> n0").unwrap_err();
+    assert!(early.to_string().contains("no such ack"), "{early}");
+    perform(&mut stage, "propose n0 \"b\"\nsync n0\ndeliver append n0 -> n1\nsync n1 but 1")
+        .expect("so far");
+    assert_eq!(stage.disk(N1).len(), 2);
+    perform(&mut stage, "deliver ack n1 -> n0").expect("the first is synced");
+    let second = perform(&mut stage, "deliver ack n1 -> n0");
+    assert!(second.is_err(), "the second is not");
+    perform(&mut stage, "crash n1").expect("it runs");
+    assert_eq!(stage.disk(N1).len(), 1, "what was not synced is lost");
+    assert!(perform(&mut stage, "crash n1").is_err(), "it is down");
+    assert!(perform(&mut stage, "deliver append n0 -> n1").is_err(), "it hears nothing");
+    perform(&mut stage, "propose n0 \"c\"\npropose n0 \"d\"").expect("the leader takes them");
+    perform(&mut stage, "crash n0 keep 1\nrestart n0").expect("it runs");
+    assert_eq!(stage.disk(N0).len(), 3, "one that was not synced survives by luck");
+    assert_eq!(stage.status(N0).expect("it runs").last, LogIndex(3));
+}
+
+#[test]
+fn messages_arrive_once_unless_doubled_and_not_if_lost() {
+    let mut stage = stage_of(Mistake::None);
+    perform(&mut stage, "propose n0 \"a\"\npropose n0 \"b\"\nsync n0")
+        .expect("the leader takes them");
+    perform(&mut stage, "dup append n0 -> n1\ndeliver append n0 -> n1\ndrop append n0 -> n2")
+        .expect("two copies, and one less");
+    assert_eq!(stage.disk(N1).len(), 1, "the same entry twice is one");
+    perform(&mut stage, "deliver append n0 -> n1").expect("the second");
+    assert_eq!(stage.disk(N1).len(), 2);
+    assert!(perform(&mut stage, "deliver append n0 -> n1").is_err(), "nothing is left");
+    perform(&mut stage, "deliver append n0 -> n2").expect("the second");
+    assert_eq!(stage.disk(NodeId(2)).len(), 0, "the first was lost, so there would be a hole");
+}
+
+#[test]
+fn a_node_can_crash_in_the_midst_of_a_step() {
+    for (effects, beats) in [(1, 1), (2, 2)] {
+        let mut stage = stage_of(Mistake::None);
+        perform(&mut stage, "propose n0 \"a\"").expect("the leader takes it");
+        // The leader sets its timer, and beats; it did so when it started, too.
+        perform(&mut stage, &format!("timeout n0 () ! crash after {effects} keep 1")).expect("so");
+        assert_eq!(stage.status(N0), None);
+        assert_eq!(stage.disk(N0).len(), 1, "what was kept is on the disk");
+        assert_eq!(stage.flights().filter(|flight| flight.to == N1).count(), beats);
+    }
+}
+
+#[test]
+fn instant_disks_need_no_syncs_and_stages_can_begin_with_full_ones() {
+    let mut stage = stage_of(Mistake::None);
+    rounds(&mut stage, true).expect("a sound protocol");
+    let disks: Vec<_> = (0..3).map(|node| stage.disk(NodeId(node)).to_vec()).collect();
+    let cluster = Cluster::new(ClusterId(1), 3);
+    let mut scene: Scene<Toy> =
+        Scene::new(cluster.clone(), Config::for_cluster(&cluster).expect("a cluster"));
+    scene.instant = NodeSet::first(3);
+    scene.disks = disks;
+    let mut stage = Stage::new(scene);
+    assert_eq!(stage.status(N0).expect("it runs").last, LogIndex(8));
+    perform(&mut stage, "propose n0 \"i\"\ndeliver append n0 -> n1").expect("it goes on");
+    perform(&mut stage, "deliver ack n1 -> n0").expect("no sync was needed");
+}
