@@ -1,0 +1,154 @@
+//! What makes a model finite: how much of everything may happen in one behaviour.
+
+use consensus_core::{FaultModel, NodeId, NodeSet, ProtocolInfo, Takes};
+use std::fmt;
+use std::str::FromStr;
+
+/// How a disk and its syncs are modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disks {
+    /// A sync is an action of its own: anything may happen between a write and its sync, and a
+    /// crash keeps any prefix of what was not synced.
+    Explicit,
+    /// Every step is synced before anything else happens. A much smaller model, for what has
+    /// nothing to do with disks.
+    Instant,
+}
+
+/// How much of everything may happen in one behaviour. What is not named is free: messages are
+/// delivered in any order or never, disks are synced at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Bounds {
+    /// Replicas.
+    pub nodes: usize,
+    /// Commands of clients; each may be given to any one node, at any time.
+    pub commands: u8,
+    /// Timers that fire. Any timer that is set may fire at any time.
+    pub timeouts: u8,
+    /// Times that an operator wants a node to lead.
+    pub campaigns: u8,
+    /// Crashes. The node restarts at once: to be down is to be silent, and that any node may be.
+    pub crashes: u8,
+    /// Messages that are delivered once more than they were sent. `None`: every message may be
+    /// delivered again and again, for ever; this makes the smaller models, as nobody needs to
+    /// know what was delivered already.
+    pub duplicates: Option<u8>,
+    /// How disks are modelled.
+    pub disks: Disks,
+    /// Nodes that lie: whatever they say, they may also say the contrary of, to anybody.
+    pub traitors: NodeSet,
+    /// Actions in one behaviour, if that is to be bounded, too.
+    pub depth: Option<u32>,
+}
+
+impl Bounds {
+    /// A cluster of this size in which nothing but messages and syncs happens.
+    pub fn quiet(nodes: usize) -> Self {
+        Self {
+            nodes,
+            commands: 0,
+            timeouts: 0,
+            campaigns: 0,
+            crashes: 0,
+            duplicates: None,
+            disks: Disks::Explicit,
+            traitors: NodeSet::EMPTY,
+            depth: None,
+        }
+    }
+}
+
+/// Bounds that were tried out: `docs/explore.md` has the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Preset {
+    /// Closed within seconds; for tests.
+    Small,
+    /// Closed within minutes.
+    Closed,
+    /// Too large to be closed here: as far as the budget goes.
+    Deep,
+    /// With a replica that lies; only where the algorithm survives one.
+    Traitor,
+}
+
+impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Small, Self::Closed, Self::Deep, Self::Traitor];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Closed => "closed",
+            Self::Deep => "deep",
+            Self::Traitor => "traitor",
+        }
+    }
+
+    /// The bounds for an algorithm of this kind; `None` if the preset makes no sense for it.
+    pub fn bounds(self, info: &ProtocolInfo) -> Option<Bounds> {
+        match (info.faults, info.takes) {
+            (FaultModel::Byzantine, _) => Some(self.byzantine()),
+            (FaultModel::Crash, Takes::Any) => self.leaderless(),
+            (FaultModel::Crash, Takes::Leader | Takes::Relayed) => self.led(),
+        }
+    }
+
+    /// Replicas that all propose: two proposals are a duel.
+    fn leaderless(self) -> Option<Bounds> {
+        let duel = Bounds { commands: 2, ..Bounds::quiet(3) };
+        Some(match self {
+            Self::Small => Bounds { disks: Disks::Instant, ..duel },
+            Self::Closed => Bounds { crashes: 1, ..duel },
+            Self::Deep => Bounds { crashes: 1, timeouts: 2, ..duel },
+            Self::Traitor => return None,
+        })
+    }
+
+    /// Replicas that elect a leader.
+    fn led(self) -> Option<Bounds> {
+        let two_terms = Bounds { commands: 1, campaigns: 2, ..Bounds::quiet(3) };
+        Some(match self {
+            Self::Small => Bounds { disks: Disks::Instant, ..two_terms },
+            Self::Closed => Bounds { crashes: 1, ..two_terms },
+            Self::Deep => {
+                Bounds { crashes: 1, commands: 2, campaigns: 3, timeouts: 2, ..two_terms }
+            }
+            Self::Traitor => return None,
+        })
+    }
+
+    /// Replicas some of which may lie.
+    fn byzantine(self) -> Bounds {
+        let one = Bounds { commands: 1, ..Bounds::quiet(4) };
+        match self {
+            Self::Small => Bounds { disks: Disks::Instant, ..one },
+            Self::Closed => Bounds { disks: Disks::Instant, timeouts: 3, ..one },
+            Self::Deep => Bounds { commands: 2, timeouts: 6, crashes: 1, ..one },
+            Self::Traitor => Bounds {
+                disks: Disks::Instant,
+                traitors: NodeSet::only(NodeId(0)),
+                timeouts: 3,
+                ..one
+            },
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = |preset: &Self| preset.name() == name;
+        Self::ALL.into_iter().find(named).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("there is no preset '{name}'; choose from {names}")
+        })
+    }
+}
