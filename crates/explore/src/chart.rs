@@ -1,43 +1,57 @@
 //! A counterexample as text: one line for what happens, and under it what the node does.
 
+use crate::arena::{Arena, Steps};
 use crate::context::Context;
-use crate::node::Outcome;
-use crate::search::replay;
+use crate::node::{Local, Outcome, happen};
 use crate::state::{Action, State};
 use consensus_core::{Audit, NodeId, NodeSet};
 
 /// The steps of the path that these actions make.
-pub(crate) fn of<P: Audit>(context: &Context<P>, root: &State<P>, path: &[usize]) -> Vec<String> {
+pub(crate) fn of<P: Audit>(
+    context: &Context<P>,
+    arena: &Arena<P>,
+    root: &State,
+    path: &[usize],
+) -> Vec<String> {
     let mut lines = Vec::new();
     let mut state = root.clone();
-    let mut actions = Vec::new();
+    let (mut actions, mut news) = (Vec::new(), Vec::new());
     for (step, nth) in path.iter().enumerate() {
-        state.actions(context, &mut actions);
+        let steps = arena.read();
+        state.actions(context, &steps, &mut actions);
         let action = actions[*nth];
-        let mut text = format!("{:>3}  {}", step + 1, title(context, &state, action));
-        let (id, outcome) = replay(context, &state, action);
-        match outcome {
-            Ok((outcome, next)) => {
-                text.push_str(&doings(&state, id, &outcome));
-                lines.push(text);
-                let Some(next) = next else { break };
-                state = next;
-            }
-            Err(_) => lines.push(text),
+        let mut text = format!("{:>3}  {}", step + 1, title(context, &steps, &state, action));
+        let (id, cause) = state.cause(&steps, action);
+        let before = &steps.nodes[state.nodes[id.index()] as usize];
+        let outcome = happen(context, id, Some(before), &state.stimulus(context, &steps, action));
+        if let Ok(outcome) = outcome {
+            text.push_str(&doings(&before.local, &outcome));
         }
+        lines.push(text);
+        let Some(Ok(outcome)) = steps.outcome(cause) else { break };
+        let change = state.change(context, &steps, (action, id), outcome, &mut news);
+        let Some(change) = change else { break };
+        // Which history the next state has does not matter for what nodes do.
+        state = state.changed(&steps, &change, (id, outcome.node), &news);
     }
     lines
 }
 
-fn title<P: Audit>(context: &Context<P>, state: &State<P>, action: Action<P::Timer>) -> String {
+fn title<P: Audit>(
+    context: &Context<P>,
+    steps: &Steps<P>,
+    state: &State,
+    action: Action<P::Timer>,
+) -> String {
+    let disk = |id: NodeId| &steps.nodes[state.nodes[id.index()] as usize].local.records;
     match action {
         Action::Deliver { place, again: _ } => {
-            let packet = &state.network[place];
+            let packet = &steps.packets[state.network[place] as usize];
             let (to, from) = (packet.to, packet.said.sender());
             format!("{to} ← {from}  {:?}", packet.said.message())
         }
         Action::Sync(id) => {
-            let records = state.nodes[id.index()].local.records.len();
+            let records = disk(id).len();
             format!("{id} syncs its disk, up to record {records}")
         }
         Action::Fire(id, timer) => format!("{id} timer {timer:?} fires"),
@@ -47,19 +61,18 @@ fn title<P: Audit>(context: &Context<P>, state: &State<P>, action: Action<P::Tim
             format!("{id} gets a client's command: {batch:?}")
         }
         Action::Crash(id, kept) => {
-            let lost = state.nodes[id.index()].local.records.len() - kept;
+            let lost = disk(id).len() - kept;
             format!("{id} crashes, loses {lost} records that were not synced, and starts again")
         }
     }
 }
 
-fn doings<P: Audit>(state: &State<P>, id: NodeId, outcome: &Outcome<P>) -> String {
+fn doings<P: Audit>(before: &Local<P>, outcome: &Outcome<P>) -> String {
     let mut text = String::new();
     let mut add = |line: String| {
         text.push_str("\n       ");
         text.push_str(&line);
     };
-    let before = &state.nodes[id.index()].local;
     let now = &outcome.node.local;
     if now.life == before.life {
         for record in &now.records[before.records.len()..] {

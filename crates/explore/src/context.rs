@@ -1,6 +1,7 @@
 //! What is the same in every state of a model.
 
 use crate::bounds::Bounds;
+use crate::state::MAX_NODES;
 use bytes::Bytes;
 use consensus_core::{
     Audit, AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, Command, Env, Links,
@@ -21,9 +22,6 @@ impl fmt::Display for BadModel {
 }
 
 impl std::error::Error for BadModel {}
-
-/// The most replicas that a model may have; beyond, there is nothing to be hoped for.
-const MAX_NODES: usize = 9;
 
 /// Cluster, keys, settings, commands and bounds.
 pub(crate) struct Context<P: Audit> {

@@ -56,29 +56,32 @@ pub(crate) fn of<T: Hash + ?Sized>(value: &T) -> u128 {
     (u128::from(both.high.finish()) << 64) | u128::from(both.low.finish())
 }
 
-/// For tables whose keys are fingerprints: nothing is left to hash.
+/// For tables whose keys are fingerprints or numbers: little is left to hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AsItIs;
 
-/// Takes the low half of the key.
+/// Folds both halves of a key.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LowHalf(u64);
+pub(crate) struct Fold(u64);
 
 impl BuildHasher for AsItIs {
-    type Hasher = LowHalf;
+    type Hasher = Fold;
 
-    fn build_hasher(&self) -> LowHalf {
-        LowHalf(0)
+    fn build_hasher(&self) -> Fold {
+        Fold(0)
     }
 }
 
-impl Hasher for LowHalf {
+impl Hasher for Fold {
     fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("only fingerprints are keys")
+        unreachable!("keys are 128 bits")
     }
 
     fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64;
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let wide = u128::from(value as u64 ^ SPREAD)
+            * u128::from((value >> 64) as u64 ^ SPREAD.rotate_left(32) | 1);
+        self.0 = (wide >> 64) as u64 ^ wide as u64;
     }
 
     fn finish(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Explores every behaviour of a small cluster, with the real replicas.
 
+mod arena;
 mod bounds;
 mod chart;
 mod claims;

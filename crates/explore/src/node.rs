@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A message to one node. Two that are equal are one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Packet<P: Audit> {
     pub(crate) print: u128,
     pub(crate) to: NodeId,
@@ -80,11 +80,11 @@ impl<P: Audit> Local<P> {
 
 /// What happens to a node.
 #[derive(Debug)]
-pub(crate) enum Stimulus<'a, P: Audit> {
+pub(crate) enum Stimulus<P: Audit> {
     /// It starts for the first time.
     Boot,
     /// A message arrives.
-    Take(&'a Packet<P>),
+    Take(Arc<Verified<P::Message>>),
     /// What was written is synced.
     Sync,
     /// A timer fires.
@@ -92,7 +92,7 @@ pub(crate) enum Stimulus<'a, P: Audit> {
     /// An operator wants it to lead.
     Campaign,
     /// A client's command.
-    Propose(&'a Batch),
+    Propose(Batch),
     /// It crashes, so many records survive, and it starts again.
     Crash { kept: usize },
 }
@@ -110,8 +110,8 @@ pub(crate) struct Commit {
 /// What became of a node, and what it did to the world.
 #[derive(Debug)]
 pub(crate) struct Outcome<P: Audit> {
-    pub(crate) node: Arc<Node<P>>,
-    pub(crate) sent: Vec<Arc<Packet<P>>>,
+    pub(crate) node: Node<P>,
+    pub(crate) sent: Vec<Packet<P>>,
     pub(crate) commits: Vec<Commit>,
     /// The epoch in which it became a leader.
     pub(crate) office: Option<u64>,
@@ -126,7 +126,7 @@ pub(crate) fn happen<P: Audit>(
     context: &Context<P>,
     id: NodeId,
     before: Option<&Node<P>>,
-    stimulus: &Stimulus<'_, P>,
+    stimulus: &Stimulus<P>,
 ) -> Result<Outcome<P>, Violation> {
     let mut work = match before {
         Some(node) => Work::resume(context, id, node.local.clone()),
@@ -134,7 +134,7 @@ pub(crate) fn happen<P: Audit>(
     };
     match stimulus {
         Stimulus::Boot => work.input(Input::Start)?,
-        Stimulus::Take(packet) => work.input(Input::Message(Verified::clone(&packet.said)))?,
+        Stimulus::Take(said) => work.input(Input::Message(Verified::clone(said)))?,
         Stimulus::Sync => work.sync()?,
         Stimulus::Fire(timer) => {
             work.local.timers.remove(timer);
@@ -164,7 +164,7 @@ struct Work<'a, P: Audit> {
     id: NodeId,
     local: Local<P>,
     effects: Effects<P>,
-    sent: Vec<Arc<Packet<P>>>,
+    sent: Vec<Packet<P>>,
     commits: Vec<Commit>,
     office: Option<u64>,
     wrote: bool,
@@ -340,14 +340,14 @@ impl<'a, P: Audit> Work<'a, P> {
         };
         for to in to.iter() {
             let print = fingerprint::of(&(to, &*said));
-            self.sent.push(Arc::new(Packet { print, to, said: Arc::clone(&said) }));
+            self.sent.push(Packet { print, to, said: Arc::clone(&said) });
         }
         Ok(())
     }
 
     fn finish(self) -> Outcome<P> {
         Outcome {
-            node: Arc::new(Node::new(self.id, self.local)),
+            node: Node::new(self.id, self.local),
             sent: self.sent,
             commits: self.commits,
             office: self.office,

@@ -2,189 +2,190 @@
 //! [`Audit`]; but what they remember is part of the state, so that a verdict is a function of the
 //! state and of the action, and holds for every way that leads there.
 
+use crate::arena::{Outcome, Steps};
 use crate::context::Context;
-use crate::node::{Commit, Node, Outcome};
-use crate::state::{Decided, State};
+use crate::node::{Commit, Node};
+use crate::state::{Decided, History, MAX_NODES};
 use crate::violation::Violation;
 use consensus_core::{Audit, FaultModel, Ledger, LogIndex, NodeId, NodeSet};
-use std::sync::Arc;
 
-/// Judges what a node did, and notes what later verdicts need. `next` holds the node as it is now.
-pub(crate) fn judge<P: Audit>(
-    context: &Context<P>,
-    next: &mut State<P>,
-    id: NodeId,
-    outcome: &Outcome<P>,
-) -> Result<(), Violation> {
-    if let Some(epoch) = outcome.office {
-        took_office(context, next, id, epoch)?;
-    }
-    if !context.is_correct(id) {
-        return Ok(());
-    }
-    if outcome.wrote && context.bounds.traitors.is_empty() {
-        logs_match(next, id)?;
-    }
-    outcome.commits.iter().try_for_each(|commit| decided(context, next, id, commit))
+/// A step as the oracles see it: who did it, and the nodes and the history as they are then.
+pub(crate) struct Scene<'a, P: Audit> {
+    pub(crate) context: &'a Context<P>,
+    pub(crate) steps: &'a Steps<P>,
+    pub(crate) id: NodeId,
+    /// The node that acted is in it as it is now.
+    pub(crate) nodes: [u32; MAX_NODES],
+    /// Commands that clients have sent.
+    pub(crate) asked: u8,
 }
 
-/// O3 and O5: a node became an active leader.
-fn took_office<P: Audit>(
-    context: &Context<P>,
-    next: &mut State<P>,
-    id: NodeId,
-    epoch: u64,
-) -> Result<(), Violation> {
-    match next.history.leaders.binary_search_by_key(&epoch, |(led, _)| *led) {
-        Ok(place) => {
-            let (_, first) = next.history.leaders[place];
-            if first != id && context.is_correct(id) {
-                let detail = format!("{id} leads in epoch {epoch}, in which {first} led");
-                return Err(Violation::new("O3", "one leader an epoch", Some(id), detail));
+impl<P: Audit> Scene<'_, P> {
+    fn node(&self, id: NodeId) -> &Node<P> {
+        &self.steps.nodes[self.nodes[id.index()] as usize]
+    }
+
+    fn broken<T>(
+        &self,
+        oracle: &'static str,
+        name: &'static str,
+        detail: String,
+    ) -> Result<T, Violation> {
+        Err(Violation::new(oracle, name, Some(self.id), detail))
+    }
+
+    /// Judges what a node did that concerns all, and notes what later verdicts need.
+    pub(crate) fn judge(&self, outcome: &Outcome, history: &mut History) -> Result<(), Violation> {
+        if let Some(epoch) = outcome.office {
+            self.took_office(epoch, history)?;
+        }
+        if !self.context.is_correct(self.id) {
+            return Ok(());
+        }
+        outcome.commits.iter().try_for_each(|commit| self.decided(commit, history))
+    }
+
+    /// O3 and O5: a node became an active leader.
+    fn took_office(&self, epoch: u64, history: &mut History) -> Result<(), Violation> {
+        let id = self.id;
+        match history.leaders.binary_search_by_key(&epoch, |(led, _)| *led) {
+            Ok(place) => {
+                let (_, first) = history.leaders[place];
+                if first != id && self.context.is_correct(id) {
+                    let detail = format!("{id} leads in epoch {epoch}, in which {first} led");
+                    return self.broken("O3", "one leader an epoch", detail);
+                }
             }
+            Err(place) => history.leaders.insert(place, (epoch, id)),
         }
-        Err(place) => Arc::make_mut(&mut next.history).leaders.insert(place, (epoch, id)),
+        if self.context.is_correct(id) { self.is_complete(epoch, history) } else { Ok(()) }
     }
-    if context.is_correct(id) { is_complete(next, id, epoch) } else { Ok(()) }
-}
 
-/// O5 (Raft §5.4, Leader Completeness): it holds what was decided while only lower epochs had
-/// leaders.
-fn is_complete<P: Audit>(next: &State<P>, id: NodeId, epoch: u64) -> Result<(), Violation> {
-    let replica = &next.nodes[id.index()].local.replica;
-    for (entry, index) in next.history.decided.iter().zip((1..).map(LogIndex)) {
-        if entry.led.is_some_and(|led| led >= epoch) {
-            break; // Epochs only grow, so all later entries are out of scope, too.
-        }
-        let held = replica.entry(index);
-        if held != Some(&entry.batch) {
-            let batch = &entry.batch;
-            let detail =
-                format!("leads in epoch {epoch}; index {index} is {batch:?}, it holds {held:?}");
-            return Err(Violation::new("O5", "leader completeness", Some(id), detail));
-        }
-    }
-    Ok(())
-}
-
-/// O4 (Raft §5.3, Log Matching): on any two disks an entry of one index and epoch is one entry,
-/// and where logs match, everything before it is equal, too.
-fn logs_match<P: Audit>(next: &State<P>, id: NodeId) -> Result<(), Violation> {
-    let own = &next.nodes[id.index()].written;
-    for (other, node) in next.nodes.iter().enumerate().filter(|(place, _)| *place != id.index()) {
-        let mut differ = None;
-        for (index, held) in own.iter() {
-            let Some(theirs) = node.written.get(index) else { continue };
-            let same = held.epoch == theirs.epoch;
-            if same && held.batch != theirs.batch {
-                differ = Some(index);
+    /// O5 (Raft §5.4, Leader Completeness): it holds what was decided while only lower epochs had
+    /// leaders.
+    fn is_complete(&self, epoch: u64, history: &History) -> Result<(), Violation> {
+        let replica = &self.node(self.id).local.replica;
+        for (entry, index) in history.decided.iter().zip((1..).map(LogIndex)) {
+            if entry.led.is_some_and(|led| led >= epoch) {
+                break; // Epochs only grow, so all later entries are out of scope, too.
             }
-            if same && let Some(at) = differ {
+            let held = replica.entry(index);
+            if held != Some(&entry.batch) {
+                let batch = &entry.batch;
                 let detail = format!(
-                    "index {index} has epoch {} here and on n{other}, index {at} differs",
-                    held.epoch
+                    "leads in epoch {epoch}; index {index} is {batch:?}, it holds {held:?}"
                 );
-                return Err(Violation::new("O4", "log matching", Some(id), detail));
-            }
-            if !same && P::LOG_MATCHING {
-                differ = Some(index);
+                return self.broken("O5", "leader completeness", detail);
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// O1, O2, O6, O16: a correct node gave out a batch as decided.
-fn decided<P: Audit>(
-    context: &Context<P>,
-    next: &mut State<P>,
-    id: NodeId,
-    commit: &Commit,
-) -> Result<(), Violation> {
-    let Commit { index, batch, .. } = commit;
-    let broken = |oracle, name, detail| Err(Violation::new(oracle, name, Some(id), detail));
-    let place = index.0 as usize - 1;
-    match next.history.decided.get(place) {
-        Some(first) if first.batch == *batch => {}
-        Some(first) => {
-            let detail = format!("index {index} was {:?} and is now {batch:?}", first.batch);
-            return broken("O1", "agreement", detail);
-        }
-        None => {
-            // Nobody skips an index, so the first to commit this one is right behind the history.
-            assert_eq!(place, next.history.decided.len(), "the history has no gap");
-            let asked = &context.commands[..usize::from(next.spent.commands)];
-            let known = |one| asked.iter().any(|batch| batch.commands().any(|asked| asked == one));
-            if !batch.commands().all(known) {
-                let detail = format!("index {index} holds {batch:?}, which no client sent");
-                return broken("O2", "integrity", detail);
+    /// O4 (Raft §5.3, Log Matching): on any two disks an entry of one index and epoch is one entry,
+    /// and where logs match, everything before it is equal, too.
+    pub(crate) fn logs_match(&self) -> Result<(), Violation> {
+        let own = &self.node(self.id).written;
+        for other in self.context.cluster.peers_of(self.id).iter() {
+            let theirs = &self.node(other).written;
+            let mut differ = None;
+            for (index, held) in own.iter() {
+                let Some(theirs) = theirs.get(index) else { continue };
+                let same = held.epoch == theirs.epoch;
+                if same && held.batch != theirs.batch {
+                    differ = Some(index);
+                }
+                if same && let Some(at) = differ {
+                    let detail = format!(
+                        "index {index} has epoch {} here and on {other}, index {at} differs",
+                        held.epoch
+                    );
+                    return self.broken("O4", "log matching", detail);
+                }
+                if !same && P::LOG_MATCHING {
+                    differ = Some(index);
+                }
             }
-            is_durable(context, next, id, commit)?;
-            let led = next.history.leaders.last().map(|(epoch, _)| *epoch);
-            let entry = Decided { batch: batch.clone(), led };
-            Arc::make_mut(&mut next.history).decided.push(entry);
         }
+        Ok(())
     }
-    is_certified(context, next, id, commit)
-}
 
-/// O6: when the first node commits, the synced disks of a quorum hold the batch.
-fn is_durable<P: Audit>(
-    context: &Context<P>,
-    next: &State<P>,
-    id: NodeId,
-    commit: &Commit,
-) -> Result<(), Violation> {
-    let Commit { index, batch, on_own_disk, .. } = commit;
-    let print = batch.fingerprint();
-    let on_disk = |disk: &Ledger| disk.get(*index).is_some_and(|held| held.batch == print);
-    let holds = |node: &NodeId| {
-        if *node == id { *on_own_disk } else { on_disk(&next.nodes[node.index()].synced) }
-    };
-    let on: NodeSet = context.correct().iter().filter(holds).collect();
-    let quorum = P::INFO.quorum(context.bounds.nodes);
-    let needed = quorum.saturating_sub(context.bounds.traitors.len());
-    if on.len() >= needed {
-        return Ok(());
-    }
-    let detail = format!(
-        "index {index} is committed as {batch:?}; synced on {on:?}, needed on {needed} disks"
-    );
-    Err(Violation::new("O6", "durable quorum", Some(id), detail))
-}
-
-/// O16: a vote that was counted has enough distinct signers, who really said so.
-fn is_certified<P: Audit>(
-    context: &Context<P>,
-    next: &State<P>,
-    id: NodeId,
-    commit: &Commit,
-) -> Result<(), Violation> {
-    let Some(certificate) = &commit.certificate else { return Ok(()) };
-    let signers = certificate.signers;
-    let broken = |detail: String| {
-        let detail = format!("index {}: {detail}", commit.index);
-        Err(Violation::new("O16", "certificate", Some(id), detail))
-    };
-    if !signers.minus(context.cluster.nodes()).is_empty() {
-        return broken(format!("{signers:?} are not all of the cluster"));
-    }
-    if !is_quorum(signers.len(), context.bounds.nodes, P::INFO.faults) {
-        return broken(format!("{signers:?} are no quorum"));
-    }
-    for signer in signers.and(context.correct()).iter() {
-        let node: &Node<P> = &next.nodes[signer.index()];
-        let said = node.local.claims.said(certificate.topic);
-        // Its own vote goes to its disk and to nobody.
-        let honest = said == Some(certificate.value) || (signer == id && commit.on_own_disk);
-        if !honest {
-            let (topic, value) = (certificate.topic, certificate.value);
-            return broken(format!(
-                "{signer} is counted for {value:#x} on {topic:?}, but said {said:x?}"
-            ));
+    /// O1, O2, O6, O16: a correct node gave out a batch as decided.
+    fn decided(&self, commit: &Commit, history: &mut History) -> Result<(), Violation> {
+        let Commit { index, batch, .. } = commit;
+        let place = index.0 as usize - 1;
+        match history.decided.get(place) {
+            Some(first) if first.batch == *batch => {}
+            Some(first) => {
+                let detail = format!("index {index} was {:?} and is now {batch:?}", first.batch);
+                return self.broken("O1", "agreement", detail);
+            }
+            None => {
+                // Nobody skips an index, so the first to commit this one is right behind the history.
+                assert_eq!(place, history.decided.len(), "the history has no gap");
+                let asked = &self.context.commands[..usize::from(self.asked)];
+                let known =
+                    |one| asked.iter().any(|batch| batch.commands().any(|asked| asked == one));
+                if !batch.commands().all(known) {
+                    let detail = format!("index {index} holds {batch:?}, which no client sent");
+                    return self.broken("O2", "integrity", detail);
+                }
+                self.is_durable(commit)?;
+                let led = history.leaders.last().map(|(epoch, _)| *epoch);
+                let entry = Decided { batch: batch.clone(), led };
+                history.decided.push(entry);
+            }
         }
+        self.is_certified(commit)
     }
-    Ok(())
+
+    /// O6: when the first node commits, the synced disks of a quorum hold the batch.
+    fn is_durable(&self, commit: &Commit) -> Result<(), Violation> {
+        let Commit { index, batch, on_own_disk, .. } = commit;
+        let print = batch.fingerprint();
+        let on_disk = |disk: &Ledger| disk.get(*index).is_some_and(|held| held.batch == print);
+        let holds = |node: &NodeId| {
+            if *node == self.id { *on_own_disk } else { on_disk(&self.node(*node).synced) }
+        };
+        let on: NodeSet = self.context.correct().iter().filter(holds).collect();
+        let quorum = P::INFO.quorum(self.context.bounds.nodes);
+        let needed = quorum.saturating_sub(self.context.bounds.traitors.len());
+        if on.len() >= needed {
+            return Ok(());
+        }
+        let detail = format!(
+            "index {index} is committed as {batch:?}; synced on {on:?}, needed on {needed} disks"
+        );
+        self.broken("O6", "durable quorum", detail)
+    }
+
+    /// O16: a vote that was counted has enough distinct signers, who really said so.
+    fn is_certified(&self, commit: &Commit) -> Result<(), Violation> {
+        let Some(certificate) = &commit.certificate else { return Ok(()) };
+        let signers = certificate.signers;
+        let broken = |detail: String| {
+            let detail = format!("index {}: {detail}", commit.index);
+            self.broken("O16", "certificate", detail)
+        };
+        if !signers.minus(self.context.cluster.nodes()).is_empty() {
+            return broken(format!("{signers:?} are not all of the cluster"));
+        }
+        if !is_quorum(signers.len(), self.context.bounds.nodes, P::INFO.faults) {
+            return broken(format!("{signers:?} are no quorum"));
+        }
+        for signer in signers.and(self.context.correct()).iter() {
+            let said = self.node(signer).local.claims.said(certificate.topic);
+            // Its own vote goes to its disk and to nobody.
+            let honest =
+                said == Some(certificate.value) || (signer == self.id && commit.on_own_disk);
+            if !honest {
+                let (topic, value) = (certificate.topic, certificate.value);
+                return broken(format!(
+                    "{signer} is counted for {value:#x} on {topic:?}, but said {said:x?}"
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Do two sets of this size share a node, or more than f nodes where f may lie?

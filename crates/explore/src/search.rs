@@ -4,16 +4,17 @@
 //! nobody changes meanwhile; then one thread enters what is new, in the order of the batch. So
 //! counts, order and counterexample are the same with any number of threads.
 
+use crate::arena::{Arena, Outcome, Steps};
 use crate::bounds::Bounds;
 use crate::chart;
 use crate::context::{BadModel, Context};
-use crate::fingerprint::{self, AsItIs};
-use crate::node::{Node, Outcome, Stimulus, happen};
-use crate::state::{Action, State};
+use crate::node::happen;
+use crate::oracle::Scene;
+use crate::state::{Action, Change, History, State};
 use crate::table::{Link, Table};
 use crate::violation::Violation;
 use consensus_core::{Audit, NodeId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How far a search may go.
@@ -90,7 +91,8 @@ pub fn explore<P: Audit>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Explored, BadModel> {
     let context = Context::<P>::new(*bounds)?;
-    let root = match State::initial(&context) {
+    let arena = Arena::new();
+    let root = match State::initial(&context, &arena) {
         Ok(root) => root,
         Err(violation) => {
             let steps = vec!["all nodes start".to_owned()];
@@ -100,7 +102,7 @@ pub fn explore<P: Audit>(
             return Ok(explored);
         }
     };
-    Ok(Search::new(&context, limits, root).run(progress))
+    Ok(Search::new(&context, &arena, limits, root).run(progress))
 }
 
 impl Explored {
@@ -121,15 +123,6 @@ impl Explored {
     }
 }
 
-/// What nodes do, once it was worked out.
-type Memory<P> = HashMap<u128, Result<Arc<Outcome<P>>, Violation>, AsItIs>;
-
-/// Nodes that are equal are one in memory, too.
-type Pool<P> = HashMap<u128, Arc<Node<P>>, AsItIs>;
-
-/// Outcomes that a worker remembers before it forgets all and starts anew.
-const MEMORY: usize = 1 << 18;
-
 /// States of one batch, for each worker.
 const BATCH: usize = 1 << 12;
 
@@ -137,128 +130,152 @@ const BATCH: usize = 1 << 12;
 const OPEN_PER_SHARD: usize = 16;
 
 /// A successor that was not seen before its batch.
-struct Successor<P: Audit> {
-    state: State<P>,
+struct Successor {
+    state: State,
     link: Link,
 }
 
 /// What a worker found out about its part of a batch.
-struct Part<P: Audit> {
-    successors: Vec<Successor<P>>,
+#[derive(Default)]
+struct Part {
+    successors: Vec<Successor>,
     transitions: u64,
     /// The first violation: the place of the state in the part, the action, the rule.
     violation: Option<(usize, usize, Violation)>,
 }
 
-struct Worker<P: Audit> {
-    memory: Memory<P>,
-    actions: Vec<Action<P::Timer>>,
-    steps: u64,
-    marks: BTreeSet<&'static str>,
+/// What a worker keeps from state to state, to save memory from being asked for anew.
+struct Worker<T> {
+    actions: Vec<Action<T>>,
+    news: Vec<u32>,
 }
 
-impl<P: Audit> Worker<P> {
+impl<T: Copy> Worker<T> {
     fn new() -> Self {
-        Self { memory: Memory::default(), actions: Vec::new(), steps: 0, marks: BTreeSet::new() }
+        Self { actions: Vec::new(), news: Vec::new() }
     }
 
-    fn expand(&mut self, context: &Context<P>, seen: &Table, states: &[State<P>]) -> Part<P> {
-        let mut part = Part { successors: Vec::new(), transitions: 0, violation: None };
+    fn expand<P: Audit<Timer = T>>(
+        &mut self,
+        (context, arena): (&Context<P>, &Arena<P>),
+        seen: &Table,
+        states: &[State],
+    ) -> Part {
+        let mut part = Part::default();
         for (place, state) in states.iter().enumerate() {
-            let mut actions = std::mem::take(&mut self.actions);
-            state.actions(context, &mut actions);
-            for (nth, action) in actions.iter().enumerate() {
-                match self.successor(context, state, *action) {
-                    Ok(None) => {}
-                    Ok(Some(next)) => {
-                        part.transitions += 1;
-                        if !seen.contains(next.print) {
-                            let link = Link::new(state.print, nth);
-                            part.successors.push(Successor { state: next, link });
-                        }
-                    }
+            let mut steps = arena.read();
+            state.actions(context, &steps, &mut self.actions);
+            for nth in 0..self.actions.len() {
+                let action = self.actions[nth];
+                let (id, cause) = state.cause(&steps, action);
+                if steps.outcome(cause).is_none() {
+                    drop(steps);
+                    work_out(context, arena, state, action);
+                    steps = arena.read();
+                }
+                let outcome = match steps.outcome(cause).expect("it was just worked out") {
+                    Ok(outcome) => outcome,
+                    // A traitor may break all its rules, and stops when it does.
+                    Err(_) if !context.is_correct(id) => continue,
                     Err(violation) => {
-                        part.violation = Some((place, nth, violation));
+                        part.violation = Some((place, nth, violation.clone()));
                         return part;
                     }
+                };
+                let news = &mut self.news;
+                let change = state.change(context, &steps, (action, id), outcome, news);
+                let Some(mut change) = change else { continue };
+                part.transitions += 1;
+                let judged = judge(context, arena, &steps, (state, id), outcome, &mut change, seen);
+                if let Err(violation) = judged {
+                    part.violation = Some((place, nth, violation));
+                    return part;
+                }
+                if !seen.contains(change.print) {
+                    let state = state.changed(&steps, &change, (id, outcome.node), news);
+                    let link = Link::new(states[place].print, nth);
+                    part.successors.push(Successor { state, link });
                 }
             }
-            self.actions = actions;
         }
         part
     }
-
-    /// What follows from an action, with the outcome for its node from memory if it was there.
-    fn successor(
-        &mut self,
-        context: &Context<P>,
-        state: &State<P>,
-        action: Action<P::Timer>,
-    ) -> Result<Option<State<P>>, Violation> {
-        let (id, stimulus) = state.stimulus(context, action);
-        let node = &state.nodes[id.index()];
-        let key = key_of(node, &stimulus);
-        let outcome = match self.memory.get(&key) {
-            Some(outcome) => outcome.clone(),
-            None => {
-                let outcome = happen(context, id, Some(node), &stimulus).map(Arc::new);
-                self.remember(key, outcome.clone());
-                outcome
-            }
-        };
-        match outcome {
-            Ok(outcome) => state.after(context, action, id, &outcome),
-            // A traitor may break all its rules, and stops when it does.
-            Err(_) if !context.is_correct(id) => Ok(None),
-            Err(violation) => Err(violation),
-        }
-    }
-
-    fn remember(&mut self, key: u128, outcome: Result<Arc<Outcome<P>>, Violation>) {
-        self.steps += 1;
-        if let Ok(outcome) = &outcome {
-            self.marks.extend(&outcome.marks);
-        }
-        if self.memory.len() >= MEMORY {
-            self.memory.clear();
-        }
-        self.memory.insert(key, outcome);
-    }
 }
 
-/// Names a pair of node and stimulus. The nth command is named by its bytes.
-fn key_of<P: Audit>(node: &Node<P>, stimulus: &Stimulus<'_, P>) -> u128 {
-    let what = match stimulus {
-        Stimulus::Boot => unreachable!("nodes boot once, before the search"),
-        Stimulus::Take(packet) => packet.print,
-        Stimulus::Sync => fingerprint::of("sync"),
-        Stimulus::Fire(timer) => fingerprint::of(&("fire", timer)),
-        Stimulus::Campaign => fingerprint::of("campaign"),
-        Stimulus::Propose(batch) => fingerprint::of(&("propose", batch)),
-        Stimulus::Crash { kept } => fingerprint::of(&("crash", kept)),
+/// Runs the protocol's code, once for each node and what happens to it.
+fn work_out<P: Audit>(
+    context: &Context<P>,
+    arena: &Arena<P>,
+    state: &State,
+    action: Action<P::Timer>,
+) {
+    let (cause, result) = {
+        let steps = arena.read();
+        let (id, cause) = state.cause(&steps, action);
+        let node = Arc::clone(&steps.nodes[state.nodes[id.index()] as usize]);
+        let stimulus = state.stimulus(context, &steps, action);
+        drop(steps);
+        (cause, happen(context, id, Some(&node), &stimulus))
     };
-    // Odd, so that no half of `what` is lost, and not 1, so that order counts.
-    const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
-    node.print.wrapping_add(what.wrapping_mul(ODD))
+    arena.write().learn(cause, result);
+}
+
+/// All rules that take more than one node to judge. Some are about the state only, and need not be
+/// judged again where it was seen before.
+fn judge<P: Audit>(
+    context: &Context<P>,
+    arena: &Arena<P>,
+    steps: &Steps<P>,
+    (state, id): (&State, NodeId),
+    outcome: &Outcome,
+    change: &mut Change,
+    seen: &Table,
+) -> Result<(), Violation> {
+    let concerns_all = outcome.office.is_some() || !outcome.commits.is_empty();
+    let disks = outcome.wrote && context.bounds.traitors.is_empty();
+    if !concerns_all && !disks {
+        return Ok(());
+    }
+    let mut nodes = state.nodes;
+    nodes[id.index()] = outcome.node;
+    let scene = Scene { context, steps, id, nodes, asked: change.spent.commands };
+    if concerns_all {
+        let before = arena.history(state.history);
+        let mut history = History::clone(&before);
+        scene.judge(outcome, &mut history)?;
+        if history != *before {
+            change.print = change.print.wrapping_sub(before.print()).wrapping_add(history.print());
+            change.history = arena.record(history);
+        }
+    }
+    if disks && !seen.contains(change.print) {
+        scene.logs_match()?;
+    }
+    Ok(())
 }
 
 struct Search<'a, P: Audit> {
     context: &'a Context<P>,
+    arena: &'a Arena<P>,
     limits: &'a Limits<'a>,
-    root: State<P>,
+    root: State,
     seen: Table,
-    pool: Pool<P>,
     explored: Explored,
-    workers: Vec<Worker<P>>,
+    workers: Vec<Worker<P::Timer>>,
 }
 
 impl<'a, P: Audit> Search<'a, P> {
-    fn new(context: &'a Context<P>, limits: &'a Limits<'a>, root: State<P>) -> Self {
+    fn new(
+        context: &'a Context<P>,
+        arena: &'a Arena<P>,
+        limits: &'a Limits<'a>,
+        root: State,
+    ) -> Self {
         let mut seen = Table::new();
         seen.insert(root.print, Link::new(root.print, 0));
         let workers = (0..limits.threads.max(1)).map(|_| Worker::new()).collect();
         let explored = Explored::nothing();
-        Self { context, limits, root, seen, pool: Pool::default(), explored, workers }
+        Self { context, arena, limits, root, seen, explored, workers }
     }
 
     fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Explored {
@@ -279,10 +296,10 @@ impl<'a, P: Audit> Search<'a, P> {
         self.explored.closed = open.is_empty() && self.explored.found.is_none();
         self.explored.states = self.seen.len() as u64;
         self.explored.table_bytes = self.seen.bytes() as u64;
-        for worker in &self.workers {
-            self.explored.steps += worker.steps;
-            self.explored.marks.extend(&worker.marks);
-        }
+        let steps = self.arena.read();
+        self.explored.steps = steps.len() as u64;
+        self.explored.marks.extend(&steps.marks);
+        drop(steps);
         self.explored
     }
 
@@ -292,7 +309,7 @@ impl<'a, P: Audit> Search<'a, P> {
     }
 
     /// This search's part of the open states, once there are enough to share out.
-    fn share(&self, open: &mut Vec<State<P>>) -> Option<Vec<State<P>>> {
+    fn share(&self, open: &mut Vec<State>) -> Option<Vec<State>> {
         let (which, of) = self.limits.shard?;
         if open.len() < OPEN_PER_SHARD * of as usize {
             return None;
@@ -303,7 +320,7 @@ impl<'a, P: Audit> Search<'a, P> {
     }
 
     /// Expands all states of one depth; gives those of the next.
-    fn level(&mut self, open: Vec<State<P>>, progress: &mut dyn FnMut(Progress)) -> Vec<State<P>> {
+    fn level(&mut self, open: Vec<State>, progress: &mut dyn FnMut(Progress)) -> Vec<State> {
         let mut next = Vec::new();
         let batch = BATCH * self.workers.len();
         let mut left = open.len();
@@ -326,23 +343,22 @@ impl<'a, P: Audit> Search<'a, P> {
             // Not all of this level was expanded; whatever comes next, the model is not closed.
             next.extend(open.into_iter().next_back());
         }
-        let live = |node: &Arc<Node<P>>| Arc::strong_count(node) > 1;
-        self.pool.retain(|_, node| live(node));
         next
     }
 
-    fn expand(&mut self, states: &[State<P>]) -> Vec<Part<P>> {
-        let (context, seen, prepare) = (self.context, &self.seen, self.limits.prepare);
+    fn expand(&mut self, states: &[State]) -> Vec<Part> {
+        let (model, seen) = ((self.context, self.arena), &self.seen);
+        let prepare = self.limits.prepare;
         if let [worker] = &mut self.workers[..] {
-            return vec![worker.expand(context, seen, states)];
+            return vec![worker.expand(model, seen, states)];
         }
         let each = states.len().div_ceil(self.workers.len());
         std::thread::scope(|scope| {
-            let work = |(worker, part): (&'_ mut Worker<P>, &'_ [State<P>])| {
+            let work = |(worker, part): (&'_ mut Worker<P::Timer>, &'_ [State])| {
                 if let Some(prepare) = prepare {
                     prepare();
                 }
-                worker.expand(context, seen, part)
+                worker.expand(model, seen, part)
             };
             let pairs: Vec<_> = self.workers.iter_mut().zip(states.chunks(each)).collect();
             let spawned: Vec<_> =
@@ -353,13 +369,12 @@ impl<'a, P: Audit> Search<'a, P> {
     }
 
     /// Enters what is new, in the order of the batch.
-    fn enter(&mut self, states: &[State<P>], parts: Vec<Part<P>>, next: &mut Vec<State<P>>) {
+    fn enter(&mut self, states: &[State], parts: Vec<Part>, next: &mut Vec<State>) {
         let each = states.len().div_ceil(self.workers.len());
         for (which, part) in parts.into_iter().enumerate() {
             self.explored.transitions += part.transitions;
-            for Successor { mut state, link } in part.successors {
+            for Successor { state, link } in part.successors {
                 if self.seen.insert(state.print, link) {
-                    self.unite(&mut state);
                     self.note(&state);
                     next.push(state);
                 }
@@ -368,7 +383,7 @@ impl<'a, P: Audit> Search<'a, P> {
                 let state = &states[which * each + place];
                 let mut path = self.seen.path(self.root.print, state.print);
                 path.push(nth);
-                let steps = chart::of(self.context, &self.root, &path);
+                let steps = chart::of(self.context, self.arena, &self.root, &path);
                 let states = self.seen.len() as u64;
                 self.explored.found = Some(Found { violation, states, steps });
                 return;
@@ -376,37 +391,12 @@ impl<'a, P: Audit> Search<'a, P> {
         }
     }
 
-    /// Equal nodes that came about in different ways share their memory.
-    fn unite(&mut self, state: &mut State<P>) {
-        for node in &mut state.nodes {
-            let known = self.pool.entry(node.print).or_insert_with(|| Arc::clone(node));
-            if !Arc::ptr_eq(known, node) {
-                *node = Arc::clone(known);
-            }
-        }
-    }
-
-    fn note(&mut self, state: &State<P>) {
-        let decided = state.history.decided.len() as u64;
+    fn note(&mut self, state: &State) {
+        let history = self.arena.history(state.history);
+        let decided = history.decided.len() as u64;
         self.explored.decided.0 += u64::from(decided > 0);
         self.explored.decided.1 = self.explored.decided.1.max(decided);
-        let leaders = state.history.leaders.len() as u64;
+        let leaders = history.leaders.len() as u64;
         self.explored.leaders = self.explored.leaders.max(leaders);
     }
-}
-
-/// The state after an action, and what its node did: for charts.
-pub(crate) fn replay<P: Audit>(
-    context: &Context<P>,
-    state: &State<P>,
-    action: Action<P::Timer>,
-) -> (NodeId, Result<(Outcome<P>, Option<State<P>>), Violation>) {
-    let (id, stimulus) = state.stimulus(context, action);
-    let node = &state.nodes[id.index()];
-    let outcome = happen(context, id, Some(node), &stimulus);
-    let next = outcome.and_then(|outcome| {
-        let next = state.after(context, action, id, &outcome)?;
-        Ok((outcome, next))
-    });
-    (id, next)
 }

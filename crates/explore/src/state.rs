@@ -1,9 +1,9 @@
 //! The cluster: all nodes, what is under way, and what the oracles must remember.
 
+use crate::arena::{Arena, Cause, Outcome, Steps};
 use crate::context::Context;
 use crate::fingerprint;
-use crate::node::{Node, Packet, Stimulus, happen};
-use crate::oracle;
+use crate::node::{Stimulus, happen};
 use crate::violation::Violation;
 use consensus_core::{Audit, Batch, NodeId};
 use std::sync::Arc;
@@ -16,6 +16,12 @@ pub(crate) struct Spent {
     pub(crate) campaigns: u8,
     pub(crate) crashes: u8,
     pub(crate) duplicates: u8,
+}
+
+impl Spent {
+    fn print(self) -> u128 {
+        fingerprint::of(&self)
+    }
 }
 
 /// A decided index.
@@ -35,30 +41,27 @@ pub(crate) struct History {
     pub(crate) leaders: Vec<(u64, NodeId)>,
 }
 
-/// One state of the cluster. Nodes, messages and history are shared with other states.
+impl History {
+    pub(crate) fn print(&self) -> u128 {
+        fingerprint::of(self)
+    }
+}
+
+/// Replicas of the largest model; beyond, there is nothing to be hoped for.
+pub(crate) const MAX_NODES: usize = 7;
+
+/// One state of the cluster, in numbers of the arena.
 ///
 /// The fingerprint is a sum over its parts, so that a successor's is found without looking at what
 /// did not change.
-#[derive(Debug)]
-pub(crate) struct State<P: Audit> {
+#[derive(Clone, Debug)]
+pub(crate) struct State {
     pub(crate) print: u128,
-    pub(crate) nodes: Box<[Arc<Node<P>>]>,
-    /// What was sent and may arrive, by fingerprint.
-    pub(crate) network: Arc<[Arc<Packet<P>>]>,
-    pub(crate) history: Arc<History>,
+    pub(crate) nodes: [u32; MAX_NODES],
+    pub(crate) history: u32,
     pub(crate) spent: Spent,
-}
-
-impl<P: Audit> Clone for State<P> {
-    fn clone(&self) -> Self {
-        Self {
-            print: self.print,
-            nodes: self.nodes.clone(),
-            network: Arc::clone(&self.network),
-            history: Arc::clone(&self.history),
-            spent: self.spent,
-        }
-    }
+    /// The messages that were sent and may arrive, by fingerprint.
+    pub(crate) network: Arc<[u32]>,
 }
 
 /// One thing that may happen next.
@@ -78,34 +81,49 @@ pub(crate) enum Action<T> {
     Crash(NodeId, usize),
 }
 
-impl<P: Audit> State<P> {
+/// What an action makes of a state, before it is known whether that was seen.
+pub(crate) struct Change {
+    pub(crate) print: u128,
+    pub(crate) spent: Spent,
+    pub(crate) history: u32,
+    pub(crate) gone: Option<usize>,
+}
+
+impl State {
     /// All nodes have just started for the first time.
-    pub(crate) fn initial(context: &Context<P>) -> Result<Self, Violation> {
-        let mut nodes = Vec::new();
-        let mut sent = Vec::new();
+    pub(crate) fn initial<P: Audit>(
+        context: &Context<P>,
+        arena: &Arena<P>,
+    ) -> Result<Self, Violation> {
+        let mut nodes = [0; MAX_NODES];
+        let mut network = Vec::new();
+        let mut steps = arena.write();
         for id in context.cluster.nodes().iter() {
-            let outcome = happen(context, id, None, &Stimulus::Boot)?;
-            nodes.push(outcome.node);
-            sent.extend(outcome.sent);
+            let outcome = steps.enter(happen(context, id, None, &Stimulus::Boot)?);
+            nodes[id.index()] = outcome.node;
+            network.extend(outcome.sent);
         }
-        sent.sort_by_key(|packet| packet.print);
-        let mut state = Self {
-            print: 0,
-            nodes: nodes.into(),
-            network: sent.into(),
-            history: Arc::new(History::default()),
-            spent: Spent::default(),
-        };
-        let nodes = state.nodes.iter().map(|node| node.print);
-        let packets = state.network.iter().map(|packet| packet.print);
-        let parts = nodes.chain(packets).chain([fingerprint::of(&state.spent)]);
-        let history = fingerprint::of(&*state.history);
-        state.print = parts.fold(history, u128::wrapping_add);
-        Ok(state)
+        network.sort_by_key(|packet| steps.packets[*packet as usize].print);
+        network.dedup();
+        let (history, spent) = (History::default(), Spent::default());
+        let mut print = history.print().wrapping_add(spent.print());
+        for id in context.cluster.nodes().iter() {
+            print = print.wrapping_add(steps.nodes[nodes[id.index()] as usize].print);
+        }
+        for packet in &network {
+            print = print.wrapping_add(steps.packets[*packet as usize].print);
+        }
+        let history = arena.record(history);
+        Ok(Self { print, nodes, history, spent, network: network.into() })
     }
 
     /// Everything that may happen next.
-    pub(crate) fn actions(&self, context: &Context<P>, out: &mut Vec<Action<P::Timer>>) {
+    pub(crate) fn actions<P: Audit>(
+        &self,
+        context: &Context<P>,
+        steps: &Steps<P>,
+        out: &mut Vec<Action<P::Timer>>,
+    ) {
         out.clear();
         let (bounds, spent) = (&context.bounds, &self.spent);
         let again = bounds.duplicates.is_some_and(|limit| spent.duplicates < limit);
@@ -115,7 +133,8 @@ impl<P: Audit> State<P> {
                 out.push(Action::Deliver { place, again: true });
             }
         }
-        for (id, node) in context.cluster.nodes().iter().zip(&self.nodes) {
+        for id in context.cluster.nodes().iter() {
+            let node = &steps.nodes[self.nodes[id.index()] as usize];
             if node.wants_sync() {
                 out.push(Action::Sync(id));
             }
@@ -135,62 +154,122 @@ impl<P: Audit> State<P> {
         }
     }
 
-    /// What one action does to the node that it happens to.
-    pub(crate) fn stimulus<'a>(
-        &'a self,
-        context: &'a Context<P>,
+    /// The node that an action happens to, and the name of what happens to it.
+    pub(crate) fn cause<P: Audit>(
+        &self,
+        steps: &Steps<P>,
         action: Action<P::Timer>,
-    ) -> (NodeId, Stimulus<'a, P>) {
+    ) -> (NodeId, Cause) {
+        let node = |id: NodeId| self.nodes[id.index()];
         match action {
             Action::Deliver { place, .. } => {
-                let packet = &self.network[place];
-                (packet.to, Stimulus::Take(packet))
+                let packet = self.network[place];
+                let to = steps.packets[packet as usize].to;
+                (to, Cause::message(node(to), packet))
             }
-            Action::Sync(id) => (id, Stimulus::Sync),
-            Action::Fire(id, timer) => (id, Stimulus::Fire(timer)),
-            Action::Campaign(id) => (id, Stimulus::Campaign),
-            Action::Propose(id) => {
-                let batch = &context.commands[usize::from(self.spent.commands)];
-                (id, Stimulus::Propose(batch))
-            }
-            Action::Crash(id, kept) => (id, Stimulus::Crash { kept }),
+            Action::Sync(id) => (id, Cause::other(node(id), &0)),
+            Action::Fire(id, timer) => (id, Cause::other(node(id), &(1, timer))),
+            Action::Campaign(id) => (id, Cause::other(node(id), &2)),
+            Action::Propose(id) => (id, Cause::other(node(id), &(3, self.spent.commands))),
+            Action::Crash(id, kept) => (id, Cause::other(node(id), &(4, kept))),
         }
     }
 
-    /// The state after an action whose outcome for its node is known. `None` if nothing happened:
-    /// an action without any effect is no step, and costs nothing of the bounds.
-    pub(crate) fn after(
+    /// What an action does to the node that it happens to.
+    pub(crate) fn stimulus<P: Audit>(
         &self,
         context: &Context<P>,
+        steps: &Steps<P>,
         action: Action<P::Timer>,
-        id: NodeId,
-        outcome: &crate::node::Outcome<P>,
-    ) -> Result<Option<Self>, Violation> {
-        let old = &self.nodes[id.index()];
-        let mut next = self.clone();
-        let quiet = next.carry(action, &outcome.sent);
-        if outcome.node.print == old.print && quiet && outcome.commits.is_empty() {
-            return Ok(None);
+    ) -> Stimulus<P> {
+        match action {
+            Action::Deliver { place, .. } => {
+                let packet = &steps.packets[self.network[place] as usize];
+                Stimulus::Take(Arc::clone(&packet.said))
+            }
+            Action::Sync(_) => Stimulus::Sync,
+            Action::Fire(_, timer) => Stimulus::Fire(timer),
+            Action::Campaign(_) => Stimulus::Campaign,
+            Action::Propose(_) => {
+                let batch = &context.commands[usize::from(self.spent.commands)];
+                Stimulus::Propose(batch.clone())
+            }
+            Action::Crash(_, kept) => Stimulus::Crash { kept },
         }
-        next.nodes[id.index()] = Arc::clone(&outcome.node);
-        next.print = next.print.wrapping_sub(old.print).wrapping_add(outcome.node.print);
-        next.spend(context, action);
-        oracle::judge(context, &mut next, id, outcome)?;
-        next.print = next
-            .print
-            .wrapping_sub(fingerprint::of(&self.spent))
-            .wrapping_add(fingerprint::of(&next.spent));
-        if !Arc::ptr_eq(&self.history, &next.history) {
-            next.print = next
-                .print
-                .wrapping_sub(fingerprint::of(&*self.history))
-                .wrapping_add(fingerprint::of(&*next.history));
-        }
-        Ok(Some(next))
     }
 
-    fn spend(&mut self, context: &Context<P>, action: Action<P::Timer>) {
-        let spent = &mut self.spent;
+    /// What an action changes, whose outcome for its node is known; `news` is filled with what was
+    /// sent and is not under way already. `None` if nothing happened: an action without any effect
+    /// is no step, and costs nothing of the bounds. The history is the old one.
+    pub(crate) fn change<P: Audit>(
+        &self,
+        context: &Context<P>,
+        steps: &Steps<P>,
+        (action, id): (Action<P::Timer>, NodeId),
+        outcome: &Outcome,
+        news: &mut Vec<u32>,
+    ) -> Option<Change> {
+        news.clear();
+        let gone = match action {
+            Action::Deliver { place, again: false } => Some(place),
+            _ => None,
+        };
+        let old = self.nodes[id.index()];
+        let mut print = self.print;
+        for packet in &outcome.sent {
+            let held = steps.packets[*packet as usize].print;
+            let place = self.place_of(steps, held);
+            let there = place.is_ok_and(|place| Some(place) != gone);
+            if !there && !news.contains(packet) {
+                news.push(*packet);
+                print = print.wrapping_add(held);
+            }
+        }
+        if outcome.node == old && news.is_empty() && outcome.commits.is_empty() {
+            return None;
+        }
+        print = print
+            .wrapping_sub(steps.nodes[old as usize].print)
+            .wrapping_add(steps.nodes[outcome.node as usize].print);
+        if let Some(place) = gone {
+            print = print.wrapping_sub(steps.packets[self.network[place] as usize].print);
+        }
+        let spent = self.spend(context, action);
+        if spent != self.spent {
+            print = print.wrapping_sub(self.spent.print()).wrapping_add(spent.print());
+        }
+        Some(Change { print, spent, history: self.history, gone })
+    }
+
+    /// The state that a change makes.
+    pub(crate) fn changed<P: Audit>(
+        &self,
+        steps: &Steps<P>,
+        change: &Change,
+        (id, node): (NodeId, u32),
+        news: &[u32],
+    ) -> Self {
+        let Change { print, spent, history, gone } = *change;
+        let mut nodes = self.nodes;
+        nodes[id.index()] = node;
+        let mut network = Arc::clone(&self.network);
+        if gone.is_some() || !news.is_empty() {
+            let mut packets = self.network.to_vec();
+            if let Some(place) = gone {
+                packets.remove(place);
+            }
+            let print_of = |packet: &u32| steps.packets[*packet as usize].print;
+            for packet in news {
+                let place = packets.partition_point(|held| print_of(held) < print_of(packet));
+                packets.insert(place, *packet);
+            }
+            network = packets.into();
+        }
+        Self { print, nodes, history, spent, network }
+    }
+
+    fn spend<P: Audit>(&self, context: &Context<P>, action: Action<P::Timer>) -> Spent {
+        let mut spent = self.spent;
         match action {
             Action::Deliver { again, .. } => {
                 let counted = again && context.bounds.duplicates.is_some();
@@ -202,37 +281,10 @@ impl<P: Audit> State<P> {
             Action::Propose(_) => spent.commands += 1,
             Action::Crash(..) => spent.crashes += 1,
         }
+        spent
     }
 
-    /// Puts what was sent into the network, and takes out what was delivered, unless it stays.
-    /// True if nothing was sent that was not under way already: then the delivered message can go
-    /// or stay, nobody will know.
-    fn carry(&mut self, action: Action<P::Timer>, sent: &[Arc<Packet<P>>]) -> bool {
-        let gone = match action {
-            Action::Deliver { place, again: false } => Some(place),
-            _ => None,
-        };
-        if gone.is_none() && sent.iter().all(|packet| self.place_of(packet.print).is_ok()) {
-            return true;
-        }
-        let mut packets = self.network.to_vec();
-        if let Some(place) = gone {
-            let packet = packets.remove(place);
-            self.print = self.print.wrapping_sub(packet.print);
-        }
-        let mut quiet = true;
-        for packet in sent {
-            if let Err(place) = packets.binary_search_by_key(&packet.print, |held| held.print) {
-                self.print = self.print.wrapping_add(packet.print);
-                packets.insert(place, Arc::clone(packet));
-                quiet = false;
-            }
-        }
-        self.network = packets.into();
-        quiet
-    }
-
-    fn place_of(&self, print: u128) -> Result<usize, usize> {
-        self.network.binary_search_by_key(&print, |packet| packet.print)
+    fn place_of<P: Audit>(&self, steps: &Steps<P>, print: u128) -> Result<usize, usize> {
+        self.network.binary_search_by_key(&print, |packet| steps.packets[*packet as usize].print)
     }
 }
