@@ -6,14 +6,14 @@ use crate::protocol::Links;
 use std::collections::VecDeque;
 
 /// The messages of one replica that wait for its disk.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Outbox<M> {
     links: Links,
     durable: RecordNumber,
     held: VecDeque<Held<M>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 struct Held<M> {
     to: NodeSet,
     message: M,

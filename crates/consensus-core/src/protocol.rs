@@ -214,7 +214,7 @@ pub enum Takes {
 }
 
 /// What links must guarantee beside authenticity of the sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
     /// Nothing: messages may be lost, doubled, reordered.
     Any,

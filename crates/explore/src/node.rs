@@ -9,7 +9,7 @@ use crate::fingerprint;
 use crate::violation::Violation;
 use consensus_core::{
     Audit, Batch, Certificate, Durable, Effect, Effects, Envelope, Incarnation, Input, Ledger,
-    LogIndex, NodeId, NodeSet, Outbox, RecordNumber, Status, Verified,
+    LogIndex, NodeId, NodeSet, RecordNumber, Status, Verified,
 };
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +34,10 @@ pub(crate) struct Local<P: Audit> {
     /// The last record that something waits for; not less than `synced`, as what is synced is
     /// waited for no more.
     needed: usize,
-    outbox: Outbox<P::Message>,
+    /// Promises that wait for the disk, in order of sending. A sync covers everything written, so
+    /// that they all leave with the next one; and as equal messages under way are one, so are
+    /// equal messages that wait.
+    held: Vec<(NodeSet, P::Message)>,
     pub(crate) timers: BTreeSet<P::Timer>,
     /// What was given out as committed in this life.
     pub(crate) committed: LogIndex,
@@ -207,7 +210,7 @@ impl<'a, P: Audit> Work<'a, P> {
             records,
             synced: kept,
             needed: kept,
-            outbox: Outbox::after_recovery(kept, P::INFO.links),
+            held: Vec::new(),
             timers: BTreeSet::new(),
             committed: LogIndex::ZERO,
             claims,
@@ -265,8 +268,12 @@ impl<'a, P: Audit> Work<'a, P> {
                 self.wrote = true;
             }
             Effect::Send { to, message, after } => {
-                let now = self.local.outbox.offer(to, &message, after);
-                self.transmit(now, message)?;
+                assert!(!to.contains(self.id), "a replica sends nothing to itself");
+                if after.0 <= self.local.synced as u64 {
+                    self.transmit(to, message)?;
+                } else if !self.local.held.contains(&(to, message.clone())) {
+                    self.local.held.push((to, message));
+                }
             }
             Effect::SetTimer { timer, delay: _ } => {
                 self.local.timers.insert(timer);
@@ -303,7 +310,7 @@ impl<'a, P: Audit> Work<'a, P> {
         self.local.synced = upto;
         self.local.needed = upto;
         let number = RecordNumber(upto as u64);
-        for (to, message) in self.local.outbox.durable(number) {
+        for (to, message) in std::mem::take(&mut self.local.held) {
             self.transmit(to, message)?;
         }
         self.input(Input::Durable(number))
@@ -312,9 +319,6 @@ impl<'a, P: Audit> Work<'a, P> {
     /// A message leaves. A traitor may always say the contrary, too: both are under way, and each
     /// receiver may get either, both or none.
     fn transmit(&mut self, to: NodeSet, message: P::Message) -> Result<(), Violation> {
-        if to.is_empty() {
-            return Ok(());
-        }
         if self.context.is_correct(self.id) {
             for claim in P::claims(&message) {
                 self.local.claims.say(self.id, claim)?;
