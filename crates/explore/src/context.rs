@@ -4,8 +4,8 @@ use crate::bounds::Bounds;
 use crate::state::MAX_NODES;
 use bytes::Bytes;
 use consensus_core::{
-    Audit, AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, Command, Env, Links,
-    NodeId, NodeSet, ProtocolConfig, RequestId, SessionId, Signer, Tag,
+    Audit, AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, Command, ConfigError,
+    Env, Links, NodeId, NodeSet, RequestId, SessionId, Signer, Tag,
 };
 use core::time::Duration;
 use std::fmt;
@@ -34,7 +34,10 @@ pub(crate) struct Context<P: Audit> {
 }
 
 impl<P: Audit> Context<P> {
-    pub(crate) fn new(bounds: Bounds) -> Result<Self, BadModel> {
+    pub(crate) fn new(
+        bounds: Bounds,
+        configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+    ) -> Result<Self, BadModel> {
         let bad = |text: String| Err(BadModel(text));
         if !(1..=MAX_NODES).contains(&bounds.nodes) {
             return bad(format!("a model has 1 to {MAX_NODES} replicas, not {}", bounds.nodes));
@@ -53,7 +56,7 @@ impl<P: Audit> Context<P> {
         }
         let id = ClusterId(0x5e);
         let cluster = Cluster::new(id, bounds.nodes);
-        let config = P::Config::smallest(&cluster).map_err(|error| BadModel(error.to_string()))?;
+        let config = configure(&cluster).map_err(|error| BadModel(error.to_string()))?;
         let key = |node| SimKeys::new(SEED, Signer::Node(NodeId(node as u8)));
         Ok(Self {
             config,

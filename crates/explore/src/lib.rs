@@ -15,5 +15,5 @@ mod violation;
 
 pub use bounds::{Bounds, Disks, Preset};
 pub use context::BadModel;
-pub use search::{Explored, Found, Limits, Progress, explore};
+pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt};
 pub use violation::Violation;

@@ -5,7 +5,7 @@
 //! counts, order and counterexample are the same with any number of threads.
 
 use crate::arena::{Arena, Outcome, Steps};
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, Preset};
 use crate::chart;
 use crate::context::{BadModel, Context};
 use crate::node::happen;
@@ -13,7 +13,7 @@ use crate::oracle::Scene;
 use crate::state::{Action, Change, History, State};
 use crate::table::{Link, Table};
 use crate::violation::Violation;
-use consensus_core::{Audit, NodeId};
+use consensus_core::{Audit, Cluster, ConfigError, NodeId, ProtocolConfig};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -90,7 +90,20 @@ pub fn explore<P: Audit>(
     limits: &Limits<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Explored, BadModel> {
-    let context = Context::<P>::new(*bounds)?;
+    explore_with::<P>(bounds, limits, P::Config::smallest, progress)
+}
+
+/// The same with settings of one's own, instead of the smallest.
+///
+/// # Errors
+/// If there is no such model.
+pub fn explore_with<P: Audit>(
+    bounds: &Bounds,
+    limits: &Limits<'_>,
+    configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Explored, BadModel> {
+    let context = Context::<P>::new(*bounds, configure)?;
     let arena = Arena::new();
     let root = match State::initial(&context, &arena) {
         Ok(root) => root,
@@ -103,6 +116,14 @@ pub fn explore<P: Audit>(
         }
     };
     Ok(Search::new(&context, &arena, limits, root).run(progress))
+}
+
+/// Explores the bounds of a preset in the caller's thread, in search of a planted bug. `None` if
+/// none was found within so many states, or if the preset makes no sense for the algorithm.
+pub fn hunt<P: Audit>(preset: Preset, budget_states: u64) -> Option<Found> {
+    let bounds = preset.bounds(&P::INFO)?;
+    let limits = Limits { states: budget_states, ..Limits::default() };
+    explore::<P>(&bounds, &limits, &mut |_| {}).ok()?.found
 }
 
 impl Explored {

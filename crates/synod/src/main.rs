@@ -56,6 +56,12 @@ enum Command {
     /// a random quorum is healed and must make progress. The same seed gives the same run, bit for
     /// bit.
     Simulate(commands::simulate::Args),
+    /// Explore every behaviour of a small cluster, within bounds
+    ///
+    /// Messages arrive in any order, any number of times or never; disks sync at any time; timers
+    /// fire, operators interfere, nodes crash and lose what was not synced. All of it is tried, and
+    /// the oracles look at every step. A closed model is one that was visited whole.
+    Explore(commands::explore::Args),
     /// Run one replica of a cluster
     ///
     /// Runs until ctrl-c or SIGTERM. A replica is told what it is by a file (--config) or by flags
@@ -90,6 +96,7 @@ fn run(command: Command) -> Outcome {
     match command {
         Command::Compare(args) => commands::compare::run(args),
         Command::Simulate(args) => commands::simulate::run(&args),
+        Command::Explore(args) => commands::explore::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Cluster(args) => commands::cluster::run(args),
         Command::Ctl(args) => commands::ctl::run(args),
