@@ -94,26 +94,28 @@ impl Preset {
         }
     }
 
-    /// Replicas that all propose: two proposals are a duel.
+    /// Replicas that all propose. With more than one command there is no end of slots and
+    /// ballots; but one command and a timer are a duel, too: an acceptor that is in doubt proposes.
     fn leaderless(self) -> Option<Bounds> {
-        let duel = Bounds { commands: 2, ..Bounds::quiet(3) };
+        let one = Bounds { commands: 1, crashes: 1, ..Bounds::quiet(3) };
         Some(match self {
-            Self::Small => Bounds { disks: Disks::Instant, ..duel },
-            Self::Closed => Bounds { crashes: 1, ..duel },
-            Self::Deep => Bounds { crashes: 1, timeouts: 2, ..duel },
+            Self::Small => one,
+            Self::Closed => Bounds { timeouts: 1, duplicates: Some(0), ..one },
+            Self::Deep => {
+                let disks = Disks::Instant;
+                Bounds { commands: 3, crashes: 0, duplicates: Some(0), disks, ..one }
+            }
             Self::Traitor => return None,
         })
     }
 
     /// Replicas that elect a leader.
     fn led(self) -> Option<Bounds> {
-        let two_terms = Bounds { commands: 1, campaigns: 2, ..Bounds::quiet(3) };
+        let one = Bounds { commands: 1, campaigns: 1, crashes: 1, ..Bounds::quiet(3) };
         Some(match self {
-            Self::Small => Bounds { disks: Disks::Instant, ..two_terms },
-            Self::Closed => Bounds { crashes: 1, ..two_terms },
-            Self::Deep => {
-                Bounds { crashes: 1, commands: 2, campaigns: 3, timeouts: 2, ..two_terms }
-            }
+            Self::Small => one,
+            Self::Closed => Bounds { campaigns: 2, crashes: 0, disks: Disks::Instant, ..one },
+            Self::Deep => Bounds { campaigns: 3, commands: 2, timeouts: 2, ..one },
             Self::Traitor => return None,
         })
     }
@@ -121,16 +123,12 @@ impl Preset {
     /// Replicas some of which may lie.
     fn byzantine(self) -> Bounds {
         let one = Bounds { commands: 1, ..Bounds::quiet(4) };
+        let instant = Bounds { disks: Disks::Instant, ..one };
         match self {
-            Self::Small => Bounds { disks: Disks::Instant, ..one },
-            Self::Closed => Bounds { disks: Disks::Instant, timeouts: 3, ..one },
+            Self::Small => Bounds { depth: Some(10), ..instant },
+            Self::Closed => instant,
             Self::Deep => Bounds { commands: 2, timeouts: 6, crashes: 1, ..one },
-            Self::Traitor => Bounds {
-                disks: Disks::Instant,
-                traitors: NodeSet::only(NodeId(0)),
-                timeouts: 3,
-                ..one
-            },
+            Self::Traitor => Bounds { traitors: NodeSet::only(NodeId(0)), timeouts: 3, ..instant },
         }
     }
 }
