@@ -118,7 +118,7 @@ pub(crate) struct Outcome<P: Audit> {
     pub(crate) commits: Vec<Commit>,
     /// The epoch in which it became a leader.
     pub(crate) office: Option<u64>,
-    /// It wrote something.
+    /// Its disk is not what it was.
     pub(crate) wrote: bool,
     /// Rare things that it said it reached.
     pub(crate) marks: Vec<&'static str>,
@@ -149,6 +149,8 @@ pub(crate) fn happen<P: Audit>(
             let Local { life, mut records, claims, .. } = work.local;
             records.truncate(*kept);
             work = Work::start(context, id, life + 1, records, claims)?;
+            // A lost record may bring an older one to light.
+            work.wrote = true;
             work.input(Input::Start)?;
         }
     }

@@ -120,7 +120,7 @@ impl<P: Audit> Scene<'_, P> {
                 return self.broken("O1", "agreement", detail);
             }
             None => {
-                // Nobody skips an index, so the first to commit this one is right behind the history.
+                // Nobody skips an index, so the first to commit this one is next in the history.
                 assert_eq!(place, history.decided.len(), "the history has no gap");
                 let asked = &self.context.commands[..usize::from(self.asked)];
                 let known =

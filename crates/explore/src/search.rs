@@ -4,18 +4,16 @@
 //! nobody changes meanwhile; then one thread enters what is new, in the order of the batch. So
 //! counts, order and counterexample are the same with any number of threads.
 
-use crate::arena::{Arena, Outcome, Steps};
+use crate::arena::Arena;
 use crate::bounds::{Bounds, Preset};
 use crate::chart;
 use crate::context::{BadModel, Context};
-use crate::node::happen;
-use crate::oracle::Scene;
-use crate::state::{Action, Change, History, State};
+use crate::state::State;
 use crate::table::{Link, Table};
 use crate::violation::Violation;
-use consensus_core::{Audit, Cluster, ConfigError, NodeId, ProtocolConfig};
+use crate::worker::{Part, Successor, Worker};
+use consensus_core::{Audit, Cluster, ConfigError, ProtocolConfig};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// How far a search may go.
 #[derive(Clone, Copy, Default)]
@@ -64,7 +62,7 @@ pub struct Explored {
     pub marks: BTreeSet<&'static str>,
     /// Bytes of the table of seen states.
     pub table_bytes: u64,
-    /// The most states that waited to be expanded, or had just been.
+    /// The most states that waited to be expanded.
     pub widest: u64,
     /// The first violation.
     pub found: Option<Found>,
@@ -144,136 +142,12 @@ impl Explored {
     }
 }
 
-/// States of one batch, for each worker.
-const BATCH: usize = 1 << 12;
+/// States of one batch. The same for any number of threads, as limits are looked at between
+/// batches.
+const BATCH: usize = 1 << 13;
 
 /// Open states that a search split into parts shares out, for each part.
 const OPEN_PER_SHARD: usize = 16;
-
-/// A successor that was not seen before its batch.
-struct Successor {
-    state: State,
-    link: Link,
-}
-
-/// What a worker found out about its part of a batch.
-#[derive(Default)]
-struct Part {
-    successors: Vec<Successor>,
-    transitions: u64,
-    /// The first violation: the place of the state in the part, the action, the rule.
-    violation: Option<(usize, usize, Violation)>,
-}
-
-/// What a worker keeps from state to state, to save memory from being asked for anew.
-struct Worker<T> {
-    actions: Vec<Action<T>>,
-    news: Vec<u32>,
-}
-
-impl<T: Copy> Worker<T> {
-    fn new() -> Self {
-        Self { actions: Vec::new(), news: Vec::new() }
-    }
-
-    fn expand<P: Audit<Timer = T>>(
-        &mut self,
-        (context, arena): (&Context<P>, &Arena<P>),
-        seen: &Table,
-        states: &[State],
-    ) -> Part {
-        let mut part = Part::default();
-        for (place, state) in states.iter().enumerate() {
-            let mut steps = arena.read();
-            state.actions(context, &steps, &mut self.actions);
-            for nth in 0..self.actions.len() {
-                let action = self.actions[nth];
-                let (id, cause) = state.cause(&steps, action);
-                if steps.outcome(cause).is_none() {
-                    drop(steps);
-                    work_out(context, arena, state, action);
-                    steps = arena.read();
-                }
-                let outcome = match steps.outcome(cause).expect("it was just worked out") {
-                    Ok(outcome) => outcome,
-                    // A traitor may break all its rules, and stops when it does.
-                    Err(_) if !context.is_correct(id) => continue,
-                    Err(violation) => {
-                        part.violation = Some((place, nth, violation.clone()));
-                        return part;
-                    }
-                };
-                let news = &mut self.news;
-                let change = state.change(context, &steps, (action, id), outcome, news);
-                let Some(mut change) = change else { continue };
-                part.transitions += 1;
-                let judged = judge(context, arena, &steps, (state, id), outcome, &mut change, seen);
-                if let Err(violation) = judged {
-                    part.violation = Some((place, nth, violation));
-                    return part;
-                }
-                if !seen.contains(change.print) {
-                    let state = state.changed(&steps, &change, (id, outcome.node), news);
-                    let link = Link::new(states[place].print, nth);
-                    part.successors.push(Successor { state, link });
-                }
-            }
-        }
-        part
-    }
-}
-
-/// Runs the protocol's code, once for each node and what happens to it.
-fn work_out<P: Audit>(
-    context: &Context<P>,
-    arena: &Arena<P>,
-    state: &State,
-    action: Action<P::Timer>,
-) {
-    let (cause, result) = {
-        let steps = arena.read();
-        let (id, cause) = state.cause(&steps, action);
-        let node = Arc::clone(&steps.nodes[state.nodes[id.index()] as usize]);
-        let stimulus = state.stimulus(context, &steps, action);
-        drop(steps);
-        (cause, happen(context, id, Some(&node), &stimulus))
-    };
-    arena.write().learn(cause, result);
-}
-
-/// All rules that take more than one node to judge. Some are about the state only, and need not be
-/// judged again where it was seen before.
-fn judge<P: Audit>(
-    context: &Context<P>,
-    arena: &Arena<P>,
-    steps: &Steps<P>,
-    (state, id): (&State, NodeId),
-    outcome: &Outcome,
-    change: &mut Change,
-    seen: &Table,
-) -> Result<(), Violation> {
-    let concerns_all = outcome.office.is_some() || !outcome.commits.is_empty();
-    let disks = outcome.wrote && context.bounds.traitors.is_empty();
-    if !concerns_all && !disks {
-        return Ok(());
-    }
-    let mut nodes = state.nodes;
-    nodes[id.index()] = outcome.node;
-    let scene = Scene { context, steps, id, nodes, asked: change.spent.commands };
-    if concerns_all {
-        let before = arena.history(state.history);
-        let mut history = History::clone(&before);
-        scene.judge(outcome, &mut history)?;
-        if history != *before {
-            change.print = change.print.wrapping_sub(before.print()).wrapping_add(history.print());
-            change.history = arena.record(history);
-        }
-    }
-    if disks && !seen.contains(change.print) {
-        scene.logs_match()?;
-    }
-    Ok(())
-}
 
 struct Search<'a, P: Audit> {
     context: &'a Context<P>,
@@ -343,30 +217,26 @@ impl<'a, P: Audit> Search<'a, P> {
     /// Expands all states of one depth; gives those of the next.
     fn level(&mut self, open: Vec<State>, progress: &mut dyn FnMut(Progress)) -> Vec<State> {
         let mut next = Vec::new();
-        let batch = BATCH * self.workers.len();
-        let mut left = open.len();
-        for states in open.chunks(batch) {
-            let parts = self.expand(states);
-            self.enter(states, parts, &mut next);
-            left -= states.len();
+        let mut rest = open.into_iter();
+        while rest.len() > 0 && !self.is_over() {
+            let states: Vec<State> = rest.by_ref().take(BATCH).collect();
+            let parts = self.expand(&states);
+            self.enter(&states, parts, &mut next);
+            let open = (rest.len() + next.len()) as u64;
+            self.explored.widest = self.explored.widest.max(open);
             progress(Progress {
                 states: self.seen.len() as u64,
                 transitions: self.explored.transitions,
                 depth: self.explored.depth,
-                open: (left + next.len()) as u64,
+                open,
             });
-            if self.is_over() {
-                break;
-            }
         }
-        self.explored.widest = self.explored.widest.max((open.len() + next.len()) as u64);
-        if left > 0 {
-            // Not all of this level was expanded; whatever comes next, the model is not closed.
-            next.extend(open.into_iter().next_back());
-        }
+        // Where the search broke off, something stays open: the model is not closed.
+        next.extend(rest.next());
         next
     }
 
+    /// All successors of a batch, on all threads.
     fn expand(&mut self, states: &[State]) -> Vec<Part> {
         let (model, seen) = ((self.context, self.arena), &self.seen);
         let prepare = self.limits.prepare;
@@ -412,6 +282,7 @@ impl<'a, P: Audit> Search<'a, P> {
         }
     }
 
+    /// What of a new state is told in the end.
     fn note(&mut self, state: &State) {
         let history = self.arena.history(state.history);
         let decided = history.decided.len() as u64;

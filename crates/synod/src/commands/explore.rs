@@ -196,8 +196,8 @@ impl Verdict {
         let mut lines = vec![format!("{name}, preset {}{part}: {word}", args.preset)];
         lines.push(format!("  bounds: {}", shown(&self.bounds)));
         lines.push(format!(
-            "  {states} distinct states, {transitions} transitions, depth {depth}, {steps} steps of \
-             single nodes"
+            "  {states} distinct states, {transitions} transitions, depth {depth}, {steps} steps \
+             of single nodes"
         ));
         lines.push(format!(
             "  {:.1} s, {:.0} states/s, {:.0} bytes a state in the table, at most {} states open",
