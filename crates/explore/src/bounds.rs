@@ -63,7 +63,9 @@ impl Bounds {
 pub enum Preset {
     /// Closed within seconds; for tests.
     Small,
-    /// Closed within minutes.
+    /// What crashes and late syncs can do to votes; not always closed.
+    Disks,
+    /// Closed within a minute, but for Byzantine algorithms.
     Closed,
     /// Too large to be closed here: as far as the budget goes.
     Deep,
@@ -73,12 +75,13 @@ pub enum Preset {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Small, Self::Closed, Self::Deep, Self::Traitor];
+    pub const ALL: [Self; 5] = [Self::Small, Self::Disks, Self::Closed, Self::Deep, Self::Traitor];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
+            Self::Disks => "disks",
             Self::Closed => "closed",
             Self::Deep => "deep",
             Self::Traitor => "traitor",
@@ -100,6 +103,7 @@ impl Preset {
         let one = Bounds { commands: 1, crashes: 1, ..Bounds::quiet(3) };
         Some(match self {
             Self::Small => one,
+            Self::Disks => Bounds { commands: 2, ..one },
             Self::Closed => Bounds { timeouts: 1, duplicates: Some(0), ..one },
             Self::Deep => {
                 let disks = Disks::Instant;
@@ -112,10 +116,12 @@ impl Preset {
     /// Replicas that elect a leader.
     fn led(self) -> Option<Bounds> {
         let one = Bounds { commands: 1, campaigns: 1, crashes: 1, ..Bounds::quiet(3) };
+        let rivals = Bounds { campaigns: 2, crashes: 0, disks: Disks::Instant, ..one };
         Some(match self {
             Self::Small => one,
-            Self::Closed => Bounds { campaigns: 2, crashes: 0, disks: Disks::Instant, ..one },
-            Self::Deep => Bounds { campaigns: 3, commands: 2, timeouts: 2, ..one },
+            Self::Disks => Bounds { commands: 0, campaigns: 2, ..one },
+            Self::Closed => rivals,
+            Self::Deep => Bounds { campaigns: 3, duplicates: Some(0), ..rivals },
             Self::Traitor => return None,
         })
     }
@@ -126,6 +132,7 @@ impl Preset {
         let instant = Bounds { disks: Disks::Instant, ..one };
         match self {
             Self::Small => Bounds { depth: Some(10), ..instant },
+            Self::Disks => one,
             Self::Closed => instant,
             Self::Deep => Bounds { commands: 2, timeouts: 6, crashes: 1, ..one },
             Self::Traitor => Bounds { traitors: NodeSet::only(NodeId(0)), timeouts: 3, ..instant },

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Which algorithms: paxos, multipaxos, raft, pbft, a comma-separated list of them, or all
     #[arg(long, value_name = "NAME", default_value = "all", value_parser = super::parse_algorithms)]
     algo: super::AlgorithmList,
-    /// The bounds to start from: small, closed, deep or traitor; the flags below change them
+    /// The bounds to start from: small, disks, closed, deep, traitor; the flags below change them
     #[arg(long, value_name = "NAME", default_value = "small",
           value_parser = |text: &str| text.parse::<Preset>())]
     preset: Preset,
