@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 5] = [
         "crates/runtime",
         "crates/kv",
     ],
-    &["crates/algorithms"],
+    &["crates/algorithms", "crates/explore"],
     &["benches"],
     &["crates/synod"],
 ];

@@ -109,6 +109,13 @@ impl<P: ConsensusProtocol> Effects<P> {
         }
     }
 
+    /// For a replica that has written `last` records so far, the last needed one among them being
+    /// `last_needed`. A model checker keeps these two numbers instead of this value.
+    pub fn resume(last: RecordNumber, last_needed: RecordNumber) -> Self {
+        assert!(last_needed <= last, "a needed record was written");
+        Self { last_record: last, last_needed, ..Self::after_recovery(0) }
+    }
+
     /// Writes a record that must survive a crash. Everything said later as a promise waits for it.
     pub fn write(&mut self, record: P::Record) -> RecordNumber {
         let number = self.push_record(record, true);

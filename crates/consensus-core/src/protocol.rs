@@ -16,7 +16,7 @@ use std::hash::Hash;
 ///
 /// There is no clock, no chance and no IO inside; two replicas with equal state that take the
 /// same inputs produce the same effects. See the crate page for the contract with the driver.
-pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sized + 'static {
+pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + 'static {
     /// What users and drivers must know about the algorithm.
     const INFO: ProtocolInfo;
     /// The algorithm's settings.
@@ -26,7 +26,7 @@ pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sized + 'static 
     /// What must survive a crash.
     type Record: Record;
     /// The timers; each value is one slot, that can be set once at a time.
-    type Timer: Copy + Debug + Eq + Ord + Hash + Send + 'static;
+    type Timer: Copy + Debug + Eq + Ord + Hash + Send + Sync + 'static;
 
     /// A replica as its disk remembers it. An empty disk is a replica that never ran.
     ///
@@ -57,7 +57,7 @@ pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sized + 'static 
 }
 
 /// Settings of an algorithm: all have defaults for a given cluster.
-pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + 'static {
+pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
     /// The defaults.
     ///
     /// # Errors

@@ -71,6 +71,12 @@ enum Command {
     /// node crashes) and what is to come of it. Nothing happens by chance or by itself, and all
     /// oracles look at every step.
     Scenario(commands::scenario::Args),
+    /// Explore every behaviour of a small cluster, within bounds
+    ///
+    /// Messages arrive in any order, any number of times or never; disks sync at any time; timers
+    /// fire, operators interfere, nodes crash and lose what was not synced. All of it is tried, and
+    /// the oracles look at every step. A closed model is one that was visited whole.
+    Explore(commands::explore::Args),
     /// Run one replica of a cluster
     ///
     /// Runs until ctrl-c or SIGTERM. A replica is told what it is by a file (--config) or by flags
@@ -107,6 +113,7 @@ fn run(command: Command) -> Outcome {
         Command::Simulate(args) => commands::simulate::run(&args),
         Command::Mutants(args) => commands::mutants::run(&args),
         Command::Scenario(args) => commands::scenario::run(&args),
+        Command::Explore(args) => commands::explore::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Cluster(args) => commands::cluster::run(args),
         Command::Ctl(args) => commands::ctl::run(args),

@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 pub(crate) mod compare;
 pub(crate) mod ctl;
+pub(crate) mod explore;
 pub(crate) mod mutants;
 pub(crate) mod scenario;
 pub(crate) mod serve;

@@ -1,0 +1,101 @@
+//! Small models of every algorithm, visited whole: no rule is broken, and the bugs that are planted
+//! in the crates are found.
+
+use consensus_core::Audit;
+use synod_algorithms::{Algorithm, Visitor};
+use synod_explore::{Bounds, Explored, Limits, Preset, explore};
+
+struct Explore(Bounds, u64);
+
+impl Visitor for Explore {
+    type Output = Explored;
+
+    fn visit<P: Audit>(self) -> Explored {
+        let limits = Limits { states: self.1, ..Limits::default() };
+        explore::<P>(&self.0, &limits, &mut |_| {}).expect("the model can be")
+    }
+}
+
+fn preset(algorithm: Algorithm, preset: Preset) -> Bounds {
+    preset.bounds(&algorithm.info()).expect("the preset is for this algorithm")
+}
+
+/// Three replicas, every order of messages and syncs, any number of duplicates, and a crash at any
+/// point that loses any part of what was not synced: all of it was visited.
+#[test]
+fn the_small_models_of_crash_fault_algorithms_are_closed_and_clean() {
+    for algorithm in [Algorithm::Paxos, Algorithm::MultiPaxos, Algorithm::Raft] {
+        let bounds = preset(algorithm, Preset::Small);
+        assert!(
+            bounds.nodes == 3
+                && bounds.crashes == 1
+                && bounds.disks == synod_explore::Disks::Explicit
+        );
+        let explored = algorithm.dispatch(Explore(bounds, 0));
+        assert!(explored.closed, "{algorithm}: {explored:?}");
+        assert!(explored.decided.0 > 1_000, "{algorithm} decides in {:?}", explored.decided);
+        let leaders = u64::from(algorithm != Algorithm::Paxos);
+        assert_eq!(explored.leaders, leaders, "{algorithm}");
+    }
+}
+
+/// As far as a test may go: PBFT, and what two leaders or a liar can do.
+#[test]
+fn larger_models_are_clean_as_far_as_they_are_visited() {
+    for algorithm in Algorithm::ALL {
+        for which in [Preset::Disks, Preset::Closed, Preset::Deep, Preset::Traitor] {
+            let Some(bounds) = which.bounds(&algorithm.info()) else { continue };
+            let explored = algorithm.dispatch(Explore(bounds, 20_000));
+            assert_eq!(explored.found, None, "{algorithm} {which}");
+            assert!(explored.states >= 20_000, "{algorithm} {which}: {}", explored.states);
+        }
+    }
+}
+
+#[cfg(feature = "mutants")]
+mod planted {
+    use super::*;
+    use consensus_core::mutant::{Mutant, plant};
+
+    fn mutant(algorithm: Algorithm, name: &str) -> &'static Mutant {
+        let found = algorithm.mutants().iter().find(|mutant| mutant.name == name);
+        found.unwrap_or_else(|| panic!("{algorithm} has no {name}"))
+    }
+
+    fn is_found(algorithm: Algorithm, name: &str, which: Preset) {
+        let mutant = mutant(algorithm, name);
+        let bounds = preset(algorithm, which);
+        plant(Some(mutant.name));
+        let explored = algorithm.dispatch(Explore(bounds, 250_000));
+        plant(None);
+        let Some(found) = explored.found else {
+            panic!("{name} survived {} states: {}", explored.states, mutant.wrong);
+        };
+        let oracle = found.violation.oracle;
+        assert!(mutant.oracles.contains(&oracle), "{name} was found by {}", found.violation);
+    }
+
+    /// Kinds of bugs that are published again and again; each within a second.
+    #[test]
+    fn planted_bugs_are_found_by_an_oracle_that_they_name() {
+        use {Algorithm::*, Preset::*};
+        for (algorithm, which, names) in [
+            (Paxos, Small, &["P01", "P07", "P08"][..]),
+            (Paxos, Disks, &["P04"]),
+            (Paxos, Deep, &["P05", "P09", "P10"]),
+            (MultiPaxos, Small, &["M10", "M11", "M12"]),
+            (MultiPaxos, Disks, &["M07"]),
+            (MultiPaxos, Closed, &["M01", "M02"]),
+            (Raft, Small, &["R06", "R08", "R09", "R28"]),
+            (Raft, Disks, &["R02", "R27"]),
+            (Raft, Closed, &["R03"]),
+            (Raft, Deep, &["R04"]),
+            (Pbft, Small, &["B01", "B02"]),
+            (Pbft, Disks, &["B10", "B11"]),
+        ] {
+            for name in names {
+                is_found(algorithm, name, which);
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What makes a model finite: how much of everything may happen in one behaviour.
+
+use consensus_core::{FaultModel, NodeId, NodeSet, ProtocolInfo, Takes};
+use std::fmt;
+use std::str::FromStr;
+
+/// How a disk and its syncs are modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disks {
+    /// A sync is an action of its own: anything may happen between a write and its sync, and a
+    /// crash keeps any prefix of what was not synced.
+    Explicit,
+    /// Every step is synced before anything else happens. A much smaller model, for what has
+    /// nothing to do with disks.
+    Instant,
+}
+
+/// How much of everything may happen in one behaviour. What is not named is free: messages are
+/// delivered in any order or never, disks are synced at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Bounds {
+    /// Replicas.
+    pub nodes: usize,
+    /// Commands of clients; each may be given to any one node, at any time.
+    pub commands: u8,
+    /// Timers that fire. Any timer that is set may fire at any time.
+    pub timeouts: u8,
+    /// Times that an operator wants a node to lead.
+    pub campaigns: u8,
+    /// Crashes. The node restarts at once: to be down is to be silent, and that any node may be.
+    pub crashes: u8,
+    /// Messages that are delivered once more than they were sent. `None`: every message may be
+    /// delivered again and again, for ever; this makes the smaller models, as nobody needs to
+    /// know what was delivered already.
+    pub duplicates: Option<u8>,
+    /// How disks are modelled.
+    pub disks: Disks,
+    /// Nodes that lie: whatever they say, they may also say the contrary of, to anybody.
+    pub traitors: NodeSet,
+    /// Actions in one behaviour, if that is to be bounded, too.
+    pub depth: Option<u32>,
+}
+
+impl Bounds {
+    /// A cluster of this size in which nothing but messages and syncs happens.
+    pub fn quiet(nodes: usize) -> Self {
+        Self {
+            nodes,
+            commands: 0,
+            timeouts: 0,
+            campaigns: 0,
+            crashes: 0,
+            duplicates: None,
+            disks: Disks::Explicit,
+            traitors: NodeSet::EMPTY,
+            depth: None,
+        }
+    }
+}
+
+/// Bounds that were tried out: `docs/explore.md` has the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Preset {
+    /// Closed within seconds; for tests.
+    Small,
+    /// What crashes and late syncs can do to votes; not always closed.
+    Disks,
+    /// Closed within a minute, but for Byzantine algorithms.
+    Closed,
+    /// Too large to be closed here: as far as the budget goes.
+    Deep,
+    /// With a replica that lies; only where the algorithm survives one.
+    Traitor,
+}
+
+impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Small, Self::Disks, Self::Closed, Self::Deep, Self::Traitor];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Disks => "disks",
+            Self::Closed => "closed",
+            Self::Deep => "deep",
+            Self::Traitor => "traitor",
+        }
+    }
+
+    /// The bounds for an algorithm of this kind; `None` if the preset makes no sense for it.
+    pub fn bounds(self, info: &ProtocolInfo) -> Option<Bounds> {
+        match (info.faults, info.takes) {
+            (FaultModel::Byzantine, _) => Some(self.byzantine()),
+            (FaultModel::Crash, Takes::Any) => self.leaderless(),
+            (FaultModel::Crash, Takes::Leader | Takes::Relayed) => self.led(),
+        }
+    }
+
+    /// Replicas that all propose. With more than one command there is no end of slots and
+    /// ballots; but one command and a timer are a duel, too: an acceptor that is in doubt proposes.
+    fn leaderless(self) -> Option<Bounds> {
+        let one = Bounds { commands: 1, crashes: 1, ..Bounds::quiet(3) };
+        Some(match self {
+            Self::Small => one,
+            Self::Disks => Bounds { commands: 2, ..one },
+            Self::Closed => Bounds { timeouts: 1, duplicates: Some(0), ..one },
+            Self::Deep => {
+                let disks = Disks::Instant;
+                Bounds { commands: 3, crashes: 0, duplicates: Some(0), disks, ..one }
+            }
+            Self::Traitor => return None,
+        })
+    }
+
+    /// Replicas that elect a leader.
+    fn led(self) -> Option<Bounds> {
+        let one = Bounds { commands: 1, campaigns: 1, crashes: 1, ..Bounds::quiet(3) };
+        let rivals = Bounds { campaigns: 2, crashes: 0, disks: Disks::Instant, ..one };
+        Some(match self {
+            Self::Small => one,
+            Self::Disks => Bounds { commands: 0, campaigns: 2, ..one },
+            Self::Closed => rivals,
+            Self::Deep => Bounds { campaigns: 3, duplicates: Some(0), ..rivals },
+            Self::Traitor => return None,
+        })
+    }
+
+    /// Replicas some of which may lie.
+    fn byzantine(self) -> Bounds {
+        let one = Bounds { commands: 1, ..Bounds::quiet(4) };
+        let instant = Bounds { disks: Disks::Instant, ..one };
+        match self {
+            Self::Small => Bounds { depth: Some(10), ..instant },
+            Self::Disks => one,
+            Self::Closed => instant,
+            Self::Deep => Bounds { commands: 2, timeouts: 6, crashes: 1, ..one },
+            Self::Traitor => Bounds { traitors: NodeSet::only(NodeId(0)), timeouts: 3, ..instant },
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = |preset: &Self| preset.name() == name;
+        Self::ALL.into_iter().find(named).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("there is no preset '{name}'; choose from {names}")
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! What is the same in every state of a model.
+
+use crate::bounds::Bounds;
+use crate::state::MAX_NODES;
+use bytes::Bytes;
+use consensus_core::{
+    Audit, AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, Command, ConfigError,
+    Env, Links, NodeId, NodeSet, RequestId, SessionId, Signer, Tag,
+};
+use core::time::Duration;
+use std::fmt;
+use synod_sim::SimKeys;
+
+/// A model that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadModel(pub String);
+
+impl fmt::Display for BadModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadModel {}
+
+/// Cluster, keys, settings, commands and bounds.
+pub(crate) struct Context<P: Audit> {
+    pub(crate) cluster: Cluster,
+    pub(crate) config: P::Config,
+    pub(crate) bounds: Bounds,
+    pub(crate) commands: Vec<Batch>,
+    keys: Vec<SimKeys>,
+    meter: AuthMeter,
+}
+
+impl<P: Audit> Context<P> {
+    pub(crate) fn new(
+        bounds: Bounds,
+        configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+    ) -> Result<Self, BadModel> {
+        let bad = |text: String| Err(BadModel(text));
+        if !(1..=MAX_NODES).contains(&bounds.nodes) {
+            return bad(format!("a model has 1 to {MAX_NODES} replicas, not {}", bounds.nodes));
+        }
+        if P::INFO.links == Links::Fifo {
+            return bad(format!("{} needs FIFO links, which are not modelled", P::INFO.name));
+        }
+        let all = NodeSet::first(bounds.nodes);
+        let faults = P::INFO.max_faults(bounds.nodes);
+        let lying = bounds.traitors.len();
+        if lying > 0 && P::INFO.faults == consensus_core::FaultModel::Crash {
+            return bad(format!("{} is not made for traitors", P::INFO.name));
+        }
+        if lying > faults || !bounds.traitors.minus(all).is_empty() {
+            return bad(format!("{} of {} replicas may lie at most", faults, bounds.nodes));
+        }
+        let id = ClusterId(0x5e);
+        let cluster = Cluster::new(id, bounds.nodes);
+        let config = configure(&cluster).map_err(|error| BadModel(error.to_string()))?;
+        let key = |node| SimKeys::new(SEED, Signer::Node(NodeId(node as u8)));
+        Ok(Self {
+            config,
+            commands: (0..bounds.commands).map(|nth| command(id, nth)).collect(),
+            keys: (0..bounds.nodes).map(key).collect(),
+            meter: AuthMeter::default(),
+            cluster,
+            bounds,
+        })
+    }
+
+    /// The world as this node sees it. There is no time in a model.
+    pub(crate) fn env(&self, node: NodeId) -> Env<'_> {
+        Env::new(Duration::ZERO, &self.cluster, &self.keys[node.index()], &self.meter)
+    }
+
+    pub(crate) fn is_correct(&self, node: NodeId) -> bool {
+        !self.bounds.traitors.contains(node)
+    }
+
+    /// The nodes that do not lie.
+    pub(crate) fn correct(&self) -> NodeSet {
+        self.cluster.nodes().minus(self.bounds.traitors)
+    }
+}
+
+/// All keys derive from it.
+const SEED: u64 = 1;
+
+/// The nth command: of a client of its own, signed by it.
+fn command(cluster: ClusterId, nth: u8) -> Batch {
+    let client = ClientId(u64::from(nth) + 1);
+    let mut command = Command {
+        client,
+        session: SessionId(1),
+        request: RequestId(1),
+        payload: Bytes::copy_from_slice(&[b'a' + nth % 26]),
+        tag: Tag::none(),
+    };
+    let bytes = command.signed_bytes(cluster);
+    command.tag = SimKeys::new(SEED, Signer::Client(client)).sign(&bytes);
+    Batch::of(&[command])
+}

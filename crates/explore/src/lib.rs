@@ -1,0 +1,85 @@
+//! Explores every behaviour of a small cluster, with the real replicas: the same compiled code that
+//! runs on disks and sockets.
+//!
+//! The simulator looks at some behaviours of clusters of any size; this crate looks at all
+//! behaviours of small ones, within [`Bounds`]. It is generic over the protocol and names none.
+//!
+//! # The model
+//!
+//! A state holds the replicas themselves, each with its disk (what was written, how much of that is
+//! synced), the timers that are set, the promises that wait for the disk, and all that it ever
+//! claimed; the messages under way; who led, and what was decided. What may happen next:
+//!
+//! | action | bounded by |
+//! |---|---|
+//! | a message arrives, whatever the order of sending; it may never arrive | free |
+//! | it arrives again | [`Bounds::duplicates`]; free by default |
+//! | a disk syncs all that was written, and the promises that waited leave | free |
+//! | a timer that is set fires: there is no time in a model | [`Bounds::timeouts`] |
+//! | an operator asks a node to lead | [`Bounds::campaigns`] |
+//! | a client gives a command to a node | [`Bounds::commands`] |
+//! | a node crashes, keeps any prefix of its unsynced writes, starts again | [`Bounds::crashes`] |
+//!
+//! Loss needs no action of its own: a message that is lost is one that never arrives, and every
+//! rule is about what must not happen. Neither does being down: a node to which nothing happens for
+//! a while is as silent as one that is down, so that a crash and the restart are one action. Nor
+//! does a crash in the midst of a step: a record more on the disk or a message more under way only
+//! adds behaviours.
+//!
+//! # Folding
+//!
+//! * Messages under way are a set: equal ones are one. Where duplicates are free, a message that
+//!   was sent stays for ever, and nobody needs to know whether it arrived already.
+//! * Equal promises that wait for the disk are one, for the same reason.
+//! * An action that changes nothing is no step. A message without effect is not taken out of the
+//!   network, either: whatever can happen without it can happen with it.
+//! * Commands are proposed in one order, as the algorithms do not look into them.
+//! * Timers have no times, configurations no addresses, and the last write that something waits for
+//!   is forgotten once it is synced.
+//!
+//! Node numbers are not folded: ballots order them, primaries are chosen by them.
+//!
+//! # Speed
+//!
+//! What a node does depends on that node and on what happens to it, and on nothing else in the
+//! world. So nodes, messages and the outcome of each pair of the two are kept once and numbered; a
+//! state is a row of numbers with a 128-bit fingerprint that is a sum over its parts. Millions of
+//! states come of some ten thousand steps of single replicas, and only these run protocol code.
+//!
+//! # The oracles
+//!
+//! They are those of the simulator, under the same names: O1 agreement, O2 integrity, O3 one leader
+//! an epoch, O4 log matching and no gap, O5 leader completeness, O6 durable quorum, O7 no
+//! contradiction across restarts, O8 nothing falls, O16 certificates, O18 no halt, no panic, no
+//! honest message rejected. What they remember is part of the state, so that a verdict does not
+//! depend on the way by which a state was first reached.
+//!
+//! # Left out
+//!
+//! Links that must be FIFO; syncs that cover a part of what was written; sessions and state
+//! machines, which are shared by all algorithms and which the simulator checks; liveness.
+//!
+//! ```text
+//! let bounds = Preset::Closed.bounds(&Raft::INFO).expect("the preset is for it");
+//! let explored = explore::<Raft>(&bounds, &Limits::default(), &mut |_| {})?;
+//! assert!(explored.closed && explored.found.is_none());
+//! ```
+
+mod arena;
+mod bounds;
+mod chart;
+mod claims;
+mod context;
+mod fingerprint;
+mod node;
+mod oracle;
+mod search;
+mod state;
+mod table;
+mod violation;
+mod worker;
+
+pub use bounds::{Bounds, Disks, Preset};
+pub use context::BadModel;
+pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt};
+pub use violation::Violation;

@@ -1,0 +1,290 @@
+//! The cluster: all nodes, what is under way, and what the oracles must remember.
+
+use crate::arena::{Arena, Cause, Outcome, Steps};
+use crate::context::Context;
+use crate::fingerprint;
+use crate::node::{Stimulus, happen};
+use crate::violation::Violation;
+use consensus_core::{Audit, Batch, NodeId};
+use std::sync::Arc;
+
+/// What was used up of the bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Spent {
+    pub(crate) commands: u8,
+    pub(crate) timeouts: u8,
+    pub(crate) campaigns: u8,
+    pub(crate) crashes: u8,
+    pub(crate) duplicates: u8,
+}
+
+impl Spent {
+    fn print(self) -> u128 {
+        fingerprint::of(&self)
+    }
+}
+
+/// A decided index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Decided {
+    pub(crate) batch: Batch,
+    /// The highest epoch that anyone had led when it was first given out.
+    pub(crate) led: Option<u64>,
+}
+
+/// What all nodes did together so far, as far as a rule asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct History {
+    /// What was decided, from index 1.
+    pub(crate) decided: Vec<Decided>,
+    /// Who led in which epoch, by epoch.
+    pub(crate) leaders: Vec<(u64, NodeId)>,
+}
+
+impl History {
+    pub(crate) fn print(&self) -> u128 {
+        fingerprint::of(self)
+    }
+}
+
+/// Replicas of the largest model; beyond, there is nothing to be hoped for.
+pub(crate) const MAX_NODES: usize = 7;
+
+/// One state of the cluster, in numbers of the arena.
+///
+/// The fingerprint is a sum over its parts, so that a successor's is found without looking at what
+/// did not change.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) print: u128,
+    pub(crate) nodes: [u32; MAX_NODES],
+    pub(crate) history: u32,
+    pub(crate) spent: Spent,
+    /// The messages that were sent and may arrive, by fingerprint.
+    pub(crate) network: Arc<[u32]>,
+}
+
+/// One thing that may happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action<T> {
+    /// The message at this place of the network arrives. If `again`, it stays under way, too.
+    Deliver { place: usize, again: bool },
+    /// A node's disk syncs.
+    Sync(NodeId),
+    /// A node's timer fires.
+    Fire(NodeId, T),
+    /// An operator wants a node to lead.
+    Campaign(NodeId),
+    /// A client gives the next command to a node.
+    Propose(NodeId),
+    /// A node crashes, and so many records survive.
+    Crash(NodeId, usize),
+}
+
+/// What an action makes of a state, before it is known whether that was seen.
+pub(crate) struct Change {
+    pub(crate) print: u128,
+    pub(crate) spent: Spent,
+    pub(crate) history: u32,
+    pub(crate) gone: Option<usize>,
+}
+
+impl State {
+    /// All nodes have just started for the first time.
+    pub(crate) fn initial<P: Audit>(
+        context: &Context<P>,
+        arena: &Arena<P>,
+    ) -> Result<Self, Violation> {
+        let mut nodes = [0; MAX_NODES];
+        let mut network = Vec::new();
+        let mut steps = arena.write();
+        for id in context.cluster.nodes().iter() {
+            let outcome = steps.enter(happen(context, id, None, &Stimulus::Boot)?);
+            nodes[id.index()] = outcome.node;
+            network.extend(outcome.sent);
+        }
+        network.sort_by_key(|packet| steps.packets[*packet as usize].print);
+        network.dedup();
+        let (history, spent) = (History::default(), Spent::default());
+        let mut print = history.print().wrapping_add(spent.print());
+        for id in context.cluster.nodes().iter() {
+            print = print.wrapping_add(steps.nodes[nodes[id.index()] as usize].print);
+        }
+        for packet in &network {
+            print = print.wrapping_add(steps.packets[*packet as usize].print);
+        }
+        let history = arena.record(history);
+        Ok(Self { print, nodes, history, spent, network: network.into() })
+    }
+
+    /// Everything that may happen next.
+    pub(crate) fn actions<P: Audit>(
+        &self,
+        context: &Context<P>,
+        steps: &Steps<P>,
+        out: &mut Vec<Action<P::Timer>>,
+    ) {
+        out.clear();
+        let (bounds, spent) = (&context.bounds, &self.spent);
+        let again = bounds.duplicates.is_some_and(|limit| spent.duplicates < limit);
+        for place in 0..self.network.len() {
+            out.push(Action::Deliver { place, again: bounds.duplicates.is_none() });
+            if again {
+                out.push(Action::Deliver { place, again: true });
+            }
+        }
+        for id in context.cluster.nodes().iter() {
+            let node = &steps.nodes[self.nodes[id.index()] as usize];
+            if node.wants_sync() {
+                out.push(Action::Sync(id));
+            }
+            if spent.timeouts < bounds.timeouts {
+                out.extend(node.local.timers.iter().map(|timer| Action::Fire(id, *timer)));
+            }
+            if spent.campaigns < bounds.campaigns {
+                out.push(Action::Campaign(id));
+            }
+            if spent.commands < bounds.commands {
+                out.push(Action::Propose(id));
+            }
+            if spent.crashes < bounds.crashes {
+                let kept = node.local.synced..=node.local.records.len();
+                out.extend(kept.map(|kept| Action::Crash(id, kept)));
+            }
+        }
+    }
+
+    /// The node that an action happens to, and the name of what happens to it.
+    pub(crate) fn cause<P: Audit>(
+        &self,
+        steps: &Steps<P>,
+        action: Action<P::Timer>,
+    ) -> (NodeId, Cause) {
+        let node = |id: NodeId| self.nodes[id.index()];
+        match action {
+            Action::Deliver { place, .. } => {
+                let packet = self.network[place];
+                let to = steps.packets[packet as usize].to;
+                (to, Cause::message(node(to), packet))
+            }
+            Action::Sync(id) => (id, Cause::other(node(id), &0)),
+            Action::Fire(id, timer) => (id, Cause::other(node(id), &(1, timer))),
+            Action::Campaign(id) => (id, Cause::other(node(id), &2)),
+            Action::Propose(id) => (id, Cause::other(node(id), &(3, self.spent.commands))),
+            Action::Crash(id, kept) => (id, Cause::other(node(id), &(4, kept))),
+        }
+    }
+
+    /// What an action does to the node that it happens to.
+    pub(crate) fn stimulus<P: Audit>(
+        &self,
+        context: &Context<P>,
+        steps: &Steps<P>,
+        action: Action<P::Timer>,
+    ) -> Stimulus<P> {
+        match action {
+            Action::Deliver { place, .. } => {
+                let packet = &steps.packets[self.network[place] as usize];
+                Stimulus::Take(Arc::clone(&packet.said))
+            }
+            Action::Sync(_) => Stimulus::Sync,
+            Action::Fire(_, timer) => Stimulus::Fire(timer),
+            Action::Campaign(_) => Stimulus::Campaign,
+            Action::Propose(_) => {
+                let batch = &context.commands[usize::from(self.spent.commands)];
+                Stimulus::Propose(batch.clone())
+            }
+            Action::Crash(_, kept) => Stimulus::Crash { kept },
+        }
+    }
+
+    /// What an action changes, whose outcome for its node is known; `news` is filled with what was
+    /// sent and is not under way already. `None` if nothing happened: an action without any effect
+    /// is no step, and costs nothing of the bounds. The history is the old one.
+    pub(crate) fn change<P: Audit>(
+        &self,
+        context: &Context<P>,
+        steps: &Steps<P>,
+        (action, id): (Action<P::Timer>, NodeId),
+        outcome: &Outcome,
+        news: &mut Vec<u32>,
+    ) -> Option<Change> {
+        news.clear();
+        let gone = match action {
+            Action::Deliver { place, again: false } => Some(place),
+            _ => None,
+        };
+        let old = self.nodes[id.index()];
+        let mut print = self.print;
+        for packet in &outcome.sent {
+            let held = steps.packets[*packet as usize].print;
+            let place = self.place_of(steps, held);
+            let there = place.is_ok_and(|place| Some(place) != gone);
+            if !there && !news.contains(packet) {
+                news.push(*packet);
+                print = print.wrapping_add(held);
+            }
+        }
+        if outcome.node == old && news.is_empty() && outcome.commits.is_empty() {
+            return None;
+        }
+        print = print
+            .wrapping_sub(steps.nodes[old as usize].print)
+            .wrapping_add(steps.nodes[outcome.node as usize].print);
+        if let Some(place) = gone {
+            print = print.wrapping_sub(steps.packets[self.network[place] as usize].print);
+        }
+        let spent = self.spend(context, action);
+        if spent != self.spent {
+            print = print.wrapping_sub(self.spent.print()).wrapping_add(spent.print());
+        }
+        Some(Change { print, spent, history: self.history, gone })
+    }
+
+    /// The state that a change makes.
+    pub(crate) fn changed<P: Audit>(
+        &self,
+        steps: &Steps<P>,
+        change: &Change,
+        (id, node): (NodeId, u32),
+        news: &[u32],
+    ) -> Self {
+        let Change { print, spent, history, gone } = *change;
+        let mut nodes = self.nodes;
+        nodes[id.index()] = node;
+        let mut network = Arc::clone(&self.network);
+        if gone.is_some() || !news.is_empty() {
+            let mut packets = self.network.to_vec();
+            if let Some(place) = gone {
+                packets.remove(place);
+            }
+            let print_of = |packet: &u32| steps.packets[*packet as usize].print;
+            for packet in news {
+                let place = packets.partition_point(|held| print_of(held) < print_of(packet));
+                packets.insert(place, *packet);
+            }
+            network = packets.into();
+        }
+        Self { print, nodes, history, spent, network }
+    }
+
+    fn spend<P: Audit>(&self, context: &Context<P>, action: Action<P::Timer>) -> Spent {
+        let mut spent = self.spent;
+        match action {
+            Action::Deliver { again, .. } => {
+                let counted = again && context.bounds.duplicates.is_some();
+                spent.duplicates += u8::from(counted);
+            }
+            Action::Sync(_) => {}
+            Action::Fire(..) => spent.timeouts += 1,
+            Action::Campaign(_) => spent.campaigns += 1,
+            Action::Propose(_) => spent.commands += 1,
+            Action::Crash(..) => spent.crashes += 1,
+        }
+        spent
+    }
+
+    fn place_of<P: Audit>(&self, steps: &Steps<P>, print: u128) -> Result<usize, usize> {
+        self.network.binary_search_by_key(&print, |packet| steps.packets[*packet as usize].print)
+    }
+}

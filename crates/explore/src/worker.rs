@@ -1,0 +1,146 @@
+//! What one thread does: finds the successors of its share of states.
+
+use crate::arena::{Arena, Outcome, Steps};
+use crate::context::Context;
+use crate::node::happen;
+use crate::oracle::Scene;
+use crate::state::{Action, Change, History, State};
+use crate::table::{Link, Table};
+use crate::violation::Violation;
+use consensus_core::{Audit, NodeId};
+use std::sync::Arc;
+
+/// A successor that was not seen before its batch.
+pub(crate) struct Successor {
+    pub(crate) state: State,
+    pub(crate) link: Link,
+}
+
+/// What a worker found out about its part of a batch.
+#[derive(Default)]
+pub(crate) struct Part {
+    pub(crate) successors: Vec<Successor>,
+    pub(crate) transitions: u64,
+    /// The first violation: the place of the state in the part, the action, the rule.
+    pub(crate) violation: Option<(usize, usize, Violation)>,
+}
+
+/// What a worker keeps from state to state, to save memory from being asked for anew.
+pub(crate) struct Worker<T> {
+    actions: Vec<Action<T>>,
+    news: Vec<u32>,
+}
+
+impl<T: Copy> Worker<T> {
+    pub(crate) fn new() -> Self {
+        Self { actions: Vec::new(), news: Vec::new() }
+    }
+
+    /// All successors of these states that were not seen.
+    pub(crate) fn expand<P: Audit<Timer = T>>(
+        &mut self,
+        (context, arena): (&Context<P>, &Arena<P>),
+        seen: &Table,
+        states: &[State],
+    ) -> Part {
+        let mut part = Part::default();
+        for (place, state) in states.iter().enumerate() {
+            state.actions(context, &arena.read(), &mut self.actions);
+            for nth in 0..self.actions.len() {
+                let follow = self.follow((context, arena), seen, state, nth, &mut part);
+                if let Err(violation) = follow {
+                    part.violation = Some((place, nth, violation));
+                    return part;
+                }
+            }
+        }
+        part
+    }
+
+    /// Follows one action of a state.
+    fn follow<P: Audit<Timer = T>>(
+        &mut self,
+        (context, arena): (&Context<P>, &Arena<P>),
+        seen: &Table,
+        state: &State,
+        nth: usize,
+        part: &mut Part,
+    ) -> Result<(), Violation> {
+        let action = self.actions[nth];
+        let mut steps = arena.read();
+        let (id, cause) = state.cause(&steps, action);
+        if steps.outcome(cause).is_none() {
+            drop(steps);
+            work_out(context, arena, state, action);
+            steps = arena.read();
+        }
+        let outcome = match steps.outcome(cause).expect("it was just worked out") {
+            Ok(outcome) => outcome,
+            // A traitor may break all its rules, and stops when it does.
+            Err(_) if !context.is_correct(id) => return Ok(()),
+            Err(violation) => return Err(violation.clone()),
+        };
+        let change = state.change(context, &steps, (action, id), outcome, &mut self.news);
+        let Some(mut change) = change else { return Ok(()) };
+        part.transitions += 1;
+        judge(context, arena, &steps, (state, id), outcome, &mut change, seen)?;
+        if !seen.contains(change.print) {
+            let next = state.changed(&steps, &change, (id, outcome.node), &self.news);
+            let link = Link::new(state.print, nth);
+            part.successors.push(Successor { state: next, link });
+        }
+        Ok(())
+    }
+}
+
+/// Runs the protocol's code, once for each node and what happens to it.
+fn work_out<P: Audit>(
+    context: &Context<P>,
+    arena: &Arena<P>,
+    state: &State,
+    action: Action<P::Timer>,
+) {
+    let (cause, result) = {
+        let steps = arena.read();
+        let (id, cause) = state.cause(&steps, action);
+        let node = Arc::clone(&steps.nodes[state.nodes[id.index()] as usize]);
+        let stimulus = state.stimulus(context, &steps, action);
+        drop(steps);
+        (cause, happen(context, id, Some(&node), &stimulus))
+    };
+    arena.write().learn(cause, result);
+}
+
+/// All rules that take more than one node to judge. Some are about the state only, and need not be
+/// judged again where it was seen before.
+fn judge<P: Audit>(
+    context: &Context<P>,
+    arena: &Arena<P>,
+    steps: &Steps<P>,
+    (state, id): (&State, NodeId),
+    outcome: &Outcome,
+    change: &mut Change,
+    seen: &Table,
+) -> Result<(), Violation> {
+    let concerns_all = outcome.office.is_some() || !outcome.commits.is_empty();
+    let disks = outcome.wrote && context.bounds.traitors.is_empty();
+    if !concerns_all && !disks {
+        return Ok(());
+    }
+    let mut nodes = state.nodes;
+    nodes[id.index()] = outcome.node;
+    let scene = Scene { context, steps, id, nodes, asked: change.spent.commands };
+    if concerns_all {
+        let before = arena.history(state.history);
+        let mut history = History::clone(&before);
+        scene.judge(outcome, &mut history)?;
+        if history != *before {
+            change.print = change.print.wrapping_sub(before.print()).wrapping_add(history.print());
+            change.history = arena.record(history);
+        }
+    }
+    if disks && !seen.contains(change.print) {
+        scene.logs_match()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Every oracle sees the mistake that it is there for, none cries over a correct protocol, and a
+//! search gives the same whatever the number of threads.
+
+mod toy;
+
+use consensus_core::ProtocolConfig;
+use synod_explore::{Bounds, Disks, Explored, Limits, explore_with};
+use toy::{Config, Mistake, Toy};
+
+fn bounds() -> Bounds {
+    Bounds { commands: 2, timeouts: 1, crashes: 1, ..Bounds::quiet(3) }
+}
+
+fn run(bounds: &Bounds, mistake: Mistake, limits: &Limits<'_>) -> Explored {
+    let configure = |cluster: &_| Ok(Config { mistake, ..Config::for_cluster(cluster)? });
+    explore_with::<Toy>(bounds, limits, configure, &mut |_| {}).expect("the model can be")
+}
+
+#[test]
+fn a_correct_protocol_raises_no_alarm_and_the_model_is_closed() {
+    let explored = run(&bounds(), Mistake::None, &Limits::default());
+    assert_eq!(explored.found, None);
+    assert!(explored.closed && explored.states > 10_000, "{explored:?}");
+    assert_eq!((explored.decided.1, explored.leaders), (2, 1), "both commands are decided");
+}
+
+#[test]
+fn every_mistake_is_found_by_its_oracle() {
+    for (mistake, oracle) in [
+        (Mistake::AnotherBatch, "O1"),
+        (Mistake::MadeUp, "O2"),
+        (Mistake::SecondLeader, "O3"),
+        (Mistake::Gap, "O4"),
+        (Mistake::WrongEntry, "O4"),
+        (Mistake::Forgetful, "O5"),
+        (Mistake::TooEarly, "O6"),
+        (Mistake::Amnesia, "O7"),
+        (Mistake::EpochFalls, "O8"),
+        (Mistake::CountsAll, "O16"),
+        (Mistake::Halts, "O18"),
+        (Mistake::Panics, "O18"),
+        (Mistake::CannotRecover, "O18"),
+        (Mistake::Rejected, "O18"),
+    ] {
+        let two = Bounds { timeouts: 2, ..bounds() };
+        let found = run(&two, mistake, &Limits::default()).found;
+        let found = found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
+        assert_eq!(found.violation.oracle, oracle, "{mistake:?}: {}", found.violation);
+        assert!(!found.steps.is_empty(), "{mistake:?}");
+    }
+}
+
+/// The way to a lost promise is the shortest there is, and tells of the step that it takes: the
+/// sync that does not happen.
+#[test]
+fn a_counterexample_is_short_and_readable() {
+    let found = run(&bounds(), Mistake::TooEarly, &Limits::default()).found.expect("it is found");
+    // Propose, sync at the leader, append and its answer.
+    assert_eq!(found.steps.len(), 4, "{:#?}", found.steps);
+    let text = found.steps.join("\n");
+    for word in ["client's command", "syncs its disk", "Append", "sends to {n0}"] {
+        assert!(text.contains(word), "no '{word}' in\n{text}");
+    }
+    assert!(found.violation.to_string().contains("synced on {n0}"), "{}", found.violation);
+}
+
+/// Contract 2: what is lost is lost only if syncs are steps of their own.
+#[test]
+fn instant_disks_hide_what_syncs_too_late() {
+    let instant = Bounds { disks: Disks::Instant, ..bounds() };
+    let explored = run(&instant, Mistake::TooEarly, &Limits::default());
+    assert!(explored.closed && explored.found.is_none(), "{explored:?}");
+}
+
+#[test]
+fn counts_do_not_depend_on_threads() {
+    let alone = run(&bounds(), Mistake::None, &Limits::default());
+    let limits = Limits { threads: 3, ..Limits::default() };
+    assert_eq!(run(&bounds(), Mistake::None, &limits), alone);
+    let wrong = run(&bounds(), Mistake::AnotherBatch, &Limits::default());
+    let found = run(&bounds(), Mistake::AnotherBatch, &limits).found;
+    assert_eq!(found, wrong.found);
+}
+
+/// The parts of a model together are the whole: each state is in one of them.
+#[test]
+fn parts_cover_the_model() {
+    let whole = run(&bounds(), Mistake::None, &Limits::default());
+    let part = |which| {
+        let limits = Limits { shard: Some((which, 3)), ..Limits::default() };
+        run(&bounds(), Mistake::None, &limits)
+    };
+    let parts = [0, 1, 2].map(part);
+    let states: Vec<u64> = parts.iter().map(|part| part.states).collect();
+    assert!(states.iter().sum::<u64>() >= whole.states, "{states:?} of {}", whole.states);
+    assert!(states.iter().all(|part| *part < whole.states), "{states:?} of {}", whole.states);
+    let finds = |which| {
+        let limits = Limits { shard: Some((which, 3)), ..Limits::default() };
+        run(&bounds(), Mistake::AnotherBatch, &limits).found.is_some()
+    };
+    assert!((0..3).any(finds), "the mistake is in one of the parts");
+}
+
+#[test]
+fn limits_and_bounds_end_a_search_that_is_then_not_closed() {
+    let limits = Limits { states: 5_000, ..Limits::default() };
+    let endless = Bounds { crashes: 0, timeouts: 0, ..bounds() };
+    let explored = run(&endless, Mistake::Endless, &limits);
+    assert!(!explored.closed && explored.states >= 5_000, "{explored:?}");
+    let shallow = Bounds { depth: Some(3), ..bounds() };
+    let explored = run(&shallow, Mistake::None, &Limits::default());
+    assert!(!explored.closed && explored.depth == 3, "{explored:?}");
+    // Deliveries that are counted end it, too.
+    let counted = Bounds { duplicates: Some(1), ..endless };
+    assert!(run(&counted, Mistake::Endless, &Limits::default()).closed);
+}
+
+/// OSDI '99 §2: lies are for algorithms that survive them.
+#[test]
+fn models_that_cannot_be_are_refused() {
+    let refused = |bounds: Bounds| {
+        let configure = |cluster: &_| Config::for_cluster(cluster);
+        let model = explore_with::<Toy>(&bounds, &Limits::default(), configure, &mut |_| {});
+        model.expect_err("there is no such model").to_string()
+    };
+    let traitors = consensus_core::NodeSet::first(1);
+    assert!(refused(Bounds { traitors, ..bounds() }).contains("traitors"));
+    assert!(refused(Bounds { nodes: 0, ..bounds() }).contains("not 0"));
+    assert!(refused(Bounds { nodes: 50, ..bounds() }).contains("not 50"));
+}

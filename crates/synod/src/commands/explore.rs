@@ -1,0 +1,307 @@
+//! `synod explore`: every behaviour of a small cluster, instead of some behaviours of a larger one.
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{note, say};
+use crate::progress::Progress;
+use consensus_core::Audit;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use synod_algorithms::{Algorithm, Visitor};
+use synod_explore::{BadModel, Bounds, Disks, Explored, Found, Limits, Preset};
+
+/// Flags of `synod explore`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Which algorithms: paxos, multipaxos, raft, pbft, a comma-separated list of them, or all
+    #[arg(long, value_name = "NAME", default_value = "all", value_parser = super::parse_algorithms)]
+    algo: super::AlgorithmList,
+    /// The bounds to start from: small, disks, closed, deep, traitor; the flags below change them
+    #[arg(long, value_name = "NAME", default_value = "small",
+          value_parser = |text: &str| text.parse::<Preset>())]
+    preset: Preset,
+    /// Replicas
+    #[arg(long, value_name = "COUNT", value_parser = super::count)]
+    nodes: Option<usize>,
+    /// Commands of clients
+    #[arg(long, value_name = "COUNT")]
+    commands: Option<u8>,
+    /// Timers that fire
+    #[arg(long, value_name = "COUNT")]
+    timeouts: Option<u8>,
+    /// Times that an operator asks a node to lead, which starts an election at once
+    #[arg(long, value_name = "COUNT")]
+    campaigns: Option<u8>,
+    /// Crashes; what was not synced is lost, but for any prefix
+    #[arg(long, value_name = "COUNT")]
+    crashes: Option<u8>,
+    /// Messages that are delivered once more than they were sent, or 'any' for any number
+    #[arg(long, value_name = "COUNT", value_parser = parse_duplicates)]
+    duplicates: Option<Duplicates>,
+    /// How disks are modelled: explicit (a sync is a step of its own) or instant
+    #[arg(long, value_name = "HOW", value_parser = parse_disks)]
+    disks: Option<Disks>,
+    /// The longest behaviour, in steps
+    #[arg(long, value_name = "STEPS")]
+    depth: Option<u32>,
+    /// Stop after so many distinct states
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    max_states: Option<u64>,
+    /// Threads [default: one per core]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=256))]
+    threads: Option<u64>,
+    /// Explore part I of K of the model, counted from 0, for work that is shared out
+    #[arg(long, value_name = "I/K", value_parser = parse_shard)]
+    shard: Option<(u32, u32)>,
+    /// Print one JSON object per algorithm instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  synod explore --algo raft --preset closed            a closed model of Raft, three replicas
+  synod explore --algo paxos --commands 2 --crashes 1  bounds of one's own
+  synod explore --algo all --preset deep --max-states 5000000
+
+The search is breadth first: the first violation has the fewest steps. Exits with 1 if a rule was
+broken. A search that ran into --max-states or --depth says that its model is not closed.";
+
+/// The bound on repeated deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Duplicates(Option<u8>);
+
+fn parse_duplicates(text: &str) -> Result<Duplicates, String> {
+    if text == "any" {
+        return Ok(Duplicates(None));
+    }
+    text.parse().map(|count| Duplicates(Some(count))).map_err(|_| "not a number, nor 'any'".into())
+}
+
+fn parse_disks(text: &str) -> Result<Disks, String> {
+    match text {
+        "explicit" => Ok(Disks::Explicit),
+        "instant" => Ok(Disks::Instant),
+        _ => Err("choose from explicit, instant".into()),
+    }
+}
+
+fn parse_shard(text: &str) -> Result<(u32, u32), String> {
+    let parts = text.split_once('/').and_then(|(which, of)| {
+        let parts = (which.parse().ok()?, of.parse().ok()?);
+        (parts.0 < parts.1).then_some(parts)
+    });
+    parts.ok_or_else(|| "not of the form I/K with I below K, such as 0/4".into())
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let mut jobs = Vec::new();
+    for algorithm in args.algo.0.iter().copied() {
+        match args.bounds(algorithm) {
+            Some(bounds) => jobs.push((algorithm, bounds)),
+            None if args.algo.0.len() > 1 => {
+                note(format!("{algorithm}: preset {} makes no sense for it", args.preset));
+            }
+            None => {
+                let preset = args.preset;
+                let text = format!("preset {preset} makes no sense for {algorithm}");
+                return Err(Failure::usage(text));
+            }
+        }
+    }
+    let mut clean = true;
+    for (algorithm, bounds) in jobs {
+        let start = Instant::now();
+        let explored = algorithm
+            .dispatch(Explore { bounds, args })
+            .map_err(|error| Failure::usage(format!("{algorithm}: {error}")))?;
+        let verdict = Verdict { algorithm, bounds, explored, took: start.elapsed() };
+        clean &= verdict.explored.found.is_none();
+        say(if args.json { verdict.json(args).to_string() } else { verdict.text(args) });
+    }
+    Ok(if clean { Exit::Ok } else { Exit::Failed })
+}
+
+impl Args {
+    /// The preset's bounds, as far as no flag says otherwise.
+    fn bounds(&self, algorithm: Algorithm) -> Option<Bounds> {
+        let preset = self.preset.bounds(&algorithm.info())?;
+        Some(Bounds {
+            nodes: self.nodes.unwrap_or(preset.nodes),
+            commands: self.commands.unwrap_or(preset.commands),
+            timeouts: self.timeouts.unwrap_or(preset.timeouts),
+            campaigns: self.campaigns.unwrap_or(preset.campaigns),
+            crashes: self.crashes.unwrap_or(preset.crashes),
+            duplicates: self.duplicates.map_or(preset.duplicates, |given| given.0),
+            disks: self.disks.unwrap_or(preset.disks),
+            traitors: preset.traitors,
+            depth: self.depth.or(preset.depth),
+        })
+    }
+}
+
+struct Explore<'a> {
+    bounds: Bounds,
+    args: &'a Args,
+}
+
+impl Visitor for Explore<'_> {
+    type Output = Result<Explored, BadModel>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let limits = Limits {
+            states: self.args.max_states.unwrap_or(0),
+            threads: self.args.threads.map_or(cores, |threads| threads as usize),
+            shard: self.args.shard,
+            prepare: None,
+        };
+        let mut progress = Progress::new();
+        let explored = synod_explore::explore::<P>(&self.bounds, &limits, &mut |now| {
+            // How much there will be nobody knows; what is known is what waits.
+            let stage = format!("{} depth {}", P::INFO.name, now.depth);
+            progress.show(&stage, now.states, now.states + now.open);
+        });
+        progress.finish();
+        explored
+    }
+}
+
+/// What became of one model.
+struct Verdict {
+    algorithm: Algorithm,
+    bounds: Bounds,
+    explored: Explored,
+    took: Duration,
+}
+
+impl Verdict {
+    fn word(&self) -> &'static str {
+        match &self.explored {
+            Explored { found: Some(_), .. } => "VIOLATION",
+            Explored { closed: true, .. } => "closed, no violation",
+            _ => "not closed, no violation so far",
+        }
+    }
+
+    fn per_second(&self) -> f64 {
+        self.explored.states as f64 / self.took.as_secs_f64().max(1e-6)
+    }
+
+    fn text(&self, args: &Args) -> String {
+        let Explored { states, transitions, depth, steps, .. } = self.explored;
+        let (name, word) = (self.algorithm.name(), self.word());
+        let part = args.shard.map_or(String::new(), |(which, of)| format!(", part {which}/{of}"));
+        let mut lines = vec![format!("{name}, preset {}{part}: {word}", args.preset)];
+        lines.push(format!("  bounds: {}", shown(&self.bounds)));
+        lines.push(format!(
+            "  {states} distinct states, {transitions} transitions, depth {depth}, {steps} steps \
+             of single nodes"
+        ));
+        lines.push(format!(
+            "  {:.1} s, {:.0} states/s, {:.0} bytes a state in the table, at most {} states open",
+            self.took.as_secs_f64(),
+            self.per_second(),
+            self.explored.table_bytes as f64 / (states as f64).max(1.0),
+            self.explored.widest,
+        ));
+        let (with, highest) = self.explored.decided;
+        let leaders = self.explored.leaders;
+        lines.push(format!(
+            "  something is decided in {with} states, up to index {highest}; at most {leaders} \
+             leaders in a behaviour"
+        ));
+        if !self.explored.marks.is_empty() {
+            let marks: Vec<&str> = self.explored.marks.iter().copied().collect();
+            lines.push(format!("  reached: {}", marks.join(", ")));
+        }
+        if let Some(Found { violation, steps, .. }) = &self.explored.found {
+            lines.push(format!("  {violation}"));
+            lines.push(format!("  the shortest way there, {} steps:", steps.len()));
+            lines.extend(steps.iter().cloned());
+        }
+        lines.join("\n")
+    }
+
+    fn json(&self, args: &Args) -> serde_json::Value {
+        let Bounds { nodes, commands, timeouts, campaigns, crashes, .. } = self.bounds;
+        let Bounds { duplicates, disks, traitors, depth, .. } = self.bounds;
+        let explored = &self.explored;
+        let found = explored.found.as_ref().map(|found| {
+            json!({
+                "oracle": found.violation.oracle,
+                "violation": found.violation.to_string(),
+                "steps": found.steps,
+            })
+        });
+        json!({
+            "algorithm": self.algorithm.name(),
+            "ok": explored.found.is_none(),
+            "closed": explored.closed,
+            "preset": args.preset.name(),
+            "shard": args.shard,
+            "bounds": {
+                "nodes": nodes,
+                "commands": commands,
+                "timeouts": timeouts,
+                "campaigns": campaigns,
+                "crashes": crashes,
+                "duplicates": duplicates,
+                "disks": if disks == Disks::Instant { "instant" } else { "explicit" },
+                "traitors": traitors.len(),
+                "depth": depth,
+            },
+            "states": explored.states,
+            "transitions": explored.transitions,
+            "depth": explored.depth,
+            "node_steps": explored.steps,
+            "decided_states": explored.decided.0,
+            "highest_index": explored.decided.1,
+            "leaders": explored.leaders,
+            "reached": explored.marks,
+            "table_bytes": explored.table_bytes,
+            "widest": explored.widest,
+            "seconds": self.took.as_secs_f64(),
+            "states_per_second": self.per_second(),
+            "found": found,
+        })
+    }
+}
+
+/// Bounds as a line.
+fn shown(bounds: &Bounds) -> String {
+    let Bounds { nodes, commands, timeouts, campaigns, crashes, .. } = *bounds;
+    let mut text = format!(
+        "{nodes} replicas, {commands} commands, {timeouts} timeouts, {campaigns} campaigns, \
+         {crashes} crashes"
+    );
+    match bounds.duplicates {
+        None => text.push_str(", any duplicates"),
+        Some(count) => text.push_str(&format!(", {count} duplicates")),
+    }
+    text.push_str(if bounds.disks == Disks::Instant { ", instant disks" } else { ", syncs" });
+    if !bounds.traitors.is_empty() {
+        text.push_str(&format!(", traitors {:?}", bounds.traitors));
+    }
+    if let Some(depth) = bounds.depth {
+        text.push_str(&format!(", depth {depth}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_and_bounds_are_read_or_refused() {
+        assert_eq!(parse_shard("1/4"), Ok((1, 4)));
+        for wrong in ["", "4", "4/4", "a/b", "1/"] {
+            assert!(parse_shard(wrong).unwrap_err().contains("I/K"), "{wrong}");
+        }
+        assert_eq!(parse_duplicates("any"), Ok(Duplicates(None)));
+        assert_eq!(parse_duplicates("3"), Ok(Duplicates(Some(3))));
+        assert!(parse_duplicates("many").is_err() && parse_disks("slow").is_err());
+    }
+}
