@@ -49,15 +49,18 @@ fn run<'a, P: Audit>(
     configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
 ) -> Report {
     let mut run = Run::<P>::new(seed, options, configure, out);
-    // The world survives a panic of the protocol: it says what happened before.
-    let ended = catch_unwind(AssertUnwindSafe(|| run.all_phases()));
-    if let Err(panic) = ended {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        run.world.panicked(text.unwrap_or("a panic without a message").to_owned());
-    }
-    run.print();
+    run.to_its_end();
     run.report()
+}
+
+/// The same run, bit for bit, and its first steps as the module `Tape` of TLA+, for `docs/tla`.
+pub fn tape<P: Audit>(seed: u64, options: &Options, steps: usize) -> (Report, String) {
+    let configure = |cluster: &Cluster| settings::<P>(options, cluster);
+    let mut run = Run::<P>::new(seed, options, configure, None);
+    run.world.keep_tape(steps);
+    run.to_its_end();
+    let module = run.world.take_tape();
+    (run.report(), module)
 }
 
 struct Run<'a, P: Audit> {
@@ -92,6 +95,16 @@ impl<'a, P: Audit> Run<'a, P> {
             world.keep_log();
         }
         Self { seed, options, world, rng, out, recovery: None }
+    }
+
+    /// The world survives a panic of the protocol: it says what happened before.
+    fn to_its_end(&mut self) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.all_phases())) {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            self.world.panicked(text.unwrap_or("a panic without a message").to_owned());
+        }
+        self.print();
     }
 
     fn all_phases(&mut self) {

@@ -84,6 +84,7 @@ mod oracle;
 mod registers;
 mod report;
 mod rng;
+mod tla;
 mod traitor;
 mod world;
 
@@ -91,7 +92,7 @@ mod world;
 #[path = "../tests/world/toy.rs"]
 mod toy;
 
-pub use check::{check, check_with, trace};
+pub use check::{check, check_with, tape, trace};
 pub use disk::DiskModel;
 pub use keys::SimKeys;
 pub use network::{Latency, Network};

@@ -27,6 +27,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let (survivors, lost) = self.nodes[place].disk.crash(&mut self.rng);
         self.disks.synced(place, survivors);
         self.disks.survived(place, self.nodes[place].disk.records());
+        self.tape_crash(node, self.nodes[place].disk.records().len());
         self.fault("crash");
         self.tell(|| {
             format!("{node} crashes; {lost} unsynced writes and {held} promises are lost")
@@ -183,6 +184,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let node = &mut self.nodes[id.index()];
         let incarnation = node.begin_life(executor);
         let records = node.disk.records().to_vec();
+        self.tape_restart(id, incarnation);
         self.fold(14, u64::from(id.0), records.len() as u64);
         self.tell(|| format!("{id} starts, life {}, {} records", incarnation.0, records.len()));
         match P::recover(id, self.config.clone(), Durable { incarnation, records }) {

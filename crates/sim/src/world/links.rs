@@ -40,6 +40,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 return self.fail(Some(from), finding);
             }
         }
+        self.tape_sent(from, to, &message);
         self.broadcast(from, to, message);
     }
 

@@ -7,6 +7,7 @@ mod event;
 mod links;
 mod node;
 mod setup;
+mod tape;
 
 pub use links::Fate;
 pub use setup::{Completion, Setup};
@@ -31,6 +32,7 @@ use event::{Event, Queue};
 use links::Intercept;
 use node::Node;
 use std::collections::BTreeMap;
+use tape::Tape;
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
 /// and driven alike pass through the same events, see [`hash`](Self::hash).
@@ -65,6 +67,7 @@ pub struct World<P: Audit, S: StateMachine> {
     faults: BTreeMap<&'static str, u64>,
     marks: BTreeMap<&'static str, u64>,
     log: Option<Vec<String>>,
+    tape: Option<Tape>,
     effects: Vec<Effect<P>>,
     executed: Vec<Executed>,
 }
@@ -116,6 +119,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             faults: BTreeMap::new(),
             marks: BTreeMap::new(),
             log: None,
+            tape: None,
             effects: Vec::new(),
             executed: Vec::new(),
             machine: Box::new(machine),
@@ -351,6 +355,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         let now = self.now();
+        let heard = self.hear(&input);
         let node = &mut self.nodes[id.index()];
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);
@@ -368,6 +373,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if drained && node.effects.is_empty() {
             return;
         }
+        self.tape_step(id, heard);
         let deposed = self.observe(id);
         self.carry_out(id);
         if deposed {
