@@ -48,6 +48,11 @@ WritesMatch(Apply(_, _)) ==
                 [state |-> Apply(state(before + k - 1), Here.writes[k].record),
                  needed |-> Here.writes[k].needed]
 
+(* What this step has yet to write; None if nothing. *)
+Due ==
+    LET done == durable[N] + Len(written[N]) - records[N]
+    IN  IF done < Len(Here.writes) THEN Here.writes[done + 1].record ELSE None
+
 (* The batches given out are these, up to index last. *)
 CommitsMatch(last, Batch(_)) ==
     LET before == last - Len(Here.commits)
