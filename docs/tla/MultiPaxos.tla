@@ -345,12 +345,6 @@ Agreement == \A a, b \in chosen : a.slot = b.slot => a.batch = b.batch
 Ordered ==
     \A n \in Nodes : \A s \in DOMAIN Accepted(n) : ~Less(Promised(n), Accepted(n)[s].ballot)
 
-(* Oracle O5: a leader proposes, or knows, whatever was chosen before. *)
-LeaderCompleteness ==
-    \A n \in Nodes : role[n] = "Leader" =>
-        \A c \in chosen : \A s \in DOMAIN leader[n].open :
-            s = c.slot => leader[n].open[s].batch = c.batch
-
 (* What is chosen is on the disks of a majority, synced. *)
 Durability ==
     \A c \in chosen :
