@@ -336,6 +336,7 @@ impl ser::SerializeStructVariant for Parts {
 mod tests {
     use super::*;
     use consensus_core::{Ballot, Batch, Incarnation, LogIndex, NodeId};
+    use serde::Serialize;
 
     #[derive(Serialize)]
     struct Inner {
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[derive(Serialize)]
-    enum Said {
+    enum Spoken {
         Nothing,
         Inner(Inner),
         Slot(LogIndex),
@@ -360,14 +361,14 @@ mod tests {
         let inner =
             format!("ballot |-> [round |-> 1, node |-> 2, incarnation |-> 7], batch |-> {value}]");
         let nothing = Inner { ballot, batch: batch.clone() };
-        assert_eq!(expression(&Said::Nothing), "\"Nothing\"");
-        assert_eq!(expression(&Said::Inner(nothing)), format!("[kind |-> \"Inner\", {inner}"));
-        assert_eq!(expression(&Said::Slot(LogIndex(3))), "[kind |-> \"Slot\", value |-> 3]");
+        assert_eq!(expression(&Spoken::Nothing), "\"Nothing\"");
+        assert_eq!(expression(&Spoken::Inner(nothing)), format!("[kind |-> \"Inner\", {inner}"));
+        assert_eq!(expression(&Spoken::Slot(LogIndex(3))), "[kind |-> \"Slot\", value |-> 3]");
         let slots = vec![LogIndex(1), LogIndex(2)];
-        let both = Said::Both { yes: true, inner: None, slots };
+        let both = Spoken::Both { yes: true, inner: None, slots };
         let text = "[kind |-> \"Both\", yes |-> TRUE, inner |-> None, slots |-> <<1, 2>>]";
         assert_eq!(expression(&both), text);
-        let both = Said::Both { yes: false, inner: Some(Inner { ballot, batch }), slots: vec![] };
+        let both = Spoken::Both { yes: false, inner: Some(Inner { ballot, batch }), slots: vec![] };
         let text =
             format!("[kind |-> \"Both\", yes |-> FALSE, inner |-> [{inner}, slots |-> <<>>]");
         assert_eq!(expression(&both), text);
