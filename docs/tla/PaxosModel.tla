@@ -32,7 +32,8 @@ Alive(m) ==
         under == Get(disk[n].promised, b.slot, Zero)
     IN  CASE b.kind = "Promise" -> /\ asked(phase) /\ phase[n].kind = "Preparing"
                                    /\ m.from \notin phase[n].promised
-          [] b.kind = "Accepted" -> Bug = "P06" \/ (asked(count) /\ m.from \notin count[n].acceptors)
+          [] b.kind = "Accepted" ->
+                Bug = "P06" \/ (asked(count) /\ m.from \notin count[n].acceptors)
           [] b.kind = "Prepare" -> Less(under, b.ballot) \/ (MaxCrashes > 0 /\ under = b.ballot)
           [] b.kind = "Accept" -> ~Less(b.ballot, under)
           [] OTHER -> TRUE

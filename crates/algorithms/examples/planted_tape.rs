@@ -2,7 +2,7 @@
 //! which an oracle finds the bug within so many steps.
 //!
 //! ```text
-//! cargo run -p synod-algorithms --features mutants --example planted_tape -- raft R02 2500 > Tape.tla
+//! cargo run --features mutants --example planted_tape -- raft R02 2500 > Tape.tla
 //! ```
 
 use consensus_core::Audit;

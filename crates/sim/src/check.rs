@@ -49,7 +49,7 @@ fn run<'a, P: Audit>(
     configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
 ) -> Report {
     let mut run = Run::<P>::new(seed, options, configure, out);
-    run.to_its_end();
+    run.play_all();
     run.report()
 }
 
@@ -58,7 +58,7 @@ pub fn tape<P: Audit>(seed: u64, options: &Options, steps: usize) -> (Report, St
     let configure = |cluster: &Cluster| settings::<P>(options, cluster);
     let mut run = Run::<P>::new(seed, options, configure, None);
     run.world.keep_tape(steps);
-    run.to_its_end();
+    run.play_all();
     let module = run.world.take_tape();
     (run.report(), module)
 }
@@ -98,7 +98,7 @@ impl<'a, P: Audit> Run<'a, P> {
     }
 
     /// The world survives a panic of the protocol: it says what happened before.
-    fn to_its_end(&mut self) {
+    fn play_all(&mut self) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.all_phases())) {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());

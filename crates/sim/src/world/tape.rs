@@ -1,5 +1,5 @@
-//! What a world does, step by step, as a module of TLA+: for checking that a run of the real code is
-//! a behaviour of the text in `docs/tla`.
+//! What a world does, step by step, as a module of TLA+: for checking that a run of the real code
+//! is a behaviour of the text in `docs/tla`.
 //!
 //! Only what crosses the border of a replica is told: what came in, what was written, committed and
 //! really sent, what the disk has, and what the replica says of itself.

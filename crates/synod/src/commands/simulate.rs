@@ -31,8 +31,8 @@ pub(crate) struct Args {
     /// Print every event of the run; only with --seeds 1 and one algorithm
     #[arg(long)]
     trace: bool,
-    /// Write the first steps of the run as a module of TLA+, for docs/tla/check; only with --seeds 1
-    /// and one crash-fault algorithm
+    /// Write the first steps of the run as a module of TLA+, for docs/tla/check; only with
+    /// --seeds 1 and one crash-fault algorithm
     #[arg(long, value_name = "FILE", conflicts_with = "trace")]
     tla: Option<PathBuf>,
     /// How many steps --tla writes
