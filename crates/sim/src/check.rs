@@ -74,6 +74,16 @@ fn run<'a, P: Audit>(
     run.report()
 }
 
+/// The same run, bit for bit, and its first steps as the module `Tape` of TLA+, for `docs/tla`.
+pub fn chronicle<P: Audit>(seed: u64, options: &Options, steps: usize) -> (Report, String) {
+    let configure = |cluster: &Cluster| settings::<P>(options, cluster);
+    let mut run = Run::<P>::new(seed, options, configure, None);
+    run.world.keep_chronicle(steps);
+    run.live();
+    let module = run.world.take_chronicle();
+    (run.report(), module)
+}
+
 pub(crate) struct Run<'a, P: Audit> {
     seed: u64,
     pub(crate) options: &'a Options,

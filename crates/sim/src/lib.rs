@@ -100,6 +100,7 @@ mod scenario;
 mod shrink;
 mod shuffle;
 mod stage;
+mod tla;
 mod traitor;
 mod world;
 
@@ -107,7 +108,7 @@ mod world;
 #[path = "../tests/world/toy.rs"]
 mod toy;
 
-pub use check::{check, check_with, trace};
+pub use check::{check, check_with, chronicle, trace};
 pub use disk::DiskModel;
 pub use hunt::first_violation;
 pub use keys::SimKeys;

@@ -31,6 +31,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if let Some(tape) = &mut self.tape {
             tape.crash(node, kept);
         }
+        self.chronicle_crash(node, self.nodes[place].disk.records().len());
         self.fault("crash");
         self.tell(|| {
             format!("{node} crashes; {lost} unsynced writes and {held} promises are lost")
@@ -200,6 +201,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let incarnation = node.begin_life(executor);
         let records = node.disk.records().to_vec();
+        self.chronicle_restart(id, incarnation);
         self.fold(14, u64::from(id.0), records.len() as u64);
         self.tell(|| format!("{id} starts, life {}, {} records", incarnation.0, records.len()));
         match P::recover(id, self.config.clone(), Durable { incarnation, records }) {

@@ -107,8 +107,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let new = node.disk.end_sync(upto);
         self.disks.synced(id.index(), new);
+        self.chronicle_synced(id, upto);
         let upto = RecordNumber(upto as u64);
-        let released = node.outbox.durable(upto);
+        let released = self.nodes[id.index()].outbox.durable(upto);
         self.fold(2, u64::from(id.0), upto.0);
         self.tell(|| format!("{id} synced up to record {}", upto.0));
         for (to, message) in released {

@@ -41,6 +41,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 return self.fail(Some(from), finding);
             }
         }
+        self.chronicle_sent(from, to, &message);
         self.broadcast(from, to, message);
     }
 

@@ -1,5 +1,6 @@
 //! The world: virtual time, nodes, disks, links and clients of one cluster, from one seed.
 
+mod chronicle;
 mod clients;
 mod control;
 mod effects;
@@ -25,6 +26,7 @@ use crate::report::{Finding, Violation};
 use crate::rng::Rng;
 use crate::scenario::Tape;
 use crate::traitor::Treason;
+use chronicle::Chronicle;
 use clients::SimClient;
 use consensus_core::{
     Audit, Batch, Counters, Effect, Env, Executed, Executor, FaultModel, Fingerprint, Input,
@@ -70,6 +72,7 @@ pub struct World<P: Audit, S: StateMachine> {
     marks: BTreeMap<&'static str, u64>,
     log: Option<Vec<String>>,
     tape: Option<Tape>,
+    chronicle: Option<Chronicle>,
     effects: Vec<Effect<P>>,
     executed: Vec<Executed>,
 }
@@ -122,6 +125,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             marks: BTreeMap::new(),
             log: None,
             tape: None,
+            chronicle: None,
             effects: Vec::new(),
             executed: Vec::new(),
             machine: Box::new(machine),
@@ -374,6 +378,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         let now = self.clock_of(id);
+        let heard = self.hear(&input);
         let node = &mut self.nodes[id.index()];
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);
@@ -392,6 +397,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if drained && node.effects.is_empty() {
             return;
         }
+        self.chronicle_step(id, heard);
         let deposed = self.observe(id);
         self.carry_out(id);
         if deposed {

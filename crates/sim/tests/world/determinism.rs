@@ -2,7 +2,7 @@
 
 use crate::toy::Toy;
 use consensus_core::{NodeId, NodeSet};
-use synod_sim::{Options, check, trace};
+use synod_sim::{Options, check, chronicle, trace};
 
 #[test]
 fn two_runs_of_a_seed_are_equal_and_watching_changes_nothing() {
@@ -15,6 +15,9 @@ fn two_runs_of_a_seed_are_equal_and_watching_changes_nothing() {
         let mut lines = 0u64;
         assert_eq!(report, trace::<Toy>(seed, &options, &mut |_| lines += 1), "seed {seed}");
         assert!(lines > report.operations, "a trace tells what happened");
+        let (taped, module) = chronicle::<Toy>(seed, &options, 50);
+        assert_eq!(report, taped, "seed {seed}");
+        assert_eq!(module.matches("[event |-> ").count(), 50, "so many steps were asked for");
         hashes.insert(report.hash);
     }
     assert_eq!(hashes.len(), 12, "another seed is another run");

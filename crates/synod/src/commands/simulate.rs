@@ -2,14 +2,15 @@
 
 use super::shrink::shrink;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::files;
 use crate::output::say;
 use crate::planted::Planted;
 use crate::progress::Progress;
-use consensus_core::{Audit, Fingerprint};
+use consensus_core::{Audit, FaultModel, Fingerprint};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -36,6 +37,14 @@ pub(crate) struct Args {
     /// Print every event of the run; only with --seeds 1 and one algorithm
     #[arg(long)]
     trace: bool,
+    /// Write the first steps of the run as a module of TLA+, for docs/tla/check; only with
+    /// --seeds 1 and one crash-fault algorithm
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    tla: Option<PathBuf>,
+    /// How many steps --tla writes
+    #[arg(long, value_name = "COUNT", default_value_t = 300, requires = "tla",
+          value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    tla_steps: u32,
     /// Print one JSON object per algorithm instead of text
     #[arg(long)]
     json: bool,
@@ -75,6 +84,7 @@ Examples:
   synod simulate --seeds 20000 --shuffle               short runs in which no clock decides
   synod simulate --long --seeds 10000 --state run.json     stopped, it goes on where it was
   synod simulate --long --minutes 60 --shard 2/8       the third of eight processes or machines
+  synod simulate --algo raft --seed 17 --seeds 1 --tla Tape.tla   the same for docs/tla/check
 
 Exits with 1 if an oracle found a violation; with --long also if two runs of a seed differed, or if
 something rare that an algorithm tells of was reached by no run.";
@@ -83,6 +93,9 @@ something rare that an algorithm tells of was reached by no run.";
 pub(crate) fn run(args: &Args) -> Outcome {
     if args.trace {
         return trace(args);
+    }
+    if let Some(path) = &args.tla {
+        return tape(args, path);
     }
     if args.long.long {
         return long::run(args);
@@ -106,21 +119,56 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(if clean { Exit::Ok } else { Exit::Failed })
 }
 
-/// Replays one seed.
-fn trace(args: &Args) -> Outcome {
+/// The only algorithm, for a flag that shows the only run.
+fn only(args: &Args, flag: &str) -> Result<Algorithm, Failure> {
     let [algorithm] = args.algo.0[..] else {
-        return Err(Failure::usage("--trace shows one run: name one algorithm with --algo"));
+        let text = format!("{flag} shows one run: name one algorithm with --algo");
+        return Err(Failure::usage(text));
     };
     if args.seeds() != 1 {
-        return Err(Failure::usage("--trace shows one run: add --seeds 1 and choose it by --seed"));
+        let text = format!("{flag} shows one run: add --seeds 1 and choose it by --seed");
+        return Err(Failure::usage(text));
     }
+    Ok(algorithm)
+}
+
+/// Replays one seed.
+fn trace(args: &Args) -> Outcome {
+    let algorithm = only(args, "--trace")?;
     Planted::find(algorithm, args.mutant.as_deref())?.plant();
     let run = Run { seed: args.seed, shuffle: args.shuffle, trace: true };
-    let report = algorithm.dispatch(run);
+    Ok(one(algorithm, algorithm.dispatch(run), args))
+}
+
+/// Replays one seed, and writes what it did for a check against the text in TLA+.
+fn tape(args: &Args, path: &Path) -> Outcome {
+    let algorithm = only(args, "--tla")?;
+    if algorithm.info().faults == FaultModel::Byzantine {
+        let text = format!("--tla: there is no text of {algorithm} in TLA+, see docs/tla");
+        return Err(Failure::usage(text));
+    }
+    Planted::find(algorithm, args.mutant.as_deref())?.plant();
+    let (report, module) = algorithm.dispatch(TapeSeed(args.seed, args.tla_steps as usize));
+    files::write_text(path, &module)?;
+    Ok(one(algorithm, report, args))
+}
+
+/// Says what became of the only run.
+fn one(algorithm: Algorithm, report: Report, args: &Args) -> Exit {
     let mut verdict = Verdict::new(algorithm, args.shuffle);
     verdict.add(report);
     say(verdict.show(args));
-    Ok(if verdict.failures.is_empty() { Exit::Ok } else { Exit::Failed })
+    if verdict.failures.is_empty() { Exit::Ok } else { Exit::Failed }
+}
+
+struct TapeSeed(u64, usize);
+
+impl Visitor for TapeSeed {
+    type Output = (Report, String);
+
+    fn visit<P: Audit>(self) -> (Report, String) {
+        synod_sim::chronicle::<P>(self.0, &Options::for_seed::<P>(self.0), self.1)
+    }
 }
 
 /// One run of one seed.
