@@ -31,8 +31,8 @@ pub(crate) fn kind() -> &'static str {
 }
 
 /// The first number of `schedstat` is the time on a CPU, in nanoseconds (Linux,
-/// Documentation/scheduler/sched-stats.rst). The kernel brings it up to date when the thread yields,
-/// else only at its next tick, which is some milliseconds off.
+/// Documentation/scheduler/sched-stats.rst). The kernel brings it up to date when the thread
+/// yields, else only at its next tick, which is some milliseconds off.
 fn on_cpu() -> Option<Duration> {
     std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;

@@ -225,6 +225,7 @@ impl Matrix {
                 "seconds": clean.cpu.as_secs_f64(),
             })
         };
+        let waiting = |(bug, waits): (&str, &str)| json!({ "bug": bug, "waits_for": waits });
         json!({
             "ok": self.problems().is_empty(),
             "seconds_are": cpu::kind(),
@@ -233,8 +234,7 @@ impl Matrix {
             "killed": self.of_all().killed,
             "killed_by_two_rigs": self.killed_twice(),
             "problems": self.problems(),
-            "pending": pending().iter().map(|(bug, waits)| json!({ "bug": bug, "waits_for": waits }))
-                .collect::<Vec<_>>(),
+            "pending": pending().into_iter().map(waiting).collect::<Vec<_>>(),
         })
     }
 }

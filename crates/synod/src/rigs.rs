@@ -65,7 +65,8 @@ impl Rig {
         }
     }
 
-    /// Cases that it gets, if a timed simulation gets so many seeds. A run without a clock is short.
+    /// Cases that it gets, if a timed simulation gets so many seeds. A run without a clock is
+    /// short.
     pub(crate) fn budget(self, seeds: u64) -> u64 {
         match self {
             Self::Simulate => seeds,

@@ -26,9 +26,10 @@ impl Matrix {
              Written by `{command}`; do not edit it by hand.\n\n\
              A rig that never found a bug proves nothing. So bugs are planted in every algorithm, \
              each\nbehind a name that only builds with the cargo feature `mutants` know, and every \
-             rig hunts for each.\nA cell says which oracle saw the bug, in which seed (run, state), \
-             and after how many {} seconds; a\ndash is a bug that the rig did not find within \
-             its budget. The oracles are listed in\n`crates/sim/src/lib.rs`.\n\n",
+             rig hunts for each.\nA cell says which oracle saw the \
+             bug, in which seed (run, state), and after how many {} seconds; a\n\
+             dash is a bug that the rig did not find within its budget. \
+             The oracles are listed in\n`crates/sim/src/lib.rs`.\n\n",
             cpu::kind()
         );
         for rig in &self.rigs {
