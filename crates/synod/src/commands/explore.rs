@@ -160,7 +160,11 @@ impl Visitor for Explore<'_> {
         let mut progress = Progress::new();
         let explored = synod_explore::explore::<P>(&self.bounds, &limits, &mut |now| {
             // How much there will be nobody knows; what is known is what waits.
-            let stage = format!("{} depth {}", P::INFO.name, now.depth);
+            let name = P::INFO.name;
+            let stage = match now.states / 1_000_000 {
+                0 => format!("{name}, states"),
+                millions => format!("{name}, beyond {millions} million, depth {}", now.depth),
+            };
             progress.show(&stage, now.states, now.states + now.open);
         });
         progress.finish();
