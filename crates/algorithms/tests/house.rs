@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 5] = [
         "crates/kv",
     ],
     &["crates/algorithms"],
-    &["benches"],
+    &["benches", "crates/hostile"],
     &["crates/synod"],
 ];
 

@@ -1,0 +1,4 @@
+//! Hostile bytes and faulty disks, for everything that Synod reads.
+
+pub mod disk;
+pub mod storage;
