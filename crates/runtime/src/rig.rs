@@ -5,12 +5,16 @@ use crate::codec::{self, CodecError};
 use crate::directory::{Directory, Opened};
 use crate::frame::{self, FrameReader};
 use crate::identity::Identity;
+use crate::report::StatusReport;
 use crate::start::StartError;
 use crate::storage::Storage;
 use crate::wal::{Owner, SyncPolicy, Wal};
 use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient};
 use bytes::Bytes;
-use consensus_core::Incarnation;
+use consensus_core::{
+    Answer, ClientId, ClusterId, Incarnation, NodeId, Position, Refusal, Reply, RequestId,
+    SessionId, Tag,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -29,6 +33,42 @@ pub enum Saying {
 }
 
 impl Saying {
+    /// Such a saying with numbers and names made of this one; the kinds take turns.
+    pub fn make(self, number: u64) -> Bytes {
+        let cluster = ClusterId(u128::from(number) << 50);
+        let (algorithm, node) = (format!("algorithm{}", number % 97), NodeId(number as u8));
+        match (self, number % 3) {
+            (Self::Hello, 0) => codec::encode(&Hello::Status),
+            (Self::Hello, 1) => {
+                codec::encode(&Hello::Client { cluster, algorithm, client: ClientId(number) })
+            }
+            (Self::Hello, _) => codec::encode(&Hello::Peer {
+                cluster,
+                algorithm,
+                from: node,
+                to: NodeId(3),
+                incarnation: Incarnation(number as u32),
+            }),
+            (Self::Greeting, 0) => codec::encode(&Greeting::Welcome(node)),
+            (Self::Greeting, _) => codec::encode(&Greeting::Refused(algorithm)),
+            (Self::ToClient, 0) => {
+                codec::encode(&ToClient::Status(Box::new(StatusReport::empty(node))))
+            }
+            (Self::ToClient, turn) => codec::encode(&ToClient::Reply(Reply {
+                from: node,
+                client: ClientId(number),
+                session: SessionId(number >> 7),
+                request: RequestId(number >> 9),
+                attempt: number as u32,
+                answer: match turn {
+                    1 => Answer::Done { position: Position::default(), result: Bytes::new() },
+                    _ => Answer::Refused(Refusal::NotLeader(Some(node))),
+                },
+                tag: Tag::none(),
+            })),
+        }
+    }
+
     /// Decodes such a saying, and encodes it again.
     ///
     /// # Errors
@@ -84,6 +124,12 @@ pub fn frames(bytes: &[u8], limit: usize) -> (Vec<Bytes>, Option<String>) {
 /// If it cannot be believed: in words, why.
 pub fn identity(text: &str) -> Result<String, String> {
     Identity::parse(text).map(|identity| identity.to_text())
+}
+
+/// A log with this salt and these frames (kind and payload), checksums and all: what only a broken
+/// program or a forger writes.
+pub fn forged_log(owner: Owner, salt: u64, frames: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    crate::wal::forge(owner, salt, frames)
 }
 
 /// A data directory as a node finds it when it starts.

@@ -369,6 +369,16 @@ fn put_frame(out: &mut Vec<u8>, position: u64, salt: u64, kind: u8, payload: &[u
     out.extend_from_slice(payload);
 }
 
+/// Header and frames of any kinds, for [`crate::rig`].
+pub(crate) fn forge(owner: Owner, salt: u64, frames: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = header(owner, salt);
+    for (kind, payload) in frames {
+        let position = bytes.len() as u64;
+        put_frame(&mut bytes, position, salt, *kind, payload);
+    }
+    bytes
+}
+
 /// Kind and payload of the frame at this place, if a good one stands there.
 fn frame_at(bytes: &[u8], at: usize, salt: u64) -> Option<(u8, &[u8])> {
     let (head, rest) = bytes.get(at..)?.split_first_chunk::<FRAME>()?;
