@@ -57,10 +57,12 @@ mod server;
 mod shared;
 mod start;
 mod storage;
+mod sync;
 mod timers;
 mod waiting;
 pub mod wal;
 mod wire;
+mod write;
 
 pub use client::{ClientConfig, ClientError, ClusterClient};
 pub use config::{Limits, NodeConfig};

@@ -1,5 +1,5 @@
-//! The planted bugs of this crate: what others got wrong between a log and its disk. The rig of
-//! faulty storage must find every one.
+//! The planted bugs of this crate: what others got wrong between a log and its disk (D, which the
+//! rig of faulty storage must find), and between threads (Q, which the interleavings must find).
 
 use consensus_core::mutant::Mutant;
 
@@ -79,5 +79,20 @@ pub const MUTANTS: &[Mutant] = &[
         name: "D17",
         wrong: "a write that failed half-way does not end the use of the log",
         oracles: &["O6", "O4", "O18"],
+    },
+    Mutant {
+        name: "Q01",
+        wrong: "a queue wakes its taker before the frame is in it",
+        oracles: &["O13"],
+    },
+    Mutant {
+        name: "Q02",
+        wrong: "a queue that is closed does not wake its taker",
+        oracles: &["O13"],
+    },
+    Mutant {
+        name: "Q03",
+        wrong: "bytes on their way to the disk are counted after the log thread may have written them",
+        oracles: &["O14"],
     },
 ];
