@@ -90,9 +90,5 @@ pub const MUTANTS: &[Mutant] = &[
         wrong: "a queue that is closed does not wake its taker",
         oracles: &["O13"],
     },
-    Mutant {
-        name: "Q03",
-        wrong: "bytes on their way to the disk are counted after the log thread may have written them",
-        oracles: &["O14"],
-    },
+    Mutant { name: "Q03", wrong: "the log thread reports before it syncs", oracles: &["O6"] },
 ];

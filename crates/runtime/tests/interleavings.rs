@@ -404,7 +404,7 @@ fn every_bug_planted_between_threads_is_found() {
         let ran = child.args(["--exact", SELF, "--nocapture"]).env(PLANT, name).output();
         let ran = ran.expect("the test runs again");
         let said = String::from_utf8_lossy(&ran.stderr);
-        let why = ["deadlock; threads", "no more is on its way"];
+        let why = ["deadlock; threads", "durable is what was synced before"];
         let found = !ran.status.success() && why.iter().any(|why| said.contains(why));
         assert!(found, "{name} is not found: {said}");
     }
