@@ -9,12 +9,14 @@ pub struct Feed<'a> {
     rest: &'a [u8],
     /// Numbers that mean something just now (a term, an index), so that guesses come close.
     pub hints: Vec<u64>,
+    /// No number is higher.
+    pub ceiling: u64,
 }
 
 impl<'a> Feed<'a> {
     /// Choices from these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, hints: Vec::new() }
+        Self { rest: bytes, hints: Vec::new(), ceiling: u64::MAX }
     }
 
     /// No choices left?
@@ -64,7 +66,7 @@ impl<'a> Feed<'a> {
     pub fn number(&mut self) -> u64 {
         const EDGES: [u64; 8] =
             [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 62) - 1, 1 << 62, 1 << 32, 1 << 16, 255];
-        match self.byte() {
+        let number = match self.byte() {
             class @ 0..96 => u64::from(class) % 12,
             class @ 96..208 if !self.hints.is_empty() => {
                 let hint = self.hints[usize::from(class) % self.hints.len()];
@@ -72,7 +74,8 @@ impl<'a> Feed<'a> {
             }
             class @ 208..240 => EDGES[usize::from(class) % EDGES.len()],
             _ => self.word(),
-        }
+        };
+        number.min(self.ceiling)
     }
 
     /// Bytes such as messages carry: none, a batch of commands, or anything.

@@ -138,3 +138,15 @@ fn handlers_of_raft() {
 fn handlers_of_pbft() {
     replay("handlers_pbft", 20);
 }
+
+/// The bugs planted in what strangers and disks are read with are found by the targets.
+#[cfg(feature = "mutants")]
+#[test]
+fn every_bug_planted_in_a_reader_is_found() {
+    for (name, target_name) in [("F02", "request"), ("F03", "identity"), ("F04", "log_file")] {
+        consensus_core::mutant::plant(Some(name));
+        let found = catch_unwind(|| replay(target_name, 200)).is_err();
+        consensus_core::mutant::plant(None);
+        assert!(found, "{name} is not found");
+    }
+}

@@ -174,7 +174,7 @@ impl Identity {
             log_bytes: written.log_bytes,
         };
         // The whole text counts: a comment that changed means that somebody was here.
-        if identity.to_text() != text {
+        if identity.to_text() != text && !planted("F03") {
             return Err(format!("its content does not fit its checksum, {}", written.checksum));
         }
         Ok(identity)

@@ -1,5 +1,6 @@
 //! The planted bugs of this crate: what others got wrong between a log and its disk (D, which the
-//! rig of faulty storage must find), and between threads (Q, which the interleavings must find).
+//! rig of faulty storage must find), between threads (Q, which the interleavings must find), and in
+//! what strangers send (F, which hostile bytes must find).
 
 use consensus_core::mutant::Mutant;
 
@@ -91,4 +92,20 @@ pub const MUTANTS: &[Mutant] = &[
         oracles: &["O13"],
     },
     Mutant { name: "Q03", wrong: "the log thread reports before it syncs", oracles: &["O6"] },
+    Mutant {
+        name: "F01",
+        wrong: "memory is taken for a frame's announced length",
+        oracles: &["O14"],
+    },
+    Mutant { name: "F02", wrong: "what follows a decoded value is overlooked", oracles: &["O18"] },
+    Mutant {
+        name: "F03",
+        wrong: "an identity file is believed without its checksum",
+        oracles: &["O18"],
+    },
+    Mutant {
+        name: "F04",
+        wrong: "frames of a kind that nobody knows are taken for records",
+        oracles: &["O18"],
+    },
 ];
