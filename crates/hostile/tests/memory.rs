@@ -2,6 +2,8 @@
 //! tests of a process share one heap.
 
 use peak_alloc::PeakAlloc;
+use std::fs;
+use std::path::Path;
 use synod_hostile::mutate::mutate;
 use synod_hostile::{TARGETS, Target, seeds};
 use synod_runtime::rig;
@@ -13,6 +15,15 @@ static HEAP: PeakAlloc = PeakAlloc;
 /// A list that is announced as long gets a megabyte at once, and no more (serde's caution); they
 /// may stand in each other three deep. The rest is the target's own.
 const ROOM: usize = 6 << 20;
+
+/// The corpus of a target, in the order of names.
+fn corpus(target: &Target) -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");
+    let entries = fs::read_dir(Path::new(folder).join(target.name)).expect("a corpus");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).expect("a file")).collect()
+}
 
 /// The most that the heap grew while the target read these bytes.
 fn growth(target: &Target, bytes: &[u8]) -> usize {
@@ -59,7 +70,7 @@ fn announced() -> Vec<u8> {
 fn what_is_announced_takes_no_memory() {
     for target in TARGETS {
         let seeds = seeds::of(target.name);
-        let mut inputs = seeds.clone();
+        let mut inputs = corpus(target);
         inputs.extend(boasts(&seeds[0]));
         let mut rng = Rng::new(7);
         for seed in seeds.iter().filter(|_| !target.name.starts_with("handlers")) {
