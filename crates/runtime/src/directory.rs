@@ -1,5 +1,5 @@
-//! A data directory: the identity of a replica and its log, opened and set up so that a crash at any
-//! moment of it leaves a directory that can be opened or set up again.
+//! A data directory: the identity of a replica and its log, opened and set up so that a crash at
+//! any moment of it leaves a directory that can be opened or set up again.
 
 use crate::identity::{Identity, IdentityError};
 use crate::start::StartError;

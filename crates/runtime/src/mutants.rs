@@ -53,7 +53,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "D12",
-        wrong: "what a failed sync left in the page cache is not written again before it is believed",
+        wrong: "what a failed sync left in the page cache is believed without writing it again",
         oracles: &["O6", "O18"],
     },
     Mutant {
