@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 5] = [
         "crates/kv",
     ],
     &["crates/algorithms", "crates/explore"],
-    &["benches"],
+    &["benches", "crates/hostile"],
     &["crates/synod"],
 ];
 

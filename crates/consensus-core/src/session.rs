@@ -168,7 +168,10 @@ impl Sessions {
             sessions.by_use.insert(used, client);
             sessions.table.insert(client, Session { id, opening, last, position, result, used });
         }
-        (sessions.table.len() <= limit).then_some(sessions)
+        // A client that is there twice, or two that were last used by one command, would make the
+        // two maps disagree for ever.
+        let once = [sessions.table.len(), sessions.by_use.len()].map(|rows| rows as u64);
+        (once == [rows; 2] && sessions.table.len() <= limit).then_some(sessions)
     }
 }
 
@@ -267,5 +270,23 @@ mod tests {
         let mut rest = &bytes[..];
         assert_eq!(Sessions::decode(&mut rest), Some(sessions));
         assert!(rest.is_empty());
+    }
+
+    /// A table that names a client twice, or two clients under one last use, would forget to drop
+    /// sessions, and grow without bound.
+    #[test]
+    fn a_snapshot_in_which_a_client_stands_twice_is_refused() {
+        let mut sessions = Sessions::new(3);
+        open(&mut sessions, 1, 0, 1);
+        let mut bytes = Vec::new();
+        sessions.encode(&mut bytes);
+        let row = bytes[16..].to_vec();
+        bytes[8] = 2;
+        for client in [1, 2] {
+            let mut second = row.clone();
+            second[0] = client;
+            let twice = [&bytes[..], &second].concat();
+            assert_eq!(Sessions::decode(&mut &twice[..]), None, "client {client}");
+        }
     }
 }

@@ -10,6 +10,9 @@ use consensus_core::mutant::planted;
 use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId};
 use std::collections::BTreeMap;
 
+/// With a smaller window, so many holes are still possible: windows may have been larger before.
+const LEAST_ABSURD: usize = 1 << 17;
+
 /// Collects promises for one ballot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scout {
@@ -118,9 +121,24 @@ impl Scout {
         }
     }
 
-    /// Has a quorum promised?
+    /// Has a quorum promised, and nothing that cannot be? Some reported slot beyond any log would
+    /// have to be reached by no-ops one by one: then rather no leader than no memory.
     pub(crate) fn elected(&self, node: &Node) -> bool {
-        self.promises.count() >= node.config.quorums.phase_1()
+        self.promises.count() >= node.config.quorums.phase_1() && !self.is_absurd(node)
+    }
+
+    /// A slot of which a quorum reports nothing was open, with all slots after it, at one leader;
+    /// and its window bounds these (see `cost`).
+    fn is_absurd(&self, node: &Node) -> bool {
+        let first = node.first_unchosen();
+        let reported = self.pvalues.range(first..);
+        let Some((last, _)) = reported.clone().next_back() else { return false };
+        let holes = (last.0 - first.0).saturating_sub(reported.count() as u64);
+        let absurd = holes > (node.config.window_bytes / 64).max(LEAST_ABSURD) as u64;
+        if absurd {
+            tracing::error!(%last, holes, "accepted slots are reported that no leader proposed");
+        }
+        absurd
     }
 
     /// Who promised.

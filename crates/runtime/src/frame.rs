@@ -11,6 +11,7 @@
 
 use crate::codec;
 use bytes::{Buf, Bytes, BytesMut};
+use consensus_core::mutant::planted;
 use serde::Serialize;
 use std::fmt;
 use std::io;
@@ -128,6 +129,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Err(FrameError::Checksum);
         }
         let (length, crc) = (word(0) as usize, word(4));
+        if planted("F01") {
+            // The bug: room is made for what was announced.
+            self.buffer.reserve(length.min(1 << 28));
+        }
         if length > limit {
             return Err(FrameError::TooLong { length, limit });
         }

@@ -6,12 +6,13 @@
 //! replica never ran ([`NodeConfig::create`](crate::NodeConfig)). The file also counts the
 //! starts, which keeps a restarted proposer from using a ballot of an earlier life.
 
+use crate::storage::Storage;
 use crate::wal::sync_dir;
+use consensus_core::mutant::planted;
 use consensus_core::{ClusterId, Incarnation, NodeId};
 use serde::Deserialize;
 use std::fmt;
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file's name.
@@ -144,9 +145,9 @@ struct Written {
 
 impl Identity {
     /// Reads the identity of a directory; `None` if it has none.
-    pub(crate) fn load(dir: &Path) -> Result<Option<Self>, IdentityError> {
+    pub(crate) fn load(storage: &dyn Storage, dir: &Path) -> Result<Option<Self>, IdentityError> {
         let path = dir.join(NAME);
-        let text = match fs::read(&path) {
+        let text = match storage.open(&path, false).and_then(|mut file| file.read()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(IdentityError::Io { path, source }),
@@ -158,7 +159,7 @@ impl Identity {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let written: Written = toml::from_str(text).map_err(|error| error.message().to_string())?;
         if written.format != FORMAT {
             return Err(format!("it has format {}; this program knows {FORMAT}", written.format));
@@ -173,13 +174,13 @@ impl Identity {
             log_bytes: written.log_bytes,
         };
         // The whole text counts: a comment that changed means that somebody was here.
-        if identity.to_text() != text {
+        if identity.to_text() != text && !planted("F03") {
             return Err(format!("its content does not fit its checksum, {}", written.checksum));
         }
         Ok(identity)
     }
 
-    fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let body = format!(
             "# Written by Synod at each start. Do not edit, copy to another replica, or delete.\n\
              format = {FORMAT}\ncluster = \"{}\"\nnode = {}\nalgorithm = \"{}\"\n\
@@ -210,16 +211,24 @@ impl Identity {
     }
 
     /// Replaces the file, as a whole and durably.
-    pub(crate) fn store(&self, dir: &Path) -> Result<(), IdentityError> {
+    pub(crate) fn store(&self, storage: &dyn Storage, dir: &Path) -> Result<(), IdentityError> {
         let (path, next) = (dir.join(NAME), dir.join(NEXT));
         let replace = || -> io::Result<()> {
-            let mut file = fs::File::create(&next)?;
-            file.write_all(self.to_text().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&next, &path)
+            if storage.length(&next)?.is_some() {
+                storage.remove(&next)?;
+            }
+            let mut file = storage.open(&next, true)?;
+            file.append(self.to_text().as_bytes())?;
+            if !planted("D09") {
+                file.sync()?;
+            }
+            storage.rename(&next, &path)
         };
         replace().map_err(|source| IdentityError::Io { path: path.clone(), source })?;
-        sync_dir(&path).map_err(|error| IdentityError::Io {
+        if planted("D16") {
+            return Ok(());
+        }
+        sync_dir(storage, &path).map_err(|error| IdentityError::Io {
             path: path.clone(),
             source: io::Error::other(error),
         })
@@ -235,6 +244,7 @@ pub fn is_initialised(dir: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::scratch::Scratch;
+    use crate::storage::Files;
 
     fn identity() -> Identity {
         Identity {
@@ -249,9 +259,9 @@ mod tests {
     #[test]
     fn what_was_stored_is_loaded_and_an_empty_directory_has_no_identity() {
         let dir = Scratch::new("identity");
-        assert_eq!(Identity::load(dir.path()).unwrap(), None);
-        identity().store(dir.path()).unwrap();
-        assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity()));
+        assert_eq!(Identity::load(&Files, dir.path()).unwrap(), None);
+        identity().store(&Files, dir.path()).unwrap();
+        assert_eq!(Identity::load(&Files, dir.path()).unwrap(), Some(identity()));
     }
 
     /// A flipped bit may neither panic nor pass: an incarnation that went back would let a
@@ -264,13 +274,13 @@ mod tests {
         for bit in 0..text.len() * 8 {
             let mut flipped = text.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&path, flipped).unwrap();
-            let loaded = Identity::load(dir.path());
+            std::fs::write(&path, flipped).unwrap();
+            let loaded = Identity::load(&Files, dir.path());
             assert!(matches!(loaded, Err(IdentityError::Unreadable { .. })), "bit {bit}");
         }
         for length in 0..text.len() {
-            fs::write(&path, &text[..length]).unwrap();
-            let loaded = Identity::load(dir.path());
+            std::fs::write(&path, &text[..length]).unwrap();
+            let loaded = Identity::load(&Files, dir.path());
             assert!(matches!(loaded, Err(IdentityError::Unreadable { .. })), "length {length}");
         }
     }

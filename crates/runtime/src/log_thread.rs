@@ -1,13 +1,12 @@
 //! The thread that owns a node's log: it appends what the replica wrote, and one sync serves all
 //! that came meanwhile.
 
+use crate::sync::{
+    Arc, AtomicUsize, Builder, JoinHandle, Ordering, Receiver, Sender, UnboundedSender, channel,
+};
 use crate::wal::{SyncPolicy, Wal, WalError};
 use consensus_core::RecordNumber;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
-use tokio::sync::mpsc::UnboundedSender;
+use consensus_core::mutant::planted;
 
 /// One record on its way to the disk.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ pub(crate) fn start(
             let _ = events.send(LogEvent::Failed(error));
         }
     };
-    let thread = std::thread::Builder::new().name(name).spawn(work)?;
+    let thread = Builder::new().name(name).spawn(work)?;
     Ok((LogHandle { orders, backlog }, thread))
 }
 
@@ -93,7 +92,8 @@ fn run(
         let mut needed = false;
         let mut flush = false;
         let mut bytes = 0;
-        for order in std::iter::once(first).chain(inbox.try_iter()) {
+        let more = std::iter::from_fn(|| inbox.try_recv().ok());
+        for order in std::iter::once(first).chain(more) {
             match order {
                 Order::Flush => flush = true,
                 Order::Append(records) => {
@@ -105,6 +105,10 @@ fn run(
                     }
                 }
             }
+        }
+        if planted("Q03") {
+            let durable = Some(RecordNumber(wal.records()));
+            let _ = events.send(LogEvent::Written { durable, synced: true });
         }
         let durable = if needed || flush {
             Some(wal.sync()?)

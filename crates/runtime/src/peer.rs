@@ -4,8 +4,9 @@
 use crate::chance::Chance;
 use crate::config::Limits;
 use crate::frame::{FrameError, FrameReader};
-use crate::queue::{FrameQueue, write_frames};
+use crate::queue::FrameQueue;
 use crate::wire::{DialError, Hello, dial};
+use crate::write::write_frames;
 use consensus_core::{Delay, NodeId};
 use core::time::Duration;
 use std::io;

@@ -96,6 +96,24 @@ impl CounterReport {
 }
 
 impl StatusReport {
+    /// A node that knows nothing yet.
+    pub(crate) fn empty(node: NodeId) -> Self {
+        Self {
+            node,
+            cluster: String::new(),
+            algorithm: String::new(),
+            incarnation: 0,
+            role: String::new(),
+            epoch: 0,
+            leader: None,
+            committed: 0,
+            last: 0,
+            uptime_ms: 0,
+            clients: 0,
+            counters: CounterReport::default(),
+        }
+    }
+
     /// Takes over what the replica says about itself.
     pub(crate) fn with_status(mut self, status: Status) -> Self {
         self.role = role_name(status.role).to_string();

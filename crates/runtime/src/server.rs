@@ -6,10 +6,11 @@ use crate::codec;
 use crate::config::Limits;
 use crate::frame::{self, FrameReader, PREAMBLE};
 use crate::node::{FromClient, FromPeer};
-use crate::queue::{FrameQueue, write_frames};
+use crate::queue::FrameQueue;
 use crate::shared::Shared;
 use crate::waiting::{Connection, refusal};
 use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient};
+use crate::write::write_frames;
 use consensus_core::{
     ClientId, ConsensusProtocol, Env, Envelope, Incarnation, NodeId, Refusal, Request,
 };

@@ -4,9 +4,10 @@
 use crate::chance::Chance;
 use crate::codec;
 use crate::config::NodeConfig;
+use crate::directory::Directory;
 use crate::driver::{DiskWatch, Driver};
 use crate::handle::{NodeHandle, StopReason};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::IdentityError;
 use crate::lock::DirLock;
 use crate::log_thread;
 use crate::node::{Inbox, Node};
@@ -14,9 +15,10 @@ use crate::peer::Peer;
 use crate::queue::FrameQueue;
 use crate::server::Server;
 use crate::shared::Shared;
+use crate::storage::Files;
 use crate::timers::Timers;
 use crate::waiting::Waiting;
-use crate::wal::{Owner, Recovered, Wal, WalError, sync_dir};
+use crate::wal::{Owner, Wal, WalError, sync_dir};
 use crate::wire::Hello;
 use bytes::Bytes;
 use consensus_core::{
@@ -37,8 +39,6 @@ use tokio::time::Instant;
 
 /// Messages, or client requests, that wait for the node; bytes are bounded apart from that.
 const INBOX: usize = 8192;
-/// The log's name in the data directory.
-const LOG: &str = "wal.log";
 
 /// Why a node did not start. Nothing of it runs then.
 #[derive(Debug)]
@@ -187,28 +187,16 @@ fn open_disk<P: ConsensusProtocol>(
         _ => unusable(dir, error),
     })?;
     let owner = Owner { cluster: config.cluster.id, node: config.id };
-    let mut identity = match Identity::load(dir)? {
-        Some(_) if config.create => return Err(IdentityError::Exists(dir.to_path_buf()).into()),
-        Some(identity) => identity,
-        None => create(&config, owner)?,
-    };
-    identity.expect(dir, &expected(&config))?;
-    let path = dir.join(LOG);
-    if !path.exists() {
-        return Err(IdentityError::IdentityWithoutLog(dir.to_path_buf()).into());
-    }
-    let Recovered { wal, records, synced, .. } =
-        Wal::open(&*config.storage, &path, owner, config.sync, identity.log_bytes)?;
-    let decoded = decode::<P>(&records)?;
+    let directory = Directory { storage: &*config.storage, dir, owner, algorithm: P::INFO.name };
+    let opened = directory.open(config.create, config.sync)?;
+    let decoded = decode::<P>(&opened.records)?;
     // Before the replica may number anything with it.
-    identity.incarnation.0 += 1;
-    identity.log_bytes = synced;
-    identity.store(dir)?;
-    let incarnation = identity.incarnation;
+    let (wal, incarnation) = opened.begin(&directory)?;
+    let records = decoded.len();
     let durable = Durable { incarnation, records: decoded };
     let replica =
         P::recover(config.id, config.protocol.clone(), durable).map_err(StartError::Recover)?;
-    Ok((config, Disk { lock, wal, incarnation, records: records.len(), replica }))
+    Ok((config, Disk { lock, wal, incarnation, records, replica }))
 }
 
 /// Makes a directory and what is missing above it, durably: a directory whose name is lost in a
@@ -217,48 +205,13 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
     std::fs::create_dir_all(dir)?;
     for made in missing.into_iter().rev().filter(|made| !made.as_os_str().is_empty()) {
-        sync_dir(made).map_err(io::Error::other)?;
+        sync_dir(&Files, made).map_err(io::Error::other)?;
     }
     Ok(())
 }
 
 fn unusable(dir: &Path, error: io::Error) -> StartError {
     StartError::Directory(dir.to_path_buf(), error)
-}
-
-fn expected<P: ConsensusProtocol>(config: &NodeConfig<P>) -> Identity {
-    Identity {
-        cluster: config.cluster.id,
-        node: config.id,
-        algorithm: P::INFO.name.to_string(),
-        incarnation: Incarnation(0),
-        log_bytes: 0,
-    }
-}
-
-/// Sets up a directory for a replica that never ran: first the log, then the identity, which makes
-/// it count.
-fn create<P: ConsensusProtocol>(
-    config: &NodeConfig<P>,
-    owner: Owner,
-) -> Result<Identity, StartError> {
-    let dir = config.data_dir.as_path();
-    let path = dir.join(LOG);
-    if path.exists() {
-        // A log without records may be what an earlier attempt left; others are somebody's data.
-        let empty = config.create && Wal::is_unused(&path);
-        if !empty {
-            return Err(IdentityError::LogWithoutIdentity(dir.to_path_buf()).into());
-        }
-        std::fs::remove_file(&path).map_err(|error| unusable(dir, error))?;
-    }
-    if !config.create {
-        return Err(IdentityError::Empty(dir.to_path_buf()).into());
-    }
-    drop(Wal::create(&*config.storage, &path, owner, config.sync)?);
-    let identity = expected(config);
-    identity.store(dir)?;
-    Ok(identity)
 }
 
 fn decode<P: ConsensusProtocol>(records: &[Bytes]) -> Result<Vec<P::Record>, StartError> {

@@ -1,5 +1,5 @@
-//! The seam between the log and the disk, so that the same log runs over a disk that loses what
-//! was not synced.
+//! The seam between a data directory and the disk, so that the same log and the same identity file
+//! run over a disk that loses what was not synced, or fails.
 //!
 //! A process that is killed leaves its written bytes in the page cache: `kill -9` alone therefore
 //! never shows a promise that left before its sync. [`DiscardUnsynced`] keeps written bytes in the
@@ -9,13 +9,39 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// Opens log files.
+/// Where a data directory is kept: its files and their names.
 pub trait Storage: Send + Sync {
-    /// Opens a file for reading and appending, and creates it if `create` says so.
+    /// Opens a file for reading and appending, and creates it if `create` says so. Its name is
+    /// durable after [`sync_dir`](Self::sync_dir).
     ///
     /// # Errors
     /// If the operating system refuses; with `create`, also if the file is there already.
     fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn LogFile>>;
+
+    /// The length of a file; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// If the operating system does not tell.
+    fn length(&self, path: &Path) -> io::Result<Option<u64>>;
+
+    /// Gives a file another name, in place of the file that had it. Durable after
+    /// [`sync_dir`](Self::sync_dir).
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Durable after [`sync_dir`](Self::sync_dir).
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns when the names in this directory survive a power cut.
+    ///
+    /// # Errors
+    /// If that cannot be promised.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
 /// A file that grows at its end.
@@ -44,6 +70,15 @@ pub trait LogFile: Send {
     /// # Errors
     /// If the operating system refuses.
     fn cut(&mut self, length: u64) -> io::Result<()>;
+
+    /// Writes bytes that stand there already once more, so that the next [`sync`](Self::sync)
+    /// covers them even if an earlier sync of them failed. A system that could not write a page
+    /// may keep it in its cache and call it clean: then it is read, but it is on no disk, and no
+    /// further sync tells.
+    ///
+    /// # Errors
+    /// If not everything was written.
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// Plain files.
@@ -54,10 +89,31 @@ impl Storage for Files {
     fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn LogFile>> {
         Ok(Box::new(PlainFile(open_plain(path, create)?)))
     }
+
+    fn length(&self, path: &Path) -> io::Result<Option<u64>> {
+        match std::fs::metadata(path) {
+            Ok(file) => Ok(Some(file.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
 }
 
+/// Not in append mode, which would send a rewritten byte to the end, too.
 fn open_plain(path: &Path, create: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create_new(create).open(path)
+    OpenOptions::new().read(true).write(true).create_new(create).open(path)
 }
 
 struct PlainFile(File);
@@ -71,6 +127,7 @@ impl LogFile for PlainFile {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::End(0))?;
         self.0.write_all(bytes)
     }
 
@@ -81,6 +138,11 @@ impl LogFile for PlainFile {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.0.set_len(length)?;
         self.0.sync_all()
+    }
+
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(at))?;
+        self.0.write_all(bytes)
     }
 }
 
@@ -93,6 +155,22 @@ impl Storage for DiscardUnsynced {
     fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn LogFile>> {
         let file = PlainFile(open_plain(path, create)?);
         Ok(Box::new(ForgetfulFile { file, unsynced: Vec::new() }))
+    }
+
+    fn length(&self, path: &Path) -> io::Result<Option<u64>> {
+        Files.length(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Files.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        Files.sync_dir(dir)
     }
 }
 
@@ -122,5 +200,9 @@ impl LogFile for ForgetfulFile {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.sync()?;
         self.file.cut(length)
+    }
+
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.rewrite(at, bytes)
     }
 }

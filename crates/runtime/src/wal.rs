@@ -32,6 +32,7 @@ pub use error::WalError;
 
 use crate::storage::{LogFile, Storage};
 use bytes::Bytes;
+use consensus_core::mutant::planted;
 use consensus_core::{ClusterId, NodeId, RecordNumber};
 use std::io;
 use std::ops::Range;
@@ -108,7 +109,9 @@ impl Wal {
             storage.open(path, true).map_err(|source| io_error("create", path, source))?;
         let made = file.append(&header(owner, salt)).and_then(|()| file.sync());
         made.map_err(|source| io_error("write", path, source))?;
-        sync_dir(path)?;
+        if !planted("D08") {
+            sync_dir(storage, path)?;
+        }
         Ok(Self::at(file, path, policy, salt, HEADER as u64, 0))
     }
 
@@ -142,6 +145,7 @@ impl Wal {
         let salt = check_header(&bytes, path, owner)?;
         let content = read_frames(&bytes, salt);
         if content.end < bytes.len()
+            && !planted("D02")
             && let Some(sealed) = find_seal(&bytes, content.end + 1, salt)
         {
             return Err(WalError::Damaged {
@@ -152,17 +156,17 @@ impl Wal {
             });
         }
         let end = content.end as u64;
-        if end < at_least {
+        if end < at_least && !planted("D14") {
             let path = path.to_path_buf();
             return Err(WalError::Shorter { path, found: end, expected: at_least });
         }
         let torn = bytes.len() as u64 - end;
-        if torn > 0 {
+        if torn > 0 && !planted("D10") {
             tracing::info!(bytes = torn, at = end, "cut an unfinished write off the log");
             file.cut(end).map_err(|source| io_error("cut", path, source))?;
         }
-        // What is read from the page cache need not be on the disk, and is about to be believed.
-        file.sync().map_err(|source| io_error("sync", path, source))?;
+        make_durable(&mut *file, &bytes[content.sealed..content.end], content.sealed)
+            .map_err(|source| io_error("sync", path, source))?;
         let mut wal = Self::at(file, path, policy, salt, end, content.records.len() as u64);
         wal.seal()?;
         let bytes = Bytes::from(bytes);
@@ -196,6 +200,13 @@ impl Wal {
             return Ok(());
         }
         let bytes = std::mem::take(&mut self.buffer);
+        if planted("D17") {
+            // The bug: a disk that was full for a moment is written on, behind half a frame.
+            return self
+                .file
+                .append(&bytes)
+                .map_err(|source| io_error("write", &self.path, source));
+        }
         self.guard("write", |file| file.append(&bytes))?;
         self.buffer = bytes;
         self.buffer.clear();
@@ -209,9 +220,17 @@ impl Wal {
     /// these records.
     pub fn sync(&mut self) -> Result<RecordNumber, WalError> {
         self.write()?;
-        if self.policy == SyncPolicy::Sync {
-            self.guard("sync", |file| file.sync())?;
-            self.seal()?;
+        if self.policy == SyncPolicy::Sync && !planted("D13") {
+            if planted("D07") {
+                self.seal()?;
+            }
+            self.guard("sync", |file| match file.sync() {
+                Err(_) if planted("D01") => file.sync(),
+                other => other,
+            })?;
+            if !planted("D07") {
+                self.seal()?;
+            }
         }
         Ok(RecordNumber(self.records))
     }
@@ -241,13 +260,14 @@ impl Wal {
         })
     }
 
-    /// Can this file be no more than the beginning of a log, left by a start that did not finish?
-    pub(crate) fn is_unused(path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|file| file.len() <= HEADER as u64)
+    /// Can a file of this length be no more than the beginning of a log, left by a start that did
+    /// not finish?
+    pub(crate) fn is_unused(length: u64) -> bool {
+        length <= HEADER as u64
     }
 
     /// What its syncs promise.
-    pub(crate) fn policy(&self) -> SyncPolicy {
+    pub fn policy(&self) -> SyncPolicy {
         self.policy
     }
 
@@ -267,10 +287,25 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> WalError {
 }
 
 /// Makes the names in the directory of this file durable.
-pub(crate) fn sync_dir(path: &Path) -> Result<(), WalError> {
+pub(crate) fn sync_dir(storage: &dyn Storage, path: &Path) -> Result<(), WalError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(|source| io_error("sync", dir, source))
+    storage.sync_dir(dir).map_err(|source| io_error("sync", dir, source))
+}
+
+/// Makes the end of a log durable that was read, and is about to be believed.
+///
+/// What was read may stand in the page cache only: the process that wrote it was killed before it
+/// synced, or its sync failed and the system has called the pages clean since (Rebello et al., "Can
+/// Applications Recover from fsync Failures?", USENIX ATC '20). So it is written once more first.
+/// What stands before the last seal was synced without an error; the seal itself was not.
+fn make_durable(file: &mut dyn LogFile, unsealed: &[u8], at: usize) -> io::Result<()> {
+    if planted("D11") {
+        return Ok(());
+    }
+    if !unsealed.is_empty() && !planted("D12") {
+        file.rewrite(at as u64, unsealed)?;
+    }
+    file.sync()
 }
 
 fn header(owner: Owner, salt: u64) -> Vec<u8> {
@@ -314,8 +349,12 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
 
 fn checksum(position: u64, salt: u64, length: u32, kind: u8, payload: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&salt.to_le_bytes());
-    crc.update(&position.to_le_bytes());
+    if !planted("D15") {
+        crc.update(&salt.to_le_bytes());
+    }
+    if !planted("D06") {
+        crc.update(&position.to_le_bytes());
+    }
     crc.update(&length.to_le_bytes());
     crc.update(&[kind]);
     crc.update(payload);
@@ -328,6 +367,16 @@ fn put_frame(out: &mut Vec<u8>, position: u64, salt: u64, kind: u8, payload: &[u
     out.push(kind);
     out.extend_from_slice(&checksum(position, salt, length, kind, payload).to_le_bytes());
     out.extend_from_slice(payload);
+}
+
+/// Header and frames of any kinds, for [`crate::rig`].
+pub(crate) fn forge(owner: Owner, salt: u64, frames: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = header(owner, salt);
+    for (kind, payload) in frames {
+        let position = bytes.len() as u64;
+        put_frame(&mut bytes, position, salt, *kind, payload);
+    }
+    bytes
 }
 
 /// Kind and payload of the frame at this place, if a good one stands there.
@@ -343,17 +392,22 @@ fn frame_at(bytes: &[u8], at: usize, salt: u64) -> Option<(u8, &[u8])> {
 struct Content {
     /// Where the records' payloads stand.
     records: Vec<Range<usize>>,
+    /// Where the last seal stands; everything before it was synced without an error.
+    sealed: usize,
     end: usize,
 }
 
 fn read_frames(bytes: &[u8], salt: u64) -> Content {
-    let mut content = Content { records: Vec::new(), end: HEADER };
+    let mut content = Content { records: Vec::new(), sealed: HEADER, end: HEADER };
     while let Some((kind, payload)) = frame_at(bytes, content.end, salt) {
         let start = content.end + FRAME;
         let place = start..start + payload.len();
         match kind {
             RECORD_KIND => content.records.push(place.clone()),
-            SEAL_KIND if word(payload, 8) == Some(content.records.len() as u64) => {}
+            SEAL_KIND if word(payload, 8) == Some(content.records.len() as u64) => {
+                content.sealed = content.end;
+            }
+            _ if planted("F04") => content.records.push(0..FRAME + payload.len()),
             _ => break,
         }
         content.end = place.end;

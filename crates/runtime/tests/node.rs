@@ -427,6 +427,22 @@ impl Storage for Tap {
     fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn LogFile>> {
         Ok(Box::new(TapFile(DiscardUnsynced.open(path, create)?, self.clone())))
     }
+
+    fn length(&self, path: &Path) -> io::Result<Option<u64>> {
+        DiscardUnsynced.length(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        DiscardUnsynced.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        DiscardUnsynced.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        DiscardUnsynced.sync_dir(dir)
+    }
 }
 
 impl LogFile for TapFile {
@@ -449,6 +465,10 @@ impl LogFile for TapFile {
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.0.cut(length)
+    }
+
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.rewrite(at, bytes)
     }
 }
 

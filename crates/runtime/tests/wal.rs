@@ -267,6 +267,22 @@ impl Storage for Failing {
     fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn LogFile>> {
         Ok(Box::new(FailingFile { file: Files.open(path, create)?, left: self.fail_at }))
     }
+
+    fn length(&self, path: &Path) -> io::Result<Option<u64>> {
+        Files.length(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Files.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        Files.sync_dir(dir)
+    }
 }
 
 impl FailingFile {
@@ -294,6 +310,11 @@ impl LogFile for FailingFile {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.fails()?;
         self.file.cut(length)
+    }
+
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.fails()?;
+        self.file.rewrite(at, bytes)
     }
 }
 

@@ -403,4 +403,35 @@ mod tests {
         assert_ne!(derived_id(Algorithm::Raft, &nodes), derived_id(Algorithm::Paxos, &nodes));
         assert_ne!(derived_id(Algorithm::Raft, &nodes), derived_id(Algorithm::Raft, &nodes[..1]));
     }
+
+    /// A file that people edit may hold anything: it is refused with a reason, or what it says can
+    /// be used.
+    #[test]
+    fn a_mutated_file_is_refused_or_can_be_used() {
+        let mut whole = node(Algorithm::Raft, 1, 3);
+        whole.listen = Some(address(9));
+        whole.timing =
+            Some(TimingTable { heartbeat_ms: 50, election_min_ms: 300, election_max_ms: 600 });
+        whole.keys = Some(KeyFiles { own: "own.key".into(), ring: "ring.toml".into() });
+        let mut rng = synod_sim::Rng::new(4);
+        let mut used = 0;
+        for seed in [toml::to_string(&whole), toml::to_string(&node(Algorithm::Pbft, 3, 4))] {
+            let seed = seed.expect("our own files can be written as TOML").into_bytes();
+            for _ in 0..3_000 {
+                let text = synod_hostile::mutate::mutate(&seed, &mut rng);
+                let Ok(text) = String::from_utf8(text) else { continue };
+                let Ok(file) = toml::from_str::<NodeFile>(&text) else { continue };
+                match file.check() {
+                    Err(why) => assert!(!why.is_empty()),
+                    Ok(()) => {
+                        used += 1;
+                        assert!(file.cluster().contains(NodeId(file.id)));
+                        assert!(file.addresses().contains_key(&NodeId(file.id)));
+                        let _ = file.listen();
+                    }
+                }
+            }
+        }
+        assert!(used > 50, "{used} of the files could be used");
+    }
 }

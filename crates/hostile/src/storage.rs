@@ -1,0 +1,388 @@
+//! A replica's data directory over a disk that fails: the real log and the real identity file,
+//! life after life, against a plain list of what was written.
+//!
+//! One seed is one run: the replica is set up, writes, syncs, crashes, starts again, at any moment
+//! and also in the middle of a start, over a [`Disk`] with the troubles that the seed has drawn.
+//! The rules, by the names of the oracles:
+//!
+//! | oracle | rule |
+//! |---|---|
+//! | O4 | what a start finds is a prefix of what was written, unaltered |
+//! | O6 | it holds everything that was reported durable; or the start *declares* that it cannot |
+//! | O7 | no start gets the number of an earlier one, and a lost directory is not a new replica |
+//! | O18 | a directory that nobody damaged is never refused |
+
+use crate::disk::{Disk, SECTOR, Trouble};
+use bytes::Bytes;
+use consensus_core::{ClusterId, NodeId};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use synod_runtime::rig::{Found, start_on};
+use synod_runtime::wal::{Owner, Wal};
+use synod_runtime::{IdentityError, StartError};
+use synod_sim::Rng;
+
+const OWNER: Owner = Owner { cluster: ClusterId(0xd15c), node: NodeId(1) };
+const DIR: &str = "data";
+/// Header of the log, frame of a record less its payload, frame of a seal (`docs/formats.md`).
+const HEADER: usize = 40;
+const FRAME: usize = 9;
+const SEAL: usize = 25;
+/// Lengths of records: as long as a seal, to the byte a sector, and others.
+const LENGTHS: [usize; 6] = [SEAL - FRAME, 8, 40, SECTOR - FRAME, 700, 3000];
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// The oracle.
+    pub oracle: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.oracle, self.what)
+    }
+}
+
+fn breach<T>(oracle: &'static str, what: impl Into<String>) -> Result<T, Breach> {
+    Err(Breach { oracle, what: what.into() })
+}
+
+/// What happened in a run, to see that the rare things did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Story {
+    /// Starts that succeeded.
+    pub starts: u64,
+    /// Starts that failed half-way, for a trouble of the disk.
+    pub failed_starts: u64,
+    /// Power cuts.
+    pub power_cuts: u64,
+    /// Processes that were killed while the page cache stayed.
+    pub kills: u64,
+    /// Writes and syncs that failed.
+    pub failed_writes: u64,
+    /// Times that a start lost records that nobody was promised.
+    pub torn: u64,
+    /// Damages.
+    pub damages: u64,
+    /// Damages that a start declared.
+    pub declared: u64,
+    /// Records that were reported durable.
+    pub durable: u64,
+}
+
+impl Story {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, one) in [
+            (&mut self.starts, other.starts),
+            (&mut self.failed_starts, other.failed_starts),
+            (&mut self.power_cuts, other.power_cuts),
+            (&mut self.kills, other.kills),
+            (&mut self.failed_writes, other.failed_writes),
+            (&mut self.torn, other.torn),
+            (&mut self.damages, other.damages),
+            (&mut self.declared, other.declared),
+            (&mut self.durable, other.durable),
+        ] {
+            *sum += one;
+        }
+    }
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// With the first rule that was broken.
+pub fn check(seed: u64) -> Result<Story, Breach> {
+    let mut run = Run::new(seed);
+    let lives = run.rng.between(2, 8);
+    for _ in 0..lives {
+        let Some(wal) = run.start()? else { return Ok(run.story) };
+        run.live(wal)?;
+        run.end_life();
+        run.may_damage();
+    }
+    run.start()?;
+    Ok(run.story)
+}
+
+struct Run {
+    rng: Rng,
+    disk: Disk,
+    story: Story,
+    /// Lengths of records in this run.
+    lengths: Vec<usize>,
+    /// Everything that was added to the log, and where its frame begins.
+    written: Vec<(Bytes, usize)>,
+    /// So many of them were reported durable.
+    durable: usize,
+    /// Where seals end.
+    seals: Vec<usize>,
+    /// The log's length at the last start.
+    floor: usize,
+    /// The log as it was written, without faults.
+    pristine: Vec<u8>,
+    incarnation: u32,
+    /// The replica is known to have an identity.
+    exists: bool,
+    damaged: bool,
+    wiped: bool,
+    next: u64,
+}
+
+fn log() -> PathBuf {
+    Path::new(DIR).join("wal.log")
+}
+
+fn identity() -> PathBuf {
+    Path::new(DIR).join("identity.toml")
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut lengths = LENGTHS.to_vec();
+        if rng.chance(6_000) {
+            lengths = vec![rng.pick(&LENGTHS)];
+        }
+        let mut run = Self {
+            rng,
+            disk: Disk::new(seed),
+            story: Story::default(),
+            lengths,
+            written: Vec::new(),
+            durable: 0,
+            seals: Vec::new(),
+            floor: HEADER,
+            pristine: Vec::new(),
+            incarnation: 0,
+            exists: false,
+            damaged: false,
+            wiped: false,
+            next: 0,
+        };
+        if run.rng.chance(5_000) {
+            let former = run.former(seed);
+            run.disk.haunt(former);
+        }
+        run
+    }
+
+    /// The log of a replica that lived on this disk before; its sectors were not wiped.
+    fn former(&mut self, seed: u64) -> Vec<u8> {
+        let disk = Disk::new(seed ^ 0x0f02_3e12);
+        let found = start_on(&disk, Path::new(DIR), OWNER, true);
+        let mut wal = found.expect("a good disk").wal;
+        for _ in 0..60 {
+            let record = self.record();
+            wal.append(&record).expect("a good disk");
+        }
+        wal.write().expect("a good disk");
+        disk.content(&log()).expect("the log")
+    }
+
+    /// No two records are equal.
+    fn record(&mut self) -> Bytes {
+        self.next += 1;
+        let mut record = vec![self.next as u8; self.rng.pick(&self.lengths)];
+        record[..8].copy_from_slice(&self.next.to_le_bytes());
+        record.into()
+    }
+
+    /// Starts the replica, in as many attempts as it takes; `None` if it stays down, declaredly.
+    fn start(&mut self) -> Result<Option<Wal>, Breach> {
+        for attempt in 0.. {
+            if attempt < 4 && self.rng.chance(3_000) {
+                let trouble = self.rng.pick(&[Trouble::Once, Trouble::PowerCut]);
+                self.disk.trouble_in(self.rng.below(24), trouble);
+            }
+            let failures = self.disk.failures();
+            let found = start_on(&self.disk, Path::new(DIR), OWNER, !self.exists);
+            self.disk.calm();
+            match found {
+                Ok(found) => return self.started(found).map(Some),
+                Err(_) if self.disk.failures() > failures => {
+                    self.story.failed_starts += 1;
+                    self.may_lose_power();
+                }
+                // An earlier attempt came further than it could say; or not as far as it seemed.
+                Err(StartError::Identity(IdentityError::Exists(_))) => self.exists = true,
+                Err(StartError::Identity(IdentityError::Empty(_))) if self.incarnation == 0 => {
+                    self.exists = false;
+                }
+                Err(_) if self.damaged => {
+                    self.story.declared += 1;
+                    return Ok(None);
+                }
+                Err(error) => return breach("O18", format!("an honest crash is refused: {error}")),
+            }
+        }
+        Ok(None)
+    }
+
+    fn may_lose_power(&mut self) {
+        if self.disk.is_dead() || self.rng.chance(3_000) {
+            self.disk.lose_power();
+            self.story.power_cuts += 1;
+        }
+    }
+
+    /// The replica is up, and says what it remembers.
+    fn started(&mut self, found: Found) -> Result<Wal, Breach> {
+        let Found { records, incarnation, wal } = found;
+        if self.wiped {
+            return breach("O7", "a replica that lost its directory came back as if it were new");
+        }
+        if incarnation.0 <= self.incarnation {
+            return breach("O7", format!("start {} came twice", incarnation.0));
+        }
+        let same = records.iter().zip(&self.written).all(|(found, (written, _))| found == written);
+        if !same || records.len() > self.written.len() {
+            return breach("O4", "a record was found that was not written, or not there");
+        }
+        if records.len() < self.durable {
+            let (found, durable) = (records.len(), self.durable);
+            return breach("O6", format!("{durable} records were durable, and {found} are found"));
+        }
+        self.story.starts += 1;
+        self.story.torn += u64::from(records.len() < self.written.len());
+        self.written.truncate(records.len());
+        self.durable = records.len();
+        self.incarnation = incarnation.0;
+        self.exists = true;
+        let end = wal.end() as usize;
+        self.seals.retain(|seal| *seal < end);
+        self.seals.push(end);
+        self.floor = end - SEAL;
+        self.pristine = self.disk.content(&log()).unwrap_or_default();
+        Ok(wal)
+    }
+
+    /// Writes and syncs for a while.
+    fn live(&mut self, mut wal: Wal) -> Result<(), Breach> {
+        if self.rng.chance(4_000) {
+            let trouble = self.rng.pick(&[Trouble::Once, Trouble::Once, Trouble::PowerCut]);
+            self.disk.trouble_in(self.rng.below(40), trouble);
+        }
+        for _ in 0..self.rng.below(16) {
+            for _ in 0..self.rng.between(0, 4) {
+                let record = self.record();
+                let place = wal.end() as usize;
+                if wal.append(&record).is_ok() {
+                    self.written.push((record, place));
+                }
+            }
+            let worked =
+                if self.rng.chance(3_000) { wal.write().is_ok() } else { self.sync(&mut wal)? };
+            if !worked {
+                self.story.failed_writes += 1;
+                // Who goes on all the same must not be told that anything is durable.
+                if self.rng.chance(5_000) {
+                    break;
+                }
+            }
+        }
+        self.disk.calm();
+        Ok(())
+    }
+
+    fn sync(&mut self, wal: &mut Wal) -> Result<bool, Breach> {
+        let Ok(upto) = wal.sync() else { return Ok(false) };
+        if upto.0 != self.written.len() as u64 {
+            return breach("O4", format!("{} is durable of {}", upto.0, self.written.len()));
+        }
+        self.story.durable += (self.written.len() - self.durable) as u64;
+        self.durable = self.written.len();
+        self.seals.push(wal.end() as usize);
+        self.pristine = self.disk.content(&log()).unwrap_or_default();
+        Ok(true)
+    }
+
+    /// The process dies, and perhaps the power with it.
+    fn end_life(&mut self) {
+        if self.disk.is_dead() || self.rng.chance(6_000) {
+            self.disk.lose_power();
+            self.story.power_cuts += 1;
+        } else {
+            self.story.kills += 1;
+        }
+    }
+
+    /// Damages something that was synced, and that must be noticed.
+    fn may_damage(&mut self) {
+        if !self.rng.chance(2_500) || self.damaged {
+            return;
+        }
+        self.damaged = true;
+        self.story.damages += 1;
+        match self.rng.below(10) {
+            0 => {
+                self.disk.wipe();
+                self.wiped = true;
+            }
+            1 => self.rot_identity(),
+            2 | 3 => self.cut_log(),
+            kind => self.rot_log(kind),
+        }
+    }
+
+    fn rot_identity(&mut self) {
+        let Some(mut text) = self.disk.content(&identity()) else { return };
+        let at = self.rng.place(text.len());
+        text[at] ^= 1 << self.rng.below(8);
+        self.disk.damage(&identity(), text);
+    }
+
+    /// The file loses an end that was durable when the replica last started, best at a seam.
+    fn cut_log(&mut self) {
+        let Some(mut bytes) = self.disk.content(&log()) else { return };
+        let mut seams: Vec<usize> = self.written.iter().map(|(_, place)| *place).collect();
+        seams.extend(&self.seals);
+        seams.retain(|seam| *seam < self.floor);
+        let any = self.rng.place(self.floor);
+        let seam = if seams.is_empty() { any } else { self.rng.pick(&seams) };
+        bytes.truncate(if self.rng.chance(8_000) { seam } else { any });
+        self.disk.damage(&log(), bytes);
+    }
+
+    /// Bit rot, misdirected frames, stale or empty sectors: somewhere before a seal that stands,
+    /// which proves that it was synced.
+    fn rot_log(&mut self, kind: u64) {
+        let Some(mut bytes) = self.disk.content(&log()) else { return };
+        let stands = |seal: &&usize| {
+            let place = **seal - SEAL..**seal;
+            bytes.get(place.clone()) == self.pristine.get(place)
+        };
+        let Some(seal) = self.seals.iter().rev().find(stands) else { return };
+        let limit = seal - SEAL;
+        match kind {
+            4 | 5 => {
+                let at = self.rng.place(limit);
+                bytes[at] ^= 1 << self.rng.below(8);
+            }
+            6 => {
+                let sector = self.rng.place(limit.div_ceil(SECTOR)) * SECTOR;
+                bytes[sector..(sector + SECTOR).min(limit)].fill(0);
+            }
+            _ => self.misdirect(&mut bytes, limit),
+        }
+        self.disk.damage(&log(), bytes);
+    }
+
+    /// The frame of one record stands where another's should.
+    fn misdirect(&mut self, bytes: &mut [u8], limit: usize) {
+        let places = |(record, place): &(Bytes, usize)| (*place, FRAME + record.len());
+        let frames: Vec<_> = self.written.iter().map(places).collect();
+        let inside: Vec<_> = frames.into_iter().filter(|(at, len)| at + len <= limit).collect();
+        if inside.is_empty() {
+            return;
+        }
+        let (from, length) = self.rng.pick(&inside);
+        let same: Vec<_> = inside.iter().filter(|frame| frame.1 == length).collect();
+        let (to, _) = **same.get(self.rng.place(same.len())).expect("at least itself");
+        bytes.copy_within(from..from + length, to);
+    }
+}

@@ -1,0 +1,75 @@
+//! The planted bugs of this crate: what others got wrong between a log and its disk (D, which the
+//! rig of faulty storage must find), between threads (Q, which the interleavings must find), and in
+//! what strangers send (F, which hostile bytes must find).
+
+use consensus_core::mutant::Mutant;
+
+/// All of them, for the kill matrix.
+pub const MUTANTS: &[Mutant] = &[
+    Mutant::new(
+        "D01",
+        "a sync that failed is tried again, and its second \"ok\" is believed",
+        &["O6", "O18"],
+    ),
+    Mutant::new(
+        "D02",
+        "a bad checksum anywhere is taken for a torn tail, and the rest of the log dropped",
+        &["O6"],
+    ),
+    Mutant::new(
+        "D05",
+        "a replica that lost its directory comes back under its old number",
+        &["O7", "O6"],
+    ),
+    Mutant::new(
+        "D06",
+        "the checksum does not cover a frame's place: misdirected frames are believed",
+        &["O4", "O6"],
+    ),
+    Mutant::new("D07", "the seal is written before the sync that it vouches for", &["O18"]),
+    Mutant::new("D08", "the directory is not synced after the log was made", &["O6", "O18"]),
+    Mutant::new("D09", "the identity gets its name before its content is synced", &["O18", "O7"]),
+    Mutant::new(
+        "D10",
+        "a torn tail is not cut off: what comes next is written behind it",
+        &["O6", "O4", "O18"],
+    ),
+    Mutant::new(
+        "D11",
+        "what a start reads from the page cache is believed without a sync",
+        &["O6", "O18"],
+    ),
+    Mutant::new(
+        "D12",
+        "what a failed sync left in the page cache is believed without writing it again",
+        &["O6", "O18"],
+    ),
+    Mutant::new("D13", "records are called durable when they are written", &["O6"]),
+    Mutant::new(
+        "D14",
+        "a log that is shorter than it was at the last start is not noticed",
+        &["O6"],
+    ),
+    Mutant::new(
+        "D15",
+        "the checksum does not cover the file's salt: frames of an older file are believed",
+        &["O4"],
+    ),
+    Mutant::new(
+        "D16",
+        "the directory is not synced after the identity was replaced",
+        &["O7", "O6", "O18"],
+    ),
+    Mutant::new(
+        "D17",
+        "a write that failed half-way does not end the use of the log",
+        &["O6", "O4", "O18"],
+    ),
+    Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
+    Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
+    Mutant { name: "Q03", wrong: "the log thread reports before it syncs", oracles: &["O6"] },
+    Mutant::new("F01", "memory is taken for a frame's announced length", &["O14"]),
+    Mutant { name: "F02", wrong: "what follows a decoded value is overlooked", oracles: &["O18"] },
+    Mutant::new("F03", "an identity file is believed without its checksum", &["O18"]),
+    Mutant::new("F04", "frames of a kind that nobody knows are taken for records", &["O18"]),
+];

@@ -1,0 +1,161 @@
+//! Doors for rigs: what the bytes of a stranger or of a disk meet in a node, without a socket and
+//! without a directory of the real file system. Programs have no use for it.
+
+use crate::codec::{self, CodecError};
+use crate::directory::{Directory, Opened};
+use crate::frame::{self, FrameReader};
+use crate::identity::Identity;
+use crate::report::StatusReport;
+use crate::start::StartError;
+use crate::storage::Storage;
+use crate::wal::{Owner, SyncPolicy, Wal};
+use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient};
+use bytes::Bytes;
+use consensus_core::{
+    Answer, ClientId, ClusterId, Incarnation, NodeId, Position, Refusal, Reply, RequestId,
+    SessionId, Tag,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+/// What is said on a connection beside the messages of the algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// The first frame of who dials.
+    Hello,
+    /// The answer to it.
+    Greeting,
+    /// What a replica says to a client.
+    ToClient,
+}
+
+impl Saying {
+    /// Such a saying with numbers and names made of this one; the kinds take turns.
+    pub fn make(self, number: u64) -> Bytes {
+        let cluster = ClusterId(u128::from(number) << 50);
+        let (algorithm, node) = (format!("algorithm{}", number % 97), NodeId(number as u8));
+        match (self, number % 3) {
+            (Self::Hello, 0) => codec::encode(&Hello::Status),
+            (Self::Hello, 1) => {
+                codec::encode(&Hello::Client { cluster, algorithm, client: ClientId(number) })
+            }
+            (Self::Hello, _) => codec::encode(&Hello::Peer {
+                cluster,
+                algorithm,
+                from: node,
+                to: NodeId(3),
+                incarnation: Incarnation(number as u32),
+            }),
+            (Self::Greeting, 0) => codec::encode(&Greeting::Welcome(node)),
+            (Self::Greeting, _) => codec::encode(&Greeting::Refused(algorithm)),
+            (Self::ToClient, 0) => {
+                codec::encode(&ToClient::Status(Box::new(StatusReport::empty(node))))
+            }
+            (Self::ToClient, turn) => codec::encode(&ToClient::Reply(Reply {
+                from: node,
+                client: ClientId(number),
+                session: SessionId(number >> 7),
+                request: RequestId(number >> 9),
+                attempt: number as u32,
+                answer: match turn {
+                    1 => Answer::Done { position: Position::default(), result: Bytes::new() },
+                    _ => Answer::Refused(Refusal::NotLeader(Some(node))),
+                },
+                tag: Tag::none(),
+            })),
+        }
+    }
+
+    /// Decodes such a saying, and encodes it again.
+    ///
+    /// # Errors
+    /// If these bytes are none.
+    pub fn again(self, bytes: &[u8]) -> Result<Bytes, CodecError> {
+        fn again<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<Bytes, CodecError> {
+            codec::decode::<T>(bytes).map(|value| codec::encode(&value))
+        }
+        match self {
+            Self::Hello => again::<Hello>(bytes),
+            Self::Greeting => again::<Greeting>(bytes),
+            Self::ToClient => again::<ToClient>(bytes),
+        }
+    }
+}
+
+/// The longest hello that is read.
+pub const HELLO_LIMIT: usize = MAX_HELLO;
+
+/// What a connection opens with, and then these values as frames.
+pub fn opening<T: Serialize>(values: &[T]) -> Vec<u8> {
+    let mut bytes = frame::PREAMBLE.to_vec();
+    for value in values {
+        bytes.extend_from_slice(&frame::encode(value));
+    }
+    bytes
+}
+
+/// What a node reads from a connection on which exactly these bytes come: the payloads of whole
+/// frames of at most `limit` bytes, and in words why it closed the connection, if it did.
+pub fn frames(bytes: &[u8], limit: usize) -> (Vec<Bytes>, Option<String>) {
+    let mut payloads = Vec::new();
+    let mut reader = FrameReader::new(bytes);
+    let reading = async {
+        reader.preamble().await?;
+        while let Some(payload) = reader.next(limit).await? {
+            payloads.push(payload);
+        }
+        Ok::<(), frame::FrameError>(())
+    };
+    // Bytes in memory are always ready.
+    let ended = match pin!(reading).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(())) => None,
+        Poll::Ready(Err(error)) => Some(error.to_string()),
+        Poll::Pending => Some("the reader waits for bytes that nobody sends".to_string()),
+    };
+    (payloads, ended)
+}
+
+/// Reads the text of an identity file, and writes it again.
+///
+/// # Errors
+/// If it cannot be believed: in words, why.
+pub fn identity(text: &str) -> Result<String, String> {
+    Identity::parse(text).map(|identity| identity.to_text())
+}
+
+/// A log with this salt and these frames (kind and payload), checksums and all: what only a broken
+/// program or a forger writes.
+pub fn forged_log(owner: Owner, salt: u64, frames: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    crate::wal::forge(owner, salt, frames)
+}
+
+/// A data directory as a node finds it when it starts.
+pub struct Found {
+    /// The records, oldest first.
+    pub records: Vec<Bytes>,
+    /// The number of this start.
+    pub incarnation: Incarnation,
+    /// The log, to go on with.
+    pub wal: Wal,
+}
+
+/// Opens a data directory, or sets it up if `create` says that the replica never ran, just as a
+/// node does that starts; but the lock on the directory is the caller's business.
+///
+/// # Errors
+/// If the directory must not be used.
+pub fn start_on(
+    storage: &dyn Storage,
+    dir: &Path,
+    owner: Owner,
+    create: bool,
+) -> Result<Found, StartError> {
+    let directory = Directory { storage, dir, owner, algorithm: "rig" };
+    let opened: Opened = directory.open(create, SyncPolicy::Sync)?;
+    let records = opened.records.clone();
+    let (wal, incarnation) = opened.begin(&directory)?;
+    Ok(Found { records, incarnation, wal })
+}
