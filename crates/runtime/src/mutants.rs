@@ -67,9 +67,9 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
-    Mutant { name: "Q03", wrong: "the log thread reports before it syncs", oracles: &["O6"] },
+    Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
     Mutant::new("F01", "memory is taken for a frame's announced length", &["O14"]),
-    Mutant { name: "F02", wrong: "what follows a decoded value is overlooked", oracles: &["O18"] },
+    Mutant::new("F02", "what follows a decoded value is overlooked", &["O18"]),
     Mutant::new("F03", "an identity file is believed without its checksum", &["O18"]),
     Mutant::new("F04", "frames of a kind that nobody knows are taken for records", &["O18"]),
 ];
