@@ -167,7 +167,7 @@ fn algorithm_crates_are_pure() {
 /// The drivers know no algorithm by name.
 #[test]
 fn drivers_name_no_algorithm() {
-    for driver in ["sim", "runtime"] {
+    for driver in ["sim", "runtime", "explore"] {
         for path in rust_files(&root().join("crates").join(driver)) {
             for (number, line) in code_lines(&read(&path)) {
                 for name in ["synod_raft", "synod_paxos", "synod_multipaxos", "synod_pbft"] {
