@@ -75,6 +75,7 @@
 //! drift, changes of membership and snapshots: the contract does not know them yet.
 
 mod check;
+pub mod connectivity;
 mod disk;
 mod keys;
 mod nemesis;
