@@ -216,13 +216,15 @@ pub fn named(name: &str) -> Option<&'static Named> {
 }
 
 /// What is run every day: the named cases, all directed graphs of three nodes, and every seventh
-/// of four, the leader at each place.
+/// of four, the leader at each place; every other time busy.
 pub fn selection<P: Audit>() -> Vec<Case> {
-    let small = if P::INFO.faults == FaultModel::Crash { Graph::directed(3) } else { Vec::new() };
+    let crash = P::INFO.faults == FaultModel::Crash;
+    let small = if crash { Graph::directed(3) } else { Vec::new() };
     let sample: Vec<Graph> = Graph::directed(4).into_iter().step_by(7).collect();
-    let mut cases: Vec<Case> = NAMED.iter().map(|named| named.case(false)).collect();
-    cases.extend(all(&small, false));
-    cases.extend(all(&sample, false));
-    cases.retain(|case| case.is_possible::<P>());
+    let named = NAMED.iter().flat_map(|named| [named.case(false), named.case(true)]);
+    let graphs = all(&small, false).into_iter().chain(all(&sample, false));
+    let alternate = |(nth, case): (usize, Case)| Case { busy: nth % 2 == 1, ..case };
+    let mut cases: Vec<Case> = named.chain(graphs.enumerate().map(alternate)).collect();
+    cases.retain(Case::is_possible::<P>);
     cases
 }

@@ -26,6 +26,9 @@ const SETTLED: u32 = 10;
 const WINDOWS: u32 = 4;
 const WINDOW: u32 = 6;
 
+/// Heartbeats within which a leader hears that it was outbid, and makes room.
+const MAKES_ROOM: u32 = 4;
+
 /// What became of a case. Times are in election timeouts (the longest, of the cluster's timing).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -39,7 +42,11 @@ pub struct Verdict {
     pub changes: u64,
     /// Epochs begun after that, by anybody.
     pub epochs: u64,
-    /// From the mending of all links until ten commands were committed.
+    /// No progress, and for a reason that is in the algorithm: every node that reaches a quorum has
+    /// neighbours with longer logs, who may not vote for it (Raft, §5.4.1), and has no quorum
+    /// without them.
+    pub barred: bool,
+    /// From the mending of all links until ten commands were committed, where none were before.
     pub recovery: Option<f64>,
     /// What was wrong first.
     pub violation: Option<Violation>,
@@ -82,6 +89,7 @@ impl<'a, P: Audit> Run<'a, P> {
             elections: 0,
             changes: 0,
             epochs: 0,
+            barred: false,
             recovery: None,
             violation: None,
             events: 0,
@@ -126,6 +134,7 @@ impl<'a, P: Audit> Run<'a, P> {
         let works = self.verdict.must_live && self.verdict.progress.is_some();
         if works {
             self.demand_peace();
+            self.hand_over();
         }
         self.mend(works);
     }
@@ -221,7 +230,22 @@ impl<'a, P: Audit> Run<'a, P> {
     /// O13: ten commands are committed in time.
     fn demand_progress(&mut self) {
         self.verdict.progress = self.time_to_commit();
-        self.judge_time("progress over these links", self.verdict.progress);
+        self.verdict.barred = self.verdict.progress.is_none() && self.is_barred();
+        if !self.verdict.barred {
+            self.judge_time("progress over these links", self.verdict.progress);
+        }
+    }
+
+    /// Is every hub kept from leading by the logs of those whose votes it needs? Only where a
+    /// leader's log is never overwritten, so that it must hold what is committed from the start.
+    fn is_barred(&self) -> bool {
+        let last = |node: NodeId| self.world.status(node).map(|status| status.last);
+        let quorum = P::INFO.quorum(self.case.graph.nodes());
+        let electable = |node: &NodeId| {
+            let linked = self.case.graph.both_ways(node.0);
+            linked.iter().filter(|voter| last(*voter) <= last(*node)).count() >= quorum
+        };
+        P::LOG_MATCHING && !self.world.cluster().nodes().iter().any(|node| electable(&node))
     }
 
     /// Where nobody reaches a quorum both ways, no quorum can have agreed on anything new.
@@ -276,13 +300,40 @@ impl<'a, P: Audit> Run<'a, P> {
         }
     }
 
+    /// An operator asks another node to lead that can. If it does, the leader before learns it from
+    /// those who follow the new one, and makes room at once (O14), even if the two do not hear each
+    /// other; either way commands go on.
+    fn hand_over(&mut self) {
+        let quorum = P::INFO.quorum(self.case.graph.nodes());
+        let leader = self.world.leader();
+        let is_hub = |node: &NodeId| self.case.graph.both_ways(node.0).len() >= quorum;
+        let nodes = self.world.cluster().nodes();
+        let heir = nodes.iter().find(|node| Some(*node) != leader && is_hub(node));
+        let (Some(heir), Some(_)) = (heir, leader) else { return };
+        self.world.campaign(heir);
+        self.world.run_for(self.world.cluster().timing.heartbeat * MAKES_ROOM);
+        let leads = |node: &NodeId| {
+            self.world.status(*node).is_some_and(|status| status.role == Role::Leader)
+        };
+        let leaders: NodeSet = nodes.iter().filter(leads).collect();
+        if P::INFO.faults == FaultModel::Crash && leaders.len() > 1 {
+            let detail = format!("{leaders:?} lead, since {heir} was asked to");
+            self.blame("O14", "who is outbid makes room", detail);
+        }
+        let took = self.time_to_commit();
+        self.judge_time("progress after a leader was asked for", took);
+        self.wait(2);
+    }
+
     /// All links work again: commands go on, who led still leads, and everybody catches up.
     fn mend(&mut self, worked: bool) {
         let quiet = worked && self.verdict.violation.is_none();
         let (changes, epoch) = (self.world.leader_changes(), self.highest_epoch());
         self.world.heal_all();
-        self.verdict.recovery = self.time_to_commit();
-        self.judge_time("progress after the links are mended", self.verdict.recovery);
+        self.add_clients();
+        let took = self.time_to_commit();
+        self.judge_time("progress after the links are mended", took);
+        self.verdict.recovery = took.filter(|_| self.verdict.progress.is_none());
         self.wait(WINDOW);
         if quiet {
             self.judge_peace("who comes back deposes nobody", changes, epoch);
@@ -326,9 +377,18 @@ impl<'a, P: Audit> Run<'a, P> {
         self.world.run_for(self.timeout * timeouts);
     }
 
+    /// The highest epoch; where replicas may lie, the highest that more have reached than may lie:
+    /// one that hears too little may ask for a later view, and the others let it (PBFT, §4.5.2).
     fn highest_epoch(&self) -> u64 {
         let nodes = self.world.cluster().nodes();
-        nodes.iter().filter_map(|node| Some(self.world.status(node)?.epoch)).max().unwrap_or(0)
+        let epochs = nodes.iter().filter_map(|node| Some(self.world.status(node)?.epoch));
+        let mut epochs: Vec<u64> = epochs.collect();
+        epochs.sort_unstable_by(|a, b| b.cmp(a));
+        let liars = match P::INFO.faults {
+            FaultModel::Crash => 0,
+            FaultModel::Byzantine => P::INFO.max_faults(nodes.len()),
+        };
+        epochs.get(liars).copied().unwrap_or(0)
     }
 
     fn is_leaderless(&self) -> bool {
