@@ -56,6 +56,11 @@ enum Command {
     /// a random quorum is healed and must make progress. The same seed gives the same run, bit for
     /// bit.
     Simulate(commands::simulate::Args),
+    /// Cut links for ever, in every way: does whoever still reaches a quorum go on?
+    ///
+    /// Each case is a graph of links, in both directions or one, and a place of the leader. Nothing
+    /// else goes wrong. Times are in election timeouts.
+    Connectivity(commands::connectivity::Args),
     /// Run one replica of a cluster
     ///
     /// Runs until ctrl-c or SIGTERM. A replica is told what it is by a file (--config) or by flags
@@ -90,6 +95,7 @@ fn run(command: Command) -> Outcome {
     match command {
         Command::Compare(args) => commands::compare::run(args),
         Command::Simulate(args) => commands::simulate::run(&args),
+        Command::Connectivity(args) => commands::connectivity::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Cluster(args) => commands::cluster::run(args),
         Command::Ctl(args) => commands::ctl::run(args),
