@@ -96,9 +96,8 @@ impl Graph {
         let mut sets = subsets.map(|mask| -> NodeSet {
             nodes.iter().filter(|node| mask & (1 << node.0) != 0).collect()
         });
-        let linked = |set: &NodeSet| {
-            set.iter().all(|node| set.minus(self.both_ways(node.0)).is_empty())
-        };
+        let linked =
+            |set: &NodeSet| set.iter().all(|node| set.minus(self.both_ways(node.0)).is_empty());
         sets.find(linked)
     }
 

@@ -419,3 +419,86 @@ fn behind<P: Audit>(world: &World<P, Registers>, upto: LogIndex) -> NodeSet {
     let late = |node: &NodeId| world.status(*node).is_none_or(|status| status.committed < upto);
     world.cluster().nodes().iter().filter(late).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Graph, hunt, named};
+    use super::*;
+    use crate::toy::{Config, Mistake, Toy};
+    use consensus_core::ProtocolConfig;
+
+    /// A case of the toy, whose only leader ever is node 0, with a mistake in it.
+    fn toy(case: &Case, mistake: Mistake) -> Verdict {
+        let mut run = Run::<Toy>::new(case, 1);
+        let usual = Config::for_cluster(run.world.cluster()).expect("a toy runs anywhere");
+        let mut setup = Setup::<Toy>::new(run.world.cluster().clone(), 1);
+        setup.config = Some(Config { mistake, ..usual });
+        run.world = World::new(setup, Registers::default);
+        run.guarded();
+        run.verdict
+    }
+
+    fn found(case: &Case, mistake: Mistake) -> Option<(&'static str, &'static str)> {
+        toy(case, mistake).violation.map(|violation| (violation.oracle, violation.name))
+    }
+
+    fn calm(links: &[(u8, u8)]) -> Case {
+        Case::calm(Graph::of_links(3, links), NodeId(0))
+    }
+
+    #[test]
+    fn a_leader_that_keeps_its_quorum_goes_on() {
+        for graph in [Graph::full(3), Graph::of_links(3, &[(0, 1)]).with(2, 0)] {
+            for case in [Case::calm(graph, NodeId(0)), Case::busy(graph, NodeId(0))] {
+                let verdict = toy(&case, Mistake::None);
+                assert_eq!(verdict.violation, None, "{case}");
+                assert!(verdict.must_live && verdict.progress.is_some_and(|took| took < 0.5));
+                assert_eq!((verdict.changes, verdict.epochs, verdict.recovery), (0, 0, None));
+            }
+        }
+    }
+
+    /// O13: nodes 1 and 2 are a quorum, and the toy waits for node 0 all the same.
+    #[test]
+    fn a_quorum_that_does_not_go_on_is_found() {
+        let case = calm(&[(1, 2)]);
+        assert_eq!(found(&case, Mistake::None), Some(("O13", "progress over these links")));
+    }
+
+    /// O13: what goes on must not end.
+    #[test]
+    fn progress_that_ends_is_found() {
+        let stuck = found(&calm(&[(0, 1), (1, 2), (0, 2)]), Mistake::StuckLater);
+        assert_eq!(stuck, Some(("O13", "progress goes on")));
+    }
+
+    /// O14: a working leader and its followers begin no epoch.
+    #[test]
+    fn disturbance_under_fixed_links_is_found() {
+        let restless = found(&calm(&[(0, 1), (0, 2)]), Mistake::Restless);
+        assert_eq!(restless, Some(("O14", "a working leader is left in peace")));
+    }
+
+    /// Nobody reaches a quorum: nothing happens, and that is right; and then all is mended.
+    #[test]
+    fn who_has_no_quorum_waits() {
+        let verdict = toy(&calm(&[]), Mistake::None);
+        assert_eq!(verdict.violation, None);
+        assert!(!verdict.must_live && verdict.progress.is_none() && verdict.recovery.is_some());
+    }
+
+    /// O6: a commit where nobody reaches a quorum both ways counts somebody who said nothing.
+    #[test]
+    fn a_commit_without_a_quorum_is_found() {
+        let lone = found(&calm(&[]), Mistake::CommitsAlone);
+        assert_eq!(lone.map(|(oracle, _)| oracle), Some("O6"));
+    }
+
+    /// What the kill matrix calls: the toy cannot change its leader, and is found out.
+    #[test]
+    fn a_hunt_ends_with_the_first_finding() {
+        let (_, _, violation) = hunt::<Toy>(50).expect("the toy has but one leader");
+        assert_eq!(violation.oracle, "O13");
+        assert!(named("chained").is_some() && named("square").is_none());
+    }
+}
