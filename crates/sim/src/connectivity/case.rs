@@ -133,8 +133,7 @@ pub const NAMED: &[Named] = &[
     },
     Named {
         name: "openraft 2080",
-        trap: "the heartbeats of a leader without a quorum hold the bridge back, and the bridge the \
-               others",
+        trap: "the heartbeats of a leader without a quorum hold the bridge back, and it the others",
         nodes: 5,
         links: &[(0, 1), (0, 2), (1, 2), (3, 2)],
         arcs: &[],

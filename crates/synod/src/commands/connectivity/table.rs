@@ -248,28 +248,33 @@ fn introduction() -> String {
 }
 
 const INTRODUCTION: &str = "\
-Made by `synod connectivity --out docs/connectivity.md`. A cluster elects a leader at a chosen place
-and commits something. Then only the links of a graph are left, for ever; nothing else goes wrong, and
-clients reach every node. Graphs are listed up to renaming, and the leader stands at each place.
+Made by `synod connectivity --out docs/connectivity.md`. A cluster elects a leader at a chosen
+place and commits something. Then only the links of a graph are left, for ever; nothing else goes
+wrong, and clients reach every node. Graphs are listed up to renaming, and the leader stands at
+each place.
 
 * **must live**: where replicas may crash, some node reaches a quorum *both ways*, itself counted.
   Where they may lie (PBFT), a quorum reach *each other* both ways, since everybody counts what
-  everybody says. In all other graphs nothing new may be committed where replicas may crash; PBFT may,
-  and in some graphs does, as its votes need not come back the way they went.
-* **commits again after**: from the first command after the cut until ten are committed, in election
-  timeouts (the longest, 600 ms). More than LIMIT is a failure; the aim is 6. *Calm*: commands come two
-  timeouts after the cut. *Busy*: at the cut, so that a leader that lost its quorum still takes some
-  and spreads them as far as it can, and clients have to find out that it can do no more.
-* **elections when settled**: from 10 timeouts on, for 24 more. Any election is a failure, and so is any
-  new term, ballot or view, except a view that no more replicas ask for than may be faulty. Commands
-  must go on in each window of six timeouts, and of every client.
-* Then an operator asks another node that reaches a quorum to lead; the leader before must make room.
-* **after mending**: all links work again; from then until ten commands are committed, where nothing was
-  committed before. Nobody who comes back may depose a leader that works, and all must catch up.
+  everybody says. In all other graphs nothing new may be committed where replicas may crash; PBFT
+  may, and in some graphs does, as its votes need not come back the way they went.
+* **commits again after**: from the first command after the cut until ten are committed, in
+  election timeouts (the longest, 600 ms). More than LIMIT is a failure; the aim is 6. *Calm*:
+  commands come two timeouts after the cut. *Busy*: at the cut, so that a leader that lost its
+  quorum still takes some and spreads them as far as it can, and clients have to find out that it
+  can do no more.
+* **elections when settled**: from 10 timeouts on, for 24 more. Any election is a failure, and so
+  is any new term, ballot or view, except a view that no more replicas ask for than may be faulty.
+  Commands must go on in each window of six timeouts, and of every client.
+* Then an operator asks another node that reaches a quorum to lead; the leader before must make
+  room.
+* **after mending**: all links work again; from then until ten commands are committed, where
+  nothing was committed before. Nobody who comes back may depose a leader that works, and all must
+  catch up.
 * **failed**: any of this, or any other rule that the simulator watches, was broken.";
 
 const LOG_RULE: &str = "\
-A Raft server votes only for a log that is at least as up-to-date as its own (§5.4.1). If the only node
-that reaches a quorum needs the vote of one that holds more, be it uncommitted, nobody can lead until a
-link comes back. That is Raft, not this code: the restriction is what keeps committed entries, and a
-server that needs it cannot know that these are not. Paxos has no such rule: promises carry the values.";
+A Raft server votes only for a log that is at least as up-to-date as its own (§5.4.1). If the only
+node that reaches a quorum needs the vote of one that holds more, be it uncommitted, nobody can
+lead until a link comes back. That is Raft, not this code: the restriction is what keeps committed
+entries, and a server that needs it cannot know that these are not. Paxos has no such rule:
+promises carry the values.";
