@@ -86,6 +86,7 @@
 //! snapshots: the contract does not know them yet.
 
 mod check;
+pub mod connectivity;
 mod disk;
 mod hunt;
 mod keys;

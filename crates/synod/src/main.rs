@@ -77,6 +77,11 @@ enum Command {
     /// fire, operators interfere, nodes crash and lose what was not synced. All of it is tried, and
     /// the oracles look at every step. A closed model is one that was visited whole.
     Explore(commands::explore::Args),
+    /// Cut links for ever, in every way: does whoever still reaches a quorum go on?
+    ///
+    /// Each case is a graph of links, in both directions or one, and a place of the leader. Nothing
+    /// else goes wrong. Times are in election timeouts.
+    Connectivity(commands::connectivity::Args),
     /// Run one replica of a cluster
     ///
     /// Runs until ctrl-c or SIGTERM. A replica is told what it is by a file (--config) or by flags
@@ -114,6 +119,7 @@ fn run(command: Command) -> Outcome {
         Command::Mutants(args) => commands::mutants::run(&args),
         Command::Scenario(args) => commands::scenario::run(&args),
         Command::Explore(args) => commands::explore::run(&args),
+        Command::Connectivity(args) => commands::connectivity::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Cluster(args) => commands::cluster::run(args),
         Command::Ctl(args) => commands::ctl::run(args),

@@ -42,6 +42,12 @@ pub(crate) enum Mistake {
     RefusesAndTakes,
     /// O13: the leader takes nothing beyond index 12.
     Stuck,
+    /// O13: the leader takes nothing beyond index 60.
+    StuckLater,
+    /// O14: everybody begins an epoch now and then.
+    Restless,
+    /// O6: the leader commits what its own disk has.
+    CommitsAlone,
     /// O16: the leader counts everybody.
     CountsAll,
     /// O18: the leader halts at index 5.
@@ -153,7 +159,8 @@ impl<const LIARS: bool> Toy<LIARS> {
             return effects.refuse(batch, Refusal::NotLeader(Some(LEADER)));
         }
         let next = self.last().next().0;
-        if self.has(Mistake::Stuck) && next > 12 {
+        let stuck = self.has(Mistake::Stuck) && next > 12;
+        if stuck || self.has(Mistake::StuckLater) && next > 60 {
             return effects.refuse(batch, Refusal::Busy);
         }
         if self.has(Mistake::RefusesAndTakes) && next > 4 {
@@ -221,7 +228,9 @@ impl<const LIARS: bool> Toy<LIARS> {
         let mut upto = self.acked.clone();
         upto[self.id.index()] = self.durable;
         upto.sort_unstable();
-        let decided = upto[self.config.size - Self::INFO.quorum(self.config.size)];
+        let alone = self.has(Mistake::CommitsAlone);
+        let quorum = if alone { 1 } else { Self::INFO.quorum(self.config.size) };
+        let decided = upto[self.config.size - quorum];
         self.commit_upto(decided.min(self.durable), effects);
     }
 
@@ -306,10 +315,11 @@ impl<const LIARS: bool> ConsensusProtocol for Toy<LIARS> {
 
     fn status(&self) -> Status {
         let leads = self.id == LEADER;
+        let epochs = if self.has(Mistake::Restless) { self.steps / 200 } else { 0 };
         let falls = self.has(Mistake::EpochFalls) && self.steps % 1_000 == 999;
         Status {
             role: if leads { Role::Leader } else { Role::Follower },
-            epoch: if falls { 0 } else { 1 },
+            epoch: if falls { 0 } else { 1 + epochs },
             leader: Some(LEADER),
             committed: self.commit,
             last: self.last(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod compare;
+pub(crate) mod connectivity;
 pub(crate) mod ctl;
 pub(crate) mod explore;
 pub(crate) mod mutants;

@@ -1,0 +1,67 @@
+//! The connectivity suite in the small (`synod connectivity` runs all of it): the cases with a
+//! history, and all directed graphs of three nodes, under every algorithm.
+
+use consensus_core::Audit;
+use synod_algorithms::{Algorithm, Visitor};
+use synod_sim::connectivity::{self, Case, Graph, NAMED, Verdict};
+
+struct RunCase(Case);
+
+impl Visitor for RunCase {
+    type Output = Option<Verdict>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        self.0.is_possible::<P>().then(|| connectivity::run::<P>(&self.0, 7))
+    }
+}
+
+/// Runs the case and demands that nothing is wrong with it.
+fn clean(algorithm: Algorithm, case: &Case) -> Option<Verdict> {
+    let verdict = algorithm.dispatch(RunCase(*case))?;
+    assert_eq!(verdict.violation, None, "{algorithm}: {case}");
+    Some(verdict)
+}
+
+/// Omni-Paxos (EuroSys 2023), §2; Howard and Abraham (2020); the outage at Cloudflare (2020). The
+/// aim is six election timeouts. Raft alone may have to wait, and in these cases only: the only
+/// node with a quorum lacks what a voter holds (§5.4.1).
+#[test]
+fn cases_with_a_history_go_on_or_wait_for_a_reason() {
+    let log_rule = ["constrained", "constrained, busy", "flattered bridge, busy"];
+    for algorithm in Algorithm::ALL {
+        for (named, busy) in NAMED.iter().flat_map(|named| [(named, false), (named, true)]) {
+            let Some(verdict) = clean(algorithm, &named.case(busy)) else { continue };
+            let name = format!("{}{}", named.name, if busy { ", busy" } else { "" });
+            let barred = algorithm == Algorithm::Raft && log_rule.contains(&&*name);
+            assert_eq!(verdict.barred, barred, "{algorithm}: {name}");
+            if verdict.must_live && !barred {
+                let took = verdict.progress.expect("it went on");
+                assert!(took <= 6.0, "{algorithm}: {name}: {took} election timeouts");
+            }
+        }
+    }
+}
+
+/// With three nodes a leader that loses its quorum is alone, so no log bars anybody.
+#[test]
+fn every_directed_graph_of_three_nodes_goes_on_where_it_can() {
+    for algorithm in Algorithm::ALL {
+        for busy in [false, true] {
+            for case in connectivity::all(&Graph::directed(3), busy) {
+                if let Some(verdict) = clean(algorithm, &case) {
+                    assert!(!verdict.barred, "{algorithm}: {case}");
+                    assert_eq!(verdict.must_live, verdict.progress.is_some(), "{case}");
+                }
+            }
+        }
+    }
+}
+
+/// A case is a run, bit for bit.
+#[test]
+fn a_case_and_a_seed_are_a_run() {
+    let case = NAMED[0].case(true);
+    for algorithm in Algorithm::ALL {
+        assert_eq!(algorithm.dispatch(RunCase(case)), algorithm.dispatch(RunCase(case)));
+    }
+}

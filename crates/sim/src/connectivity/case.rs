@@ -1,0 +1,223 @@
+//! What is run: a graph, and where the leader stands when it comes.
+
+use super::graph::Graph;
+use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeId, ProtocolConfig};
+use std::fmt;
+
+/// One case of the suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Case {
+    /// The links that work, from now on and for ever.
+    pub graph: Graph,
+    /// Who leads when the others are cut; in an algorithm without leaders, who proposed last.
+    pub leader: NodeId,
+    /// This node was cut off while the last commands were committed.
+    pub behind: Option<NodeId>,
+    /// Commands come at the very moment at which links are cut, so that replicas differ in what
+    /// they took last; if not, they come when a leader that lost its quorum knows it.
+    pub busy: bool,
+}
+
+impl Case {
+    /// Every log is the same when the links are cut, and commands come a little later.
+    pub fn calm(graph: Graph, leader: NodeId) -> Self {
+        Self { graph, leader, behind: None, busy: false }
+    }
+
+    /// Commands are under way while the links are cut.
+    pub fn busy(graph: Graph, leader: NodeId) -> Self {
+        Self { busy: true, ..Self::calm(graph, leader) }
+    }
+
+    /// Must commands go on? Where replicas may crash, if a node reaches a quorum both ways, itself
+    /// counted: it can be leader, or propose. Where they may lie, if a quorum reach each other both
+    /// ways: everybody counts what everybody says.
+    pub fn must_live<P: Audit>(&self) -> bool {
+        let quorum = P::INFO.quorum(self.graph.nodes());
+        match P::INFO.faults {
+            FaultModel::Crash => self.graph.hub(quorum).is_some(),
+            FaultModel::Byzantine => self.graph.clique(quorum).is_some(),
+        }
+    }
+
+    /// Can the algorithm run in a cluster of this size?
+    pub fn is_possible<P: Audit>(&self) -> bool {
+        P::Config::for_cluster(&Cluster::new(ClusterId(1), self.graph.nodes())).is_ok()
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { graph, leader, behind, busy } = self;
+        write!(f, "{} nodes, links {graph}, leader {leader}", graph.nodes())?;
+        if let Some(behind) = behind {
+            write!(f, ", {behind} behind")?;
+        }
+        f.write_str(if *busy { ", busy" } else { "" })
+    }
+}
+
+/// Each of these graphs with the leader at each place.
+pub fn all(graphs: &[Graph], busy: bool) -> Vec<Case> {
+    let places = |graph: &Graph| {
+        let graph = *graph;
+        (0..graph.nodes() as u8)
+            .map(move |leader| Case { busy, ..Case::calm(graph, NodeId(leader)) })
+    };
+    graphs.iter().flat_map(places).collect()
+}
+
+/// A case that somebody met, or thought of, before us.
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// Its name.
+    pub name: &'static str,
+    /// What it lures an algorithm into.
+    pub trap: &'static str,
+    nodes: usize,
+    /// Two-way links.
+    links: &'static [(u8, u8)],
+    /// One-way links.
+    arcs: &'static [(u8, u8)],
+    leader: u8,
+    behind: Option<u8>,
+}
+
+/// The cases with a history.
+pub const NAMED: &[Named] = &[
+    Named {
+        name: "cloudflare",
+        trap: "the node that lost only the leader campaigns for ever (etcd at Cloudflare, 2020)",
+        nodes: 3,
+        links: &[(0, 1), (1, 2)],
+        arcs: &[],
+        leader: 2,
+        behind: None,
+    },
+    Named {
+        name: "chained",
+        trap: "the ends of a chain depose each other in turn (Omni-Paxos, §2)",
+        nodes: 3,
+        links: &[(0, 1), (1, 2)],
+        arcs: &[],
+        leader: 0,
+        behind: None,
+    },
+    Named {
+        name: "quorum loss",
+        trap: "the centre of a star sees the leader alive and waits, and the leader has no quorum \
+               (Omni-Paxos, §2)",
+        nodes: 5,
+        links: &[(0, 1), (0, 2), (0, 3), (0, 4)],
+        arcs: &[],
+        leader: 1,
+        behind: None,
+    },
+    Named {
+        name: "constrained",
+        trap: "only the centre of a star reaches a quorum, and its log is behind (Omni-Paxos, §2)",
+        nodes: 5,
+        links: &[(0, 2), (0, 3), (0, 4)],
+        arcs: &[],
+        leader: 1,
+        behind: Some(0),
+    },
+    Named {
+        name: "howard-abraham",
+        trap: "two outsiders that hear a follower each keep deposing the leader",
+        nodes: 5,
+        links: &[(0, 1), (0, 2), (1, 2), (3, 1), (4, 2)],
+        arcs: &[],
+        leader: 2,
+        behind: None,
+    },
+    Named {
+        name: "openraft 2080",
+        trap: "the heartbeats of a leader without a quorum hold the bridge back, and it the others",
+        nodes: 5,
+        links: &[(0, 1), (0, 2), (1, 2), (3, 2)],
+        arcs: &[],
+        leader: 3,
+        behind: None,
+    },
+    Named {
+        name: "deaf node",
+        trap: "a node that sends and hears nothing campaigns for ever",
+        nodes: 3,
+        links: &[(0, 1)],
+        arcs: &[(2, 0), (2, 1)],
+        leader: 0,
+        behind: None,
+    },
+    Named {
+        name: "deaf leader",
+        trap: "the leader's heartbeats arrive, and nothing arrives at the leader",
+        nodes: 4,
+        links: &[(1, 2), (1, 3), (2, 3)],
+        arcs: &[(0, 1), (0, 2), (0, 3)],
+        leader: 0,
+        behind: None,
+    },
+    Named {
+        name: "mute leader",
+        trap: "the leader hears everybody, and nobody hears it",
+        nodes: 4,
+        links: &[(1, 2), (1, 3), (2, 3)],
+        arcs: &[(1, 0), (2, 0), (3, 0)],
+        leader: 0,
+        behind: None,
+    },
+    Named {
+        name: "one-way link",
+        trap: "one follower answers a leader that it does not hear",
+        nodes: 3,
+        links: &[(0, 1), (1, 2)],
+        arcs: &[(2, 0)],
+        leader: 0,
+        behind: None,
+    },
+    Named {
+        name: "ring",
+        trap: "everybody hears somebody, and nobody hears who hears it",
+        nodes: 4,
+        links: &[],
+        arcs: &[(0, 1), (1, 2), (2, 3), (3, 0)],
+        leader: 0,
+        behind: None,
+    },
+    Named {
+        name: "flattered bridge",
+        trap: "a leader that only sends leaves entries at a follower, which may then not vote for \
+               the only node with a quorum",
+        nodes: 4,
+        links: &[(1, 2), (2, 3)],
+        arcs: &[(0, 1)],
+        leader: 0,
+        behind: None,
+    },
+];
+
+impl Named {
+    /// The case, calm or busy.
+    pub fn case(&self, busy: bool) -> Case {
+        let graph = Graph::of_links(self.nodes, self.links);
+        let graph = self.arcs.iter().fold(graph, |graph, (from, to)| graph.with(*from, *to));
+        let behind = self.behind.map(NodeId);
+        Case { graph, leader: NodeId(self.leader), behind, busy }
+    }
+}
+
+/// A case of [`NAMED`], if there is one of this name.
+pub fn named(name: &str) -> Option<&'static Named> {
+    NAMED.iter().find(|case| case.name == name)
+}
+
+/// What is run every day: the named cases, all directed graphs of three nodes, and every seventh
+/// of four, the leader at each place; every other time busy.
+pub fn selection() -> Vec<Case> {
+    let sample: Vec<Graph> = Graph::directed(4).into_iter().step_by(7).collect();
+    let named = NAMED.iter().flat_map(|named| [named.case(false), named.case(true)]);
+    let graphs = all(&Graph::directed(3), false).into_iter().chain(all(&sample, false));
+    let alternate = |(nth, case): (usize, Case)| Case { busy: nth % 2 == 1, ..case };
+    named.chain(graphs.enumerate().map(alternate)).collect()
+}
