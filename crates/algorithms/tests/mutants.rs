@@ -1,4 +1,4 @@
-//! The kill matrix: every planted bug is found by an oracle that it names, within a budget of
+//! The kill matrix of the simulator: every planted bug is found by an oracle, within a budget of
 //! seeds. (That the correct build raises no alarm over the same seeds is tested beside it.)
 
 use consensus_core::Audit;
@@ -27,7 +27,7 @@ fn hunt(algorithm: Algorithm, mutant: &'static Mutant) -> Result<String, String>
     let name = format!("{algorithm} {}", mutant.name);
     match found {
         None => Err(format!("{name} survived {BUDGET} seeds: {}", mutant.wrong)),
-        Some((seed, violation)) if mutant.oracles.contains(&violation.oracle) => {
+        Some((seed, violation)) if mutant.is_found_by(violation.oracle) => {
             Ok(format!("{name}: {} at seed {seed}", violation.oracle))
         }
         Some((seed, violation)) => Err(format!(

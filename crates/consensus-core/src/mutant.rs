@@ -104,6 +104,12 @@ impl Mutant {
         Self { name, wrong, oracles, beyond: None }
     }
 
+    /// Does it count as found if this oracle saw it? A rig may see another consequence than the one
+    /// that was thought of; but to stop (O18) is not to be found out, unless the bug says so.
+    pub fn is_found_by(&self, oracle: &str) -> bool {
+        oracle != "O18" || self.oracles.contains(&oracle)
+    }
+
     /// It takes this to show it, which random simulation does not do.
     #[must_use]
     pub const fn beyond_simulation(self, what_it_takes: &'static str) -> Self {

@@ -52,7 +52,8 @@ impl Row {
     }
 
     fn kills(&self) -> impl Iterator<Item = &Cell> {
-        self.cells.iter().filter(|cell| cell.found.is_some())
+        let counts = |found: &Found| self.bug.mutant.is_found_by(found.oracle);
+        self.cells.iter().filter(move |cell| cell.found.as_ref().is_some_and(counts))
     }
 
     /// The cheapest kill.
@@ -62,24 +63,9 @@ impl Row {
 
     /// What is wrong with the rigs, if this row is true.
     fn problem(&self) -> Option<String> {
-        let Mutant { wrong, oracles, .. } = self.bug.mutant;
-        if self.kills().next().is_none() {
-            return Some(format!("{} survived: {wrong}", self.name()));
-        }
-        self.kills().filter(|cell| cell.rig.names_oracles()).find_map(|cell| {
-            let found = cell.found.as_ref()?;
-            let named = oracles.contains(&found.oracle);
-            (!named).then(|| {
-                format!(
-                    "{} was found by {} in {} {}, not by one of {oracles:?}: {}",
-                    self.name(),
-                    found.oracle,
-                    cell.rig.unit(),
-                    found.case,
-                    found.detail
-                )
-            })
-        })
+        let Mutant { wrong, beyond, .. } = self.bug.mutant;
+        let survived = self.kills().next().is_none() && beyond.is_none();
+        survived.then(|| format!("{} survived: {wrong}", self.name()))
     }
 }
 
@@ -240,32 +226,26 @@ impl Matrix {
 }
 
 /// Bugs of the catalogue that cannot be planted yet, and the feature that they break.
-const LATER: [(&str, &str); 25] = [
+const LATER: [(&str, &str); 19] = [
     ("M05", "membership change (Multi-Paxos, slot + α)"),
     ("R10", "membership change (Raft, one server at a time)"),
     ("R11", "membership change (learners, removed nodes)"),
     ("R12", "snapshots"),
     ("R13", "reads that do not go through the log (ReadIndex)"),
     ("R14", "leases"),
-    ("R15", "connectivity suite as a rig"),
     ("R16", "writes that complete out of order"),
-    ("B05", "a traitor that says one phase's signature in another"),
-    ("B08", "a traitor that leaves the watermarks"),
     ("Z01", "ZAB"),
     ("Z02", "ZAB"),
     ("Z03", "ZAB"),
     ("Z04", "ZAB"),
     ("Z05", "ZAB"),
     ("Z06", "ZAB"),
-    ("D01", "failing syncs under a rig"),
-    ("D02", "damaged logs under a rig"),
     ("D03", "snapshots"),
     ("D04", "state on disk apart from the log"),
     ("D05", "wiped disks and membership change"),
     ("K01", "snapshots"),
     ("K02", "watches"),
     ("K03", "leases of keys"),
-    ("B10", "message authentication codes (vectors of MACs)"),
 ];
 
 /// Those of [`LATER`] that nobody has planted by now.
@@ -294,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn a_survivor_a_wrong_oracle_and_a_false_alarm_are_problems() {
+    fn a_survivor_a_mere_stop_and_a_false_alarm_are_problems() {
         let kill = || vec![cell(Rig::Simulate, Some("O6"), 1), cell(Rig::Shuffle, None, 9)];
         assert_eq!(matrix(vec![kill()], None).problems(), Vec::<String>::new());
         let problem = |rows, alarm| matrix(rows, alarm).problems().join("\n");
         let survivor = vec![cell(Rig::Simulate, None, 1), cell(Rig::Shuffle, None, 1)];
         assert!(problem(vec![kill(), survivor], None).contains(" survived: "));
-        let misnamed = vec![cell(Rig::Simulate, Some("O13"), 1)];
-        assert!(problem(vec![misnamed], None).contains("found by O13 in seed 7"));
+        let stopped = vec![cell(Rig::Simulate, Some("O18"), 1)];
+        assert!(problem(vec![stopped], None).contains(" survived: "));
         let alarm = Found { oracle: "O1", case: 3, detail: "seen".into() };
         assert!(problem(vec![kill()], Some(alarm)).contains("raises an alarm under simulate"));
     }

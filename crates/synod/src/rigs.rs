@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_benches::{AssertFailure, BATCHES, SIZES};
+use synod_explore::{Preset, hunt};
 use synod_sim::{Options, Violation};
 
 /// A way to look for bugs.
@@ -16,6 +17,10 @@ pub(crate) enum Rig {
     Simulate,
     /// Seeded runs without a clock: the next event is drawn from all that could happen.
     Shuffle,
+    /// Every behaviour of a small cluster, within bounds.
+    Explore,
+    /// Links cut for ever, in many graphs.
+    Connectivity,
     /// The quiet world: what a command costs must equal theory.
     Measured,
 }
@@ -33,13 +38,16 @@ pub(crate) struct Found {
 
 impl Rig {
     /// All of them, in the order of tables.
-    pub(crate) const ALL: [Self; 3] = [Self::Simulate, Self::Shuffle, Self::Measured];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Simulate, Self::Shuffle, Self::Explore, Self::Connectivity, Self::Measured];
 
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Simulate => "simulate",
             Self::Shuffle => "shuffle",
+            Self::Explore => "explore",
+            Self::Connectivity => "connectivity",
             Self::Measured => "measured",
         }
     }
@@ -53,6 +61,10 @@ impl Rig {
             Self::Shuffle => {
                 "seeded runs without a clock: what happens next is drawn from all that could"
             }
+            Self::Explore => "every behaviour of a small cluster, within bounds, breadth first",
+            Self::Connectivity => {
+                "links cut for ever: whoever reaches a quorum must go on, in peace"
+            }
             Self::Measured => "what a command costs in a quiet world must equal theory",
         }
     }
@@ -61,7 +73,8 @@ impl Rig {
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Simulate | Self::Shuffle => "seed",
-            Self::Measured => "run",
+            Self::Explore => "state",
+            Self::Connectivity | Self::Measured => "run",
         }
     }
 
@@ -71,20 +84,18 @@ impl Rig {
         match self {
             Self::Simulate => seeds,
             Self::Shuffle => seeds.saturating_mul(10),
+            Self::Explore => seeds.saturating_mul(100),
+            Self::Connectivity => seeds,
             Self::Measured => 1,
         }
-    }
-
-    /// Must it find a bug by an oracle that the bug names? A run that is like no other may well see
-    /// another consequence first.
-    pub(crate) fn names_oracles(self) -> bool {
-        self == Self::Simulate
     }
 
     /// Looks at these cases in their order, in this thread, up to the first that shows a bug.
     pub(crate) fn hunt(self, algorithm: Algorithm, cases: Range<u64>) -> Option<Found> {
         let hunt = AssertUnwindSafe(|| match self {
             Self::Simulate | Self::Shuffle => algorithm.dispatch(Seeds { rig: self, cases }),
+            Self::Explore => algorithm.dispatch(States { budget: cases.end }),
+            Self::Connectivity => algorithm.dispatch(Graphs { budget: cases.end }),
             Self::Measured => measured(algorithm),
         });
         catch_unwind(hunt).unwrap_or_else(|panic| {
@@ -106,11 +117,43 @@ impl Visitor for Seeds {
     fn visit<P: Audit>(self) -> Self::Output {
         let draw = match self.rig {
             Rig::Shuffle => Options::for_shuffle::<P>,
-            Rig::Simulate | Rig::Measured => Options::for_seed::<P>,
+            _ => Options::for_seed::<P>,
         };
         let (case, violation) = synod_sim::first_violation::<P>(self.cases, draw)?;
         let Violation { oracle, .. } = violation;
         Some(Found { oracle, case, detail: violation.to_string() })
+    }
+}
+
+struct States {
+    budget: u64,
+}
+
+impl Visitor for States {
+    type Output = Option<Found>;
+
+    /// The presets share the budget: what is found at all is found early, or in one of them only.
+    fn visit<P: Audit>(self) -> Self::Output {
+        let presets = [Preset::Small, Preset::Disks, Preset::Closed, Preset::Deep, Preset::Traitor];
+        let share = self.budget / presets.len() as u64 + 1;
+        let found = presets.into_iter().find_map(|preset| hunt::<P>(preset, share))?;
+        let Violation { oracle, .. } = found.violation;
+        let detail = format!("{} (after {} steps)", found.violation, found.steps.len());
+        Some(Found { oracle, case: found.states, detail })
+    }
+}
+
+struct Graphs {
+    budget: u64,
+}
+
+impl Visitor for Graphs {
+    type Output = Option<Found>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        let (case, nth, violation) = synod_sim::connectivity::hunt::<P>(self.budget)?;
+        let Violation { oracle, .. } = violation;
+        Some(Found { oracle, case: nth, detail: format!("{case}: {violation}") })
     }
 }
 
