@@ -81,7 +81,9 @@ fn every_bug_planted_in_the_shared_layers_is_found_under_every_algorithm() {
 fn planted_bugs_are_named_once_and_all_names_are_known() {
     let own = Algorithm::ALL.iter().flat_map(|algorithm| algorithm.mutants());
     let mut names: Vec<_> = SHARED.iter().chain(own).map(|mutant| mutant.name).collect();
-    let mut known = NAMES.to_vec();
+    // Those of the runtime are no algorithm's, and hunted where it is.
+    let of_runtime = |name: &&&str| name.starts_with(['D', 'Q', 'F']);
+    let mut known: Vec<_> = NAMES.iter().filter(|name| !of_runtime(name)).copied().collect();
     names.sort_unstable();
     known.sort_unstable();
     assert_eq!(names, known);

@@ -137,7 +137,7 @@ impl Visitor for States {
         let presets = [Preset::Small, Preset::Disks, Preset::Closed, Preset::Deep, Preset::Traitor];
         let share = self.budget / presets.len() as u64 + 1;
         let found = presets.into_iter().find_map(|preset| hunt::<P>(preset, share))?;
-        let Violation { oracle, .. } = found.violation;
+        let oracle = found.violation.oracle;
         let detail = format!("{} (after {} steps)", found.violation, found.steps.len());
         Some(Found { oracle, case: found.states, detail })
     }

@@ -31,8 +31,11 @@ enum Undo {
 struct Relay {
     /// Leaders still to come.
     legs: u32,
-    /// Who crashed last, and stays down until the next one is elected.
+    /// Who crashed last, and stays down until the next one has crashed, too: what it wrote alone
+    /// must not be overwritten by a leader that meets it too early.
     last: Option<NodeId>,
+    /// Who leads and is to crash next.
+    doomed: Option<NodeId>,
 }
 
 /// Decides when what goes wrong.
@@ -72,7 +75,9 @@ impl Nemesis {
 
     /// Must it act before its time, as somebody has just become leader?
     pub(crate) fn is_alarmed<P: Audit, S: StateMachine>(&self, world: &World<P, S>) -> bool {
-        self.relay.is_some() && world.leader_changes() != self.changes
+        let Some(relay) = &self.relay else { return false };
+        let died = relay.doomed.is_some_and(|node| !world.is_running(node));
+        died || world.leader_changes() != self.changes
     }
 
     fn pause_between(&mut self, now: Duration) -> Duration {
@@ -98,7 +103,9 @@ impl Nemesis {
             self.next = self.pause_between(now);
             let fault = self.rng.pick(&self.faults.classes);
             self.strike(world, fault);
-            self.restart_forgotten(world);
+            if self.relay.is_none() {
+                self.restart_forgotten(world);
+            }
             for traitor in world.traitors().iter() {
                 self.turn(world, traitor);
             }

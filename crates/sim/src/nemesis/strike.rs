@@ -96,7 +96,7 @@ impl Nemesis {
             Fault::MinimalQuorum => self.minimal_quorum(world),
             Fault::LeaderRelay => {
                 let legs = self.rng.between(2, 8) as u32;
-                self.relay.get_or_insert(Relay { legs, last: None });
+                self.relay.get_or_insert(Relay { legs, last: None, doomed: None });
                 self.pass_on(world);
             }
             Fault::Campaign => {
@@ -263,30 +263,32 @@ impl Nemesis {
 
     /// One leg of a relay, if one runs and there is a new leader.
     pub(super) fn pass_on<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
-        let news = std::mem::replace(&mut self.changes, world.leader_changes()) != self.changes;
-        let Some(Relay { legs, last }) = self.relay else { return };
-        if last.is_some() && !news {
-            return;
+        self.changes = world.leader_changes();
+        let Some(Relay { mut legs, mut last, mut doomed }) = self.relay else { return };
+        if let Some(dead) = doomed.filter(|node| !world.is_running(*node)) {
+            if let Some(node) = last.filter(|node| *node != dead) {
+                world.restart(node);
+                if self.rng.chance(5_000) {
+                    world.campaign(node);
+                }
+            }
+            (last, doomed, legs) = (Some(dead), None, legs.saturating_sub(1));
+            self.undo.retain(|(_, undo)| !matches!(undo, Undo::Restart(node) if *node == dead));
         }
-        let Some(leader) = world.leader() else { return };
-        if last == Some(leader) && !world.is_running(leader) {
-            return;
-        }
+        self.relay = Some(Relay { legs, last, doomed });
         if legs == 0 {
             self.relay = None;
             last.into_iter().for_each(|node| world.restart(node));
             return;
         }
+        let Some(leader) = world.leader().filter(|_| doomed.is_none()) else { return };
         // It dies a little later: after it wrote something, or reached one of the others.
-        world.crash_after_effects(leader, self.rng.below(16) as u32);
-        if let Some(node) = last.filter(|node| *node != leader) {
-            world.restart(node);
-            if self.rng.chance(5_000) {
-                world.campaign(node);
-            }
+        match self.rng.below(3) {
+            0 => world.crash_at_commit(leader),
+            1 => world.crash_after_effects(leader, self.rng.between(1, 4) as u32),
+            _ => world.crash_after_effects(leader, self.rng.below(16) as u32),
         }
-        self.undo.retain(|(_, undo)| !matches!(undo, Undo::Restart(node) if *node == leader));
-        self.relay = Some(Relay { legs: legs - 1, last: Some(leader) });
+        self.relay = Some(Relay { legs, last, doomed: Some(leader) });
         world.fault("leader hit in a relay");
     }
 }

@@ -49,6 +49,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.nodes[node.index()].fuse = Some(effects);
     }
 
+    /// Crashes it in the step in which it is the first to commit something, before it tells anybody.
+    pub fn crash_at_commit(&mut self, node: NodeId) {
+        self.nodes[node.index()].dies_of_news = true;
+    }
+
     /// The node crashes when its next sync begins: with writes that are not durable, and after
     /// everything that need not wait for them was sent.
     pub fn crash_before_sync(&mut self, node: NodeId) {
@@ -173,6 +178,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             self.nodes[node.index()].disk_full = false;
             self.nodes[node.index()].stalled_until = 0;
             self.nodes[node.index()].fuse = None;
+            self.nodes[node.index()].dies_of_news = false;
             self.nodes[node.index()].doomed = false;
         }
     }

@@ -16,9 +16,13 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     pub(super) fn carry_out(&mut self, id: NodeId) {
         let mut effects = std::mem::take(&mut self.effects);
         effects.extend(self.nodes[id.index()].effects.drain());
+        let before = self.last_committed();
         for effect in effects.drain(..) {
             let up = self.nodes[id.index()].replica.is_some();
             if !up || self.violation.is_some() || self.burns_out(id) {
+                break;
+            }
+            if matches!(effect, Effect::Send { .. }) && self.dies_of_news(id, before) {
                 break;
             }
             self.apply_effect(id, effect);
@@ -27,6 +31,19 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             }
         }
         self.effects = effects;
+        self.dies_of_news(id, before);
+    }
+
+    /// Crashes a node that was the first to commit something in this step, if it is to die of that.
+    fn dies_of_news(&mut self, id: NodeId, before: LogIndex) -> bool {
+        let node = &self.nodes[id.index()];
+        let news = self.last_committed() > before && self.violation.is_none();
+        let dies = news && node.dies_of_news && node.replica.is_some();
+        if dies {
+            self.mark("crash right after a commit");
+            self.crash(id);
+        }
+        dies
     }
 
     /// Is this the moment at which the node crashes, in the midst of a step?

@@ -46,6 +46,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) leads: Option<u64>,
     /// Crash after so many more effects, in the midst of a step.
     pub(crate) fuse: Option<u32>,
+    /// Crashes in the step in which it is the first to commit something, before it tells anybody.
+    pub(crate) dies_of_news: bool,
     /// Crash when the next sync begins: what was written is not durable, what needs not be has
     /// been sent.
     pub(crate) doomed: bool,
@@ -85,6 +87,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             status: None,
             leads: None,
             fuse: None,
+            dies_of_news: false,
             doomed: false,
             sync_fails: false,
             disk_full: false,
@@ -119,6 +122,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.status = None;
         self.leads = None;
         self.fuse = None;
+        self.dies_of_news = false;
         self.doomed = false;
         self.sync_fails = false;
         self.disk_full = false;
