@@ -1,11 +1,15 @@
 //! What the oracles may know of PBFT.
 
+use crate::attack;
+use crate::certificates::{CheckpointCertificate, PreparedCertificate};
 use crate::digest::Digest;
-use crate::message::{Body, Carried, Message, NewView, View, Vote, VotePhase};
+use crate::message::{
+    Body, Carried, Message, NewView, Sequence, View, ViewChange, Vote, VotePhase,
+};
 use crate::record::Record;
 use crate::replica::Pbft;
 use consensus_core::{
-    Audit, Batch, Certificate, Claim, Env, Ledger, LogIndex, NodeId, Signer, Topic,
+    Audit, Batch, Certificate, Claim, Env, Envelope, Ledger, LogIndex, NodeId, Signer, Topic,
 };
 
 fn topic(name: &'static str, vote: &Vote) -> Topic {
@@ -20,25 +24,51 @@ fn rising(view: View) -> Claim {
     Claim::Rising(Topic::new("view", 0u64, 0), u128::from(view.0))
 }
 
+fn asked_for(view: View) -> Topic {
+    Topic::new("view-change", view.0, 0)
+}
+
+fn checkpoint(sequence: Sequence) -> Topic {
+    Topic::new("checkpoint", 0u64, sequence.0)
+}
+
+fn stable_proof(stable: &CheckpointCertificate) -> Certificate {
+    let signers = stable.votes.iter().map(|vote| vote.by).collect();
+    Certificate { topic: checkpoint(stable.sequence), value: stable.history.short(), signers }
+}
+
+fn prepared_proof(certificate: &PreparedCertificate, nodes: usize) -> Certificate {
+    let vote = &certificate.vote;
+    let primary = vote.view.primary(nodes);
+    let signers = certificate.prepares.iter().map(|prepare| prepare.by).chain([primary]).collect();
+    Certificate { topic: topic("prepare", vote), value: vote.digest.short(), signers }
+}
+
 impl Audit for Pbft {
     const LOG_MATCHING: bool = false;
 
     fn claims(message: &Message) -> Vec<Claim> {
         match &message.body {
-            Body::PrePrepare { vote, .. } => vec![once("pre-prepare", vote)],
+            // It stands for the primary's prepare.
+            Body::PrePrepare { vote, .. } => {
+                vec![once("pre-prepare", vote), once("prepare", vote)]
+            }
             Body::Prepare(vote) => vec![once("prepare", vote), rising(vote.view)],
             Body::Commit(vote) => vec![once("commit", vote), rising(vote.view)],
-            Body::ViewChange(view_change) => vec![rising(view_change.view)],
+            Body::ViewChange(ViewChange { view, .. }) => {
+                vec![rising(*view), Claim::Once(asked_for(*view), 0)]
+            }
             Body::NewView(new_view) => {
                 let numbers = new_view.base.0 + 1..;
-                let carried = new_view.carried.iter().zip(numbers).map(|(carried, number)| {
+                let carried = new_view.carried.iter().zip(numbers).flat_map(|(carried, number)| {
                     let (view, sequence) = (new_view.view, LogIndex(number));
-                    once("pre-prepare", &Vote { view, sequence, digest: carried.digest })
+                    let vote = Vote { view, sequence, digest: carried.digest };
+                    [once("pre-prepare", &vote), once("prepare", &vote)]
                 });
                 carried.collect()
             }
             Body::Checkpoint { sequence, history } => {
-                vec![Claim::Once(Topic::new("checkpoint", 0u64, sequence.0), history.short())]
+                vec![Claim::Once(checkpoint(*sequence), history.short())]
             }
             Body::Request { .. } | Body::Fetch { .. } | Body::Fetched { .. } => Vec::new(),
         }
@@ -93,6 +123,33 @@ impl Audit for Pbft {
             _ => return None,
         };
         Some(Message { repeat: message.repeat, ..Message::signed(body, sender, env) })
+    }
+
+    fn forge(
+        &self,
+        intended: Option<&Message>,
+        heard: &[&Envelope<Message>],
+        trick: u64,
+        env: &Env<'_>,
+    ) -> Option<Message> {
+        attack::forge(self, intended, heard, trick, env)
+    }
+
+    fn shows(message: &Message, nodes: usize) -> Vec<Certificate> {
+        let (view_changes, quorum) = match &message.body {
+            Body::ViewChange(view_change) => (vec![view_change], None),
+            Body::NewView(new_view) => {
+                let all = new_view.view_changes.iter().map(|signed| &signed.view_change);
+                let signers = all.clone().map(|view_change| view_change.replica).collect();
+                let topic = asked_for(new_view.view);
+                (all.collect(), Some(Certificate { topic, value: 0, signers }))
+            }
+            _ => return Vec::new(),
+        };
+        let stable = view_changes.iter().filter_map(|it| it.stable.as_ref()).map(stable_proof);
+        let prepared = view_changes.iter().flat_map(|it| &it.prepared);
+        let prepared = prepared.map(|certificate| prepared_proof(certificate, nodes));
+        stable.chain(prepared).chain(quorum).collect()
     }
 }
 

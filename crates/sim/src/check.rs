@@ -76,6 +76,8 @@ impl<'a, P: Audit> Run<'a, P> {
         configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
         out: Option<&'a mut (dyn FnMut(String) + 'a)>,
     ) -> Self {
+        let survived = options.traitors <= P::INFO.max_faults(options.nodes);
+        assert!(survived || options.too_many_traitors, "no more traitors than are survived");
         let mut rng = Rng::for_purpose(seed, 3);
         let mut cluster = Cluster::new(ClusterId(u128::from(seed)), options.nodes);
         cluster.timing = options.timing;
@@ -101,7 +103,7 @@ impl<'a, P: Audit> Run<'a, P> {
 
     fn all_phases(&mut self) {
         self.safety();
-        if self.world.violation().is_some() {
+        if self.world.violation().is_some() || self.options.too_many_traitors {
             return;
         }
         let core = self.heal_core();
@@ -121,9 +123,7 @@ impl<'a, P: Audit> Run<'a, P> {
     /// Faults strike until time is up or all clients have ended.
     fn safety(&mut self) {
         let mut nemesis = Nemesis::new(self.seed, self.options);
-        for traitor in self.world.traitors().iter() {
-            nemesis.turn(&mut self.world, traitor);
-        }
+        nemesis.turn_traitors(&mut self.world);
         self.keep_equivocating();
         let clients: Vec<ClientId> = (0..self.options.clients).map(|_| self.add_client()).collect();
         let end = self.options.safety;

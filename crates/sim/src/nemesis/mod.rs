@@ -98,9 +98,7 @@ impl Nemesis {
             let fault = self.rng.pick(&self.faults.classes);
             self.strike(world, fault);
             self.restart_forgotten(world);
-            for traitor in world.traitors().iter() {
-                self.turn(world, traitor);
-            }
+            self.turn_traitors(world);
         }
     }
 
@@ -118,15 +116,23 @@ impl Nemesis {
         }
     }
 
-    /// A traitor changes its ways now and then.
-    pub(crate) fn turn<P: Audit, S: StateMachine>(
-        &mut self,
-        world: &mut World<P, S>,
-        traitor: NodeId,
-    ) {
-        let treason =
-            if self.rng.chance(2_000) { Treason::None } else { self.rng.pick(&Treason::ALL) };
-        world.betray(traitor, treason);
+    /// Traitors change their ways now and then: each for itself, or all in league.
+    pub(crate) fn turn_traitors<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
+        if world.traitors().is_empty() {
+            return;
+        }
+        let faction = self.rng.chance(3_000).then(|| self.some_nodes(world));
+        world.conspire(faction);
+        for traitor in world.traitors().iter() {
+            let treason = match faction {
+                Some(_) => Treason::Equivocate,
+                None if self.rng.chance(2_000) => Treason::None,
+                // What is made up has more to it than all the other ways.
+                None if self.rng.chance(4_000) => Treason::Forge,
+                None => self.rng.pick(&Treason::ALL),
+            };
+            world.betray(traitor, treason);
+        }
     }
 
     fn take_back<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, undo: Undo) {

@@ -71,6 +71,34 @@ impl Claims {
     }
 }
 
+impl Claims {
+    /// O16: a correct node shows this to others as proof.
+    pub(crate) fn shown(
+        &self,
+        certificate: &Certificate,
+        correct: NodeSet,
+        (nodes, faults): (usize, FaultModel),
+    ) -> Verdict {
+        let Certificate { topic, value, signers } = certificate;
+        let Topic { name, major, minor } = topic;
+        let broken = |what| {
+            let detail = format!("a proof of {name} ({major}, {minor}) is shown, but {what}");
+            Err(Finding::new("O16", "shown certificate", detail))
+        };
+        if !signers.minus(NodeSet::first(nodes)).is_empty() {
+            return broken(format!("{signers:?} are not all of the cluster"));
+        }
+        if !is_quorum(signers.len(), nodes, faults) {
+            return broken(format!("{signers:?} are no quorum of {nodes}"));
+        }
+        let liar = signers.and(correct).iter().find(|node| !self.said(*node, *topic, *value));
+        match liar {
+            None => Ok(()),
+            Some(node) => broken(format!("{node} never said {value:#x}")),
+        }
+    }
+}
+
 fn contradiction(topic: Topic, before: u128, now: u128, verb: &str) -> Verdict {
     let Topic { name, major, minor } = topic;
     let detail = format!("on {name} ({major}, {minor}) it said {before:#x} and {verb} {now:#x}");
