@@ -57,9 +57,9 @@ pub trait Audit: ConsensusProtocol {
         None
     }
 
-    /// The proofs that this message shows to others. What a correct node shows, it has checked: the
-    /// correct ones among the signers of each must have claimed it.
-    fn shows(message: &Self::Message, nodes: usize) -> Vec<Certificate> {
+    /// What this message says that others have said, in a cluster of so many nodes. What a correct
+    /// node shows or lets in must be true: the correct ones among the signers have claimed it.
+    fn shows(message: &Self::Message, nodes: usize) -> Vec<Proof> {
         let _ = (message, nodes);
         Vec::new()
     }
@@ -128,6 +128,15 @@ impl Ledger {
     pub fn iter(&self) -> impl Iterator<Item = (LogIndex, Held)> {
         self.entries.iter().map(|(index, held)| (*index, *held))
     }
+}
+
+/// Words of others in a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Those of a quorum.
+    Quorum(Certificate),
+    /// Those of one or some, of whom there need not be enough.
+    Quote(Certificate),
 }
 
 /// A vote that decided something: the nodes whose word for it the replica counted, and the topic

@@ -9,7 +9,8 @@ use crate::message::{
 use crate::record::Record;
 use crate::replica::Pbft;
 use consensus_core::{
-    Audit, Batch, Certificate, Claim, Env, Envelope, Ledger, LogIndex, NodeId, Signer, Topic,
+    Audit, Batch, Certificate, Claim, Env, Envelope, Fingerprint, Ledger, LogIndex, NodeId, Proof,
+    Signer, Topic,
 };
 
 fn topic(name: &'static str, vote: &Vote) -> Topic {
@@ -30,6 +31,19 @@ fn asked_for(view: View) -> Topic {
 
 fn checkpoint(sequence: Sequence) -> Topic {
     Topic::new("checkpoint", 0u64, sequence.0)
+}
+
+/// A view-change may be said again with another content, so each content is a topic.
+fn said_in(view_change: &ViewChange) -> Topic {
+    let content = Fingerprint::of(view_change);
+    Topic::new("content of a view-change", view_change.view.0, content.0)
+}
+
+fn proofs_in(view_change: &ViewChange, nodes: usize) -> impl Iterator<Item = Proof> {
+    let stable = view_change.stable.iter().map(stable_proof);
+    let prepared = view_change.prepared.iter();
+    let prepared = prepared.map(move |certificate| prepared_proof(certificate, nodes));
+    stable.chain(prepared).map(Proof::Quorum)
 }
 
 fn stable_proof(stable: &CheckpointCertificate) -> Certificate {
@@ -55,8 +69,10 @@ impl Audit for Pbft {
             }
             Body::Prepare(vote) => vec![once("prepare", vote), rising(vote.view)],
             Body::Commit(vote) => vec![once("commit", vote), rising(vote.view)],
-            Body::ViewChange(ViewChange { view, .. }) => {
-                vec![rising(*view), Claim::Once(asked_for(*view), 0)]
+            Body::ViewChange(view_change) => {
+                let view = view_change.view;
+                let [asked, said] = [asked_for(view), said_in(view_change)];
+                vec![rising(view), Claim::Once(asked, 0), Claim::Once(said, 0)]
             }
             Body::NewView(new_view) => {
                 let numbers = new_view.base.0 + 1..;
@@ -135,21 +151,23 @@ impl Audit for Pbft {
         attack::forge(self, intended, heard, trick, env)
     }
 
-    fn shows(message: &Message, nodes: usize) -> Vec<Certificate> {
-        let (view_changes, quorum) = match &message.body {
-            Body::ViewChange(view_change) => (vec![view_change], None),
+    fn shows(message: &Message, nodes: usize) -> Vec<Proof> {
+        match &message.body {
+            Body::ViewChange(view_change) => proofs_in(view_change, nodes).collect(),
             Body::NewView(new_view) => {
                 let all = new_view.view_changes.iter().map(|signed| &signed.view_change);
                 let signers = all.clone().map(|view_change| view_change.replica).collect();
                 let topic = asked_for(new_view.view);
-                (all.collect(), Some(Certificate { topic, value: 0, signers }))
+                let quorum = Proof::Quorum(Certificate { topic, value: 0, signers });
+                let said = all.clone().map(|view_change| {
+                    let (topic, signers) = (said_in(view_change), view_change.replica.into());
+                    Proof::Quote(Certificate { topic, value: 0, signers })
+                });
+                let proofs = all.clone().flat_map(|it| proofs_in(it, nodes));
+                proofs.chain(said).chain([quorum]).collect()
             }
-            _ => return Vec::new(),
-        };
-        let stable = view_changes.iter().filter_map(|it| it.stable.as_ref()).map(stable_proof);
-        let prepared = view_changes.iter().flat_map(|it| &it.prepared);
-        let prepared = prepared.map(|certificate| prepared_proof(certificate, nodes));
-        stable.chain(prepared).chain(quorum).collect()
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -24,17 +24,25 @@ pub enum Treason {
     /// Makes lies up from all that the traitors know ([`consensus_core::Audit::forge`]), beside
     /// what it has to say or in its place, and unasked.
     Forge,
+    /// Does so with one and the same trick, always in the place of what it has to say.
+    Insist,
 }
 
 impl Treason {
+    /// Does it make lies up?
+    pub(crate) fn makes_up(self) -> bool {
+        matches!(self, Self::Forge | Self::Insist)
+    }
+
     /// All ways to lie.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Equivocate,
         Self::Selective,
         Self::Mute,
         Self::Replay,
         Self::LieToClients,
         Self::Forge,
+        Self::Insist,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -46,6 +54,7 @@ impl Treason {
             Self::Replay => "traitor replays",
             Self::LieToClients => "traitor lies to clients",
             Self::Forge => "traitor forges",
+            Self::Insist => "traitor insists on a lie",
         }
     }
 }

@@ -163,10 +163,14 @@ impl<'a> Liar<'a> {
     fn number(&mut self) -> LogIndex {
         let executed = self.replica.executed().0;
         let open: Vec<LogIndex> = self.replica.slots.keys().copied().collect();
-        match self.roll(4) {
+        let here = self.votes().into_iter().filter(|vote| vote.view == self.replica.view);
+        let last = here.map(|vote| vote.sequence.0).filter(|it| *it <= self.replica.high_mark().0);
+        let last = last.max().unwrap_or(executed);
+        match self.roll(5) {
             0 => LogIndex(executed + 1 + self.roll(3) as u64),
             1 => self.pick(&open).unwrap_or(LogIndex(executed + 1)),
-            _ => self.replica.next.max(LogIndex(executed + 1)),
+            2 => self.replica.next.max(LogIndex(executed + 1)),
+            _ => LogIndex(last + 1), // What is free, for all that was said.
         }
     }
 

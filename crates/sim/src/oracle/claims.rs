@@ -2,7 +2,7 @@
 
 use super::{Table, Verdict};
 use crate::report::Finding;
-use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Topic};
+use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Proof, Topic};
 
 /// All that was claimed by correct nodes, over all their lives.
 #[derive(Default)]
@@ -72,23 +72,24 @@ impl Claims {
 }
 
 impl Claims {
-    /// O16: a correct node shows this to others as proof.
+    /// O16: a correct node shows this to others, or believes it.
     pub(crate) fn shown(
         &self,
-        certificate: &Certificate,
+        proof: &Proof,
         correct: NodeSet,
         (nodes, faults): (usize, FaultModel),
     ) -> Verdict {
+        let (Proof::Quorum(certificate) | Proof::Quote(certificate)) = proof;
         let Certificate { topic, value, signers } = certificate;
         let Topic { name, major, minor } = topic;
         let broken = |what| {
-            let detail = format!("a proof of {name} ({major}, {minor}) is shown, but {what}");
+            let detail = format!("a proof of {name} ({major}, {minor}) is believed, but {what}");
             Err(Finding::new("O16", "shown certificate", detail))
         };
         if !signers.minus(NodeSet::first(nodes)).is_empty() {
             return broken(format!("{signers:?} are not all of the cluster"));
         }
-        if !is_quorum(signers.len(), nodes, faults) {
+        if matches!(proof, Proof::Quorum(_)) && !is_quorum(signers.len(), nodes, faults) {
             return broken(format!("{signers:?} are no quorum of {nodes}"));
         }
         let liar = signers.and(correct).iter().find(|node| !self.said(*node, *topic, *value));

@@ -123,7 +123,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             log.push(format!("{:>12.6} {from} -> {to} {message:?}", now.as_secs_f64()));
         }
         match P::verify(Envelope { from, message }, &env) {
-            Ok(verified) => self.input(to, Input::Message(verified)),
+            Ok(verified) => {
+                if self.is_correct(from) || self.believes_the_truth(to, verified.message()) {
+                    self.input(to, Input::Message(verified));
+                }
+            }
             Err(why) => {
                 node.counters.rejected += 1;
                 node.read_meter();
@@ -194,6 +198,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             }
             Treason::Equivocate => self.equivocate(from, to, message),
             Treason::Forge => self.deceive(from, to, message),
+            Treason::Insist => self.insist(from, to, message),
         }
     }
 

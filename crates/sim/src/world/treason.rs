@@ -3,7 +3,7 @@
 use super::World;
 use super::event::Event;
 use crate::traitor::Treason;
-use consensus_core::{Audit, Certificate, Claim, Env, Message as _, NodeId, NodeSet, StateMachine};
+use consensus_core::{Audit, Claim, Env, Message as _, NodeId, NodeSet, Proof, StateMachine};
 use core::time::Duration;
 
 /// A traitor that forges lets so much time pass before the next lie that nobody waits for.
@@ -16,21 +16,35 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.faction = faction.map(|nodes| nodes.minus(self.setup.traitors));
     }
 
-    /// O16 for the proofs that a correct node shows to others. False if one is false.
+    /// O16 for what a correct node says of others. False if it is not true.
     pub(super) fn shows_the_truth(&mut self, from: NodeId, message: &P::Message) -> bool {
-        let (size, correct) = (self.setup.cluster.size, self.correct());
-        P::shows(message, size).iter().all(|certificate| {
-            let Certificate { topic, value, signers } = *certificate;
-            if signers.contains(from) {
+        for proof in P::shows(message, self.setup.cluster.size) {
+            let (Proof::Quorum(certificate) | Proof::Quote(certificate)) = &proof;
+            if certificate.signers.contains(from) {
                 // Its disk has what it counted of its own, and now it says so.
-                let own = self.claims.say(from, Claim::Once(topic, value));
+                let own = Claim::Once(certificate.topic, certificate.value);
+                let own = self.claims.say(from, own);
                 if !self.judge(from, own) {
                     return false;
                 }
             }
-            let verdict = self.claims.shown(certificate, correct, (size, P::INFO.faults));
-            self.judge(from, verdict)
-        })
+            if !self.is_true(from, &proof) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// O16 for what a correct node lets in.
+    pub(super) fn believes_the_truth(&mut self, node: NodeId, message: &P::Message) -> bool {
+        let proofs = P::shows(message, self.setup.cluster.size);
+        !self.is_correct(node) || proofs.iter().all(|proof| self.is_true(node, proof))
+    }
+
+    fn is_true(&mut self, node: NodeId, proof: &Proof) -> bool {
+        let world = (self.setup.cluster.size, P::INFO.faults);
+        let verdict = self.claims.shown(proof, self.correct(), world);
+        self.judge(node, verdict)
     }
 
     /// What a traitor says in place of a message, or beside it.
@@ -52,7 +66,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
 
     /// A traitor has something to say that nobody waits for.
     pub(super) fn lie_unasked(&mut self, liar: NodeId, at: u64) {
-        if self.lies_due[liar.index()] != at || self.treason[liar.index()] != Treason::Forge {
+        if self.lies_due[liar.index()] != at || !self.treason[liar.index()].makes_up() {
             return;
         }
         self.fold(16, u64::from(liar.0), 0);
@@ -60,24 +74,45 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.lie_later(liar);
     }
 
-    fn lie(&mut self, liar: NodeId, intended: Option<&P::Message>) {
-        if !self.is_running(liar) {
-            return;
+    /// A traitor says the same kind of lie in place of each message, where it knows one.
+    pub(super) fn insist(&mut self, liar: NodeId, to: NodeSet, message: P::Message) {
+        let trick = self.tricks[liar.index()];
+        match self.made_up(liar, Some(&message), trick) {
+            Some(lie) => self.say_lie(liar, to, lie),
+            None => self.broadcast(liar, to, message),
         }
-        let trick = self.rng.next_u64();
-        let now = self.clock_of(liar);
-        let node = &self.nodes[liar.index()];
-        let Some(replica) = &node.replica else { return };
-        let env = Env::new(now, &self.setup.cluster, &self.keys[liar.index()], &node.meter);
-        let Some(lie) = replica.forge(intended, &self.gossip.heard(), trick, &env) else { return };
+    }
+
+    fn lie(&mut self, liar: NodeId, intended: Option<&P::Message>) {
+        let insists = self.treason[liar.index()] == Treason::Insist;
+        let trick = if insists { self.tricks[liar.index()] } else { self.rng.next_u64() };
+        let Some(lie) = self.made_up(liar, intended, trick) else { return };
         let peers = self.setup.cluster.peers_of(liar);
         let to = match self.rng.below(3) {
+            _ if insists => peers,
             0 => peers,
             1 => NodeSet::only(self.rng.pick(&peers.iter().collect::<Vec<_>>())),
             _ => self.some_of(peers),
         };
-        self.fault(Treason::Forge.name());
-        self.tell(|| format!("{liar} forges for {to:?}: {} {lie:?}", lie.kind().name));
+        self.say_lie(liar, to, lie);
+    }
+
+    fn made_up(
+        &self,
+        liar: NodeId,
+        intended: Option<&P::Message>,
+        trick: u64,
+    ) -> Option<P::Message> {
+        let node = &self.nodes[liar.index()];
+        let replica = node.replica.as_ref().filter(|_| !node.paused)?;
+        let keys = &self.keys[liar.index()];
+        let env = Env::new(self.clock_of(liar), &self.setup.cluster, keys, &node.meter);
+        replica.forge(intended, &self.gossip.heard(), trick, &env)
+    }
+
+    fn say_lie(&mut self, liar: NodeId, to: NodeSet, lie: P::Message) {
+        self.fault(self.treason[liar.index()].name());
+        self.tell(|| format!("{liar} lies to {to:?}: {} {lie:?}", lie.kind().name));
         self.gossip.hear(liar, &lie, &mut self.rng);
         self.broadcast(liar, to, lie);
     }
