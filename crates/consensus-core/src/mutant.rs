@@ -1,6 +1,10 @@
 //! Planted bugs. A rig that never saw a bug proves nothing, so the algorithm crates carry named
 //! wrong turns, each behind `if planted("R01")`. Without the cargo feature `mutants` that is a
 //! constant `false` and the wrong turn is not in the build at all.
+//!
+//! In a build with the feature the environment variable `SYNOD_MUTANT` plants one from the start,
+//! so that any test can be run against it: `SYNOD_MUTANT=R01 cargo test -p synod-raft
+//! --all-features`.
 
 /// Is this planted bug switched on in this thread?
 #[cfg(not(feature = "mutants"))]
@@ -10,14 +14,41 @@ pub const fn planted(_name: &'static str) -> bool {
 }
 
 #[cfg(feature = "mutants")]
-pub use switched::{plant, planted};
+pub use switched::{NAMES, plant, planted};
 
 #[cfg(feature = "mutants")]
 mod switched {
     use std::cell::Cell;
+    use std::sync::OnceLock;
+
+    /// The names of all planted bugs of the workspace, so that a slip of the pen plants nothing
+    /// unseen. Their crates describe them; a test holds this list and theirs together.
+    #[rustfmt::skip]
+    pub const NAMES: &[&str] = &[
+        // crates/consensus-core
+        "K-dedup", "K-outbox", "K-inflight",
+        // crates/paxos
+        "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
+        "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
+        "P31", "P32", "P33", "P34", "P35", "P36", "P37", "P38", "P39", "P40",
+        // crates/multipaxos
+        "M01", "M02", "M03", "M04", "M06", "M20", "M21", "M22", "M23", "M24", "M25", "M26", "M27",
+        "M28", "M30", "M31", "M32", "M33", "M34", "M35", "M36", "M37", "M38", "M39", "M40", "M41",
+        "M42", "M43", "M44", "M45", "M46", "M47", "M48", "M49", "M50", "M51", "M52",
+        // crates/raft
+        "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R15a", "R15b", "R15c",
+        "E-19a", "E-19b", "E-20", "E-21", "E-22", "E-23", "E-31a", "E-31b", "R40", "R41", "R42",
+        "R43", "R44", "R45", "R46", "R47", "R48", "R49", "R51", "R52", "R53", "R55", "R56", "R57",
+        "R58", "R59", "R60", "R61", "R62", "R63", "R64", "R65", "R66",
+        // crates/pbft
+        "B01", "B02", "B03", "B04", "B05", "B06", "B06b", "B07", "B08", "B09", "B09b", "B10", "B20",
+        "B21", "B22", "B23", "B24", "B25", "B26", "B27", "B28", "B29", "B30", "B31", "B32", "B33",
+        "B34", "B35", "B36", "B37", "B38", "B39", "B40", "B41", "B42", "B43", "B44", "B45", "B46",
+        "B47", "B48", "B49", "B50", "E-32", "B51", "B52", "B53", "B54",
+    ];
 
     thread_local! {
-        static PLANTED: Cell<Option<&'static str>> = const { Cell::new(None) };
+        static PLANTED: Cell<Option<&'static str>> = Cell::new(planted_from_outside());
     }
 
     /// Is this planted bug switched on in this thread?
@@ -26,8 +57,23 @@ mod switched {
     }
 
     /// Switches one planted bug on in this thread, or all off.
+    ///
+    /// # Panics
+    /// If there is no planted bug of this name.
     pub fn plant(name: Option<&'static str>) {
-        PLANTED.set(name);
+        PLANTED.set(name.map(known));
+    }
+
+    fn known(name: &str) -> &'static str {
+        let found = NAMES.iter().find(|known| **known == name);
+        found.unwrap_or_else(|| panic!("there is no planted bug '{name}'; there are {NAMES:?}"))
+    }
+
+    /// What the environment variable `SYNOD_MUTANT` names, read once.
+    fn planted_from_outside() -> Option<&'static str> {
+        static FROM_OUTSIDE: OnceLock<Option<String>> = OnceLock::new();
+        let name = FROM_OUTSIDE.get_or_init(|| std::env::var("SYNOD_MUTANT").ok());
+        name.as_deref().filter(|name| !name.is_empty()).map(known)
     }
 }
 
@@ -40,11 +86,43 @@ pub struct Mutant {
     pub wrong: &'static str,
     /// The oracles that may find it ("O6"); one of them must.
     pub oracles: &'static [&'static str],
+    /// What it takes to show it that random simulation does not do yet, or does too seldom: another
+    /// rig finds it, or none does. `None` for those that simulation finds.
+    pub beyond: Option<&'static str>,
+}
+
+impl Mutant {
+    /// A bug that random simulation finds.
+    pub const fn new(
+        name: &'static str,
+        wrong: &'static str,
+        oracles: &'static [&'static str],
+    ) -> Self {
+        Self { name, wrong, oracles, beyond: None }
+    }
+
+    /// It takes this to show it, which random simulation does not do.
+    #[must_use]
+    pub const fn beyond_simulation(self, what_it_takes: &'static str) -> Self {
+        Self { beyond: Some(what_it_takes), ..self }
+    }
 }
 
 /// The bugs planted in this crate, in layers that all algorithms share.
-pub const SHARED: &[Mutant] = &[Mutant {
-    name: "K-dedup",
-    wrong: "the session table is not asked: a retried command is applied again",
-    oracles: &["O2", "O11"],
-}];
+pub const SHARED: &[Mutant] = &[
+    Mutant::new(
+        "K-dedup",
+        "the session table is not asked: a retried command is applied again",
+        &["O2", "O11"],
+    ),
+    Mutant::new(
+        "K-outbox",
+        "a promise leaves when the record before its own is durable",
+        &["O6", "O7", "O16", "O1", "O3", "O5"],
+    ),
+    Mutant::new(
+        "K-inflight",
+        "the own vote counts when the record before its own is durable",
+        &["O6", "O16", "O1"],
+    ),
+];

@@ -37,7 +37,7 @@ impl Acceptor {
         ballot: Ballot,
         effects: &mut Effects<MultiPaxos>,
     ) -> RecordNumber {
-        let rises = ballot > self.promised || planted("M09");
+        let rises = ballot > self.promised || planted("M22");
         assert!(rises, "a promise for {ballot:?} after {:?}", self.promised);
         self.promised = ballot;
         effects.write(Record::Promised { ballot })
@@ -60,9 +60,18 @@ impl Acceptor {
         effects.write(Record::Accepted { ballot, slot, batch })
     }
 
+    /// Accepts in memory only: for planted bugs.
+    pub(crate) fn accept_without_record(&mut self, pvalue: Pvalue) {
+        self.promised = pvalue.ballot;
+        let Pvalue { ballot, slot, batch } = pvalue;
+        self.accepted.insert(slot, Accepted { ballot, batch });
+    }
+
     /// Takes a record that was found on the disk.
     pub(crate) fn recall(&mut self, pvalue: Pvalue) {
-        self.recall_promise(pvalue.ballot);
+        if !planted("M32") {
+            self.recall_promise(pvalue.ballot);
+        }
         let Pvalue { ballot, slot, batch } = pvalue;
         self.accepted.insert(slot, Accepted { ballot, batch });
     }
@@ -123,7 +132,7 @@ impl Acceptor {
             self.accepted_from(after(from, piece.chosen.len()))
         {
             if !fits(batch) {
-                piece.next = Some(slot);
+                piece.next = Some(if planted("M33") { slot.next() } else { slot });
                 break;
             }
             piece.accepted.push(Pvalue { ballot: *ballot, slot, batch: batch.clone() });
@@ -157,6 +166,12 @@ impl MultiPaxos {
         }
         let Node { acceptor, learner, config, .. } = &self.node;
         let piece = acceptor.report(first, learner.values_from(first), config.max_message_bytes);
+        if piece.next.is_some() {
+            effects.reached("promise in several pages");
+        }
+        if !piece.chosen.is_empty() {
+            effects.reached("promise brings chosen values");
+        }
         effects.send(from, Message::Promise(piece));
     }
 
@@ -173,9 +188,25 @@ impl MultiPaxos {
             return;
         }
         self.hear(ballot, env, effects);
+        let held = self.node.acceptor.accepted(slot);
+        if held.is_some_and(|held| held.ballot < ballot) {
+            let same = held.is_some_and(|held| held.batch == batch);
+            effects.reached(if same { "value accepted again" } else { "accepted value replaced" });
+        } else if held.is_some() {
+            effects.reached("accept answered again");
+        }
+        if ballot > self.node.acceptor.promised() {
+            effects.reached("accepted without a promise before");
+        }
         let value = match self.node.acceptor.accepted(slot) {
             // Accepted before: the answer was lost, or the request was doubled.
             Some(held) if held.ballot == ballot => held.batch.fingerprint().0,
+            Some(_) if planted("M34") => batch.fingerprint().0,
+            Some(held) if held.batch == batch && planted("M35") => {
+                let value = batch.fingerprint().0;
+                self.node.acceptor.accept_without_record(Pvalue { ballot, slot, batch });
+                value
+            }
             Some(_) | None => {
                 let value = batch.fingerprint().0;
                 self.node.acceptor.accept(Pvalue { ballot, slot, batch }, effects);
@@ -183,6 +214,7 @@ impl MultiPaxos {
             }
         };
         effects.send(from, Message::Accepted { ballot, slot, value, again });
+        let chosen = if planted("M36") { chosen.next() } else { chosen };
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);
     }
@@ -192,6 +224,7 @@ impl MultiPaxos {
         self.node.see(ballot);
         let promised = self.node.acceptor.promised();
         if ballot < promised {
+            effects.reached("lower ballot refused");
             effects.send(from, Message::Nack { ballot, promised });
             return true;
         }

@@ -13,19 +13,64 @@ fn accepted(ballot: Ballot, slot: LogIndex) -> Topic {
     Topic::new("accepted", ballot.rank(), slot.0)
 }
 
+/// The ballot under which a slot's value was accepted last never falls: an acceptor that forgot
+/// what it accepted says a lower one.
+fn last_accepted(slot: LogIndex, ballot: Ballot) -> Claim {
+    Claim::Rising(Topic::new("last accepted", 0u128, slot.0), ballot.rank())
+}
+
 impl Audit for MultiPaxos {
     /// Slots are independent: under one ballot slot 7 may hold a value where slot 6 holds none.
     const LOG_MATCHING: bool = false;
 
+    const MARKS: &'static [&'static str] = &[
+        "accept answered again",
+        "accept sent again",
+        "acceptance of an earlier ballot",
+        "acceptance of an executed slot",
+        "accepted value replaced",
+        "accepted without a promise before",
+        "canvass refused",
+        "chosen before the leader's own disk has it",
+        "chosen behind a gap",
+        "chosen values in several pages",
+        "chosen, but accepted under another ballot",
+        "chosen, but not accepted here",
+        "election by wish",
+        "follower asks for chosen values",
+        "hole filled with a no-op",
+        "leader hands back what it queued",
+        "leader is busy",
+        "leader is told what is chosen",
+        "leader outbid",
+        "leader stepped down: quorum",
+        "lower ballot refused",
+        "new leader knows a choice behind a gap",
+        "own vote durable too late",
+        "promise brings chosen values",
+        "promise in several pages",
+        "promise that was not asked for now",
+        "reported value outdone by a higher ballot",
+        "scout gives up",
+        "scout outbid",
+        "value accepted again",
+        "value adopted from phase 1",
+        "window full",
+    ];
+
     fn claims(message: &Message) -> Vec<Claim> {
         match message {
-            Message::Promise(promise) => vec![at_most(promise.ballot)],
+            Message::Promise(promise) => {
+                let accepted = promise.accepted.iter().map(|it| last_accepted(it.slot, it.ballot));
+                accepted.chain([at_most(promise.ballot)]).collect()
+            }
             Message::Accept(accept) => {
                 let topic = Topic::new("accept", accept.ballot.rank(), accept.slot.0);
                 vec![Claim::Once(topic, u128::from(accept.batch.fingerprint().0))]
             }
             Message::Accepted { ballot, slot, value, again: _ } => {
-                vec![at_most(*ballot), Claim::Once(accepted(*ballot, *slot), u128::from(*value))]
+                let vote = Claim::Once(accepted(*ballot, *slot), u128::from(*value));
+                vec![at_most(*ballot), last_accepted(*slot, *ballot), vote]
             }
             // Not claims of an acceptor or of the owner of a ballot about a value.
             Message::Canvass { .. }

@@ -32,7 +32,7 @@ impl ProtocolConfig for Config {
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        Ok(Self { window_bytes: 1, max_message_bytes: 1, ..usual })
+        Ok(Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::message::Message;
 use crate::node::Node;
 use crate::replica::{MultiPaxos, Timer};
 use crate::votes::Votes;
+use consensus_core::mutant::planted;
 use consensus_core::{Ballot, Delay, Effects, Env, LogIndex, NodeId};
 use core::time::Duration;
 
@@ -58,7 +59,7 @@ impl Follower {
         if self.lost {
             effects.cancel_timer(Timer::Election);
         }
-        self.lost = false;
+        self.lost &= planted("M44");
         self.leader = leader;
         effects.set_timer(Timer::Silence, Delay::fixed(env.cluster.timing.election_min));
     }
@@ -84,9 +85,12 @@ impl Follower {
     ) {
         let upto = node.learner.upto();
         if upto < chosen && upto == self.upto_at_heartbeat {
+            effects.reached("follower asks for chosen values");
             node.ask(leader, effects);
         }
-        self.upto_at_heartbeat = upto;
+        if !planted("M42") {
+            self.upto_at_heartbeat = upto;
+        }
     }
 }
 
@@ -120,7 +124,7 @@ impl Canvasser {
 
     /// Somebody answered.
     pub(crate) fn on_reply(&mut self, from: NodeId, ballot: Ballot, lost: bool) {
-        if ballot == self.ballot && lost {
+        if ballot == self.ballot && (lost || planted("M43")) {
             self.lost.add(from);
         }
     }

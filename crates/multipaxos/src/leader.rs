@@ -71,7 +71,16 @@ impl Leader {
         leader.beat(node, env, effects);
         effects.set_timer(Timer::Retry, retry(env));
         effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
+        if node.learner.last() > node.learner.upto() {
+            effects.reached("new leader knows a choice behind a gap");
+        }
         for (slot, batch) in scout.proposals(node) {
+            let hole = scout.is_hole(slot);
+            effects.reached(if hole {
+                "hole filled with a no-op"
+            } else {
+                "value adopted from phase 1"
+            });
             leader.propose_in(slot, batch, node, env, effects);
             leader.next = leader.next.max(slot.next());
         }
@@ -88,6 +97,7 @@ impl Leader {
     ) {
         let pending = self.open_bytes + self.queue_bytes;
         if pending > 0 && pending + cost(&batch) > node.config.max_pending_bytes {
+            effects.reached("leader is busy");
             effects.refuse(batch, Refusal::Busy);
             return;
         }
@@ -100,10 +110,13 @@ impl Leader {
         while let Some(first) = self.queue.front() {
             let cost = cost(first);
             if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
+                effects.reached("window full");
                 return;
             }
             let batch = self.queue.pop_front().expect("the queue has a first");
-            self.queue_bytes -= cost;
+            if !planted("M52") {
+                self.queue_bytes -= cost;
+            }
             let slot = self.next;
             self.next = slot.next();
             self.propose_in(slot, batch, node, env, effects);
@@ -123,7 +136,7 @@ impl Leader {
         let ballot = self.ballot;
         node.accept_own(Pvalue { ballot, slot, batch: batch.clone() }, effects);
         let mut accepted = Votes::default();
-        if planted("M11") {
+        if planted("M24") {
             accepted.add(node.id);
         }
         let value = batch.fingerprint().0;
@@ -145,8 +158,9 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         let (ballot, slot, value) = pvalue;
-        if ballot != self.ballot {
+        if ballot != self.ballot && !planted("M37") {
             tracing::debug!(%from, ?ballot, "accepted under another ballot");
+            effects.reached("acceptance of an earlier ballot");
             return;
         }
         self.heard.insert(from);
@@ -155,7 +169,7 @@ impl Leader {
                 self.count(from, slot, node, env, effects);
             }
             Some(_) => tracing::debug!(%from, %slot, "accepted another value than was proposed"),
-            None => {}
+            None => effects.reached("acceptance of an executed slot"),
         }
     }
 
@@ -168,7 +182,7 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        if ballot == self.ballot {
+        if ballot == self.ballot || planted("M49") {
             self.count(node.id, slot, node, env, effects);
         }
     }
@@ -187,10 +201,18 @@ impl Leader {
             return;
         }
         commander.accepted.add(from);
-        if commander.accepted.count() < node.config.quorums.phase_2() {
+        let quorums = node.config.quorums;
+        let needed = if planted("M38") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() };
+        if commander.accepted.count() < needed {
             return;
         }
         commander.chosen = true;
+        if !commander.accepted.from().contains(node.id) {
+            effects.reached("chosen before the leader's own disk has it");
+        }
+        if slot > node.first_unchosen() {
+            effects.reached("chosen behind a gap");
+        }
         let vote = Vote { ballot: self.ballot, acceptors: commander.accepted.from() };
         let chosen = Chosen { batch: commander.batch.clone(), vote: Some(vote) };
         if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
@@ -206,13 +228,17 @@ impl Leader {
             if *first.key() > upto {
                 return;
             }
-            self.open_bytes -= cost(&first.remove().batch);
+            let bytes = cost(&first.remove().batch);
+            if !planted("M51") {
+                self.open_bytes -= bytes;
+            }
         }
     }
 
     /// Says that it is alive, and how far slots are chosen.
     pub(crate) fn beat(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
-        let beat = Message::Heartbeat { ballot: self.ballot, chosen: node.learner.upto() };
+        let upto = if planted("M39") { self.next.previous() } else { node.learner.upto() };
+        let beat = Message::Heartbeat { ballot: self.ballot, chosen: upto };
         effects.send(env.cluster.peers_of(node.id), beat);
         effects.set_timer(Timer::Heartbeat, env.cluster.timing.heartbeat());
     }
@@ -249,9 +275,12 @@ impl Leader {
                 chosen: node.learner.upto(),
                 again: true,
             };
+            effects.reached("accept sent again");
             effects.send(silent, Message::Accept(accept));
         }
-        self.aged = self.next;
+        if !planted("M40") {
+            self.aged = self.next;
+        }
         effects.set_timer(Timer::Retry, retry(env));
     }
 
@@ -265,7 +294,9 @@ impl Leader {
     ) -> bool {
         self.heard.insert(node.id);
         let answered = self.heard.len() >= node.config.quorums.phase_2();
-        self.heard = NodeSet::EMPTY;
+        if !planted("M41") {
+            self.heard = NodeSet::EMPTY;
+        }
         effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
         answered
     }
@@ -273,6 +304,7 @@ impl Leader {
     /// Steps down: hands back what left no trace.
     pub(crate) fn resign(&mut self, leader: Option<NodeId>, effects: &mut Effects<MultiPaxos>) {
         for batch in self.queue.drain(..) {
+            effects.reached("leader hands back what it queued");
             effects.refuse(batch, Refusal::NotLeader(leader));
         }
         self.queue_bytes = 0;

@@ -117,7 +117,8 @@ impl Learner {
             let batch = match acceptor.accepted(slot) {
                 Some(held) if held.ballot == ballot || planted("M04") => held.batch.clone(),
                 None if planted("M02") => Batch::noop(),
-                Some(_) | None => return,
+                Some(_) => return effects.reached("chosen, but accepted under another ballot"),
+                None => return effects.reached("chosen, but not accepted here"),
             };
             let learned = self.learn(slot, Chosen { batch, vote: None }, effects);
             assert_eq!(learned, Ok(true), "the first unknown slot is unknown");
@@ -143,8 +144,10 @@ impl Learner {
                 break;
             }
             if self.learn(slot, Chosen { batch: batch.clone(), vote: None }, effects)? {
-                effects.note(Record::Learned { slot, batch: batch.clone() });
-                self.noted = slot;
+                if !planted("M45") {
+                    effects.note(Record::Learned { slot, batch: batch.clone() });
+                    self.noted = slot;
+                }
                 // The value may have closed a gap; the disk hears of that before the next one.
                 self.note(effects);
                 news = true;
@@ -172,7 +175,8 @@ impl Learner {
     pub(crate) fn note(&mut self, effects: &mut Effects<MultiPaxos>) {
         let upto = self.upto();
         if upto > self.noted {
-            effects.note(Record::Chosen { upto });
+            let noted = if planted("M48") { upto.next() } else { upto };
+            effects.note(Record::Chosen { upto: noted });
             self.noted = upto;
         }
     }
@@ -182,9 +186,13 @@ impl MultiPaxos {
     /// Tells a replica that fell behind what is chosen.
     pub(crate) fn on_learn(&self, from: NodeId, first: LogIndex, effects: Out<'_>) {
         let Node { learner, config, .. } = &self.node;
-        let batches = learner.values_within(first, config.max_message_bytes);
+        let start = if planted("M46") { first.next() } else { first };
+        let batches = learner.values_within(start, config.max_message_bytes);
         if !batches.is_empty() {
             let chosen = learner.upto();
+            if after(first, batches.len()) <= chosen {
+                effects.reached("chosen values in several pages");
+            }
             effects.send(from, Message::Learned { from: first, batches, chosen });
         }
     }
@@ -199,7 +207,8 @@ impl MultiPaxos {
         chosen: LogIndex,
         effects: Out<'_>,
     ) {
-        if matches!(self.role, Role::Leader(_)) {
+        if matches!(self.role, Role::Leader(_)) && !planted("M47") {
+            effects.reached("leader is told what is chosen");
             return;
         }
         let news = self.node.told(first, batches, effects);

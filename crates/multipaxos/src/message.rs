@@ -183,8 +183,8 @@ impl consensus_core::Message for Message {
     /// incarnation, so that no later life can repeat it with another value.
     fn gate(&self) -> Gate {
         match self {
-            Self::Promise(_) if planted("M07") => Gate::Free,
-            Self::Accepted { .. } if planted("M12") => Gate::Free,
+            Self::Promise(_) if planted("M20") => Gate::Free,
+            Self::Accepted { .. } if planted("M25") => Gate::Free,
             Self::Promise(_) | Self::Accepted { .. } => Gate::AfterSync,
             Self::Canvass { .. }
             | Self::CanvassReply { .. }

@@ -198,7 +198,11 @@ impl MultiPaxos {
     fn on_timer(&mut self, timer: Timer, env: &Env<'_>, effects: Out<'_>) {
         match (timer, &mut self.role) {
             (Timer::Silence, Role::Follower(follower)) => follower.on_silence(env, effects),
-            (Timer::Election, Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_)) => {
+            (Timer::Election, Role::Follower(_) | Role::Canvasser(_)) => {
+                self.become_canvasser(env, effects);
+            }
+            (Timer::Election, Role::Scout(_)) => {
+                effects.reached("scout gives up");
                 self.become_canvasser(env, effects);
             }
             (Timer::Retry, Role::Canvasser(role)) => role.ask(&self.node, env, effects),
@@ -208,6 +212,7 @@ impl MultiPaxos {
             (Timer::CheckQuorum, Role::Leader(role)) => {
                 if !role.check_quorum(&self.node, env, effects) {
                     tracing::debug!(id = %self.node.id, "no quorum answers its leader");
+                    effects.reached("leader stepped down: quorum");
                     self.become_beaten(env, effects);
                 }
             }
@@ -236,7 +241,9 @@ impl MultiPaxos {
                 }
                 // A ballot that was given up before the disk was done, or one that a quorum of
                 // others promised already.
-                (OwnVote::Promise(_) | OwnVote::Accepted(..), _) => {}
+                (OwnVote::Promise(_) | OwnVote::Accepted(..), _) => {
+                    effects.reached("own vote durable too late");
+                }
             }
         }
     }
@@ -244,7 +251,10 @@ impl MultiPaxos {
     /// An operator wants this replica to lead: it does not ask around first.
     fn on_campaign(&mut self, env: &Env<'_>, effects: Out<'_>) {
         match &self.role {
-            Role::Follower(_) | Role::Canvasser(_) => self.become_scout(env, effects),
+            Role::Follower(_) | Role::Canvasser(_) => {
+                effects.reached("election by wish");
+                self.become_scout(env, effects);
+            }
             Role::Scout(_) | Role::Leader(_) => {}
         }
     }
@@ -256,6 +266,9 @@ impl MultiPaxos {
             Role::Canvasser(_) => true,
             Role::Scout(_) | Role::Leader(_) => false,
         };
+        if !lost {
+            effects.reached("canvass refused");
+        }
         effects.send(from, Message::CanvassReply { ballot, lost, seen: self.node.seen });
     }
 
@@ -307,6 +320,8 @@ impl MultiPaxos {
             Role::Follower(_) | Role::Canvasser(_) => None,
         };
         if own == Some(ballot) {
+            let led = matches!(self.role, Role::Leader(_));
+            effects.reached(if led { "leader outbid" } else { "scout outbid" });
             self.become_beaten(env, effects);
         }
     }

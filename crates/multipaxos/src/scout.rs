@@ -37,7 +37,8 @@ impl Scout {
             promises: Votes::default(),
             pvalues: BTreeMap::new(),
         };
-        for (slot, Accepted { ballot, batch }) in node.acceptor.accepted_from(from) {
+        let own = if planted("M26") { node.acceptor.last().next() } else { from };
+        for (slot, Accepted { ballot, batch }) in node.acceptor.accepted_from(own) {
             scout.absorb(slot, *ballot, batch.clone());
         }
         effects.send(peers, Message::Prepare { ballot, from });
@@ -58,7 +59,7 @@ impl Scout {
 
     /// The own promise is durable.
     pub(crate) fn on_own_promise(&mut self, node: &Node, ballot: Ballot) {
-        if ballot == self.ballot {
+        if ballot == self.ballot || planted("M50") {
             self.promises.add(node.id);
         }
     }
@@ -72,8 +73,10 @@ impl Scout {
         effects: &mut Effects<MultiPaxos>,
     ) {
         let expected = self.missing.get(&from).copied();
-        if promise.ballot != self.ballot || expected != Some(promise.from) {
+        let other_ballot = promise.ballot != self.ballot && !planted("M27");
+        if other_ballot || expected != Some(promise.from) {
             tracing::debug!(%from, "a promise that was not asked for now");
+            effects.reached("promise that was not asked for now");
             return;
         }
         node.told(promise.from, &promise.chosen, effects);
@@ -85,10 +88,17 @@ impl Scout {
             }
         }
         for pvalue in promise.accepted {
+            let known = self.pvalues.get(&pvalue.slot);
+            if known.is_some_and(|known| known.ballot < pvalue.ballot) {
+                effects.reached("reported value outdone by a higher ballot");
+            }
             self.absorb(pvalue.slot, pvalue.ballot, pvalue.batch);
         }
         match promise.next {
             Some(next) => {
+                if planted("M28") {
+                    self.promises.add(from);
+                }
                 self.missing.insert(from, next);
                 effects.send(from, Message::Prepare { ballot: self.ballot, from: next });
             }
@@ -99,7 +109,7 @@ impl Scout {
     /// P2c: in each slot the value of the highest-numbered proposal counts.
     fn absorb(&mut self, slot: LogIndex, ballot: Ballot, batch: Batch) {
         let higher = match self.pvalues.get(&slot) {
-            Some(known) if planted("M08") => ballot < known.ballot,
+            Some(known) if planted("M21") => ballot < known.ballot,
             Some(known) => ballot > known.ballot,
             None => true,
         };
@@ -122,16 +132,25 @@ impl Scout {
     /// no-op where a quorum has accepted nothing, so that later slots can be executed. Slots with
     /// a known choice are not proposed in again.
     pub(crate) fn proposals(&self, node: &Node) -> Vec<(LogIndex, Batch)> {
-        let last = self.pvalues.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot);
+        let mut last = self.pvalues.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot);
+        if planted("M30") {
+            last = last.previous();
+        }
         let mut proposals = Vec::new();
         let mut slot = node.first_unchosen();
         while slot <= last.max(node.learner.last()) {
-            if node.learner.get(slot).is_none() {
+            let hole = planted("M31") && self.is_hole(slot);
+            if node.learner.get(slot).is_none() && !hole {
                 proposals.push((slot, self.value(slot, node)));
             }
             slot = slot.next();
         }
         proposals
+    }
+
+    /// Was nothing reported for this slot? Then it is a hole, and any value will do.
+    pub(crate) fn is_hole(&self, slot: LogIndex) -> bool {
+        !self.pvalues.contains_key(&slot)
     }
 
     fn value(&self, slot: LogIndex, node: &Node) -> Batch {

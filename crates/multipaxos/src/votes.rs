@@ -13,7 +13,7 @@ pub(crate) struct Votes {
 impl Votes {
     /// A node votes; again changes nothing.
     pub(crate) fn add(&mut self, node: NodeId) {
-        if self.from.insert(node) || planted("M10") {
+        if self.from.insert(node) || planted("M23") {
             self.count += 1;
         }
     }

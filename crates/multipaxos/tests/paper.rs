@@ -115,6 +115,30 @@ fn pms_2_2_promises_of_an_earlier_ballot_do_not_count() {
     assert_eq!(role(&lab, 0), Role::Candidate);
 }
 
+/// PMS §2.2: a *proposal* is chosen, a number and a value. Who accepted the value under an earlier
+/// ballot has not accepted the proposal.
+#[test]
+fn pms_2_2_acceptances_of_an_earlier_ballot_do_not_count() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    lab.propose(0, "a");
+    lab.carry(0, 1, "accept");
+    let late = lab.take(1, 0, "accepted");
+    lab.lose_all();
+    for _ in 0..2 {
+        lab.fire(0, Timer::CheckQuorum);
+    }
+    lab.give(0, Input::Campaign);
+    lab.carry(0, 2, "prepare");
+    lab.carry(2, 0, "promise");
+    assert_eq!(role(&lab, 0), Role::Leader);
+    lab.hand(1, 0, late);
+    assert!(lab.words(0).is_empty(), "accepted by itself, and by replica 1 under another ballot");
+    lab.carry(0, 2, "accept");
+    lab.carry(2, 0, "accepted");
+    assert_eq!(lab.words(0), ["a"]);
+}
+
 /// PMS §2.3: the leader is the distinguished learner. Followers hear of a choice with the next
 /// accept, or else with the heartbeat.
 #[test]

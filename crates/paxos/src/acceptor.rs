@@ -22,6 +22,11 @@ pub(crate) struct Instance {
     pub(crate) accepted: Option<Proposal>,
 }
 
+/// Is this proposal number lower than the promised one? Numbers of different proposers differ.
+fn is_below(ballot: Ballot, promised: Ballot) -> bool {
+    if planted("E-29a") { ballot.round < promised.round } else { ballot < promised }
+}
+
 /// The promise that is in the way of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outbid(pub(crate) Ballot);
@@ -39,14 +44,22 @@ impl Acceptor {
         let refused = if planted("E-01") {
             instance.promised != Ballot::ZERO && ballot > instance.promised
         } else {
-            ballot < instance.promised
+            is_below(ballot, instance.promised)
         };
         if refused {
             return Err(Outbid(instance.promised));
         }
+        if ballot == instance.promised {
+            effects.reached("prepare answered again");
+            if planted("P23") {
+                return Ok(None);
+            }
+        }
         if ballot != instance.promised {
             instance.promised = ballot;
-            effects.write(Record::Promised { slot, ballot });
+            if instance.accepted.is_none() || !planted("P24") {
+                effects.write(Record::Promised { slot, ballot });
+            }
         }
         Ok(instance.accepted.clone())
     }
@@ -61,34 +74,53 @@ impl Acceptor {
         effects: &mut Effects<Paxos>,
     ) -> Result<(), Outbid> {
         let instance = self.instances.entry(slot).or_default();
-        let refused =
-            if planted("E-09") { ballot <= instance.promised } else { ballot < instance.promised };
+        let refused = if planted("E-09") {
+            ballot <= instance.promised
+        } else {
+            is_below(ballot, instance.promised)
+        };
         if refused {
             return Err(Outbid(instance.promised));
         }
-        if instance.accepted.as_ref().is_some_and(|accepted| accepted.ballot == ballot) {
-            return Ok(());
+        if let Some(accepted) = &instance.accepted {
+            if accepted.ballot == ballot || planted("P25") {
+                return Ok(());
+            }
+            if accepted.batch != *batch && planted("E-13") {
+                return Err(Outbid(instance.promised));
+            }
+        }
+        if ballot > instance.promised {
+            effects.reached("accepted without a promise before");
         }
         if !planted("P05") {
             instance.promised = ballot;
         }
-        instance.accepted = Some(Proposal { ballot, batch: batch.clone() });
+        let earlier = instance.accepted.replace(Proposal { ballot, batch: batch.clone() });
         self.last_accepted = self.last_accepted.max(slot);
-        effects.write(Record::Accepted { slot, ballot, batch: batch.clone() });
+        let again = earlier.as_ref().is_some_and(|earlier| earlier.batch == *batch);
+        if earlier.is_some() {
+            effects.reached(if again { "value accepted again" } else { "accepted value replaced" });
+        }
+        if !(again && planted("P26")) {
+            effects.write(Record::Accepted { slot, ballot, batch: batch.clone() });
+        }
         Ok(())
     }
 
     /// Takes back what the disk remembers; false if no acceptor could have written this.
     #[must_use]
     pub(crate) fn restore(&mut self, slot: LogIndex, ballot: Ballot, batch: Option<Batch>) -> bool {
-        if planted("P07") {
+        if planted("E-18") {
             return true;
         }
         let instance = self.instances.entry(slot).or_default();
-        if ballot < instance.promised && !planted("P05") && !planted("E-01") {
+        if is_below(ballot, instance.promised) && !planted("P05") && !planted("E-01") {
             return false;
         }
-        instance.promised = ballot;
+        if batch.is_none() || !planted("P27") {
+            instance.promised = ballot;
+        }
         if let Some(batch) = batch {
             instance.accepted = Some(Proposal { ballot, batch });
             self.last_accepted = self.last_accepted.max(slot);

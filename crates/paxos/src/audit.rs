@@ -28,6 +28,30 @@ impl Audit for Paxos {
     /// Slots are independent.
     const LOG_MATCHING: bool = false;
 
+    const MARKS: &'static [&'static str] = &[
+        "accept refused",
+        "accept repeated",
+        "accepted value replaced",
+        "accepted without a promise before",
+        "chosen value behind a gap",
+        "chosen values in several pages",
+        "doubt whether a value is chosen",
+        "learner asks",
+        "outbid in phase 1",
+        "outbid in phase 2",
+        "outbid three times in a row",
+        "prepare answered again",
+        "prepare in a slot that is chosen",
+        "prepare refused",
+        "promise reports a value",
+        "proposer is busy",
+        "restart with an open slot",
+        "slot lost to another value",
+        "tries again after it was outbid",
+        "value accepted again",
+        "value of another adopted",
+    ];
+
     fn claims(message: &Message) -> Vec<Claim> {
         match message {
             Message::Promise { slot, ballot, accepted } => {

@@ -1,5 +1,6 @@
 //! Settings.
 
+use consensus_core::mutant::planted;
 use consensus_core::quorum::Quorums;
 use consensus_core::{Cluster, ConfigError, Delay, ProtocolConfig};
 
@@ -31,6 +32,18 @@ pub struct Config {
     pub max_learn_bytes: usize,
 }
 
+impl Config {
+    /// Promises that let a proposer go on to phase 2.
+    pub(crate) fn promises_needed(&self) -> usize {
+        if planted("E-14") { self.quorums.nodes() } else { self.quorums.phase_1() }
+    }
+
+    /// Acceptances that choose a value.
+    pub(crate) fn acceptances_needed(&self) -> usize {
+        if planted("P30") { self.quorums.nodes().div_ceil(2) } else { self.quorums.phase_2() }
+    }
+}
+
 impl ProtocolConfig for Config {
     fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError> {
         cluster.validate()?;
@@ -51,6 +64,6 @@ impl ProtocolConfig for Config {
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        Ok(Self { max_learn_bytes: 1, ..usual })
+        Ok(Self { max_pending_bytes: 1, max_merged_bytes: 1, max_learn_bytes: 1, ..usual })
     }
 }

@@ -47,6 +47,9 @@ impl Learner {
             let same = earlier.slot == slot && earlier.batch == *batch;
             acceptors = if same { earlier.acceptors } else { NodeSet::EMPTY };
         }
+        if planted("P33") {
+            acceptors = self.count.as_ref().map_or(acceptors, |earlier| earlier.acceptors);
+        }
         let fingerprint = batch.fingerprint().0;
         let batch = batch.clone();
         self.count = Some(Count { slot, ballot, batch, fingerprint, acceptors });
@@ -100,7 +103,10 @@ impl Learner {
 
     /// The next value to give out, if it is known.
     pub(crate) fn next_to_commit(&mut self) -> Option<(LogIndex, Batch)> {
-        let slot = self.committed.next();
+        let mut slot = self.committed.next();
+        if planted("P34") {
+            slot = self.chosen.range(slot..).next().map_or(slot, |(known, _)| *known);
+        }
         let batch = self.chosen.get(&slot)?.batch.clone();
         self.committed = slot;
         Some((slot, batch))

@@ -2,6 +2,7 @@
 //! named them since; `Nack` is the hint to the proposer at the end of that section; the rest tells
 //! learners.
 
+use consensus_core::mutant::planted;
 use consensus_core::{Ballot, Batch, Cluster, Gate, LogIndex, MessageKind, NodeId, Traffic};
 use serde::{Deserialize, Serialize};
 
@@ -198,7 +199,8 @@ impl consensus_core::Message for Message {
     /// for the disk. A proposer's requests need not: its ballots are its own for ever.
     fn gate(&self) -> Gate {
         match self {
-            Self::Promise { .. } if consensus_core::mutant::planted("P01") => Gate::Free,
+            Self::Promise { .. } if planted("P01") => Gate::Free,
+            Self::Accepted { .. } if planted("P22") => Gate::Free,
             Self::Promise { .. } | Self::Accepted { .. } => Gate::AfterSync,
             Self::Prepare { .. }
             | Self::Accept { .. }

@@ -1,68 +1,140 @@
 //! The planted bugs of this crate: ways in which Paxos is often built wrong. Compiled in only with
 //! the cargo feature `mutants`; a rig that does not find them proves nothing.
+//!
+//! Up to P06 they are textbook mistakes, `E-` are mistakes of popular lectures, from P20 on slips
+//! of the pen.
 
 use consensus_core::mutant::Mutant;
 
 /// All planted bugs of this crate.
 pub const MUTANTS: &[Mutant] = &[
-    Mutant {
-        name: "P01",
-        wrong: "An acceptor's promise leaves before it is durable.",
-        oracles: &["O7", "O1", "O6", "O16"],
-    },
-    Mutant {
-        name: "P02",
-        wrong: "The proposer takes the value of any promise, not of the highest accepted ballot.",
-        oracles: &["O1", "O6", "O9"],
-    },
-    Mutant {
-        name: "P03",
-        wrong: "Promises are counted by number: repeated ones, and ones of an older ballot.",
-        oracles: &["O1", "O6", "O9"],
-    },
-    Mutant {
-        name: "P04",
-        wrong: "The ballot counter starts anew with the replica, and ballots know no incarnation.",
-        oracles: &["O7", "O1", "O4", "O6", "O16"],
-    },
-    Mutant {
-        name: "P05",
-        wrong: "Accepting does not raise the promise, so a lower ballot may come after.",
-        oracles: &["O7", "O1", "O6"],
-    },
-    Mutant {
-        name: "P06",
-        wrong: "The learner counts one value over different ballots as chosen.",
-        oracles: &["O16", "O1", "O6"],
-    },
-    Mutant {
-        name: "P07",
-        wrong: "An acceptor forgets at a restart what it promised and accepted.",
-        oracles: &["O7", "O1", "O6", "O16"],
-    },
-    Mutant {
-        name: "P08",
-        wrong: "The proposer counts its own acceptance before it is durable.",
-        oracles: &["O6", "O16", "O1"],
-    },
-    Mutant {
-        name: "P09",
-        wrong: "The proposer proposes its own value although the promises report another.",
-        oracles: &["O1", "O6", "O9"],
-    },
-    Mutant {
-        name: "P10",
-        wrong: "A learner that hears that a slot is decided takes what its acceptor holds there.",
-        oracles: &["O1", "O15", "O9"],
-    },
-    Mutant {
-        name: "E-01",
-        wrong: "An acceptor answers a lower prepare instead of a higher one.",
-        oracles: &["O7", "O1", "O13"],
-    },
-    Mutant {
-        name: "E-09",
-        wrong: "An acceptor refuses the very ballot that it promised.",
-        oracles: &["O13"],
-    },
+    Mutant::new(
+        "P01",
+        "an acceptor's promise leaves before it is durable",
+        &["O7", "O1", "O6", "O16"],
+    ),
+    Mutant::new(
+        "P02",
+        "the proposer takes the value of any promise, not of the highest accepted ballot",
+        &["O1", "O6", "O9"],
+    ),
+    Mutant::new(
+        "P03",
+        "promises are counted by number: repeated ones, and ones of an older ballot",
+        &["O1", "O6", "O9"],
+    ),
+    Mutant::new(
+        "P04",
+        "the ballot counter starts anew with the replica, and ballots know no incarnation",
+        &["O7", "O1", "O4", "O6", "O16"],
+    ),
+    Mutant::new(
+        "P05",
+        "accepting does not raise the promise, so a lower ballot may come after",
+        &["O7", "O1", "O6"],
+    ),
+    Mutant::new(
+        "P06",
+        "the learner counts one value over different ballots as chosen",
+        &["O16", "O1", "O6"],
+    ),
+    Mutant::new(
+        "E-01",
+        "an acceptor answers a lower prepare instead of a higher one",
+        &["O7", "O1", "O13"],
+    ),
+    Mutant::new(
+        "E-03",
+        "the proposer proposes its own value although the promises report another",
+        &["O1", "O6", "O9"],
+    ),
+    Mutant::new("E-09", "an acceptor refuses the very ballot that it promised", &["O13"]),
+    Mutant::new(
+        "E-13",
+        "an acceptor refuses any value but the one that it accepted before",
+        &["O13"],
+    ),
+    Mutant::new("E-14", "a proposer waits for promises of all acceptors", &["O13"]),
+    Mutant::new(
+        "E-18",
+        "an acceptor forgets at a restart what it promised and accepted",
+        &["O7", "O1", "O6", "O16"],
+    ),
+    Mutant::new(
+        "E-29a",
+        "proposers share numbers: an acceptor compares rounds and not who owns them",
+        &["O7", "O1", "O6", "O18"],
+    ),
+    Mutant::new("E-29b", "a proposer that was outbid tries again at once", &["O13"]),
+    Mutant::new(
+        "P20",
+        "the proposer counts its own acceptance before it is durable",
+        &["O6", "O16", "O1"],
+    ),
+    Mutant::new(
+        "P21",
+        "a learner that hears that a slot is decided takes what its acceptor holds there",
+        &["O1", "O15", "O9"],
+    ),
+    Mutant::new("P22", "an acceptance leaves before it is durable", &["O6", "O16", "O7", "O1"]),
+    Mutant::new(
+        "P23",
+        "a repeated prepare is answered without what was accepted",
+        &["O7", "O1", "O6"],
+    ),
+    Mutant::new(
+        "P24",
+        "the promise is not written in a slot in which something was accepted",
+        &["O7", "O1", "O6", "O13"],
+    ),
+    Mutant::new(
+        "P25",
+        "an acceptor that has accepted in a slot says yes to a higher ballot and keeps its value",
+        &["O6", "O7", "O1", "O16"],
+    ),
+    Mutant::new(
+        "P26",
+        "a value that is accepted again under a higher ballot is not written again",
+        &["O7", "O1", "O6", "O16", "O18"],
+    ),
+    Mutant::new(
+        "P27",
+        "a restart takes back the accepted value, but not the promise that goes with it",
+        &["O7", "O1", "O6"],
+    )
+    .beyond_simulation("rare: an accept without its prepare, a crash, and a lower ballot after it"),
+    Mutant::new(
+        "P28",
+        "a proposer that was outbid is content with one promise when it tries again",
+        &["O1", "O6", "O7"],
+    ),
+    Mutant::new("P30", "half of the acceptors are enough to choose", &["O16", "O6", "O1"])
+        .beyond_simulation("a cluster of an even size"),
+    Mutant::new(
+        "P31",
+        "the proposer does not look at what its own acceptor has accepted",
+        &["O1", "O6"],
+    ),
+    Mutant::new(
+        "P32",
+        "the note of a chosen value leaves the value out whatever the acceptor holds",
+        &["O1", "O15", "O9", "O4"],
+    ),
+    Mutant::new(
+        "P33",
+        "the acceptances of an abandoned proposal count for the next one",
+        &["O16", "O6", "O1"],
+    ),
+    Mutant::new("P34", "the learner gives out chosen values over a hole", &["O2", "O1", "O4"]),
+    Mutant::new(
+        "P35",
+        "a repeated accept carries the proposer's own value, not the adopted one",
+        &["O7", "O1", "O6"],
+    ),
+    Mutant::new("P36", "a learner asks once, and never again", &["O13"]),
+    Mutant::new("P37", "a page of chosen values begins one slot too late", &["O13"]),
+    Mutant::new("P38", "what was chosen still counts as pending: busy in the end", &["O13"]),
+    Mutant::new("P39", "a command is forgotten when another is chosen in its slot", &["O13"]),
+    Mutant::new("P40", "a command that no longer fits a merged proposal is forgotten", &["O13"])
+        .beyond_simulation("rare: a client whose commands are lost again and again"),
 ];

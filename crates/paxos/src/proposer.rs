@@ -120,6 +120,9 @@ impl Proposer {
             bytes += next.bytes().len();
             commands += next.len();
             if bytes > config.max_merged_bytes || commands > MAX_COMMANDS {
+                if planted("P40") {
+                    self.queue.pop_front();
+                }
                 break;
             }
             merged.extend(self.queue.pop_front());
@@ -145,7 +148,8 @@ impl Proposer {
             return None;
         }
         preparing.count(from, accepted);
-        if preparing.promised.len() < quorum {
+        let again = self.outbid > 0 && planted("P28");
+        if preparing.promised.len() < quorum && !again {
             return None;
         }
         let (at, batch) = (preparing.at, self.value_to_propose());
@@ -157,10 +161,10 @@ impl Proposer {
     /// accepted, or any value if they have accepted none. "Any" is the own one, or a no-op.
     fn value_to_propose(&self) -> Batch {
         match &self.phase {
-            Phase::Preparing(Preparing { highest: Some(proposal), .. }) if !planted("P09") => {
+            Phase::Preparing(Preparing { highest: Some(proposal), .. }) if !planted("E-03") => {
                 proposal.batch.clone()
             }
-            _ => self.own.clone().unwrap_or_default(),
+            _ => self.own().unwrap_or_default(),
         }
     }
 
@@ -196,8 +200,10 @@ impl Proposer {
     #[must_use]
     pub(crate) fn on_chosen(&mut self, slot: LogIndex, batch: &Batch) -> bool {
         let mine = self.own.as_ref() == Some(batch);
-        if mine {
-            self.pending_bytes -= batch.bytes().len();
+        if mine || (self.own.is_some() && planted("P39")) {
+            if !planted("P38") {
+                self.pending_bytes -= self.own.as_ref().map_or(0, |own| own.bytes().len());
+            }
             self.own = None;
             self.outbid = 0;
         }
@@ -220,6 +226,16 @@ impl Proposer {
 
     pub(crate) fn seen(&self) -> Ballot {
         self.seen
+    }
+
+    /// Is another value than this one on its way to be accepted in this slot?
+    pub(crate) fn is_proposing_otherwise(&self, slot: LogIndex, chosen: &Batch) -> bool {
+        matches!(&self.phase, Phase::Accepting { at, batch } if at.slot == slot && batch != chosen)
+    }
+
+    /// What it is proposing of its own.
+    pub(crate) fn own(&self) -> Option<Batch> {
+        self.own.clone()
     }
 
     pub(crate) fn phase(&self) -> &Phase {

@@ -108,6 +108,7 @@ impl ConsensusProtocol for Paxos {
             }
             Input::Propose(batch) => {
                 if let Err(batch) = self.proposer.enqueue(batch, &self.config) {
+                    effects.reached("proposer is busy");
                     effects.refuse(batch, Refusal::Busy);
                 }
             }
@@ -155,10 +156,10 @@ fn restore_chosen(
     batch: Option<Batch>,
 ) -> Result<(), RecoverError> {
     let ChosenAt { slot, ballot } = at;
-    let held = || acceptor.accepted(slot).filter(|held| held.ballot >= ballot);
+    let held = || acceptor.accepted(slot).filter(|held| held.ballot >= ballot || planted("P32"));
     let batch = batch.or_else(|| held().map(|proposal| proposal.batch.clone()));
     let learned = batch.is_some_and(|batch| learner.learn(&Decision { slot, ballot, batch }, None));
-    if learned || planted("P07") {
+    if learned || planted("E-18") {
         return Ok(());
     }
     Err(RecoverError(format!("slot {slot}: chosen twice, or chosen without a value")))
@@ -171,6 +172,7 @@ impl Paxos {
         effects.set_timer(Timer::Spread, self.config.spread);
         self.news = true;
         if self.acceptor.last_accepted() > self.learner.committed() {
+            effects.reached("restart with an open slot");
             effects.set_timer(Timer::Doubt, self.config.doubt);
         }
     }
@@ -180,7 +182,10 @@ impl Paxos {
         let peers = env.cluster.peers_of(self.id);
         match self.proposer.phase() {
             Phase::Idle => {}
-            Phase::BackingOff => self.proposer.end_back_off(),
+            Phase::BackingOff => {
+                effects.reached("tries again after it was outbid");
+                self.proposer.end_back_off();
+            }
             Phase::Preparing(preparing) => {
                 let ChosenAt { slot, ballot } = preparing.at;
                 let chosen = self.learner.last_chosen();
@@ -189,8 +194,12 @@ impl Paxos {
                 effects.set_timer(Timer::Retry, self.config.retransmit);
             }
             Phase::Accepting { at: ChosenAt { slot, ballot }, batch } => {
-                let (slot, ballot, batch) = (*slot, *ballot, batch.clone());
+                let (slot, ballot, mut batch) = (*slot, *ballot, batch.clone());
+                if planted("P35") {
+                    batch = self.proposer.own().unwrap_or(batch);
+                }
                 let message = Message::Accept { slot, ballot, batch, repeat: true };
+                effects.reached("accept repeated");
                 effects.send(self.learner.uncounted(peers), message);
                 effects.set_timer(Timer::Retry, self.config.retransmit);
             }
@@ -203,7 +212,7 @@ impl Paxos {
             effects.send(env.cluster.peers_of(self.id), Message::Chosen(at));
         }
         self.news = false;
-        self.learner.asked = false;
+        self.learner.asked &= planted("P36");
         effects.set_timer(Timer::Spread, self.config.idle);
     }
 
@@ -214,6 +223,7 @@ impl Paxos {
     fn doubt(&mut self, effects: &mut Effects<Self>) {
         if self.acceptor.last_accepted() > self.learner.committed() {
             tracing::debug!(slot = self.learner.first_unknown().0, "was it chosen?");
+            effects.reached("doubt whether a value is chosen");
             self.proposer.doubt();
             effects.set_timer(Timer::Doubt, self.config.doubt);
         }
@@ -252,9 +262,13 @@ impl Paxos {
             }
             Message::Chosen(at) => self.on_chosen(from, at, effects),
             Message::LearnRequest { from: first } => {
+                let first = if planted("P37") { first.next() } else { first };
                 let decisions = self.learner.page(first, self.config.max_learn_bytes);
                 if !decisions.is_empty() {
                     let upto = self.learner.committed();
+                    if decisions.last().is_some_and(|last| last.slot < upto) {
+                        effects.reached("chosen values in several pages");
+                    }
                     effects.send(from, Message::Learn { decisions, upto });
                 }
             }
@@ -267,12 +281,21 @@ impl Paxos {
     fn on_prepare(&mut self, from: NodeId, at: ChosenAt, effects: &mut Effects<Self>) {
         let ChosenAt { slot, ballot } = at;
         if let Some(known) = self.learner.last_chosen().filter(|known| known.slot >= slot) {
+            effects.reached("prepare in a slot that is chosen");
             effects.send(from, Message::Chosen(known));
             return;
         }
         let answer = match self.acceptor.on_prepare(slot, ballot, effects) {
-            Ok(accepted) => Message::Promise { slot, ballot, accepted },
-            Err(Outbid(promised)) => Message::Nack { slot, ballot, promised },
+            Ok(accepted) => {
+                if accepted.is_some() {
+                    effects.reached("promise reports a value");
+                }
+                Message::Promise { slot, ballot, accepted }
+            }
+            Err(Outbid(promised)) => {
+                effects.reached("prepare refused");
+                Message::Nack { slot, ballot, promised }
+            }
         };
         effects.send(from, answer);
     }
@@ -293,7 +316,10 @@ impl Paxos {
                 }
                 Message::Accepted { slot, ballot, fingerprint: batch.fingerprint().0 }
             }
-            Err(Outbid(promised)) => Message::Nack { slot, ballot, promised },
+            Err(Outbid(promised)) => {
+                effects.reached("accept refused");
+                Message::Nack { slot, ballot, promised }
+            }
         };
         effects.send(from, answer);
     }
@@ -304,7 +330,7 @@ impl Paxos {
         let ChosenAt { slot, ballot } = at;
         if self.learner.chosen(slot).is_none()
             && let Some(held) = self.acceptor.accepted(slot)
-            && (held.ballot >= ballot || planted("P10"))
+            && (held.ballot >= ballot || planted("P21"))
         {
             let batch = held.batch.clone();
             self.learn(Decision { slot, ballot, batch }, None, effects);
@@ -332,6 +358,7 @@ impl Paxos {
     /// One request at a time; one that is lost is given up when [`Timer::Spread`] fires.
     fn ask_if_behind(&mut self, whom: NodeId, upto: LogIndex, effects: &mut Effects<Self>) {
         if self.learner.committed() < upto && !self.learner.asked {
+            effects.reached("learner asks");
             self.learner.asked = true;
             effects.send(whom, Message::LearnRequest { from: self.learner.first_unknown() });
         }

@@ -2,6 +2,7 @@
 
 use crate::acceptor::Outbid;
 use crate::message::{ChosenAt, Decision, Message, Proposal};
+use crate::proposer::Phase;
 use crate::record::Record;
 use crate::replica::{OwnAnswer, Paxos, Timer};
 use consensus_core::mutant::planted;
@@ -35,7 +36,7 @@ impl Paxos {
         env: &Env<'_>,
         effects: &mut Effects<Self>,
     ) {
-        let quorum = self.config.quorums.phase_1();
+        let quorum = self.config.promises_needed();
         let Some(Proposal { ballot, batch }) = self.proposer.on_promise(from, at, accepted, quorum)
         else {
             return;
@@ -46,13 +47,16 @@ impl Paxos {
             effects.halt(format!("phase 2 in slot {slot}, whose value is known to be chosen"));
             return;
         }
+        if self.proposer.own().is_none_or(|own| own != batch) {
+            effects.reached("value of another adopted");
+        }
         self.learner.start_count(slot, ballot, &batch);
         let fingerprint = batch.fingerprint().0;
         let message = Message::Accept { slot, ballot, batch: batch.clone(), repeat: false };
         effects.send(env.cluster.peers_of(self.id), message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
         match self.acceptor.on_accept(slot, ballot, &batch, effects) {
-            Ok(()) if planted("P08") => self.on_accepted(self.id, at, fingerprint, effects),
+            Ok(()) if planted("P20") => self.on_accepted(self.id, at, fingerprint, effects),
             Ok(()) => {
                 let answer = OwnAnswer::Accepted { at, fingerprint };
                 self.own_answers.wrote(effects.last_needed(), answer);
@@ -69,7 +73,7 @@ impl Paxos {
         fingerprint: u64,
         effects: &mut Effects<Self>,
     ) {
-        let quorum = self.config.quorums.phase_2();
+        let quorum = self.config.acceptances_needed();
         let chosen = self.learner.on_accepted(from, at, fingerprint, quorum);
         if let Some((decision, acceptors)) = chosen {
             self.learn(decision, Some(acceptors), effects);
@@ -78,10 +82,16 @@ impl Paxos {
 
     /// Keeps quiet for a while after being outbid, the longer the more often (§2.4).
     pub(crate) fn on_nack(&mut self, at: ChosenAt, promised: Ballot, effects: &mut Effects<Self>) {
+        let phase_2 = matches!(self.proposer.phase(), Phase::Accepting { .. });
         if self.proposer.on_nack(at, promised) {
+            effects.reached(if phase_2 { "outbid in phase 2" } else { "outbid in phase 1" });
+            if self.proposer.doublings(&self.config) > 1 {
+                effects.reached("outbid three times in a row");
+            }
             tracing::debug!(slot = at.slot.0, ballot = ?at.ballot, ?promised, "outbid");
             let factor = 1 << self.proposer.doublings(&self.config);
-            effects.set_timer(Timer::Retry, self.config.back_off.times(factor));
+            let quiet = self.config.back_off.times(if planted("E-29b") { 0 } else { factor });
+            effects.set_timer(Timer::Retry, quiet);
         }
     }
 
@@ -95,6 +105,7 @@ impl Paxos {
         for answer in answers {
             match answer {
                 OwnAnswer::Promise { at, accepted } => {
+                    let accepted = accepted.filter(|_| !planted("P31"));
                     self.on_promise(self.id, at, accepted, env, effects);
                 }
                 OwnAnswer::Accepted { at, fingerprint } => {
@@ -115,11 +126,18 @@ impl Paxos {
             return;
         }
         let Decision { slot, ballot, batch } = decision;
+        if slot > self.learner.first_unknown() {
+            effects.reached("chosen value behind a gap");
+        }
+        if self.proposer.is_proposing_otherwise(slot, &batch) {
+            effects.reached("slot lost to another value");
+        }
         if self.proposer.on_chosen(slot, &batch) {
             effects.cancel_timer(Timer::Retry);
         }
         let held = self.acceptor.accepted(slot);
-        let on_disk = held.is_some_and(|held| held.ballot >= ballot && held.batch == batch);
+        let on_disk = held
+            .is_some_and(|held| planted("P32") || (held.ballot >= ballot && held.batch == batch));
         effects.note(Record::Chosen { slot, ballot, batch: (!on_disk).then_some(batch) });
         self.give_out(effects);
         if counted.is_some() && !self.news {

@@ -2,15 +2,12 @@
 
 use crate::attack;
 use crate::certificates::{CheckpointCertificate, PreparedCertificate};
-use crate::digest::Digest;
-use crate::message::{
-    Body, Carried, Message, NewView, Sequence, View, ViewChange, Vote, VotePhase,
-};
+use crate::lies;
+use crate::message::{Body, Message, Sequence, View, ViewChange, Vote};
 use crate::record::Record;
 use crate::replica::Pbft;
 use consensus_core::{
-    Audit, Batch, Certificate, Claim, Env, Envelope, Fingerprint, Ledger, LogIndex, NodeId, Proof,
-    Signer, Topic,
+    Audit, Batch, Certificate, Claim, Env, Envelope, Fingerprint, Ledger, LogIndex, Proof, Topic,
 };
 
 fn topic(name: &'static str, vote: &Vote) -> Topic {
@@ -60,6 +57,39 @@ fn prepared_proof(certificate: &PreparedCertificate, nodes: usize) -> Certificat
 
 impl Audit for Pbft {
     const LOG_MATCHING: bool = false;
+
+    const MARKS: &'static [&'static str] = &[
+        "carried number was executed before",
+        "certificates of two views for one number",
+        "checkpoint stable",
+        "checkpoint stable beyond what was executed here",
+        "commit counted while the view changes",
+        "commits came before the prepares",
+        "decided behind a gap",
+        "decided requests in several pages",
+        "decided requests shown to who lacks them",
+        "joined f + 1 others",
+        "new view begins beyond what was executed here",
+        "new-view shown to who missed it",
+        "null request fills a gap",
+        "number executed from another's proof",
+        "own vote durable too late",
+        "pre-prepare out of view or window",
+        "prepared number carried",
+        "primary waits at the high water mark",
+        "request relayed again",
+        "restart in the midst of a view change",
+        "restarted primary asks for the next view",
+        "second pre-prepare",
+        "stable checkpoint learned from a new-view",
+        "third view without progress",
+        "too many requests wait",
+        "view given up",
+        "view-change for a view that works or is over",
+        "view-change said again",
+        "voted before the restart",
+        "votes said again",
+    ];
 
     fn claims(message: &Message) -> Vec<Claim> {
         match &message.body {
@@ -118,27 +148,8 @@ impl Audit for Pbft {
         })
     }
 
-    /// The same vote for something else, under the same name.
     fn equivocate(message: &Message, env: &Env<'_>) -> Option<Message> {
-        let sender = sender_of(message, env)?;
-        let null = Digest::of_null(env.cluster.id);
-        let other = |vote: &Vote| {
-            let digest = if vote.digest == null { Digest::default() } else { null };
-            Vote { digest, ..*vote }
-        };
-        let body = match &message.body {
-            Body::PrePrepare { vote, .. } if vote.digest != null => {
-                Body::PrePrepare { vote: other(vote), batch: Batch::noop() }
-            }
-            Body::Prepare(vote) => Body::Prepare(other(vote)),
-            Body::Commit(vote) => Body::Commit(other(vote)),
-            Body::Checkpoint { sequence, .. } => {
-                Body::Checkpoint { sequence: *sequence, history: null }
-            }
-            Body::NewView(new_view) => Body::NewView(forgetful(new_view, sender, env)),
-            _ => return None,
-        };
-        Some(Message { repeat: message.repeat, ..Message::signed(body, sender, env) })
+        lies::contrary(message, env)
     }
 
     fn forge(
@@ -169,24 +180,4 @@ impl Audit for Pbft {
             _ => Vec::new(),
         }
     }
-}
-
-/// The new-view of a primary that carries nothing over: null requests for every number.
-fn forgetful(new_view: &NewView, primary: NodeId, env: &Env<'_>) -> NewView {
-    let digest = Digest::of_null(env.cluster.id);
-    let numbers = (new_view.base.0 + 1..).take(new_view.carried.len());
-    let carry = |number| {
-        let vote = Vote { view: new_view.view, sequence: LogIndex(number), digest };
-        let tag = env.sign(&vote.statement(VotePhase::PrePrepare, env.cluster.id, primary));
-        Carried { digest, tag }
-    };
-    NewView { carried: numbers.map(carry).collect(), ..new_view.clone() }
-}
-
-/// Whose signature it is.
-fn sender_of(message: &Message, env: &Env<'_>) -> Option<NodeId> {
-    env.cluster.nodes().iter().find(|node| {
-        let bytes = message.body.signed_bytes(env.cluster.id, *node);
-        bytes.is_some_and(|bytes| env.check(Signer::Node(*node), &bytes, &message.tag))
-    })
 }

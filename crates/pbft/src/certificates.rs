@@ -10,12 +10,33 @@ use serde::{Deserialize, Serialize};
 /// Replicas that must agree: `ceil((n + f + 1) / 2)`. The paper's 2f + 1 when n = 3f + 1; for other
 /// n, 2f + 1 would be too few for two quorums to share a correct replica.
 pub(crate) fn strong(nodes: usize) -> usize {
-    if planted("B01") { weak(nodes) } else { quorum::byzantine(nodes) }
+    if planted("B20") {
+        return weak(nodes);
+    }
+    if planted("E-32") {
+        return 2 * quorum::byzantine_faults(nodes) + 1;
+    }
+    quorum::byzantine(nodes)
+}
+
+/// Commits that decide: the paper's 2f + 1 when n = 3f + 1.
+pub(crate) fn commits_needed(nodes: usize) -> usize {
+    if planted("B01") { strong(nodes) - 1 } else { strong(nodes) }
 }
 
 /// Replicas of which one must be correct: f + 1.
 pub(crate) fn weak(nodes: usize) -> usize {
     quorum::byzantine_faults(nodes) + 1
+}
+
+/// View-changes that a new-view shows (the paper's 2f + 1, §4.4).
+pub(crate) fn new_view_needed(nodes: usize) -> usize {
+    if planted("B34") { weak(nodes) } else { strong(nodes) }
+}
+
+/// Checkpoint messages that make a checkpoint stable (§4.3).
+pub(crate) fn stable_needed(nodes: usize) -> usize {
+    if planted("B23") { weak(nodes) } else { strong(nodes) }
 }
 
 /// Prepares that a pre-prepare needs beside it (the paper's 2f). The pre-prepare stands for the
@@ -116,7 +137,7 @@ impl PreparedCertificate {
 impl CommitCertificate {
     pub(crate) fn check(&self, env: &Env<'_>) -> Result<(), Rejected> {
         let statement = |by| self.vote.statement(VotePhase::Commit, env.cluster.id, by);
-        endorsed(&self.commits, strong(env.cluster.size), statement, env).map(|_| ())
+        endorsed(&self.commits, commits_needed(env.cluster.size), statement, env).map(|_| ())
     }
 
     /// Who signed.
@@ -128,7 +149,7 @@ impl CommitCertificate {
 impl CheckpointCertificate {
     pub(crate) fn check(&self, env: &Env<'_>) -> Result<(), Rejected> {
         let statement = |by| checkpoint_statement(self.sequence, self.history, env.cluster.id, by);
-        endorsed(&self.votes, strong(env.cluster.size), statement, env).map(|_| ())
+        endorsed(&self.votes, stable_needed(env.cluster.size), statement, env).map(|_| ())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Checkpoints and water marks (§4.3).
 
-use crate::certificates::{CheckpointCertificate, strong};
+use crate::certificates::{CheckpointCertificate, stable_needed};
 use crate::digest::Digest;
 use crate::message::{Body, Message, Sequence};
 use crate::record::Record;
 use crate::replica::Pbft;
+use consensus_core::mutant::planted;
 use consensus_core::{Effects, Env, LogIndex, NodeId, Tag};
 
 impl Pbft {
@@ -32,7 +33,11 @@ impl Pbft {
             return;
         }
         let history = self.history;
-        effects.write(Record::Checkpoint { sequence, history });
+        if planted("B38") {
+            effects.note(Record::Checkpoint { sequence, history });
+        } else {
+            effects.write(Record::Checkpoint { sequence, history });
+        }
         let message = Message::signed(Body::Checkpoint { sequence, history }, self.id, env);
         let tag = message.tag.clone();
         self.own_checkpoint = Some(message.clone());
@@ -68,7 +73,7 @@ impl Pbft {
         (sequence, history, tag): (Sequence, Digest, Tag),
         effects: &mut Effects<Self>,
     ) {
-        let needed = strong(self.config.nodes);
+        let needed = stable_needed(self.config.nodes);
         let votes = self.checkpoints.entry(sequence).or_default();
         votes.add(from, history, tag);
         if let Some(votes) = votes.quorum(history, needed) {
@@ -94,6 +99,10 @@ impl Pbft {
         {
             return effects.halt("a quorum has executed something else than this replica");
         }
+        effects.reached("checkpoint stable");
+        if certificate.sequence > self.executed() {
+            effects.reached("checkpoint stable beyond what was executed here");
+        }
         effects.note(Record::Stable(certificate.clone()));
         self.adopt_stable(certificate);
     }
@@ -106,7 +115,9 @@ impl Pbft {
         let done = stable.min(self.executed());
         self.slots = self.slots.split_off(&done.next());
         self.own_tags = self.own_tags.split_off(&(done.next(), false));
-        self.next = self.next.max(stable.next());
+        if !planted("B39") {
+            self.next = self.next.max(stable.next());
+        }
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Config {
     pub max_pending_bytes: usize,
     /// The most bytes of requests that get one sequence number, unless a single batch is larger.
     pub max_batch_bytes: usize,
+    /// The most bytes of requests in one answer to a replica that lags, unless a single batch is
+    /// larger.
+    pub max_fetched_bytes: usize,
 }
 
 impl ProtocolConfig for Config {
@@ -43,12 +46,15 @@ impl ProtocolConfig for Config {
             repeat: cluster.timing.heartbeat().times(2),
             max_pending_bytes: 64 << 20,
             max_batch_bytes: 1 << 20,
+            max_fetched_bytes: 1 << 20,
         })
     }
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        Ok(Self { checkpoint_interval: 2, window: 4, max_batch_bytes: 1, ..usual })
+        let usual = Self { max_pending_bytes: 512, ..usual };
+        let sizes = Self { max_batch_bytes: 1, max_fetched_bytes: 1, ..usual };
+        Ok(Self { checkpoint_interval: 2, window: 4, ..sizes })
     }
 }
 

@@ -4,13 +4,11 @@
 use crate::message::{Body, Decided, Message, Sequence, View, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer};
+use consensus_core::mutant::planted;
 use consensus_core::{Effects, Env, NodeId, NodeSet, Tag};
 
 /// Numbers whose votes are said again at a time.
 const REPEATED: usize = 16;
-
-/// Bytes of requests in one answer to a replica that lags, unless a single batch is larger.
-const FETCHED_BYTES: usize = 1 << 20;
 
 /// A replica that knows of nothing to do still says how far it is, every so many ticks.
 const IDLE_TICKS: u32 = 8;
@@ -20,7 +18,7 @@ impl Pbft {
     pub(crate) fn on_repeat(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
         effects.set_timer(Timer::Repeat, self.config.repeat);
         self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(IDLE_TICKS / 2) {
+        if self.ticks.is_multiple_of(IDLE_TICKS / 2) && !planted("B46") {
             self.shown = NodeSet::EMPTY;
         }
         self.repeat_view_change(env, effects);
@@ -29,6 +27,7 @@ impl Pbft {
         let stuck = idle && self.slots.range(next..).next().is_some();
         self.seen_at_tick = self.executed();
         if stuck {
+            effects.reached("votes said again");
             self.repeat_votes(effects);
         }
         if idle {
@@ -55,6 +54,7 @@ impl Pbft {
             && let Some(batch) = self.requests.all(self.config.max_batch_bytes).into_iter().next()
         {
             let body = Body::Request { batch };
+            effects.reached("request relayed again");
             effects.send(primary, Message { body, tag: Tag::none(), repeat: true });
         }
     }
@@ -85,12 +85,17 @@ impl Pbft {
         let fits = |decided: &&Decided| {
             let first = bytes == 0;
             bytes += 512 + decided.batch.bytes().len();
-            first || bytes <= FETCHED_BYTES
+            first || bytes <= self.config.max_fetched_bytes
         };
-        let known = usize::try_from(first.0 - 1).ok().and_then(|start| self.decided.get(start..));
+        let place = if planted("B47") { first.0 } else { first.0 - 1 };
+        let known = usize::try_from(place).ok().and_then(|start| self.decided.get(start..));
         let decided: Vec<Decided> =
             known.unwrap_or_default().iter().take_while(fits).cloned().collect();
         if !decided.is_empty() {
+            effects.reached("decided requests shown to who lacks them");
+            if self.executed().0 >= first.0 + decided.len() as u64 {
+                effects.reached("decided requests in several pages");
+            }
             let body = Body::Fetched { decided };
             effects.send(from, Message::signed(body, self.id, env));
         } else if first <= self.executed().next() {
@@ -114,6 +119,7 @@ impl Pbft {
         for one in decided {
             let sequence = one.certificate.vote.sequence;
             if sequence == self.executed().next() {
+                effects.reached("number executed from another's proof");
                 effects.note(Record::Fetched(one.clone()));
                 self.execute_fetched(one, env, effects);
                 self.execute(env, effects);

@@ -50,6 +50,7 @@ mod digest;
 mod fetch;
 pub mod invariants;
 mod keys;
+mod lies;
 mod message;
 mod mutants;
 mod normal;

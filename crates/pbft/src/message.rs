@@ -205,7 +205,7 @@ impl consensus_core::Message for Message {
     /// that forgets it still gives a number only once.
     fn gate(&self) -> Gate {
         match self.body {
-            Body::Commit(_) if planted("B11") => Gate::Free,
+            Body::Commit(_) if planted("B22") => Gate::Free,
             Body::Prepare(_)
             | Body::Commit(_)
             | Body::Checkpoint { .. }
@@ -255,10 +255,12 @@ impl Vote {
         let domain = match phase {
             VotePhase::PrePrepare => "pbft pre-prepare",
             VotePhase::Prepare => "pbft prepare",
+            VotePhase::Commit if planted("B05") => "pbft prepare",
             VotePhase::Commit => "pbft commit",
         };
+        let view = if planted("B36") { View(0) } else { self.view };
         Canonical::new(cluster, domain)
-            .number(self.view.0)
+            .number(view.0)
             .number(self.sequence.0)
             .bytes(&self.digest.0)
             .number(u64::from(replica.0))
@@ -291,7 +293,7 @@ impl ViewChange {
             None => fields.number(0),
             Some(stable) => fields.number(stable.sequence.0).bytes(&stable.history.0),
         };
-        for prepared in &self.prepared {
+        for prepared in self.prepared.iter().filter(|_| !planted("B37")) {
             let Vote { view, sequence, digest } = prepared.vote;
             fields = fields.number(view.0).number(sequence.0).bytes(&digest.0);
         }

@@ -1,44 +1,181 @@
 //! The bugs planted in this crate, to prove that the rigs find them.
+//!
+//! Up to B10 they were found in other implementations, `E-` is a mistake of a popular lecture, from
+//! B20 on they are slips of the pen.
 
 use consensus_core::mutant::Mutant;
 
 /// All of them.
 pub const MUTANTS: &[Mutant] = &[
-    Mutant { name: "B01", wrong: "f + 1 replicas are a quorum", oracles: &["O1", "O6", "O16"] },
-    Mutant {
-        name: "B02",
-        wrong: "a repeated vote of one replica is counted again",
-        oracles: &["O1", "O6", "O16"],
-    },
-    Mutant {
-        name: "B03",
-        wrong: "the digest of a prepare or commit is not compared with the pre-prepare's",
-        oracles: &["O1", "O6", "O16", "O18"],
-    },
-    Mutant {
-        name: "B04",
-        wrong: "the primary counts twice: its pre-prepare, and a prepare",
-        oracles: &["O1", "O6", "O16"],
-    },
-    Mutant {
-        name: "B06",
-        wrong: "a new view forgets what prepared in earlier ones",
-        oracles: &["O1", "O6"],
-    },
-    Mutant {
-        name: "B07",
-        wrong: "a backup trusts a new-view without computing anew what it must carry",
-        oracles: &["O1", "O6", "O16"],
-    },
-    Mutant { name: "B09", wrong: "no timer runs for requests that wait", oracles: &["O13"] },
-    Mutant {
-        name: "B10",
-        wrong: "a replica counts its own commit before its disk has the certificate",
-        oracles: &["O6", "O16"],
-    },
-    Mutant {
-        name: "B11",
-        wrong: "a commit is sent before the prepared certificate is on disk",
-        oracles: &["O1", "O6", "O7", "O16"],
-    },
+    Mutant::new(
+        "B01",
+        "a quorum less one of commits decides (2f instead of 2f + 1)",
+        &["O1", "O6", "O16"],
+    ),
+    Mutant::new("B02", "a repeated vote of one replica is counted again", &["O1", "O6", "O16"]),
+    Mutant::new(
+        "B03",
+        "the digest of a prepare or commit is not compared with the pre-prepare's",
+        &["O1", "O6", "O16", "O18"],
+    ),
+    Mutant::new(
+        "B04",
+        "the primary counts twice: its pre-prepare, and a prepare",
+        &["O1", "O6", "O16"],
+    ),
+    Mutant::new("B05", "prepares and commits are signed over the same bytes", &["O16", "O1", "O6"]),
+    Mutant::new("B06", "a new view forgets what prepared in earlier ones", &["O1", "O6"]),
+    Mutant::new(
+        "B06b",
+        "a new view carries what prepared in the lowest view, not in the latest",
+        &["O1", "O6"],
+    )
+    .beyond_simulation("rare: a number that prepared for two values in two views"),
+    Mutant::new(
+        "B07",
+        "a backup trusts a new-view without computing anew what it must carry",
+        &["O1", "O6", "O16"],
+    ),
+    Mutant::new("B08", "numbers outside the water marks are taken", &["O13", "O14", "O18", "O7"]),
+    Mutant::new("B09", "no timer runs for requests that wait", &["O13"]),
+    Mutant::new("B09b", "the timeout is not doubled from view to view", &["O13"])
+        .beyond_simulation("links that are slower than the first timeout for the whole run"),
+    Mutant::new(
+        "B10",
+        "the requests in a pre-prepare need not be signed by their clients",
+        &["O2", "O13"],
+    ),
+    Mutant::new("B20", "f + 1 replicas are a quorum", &["O1", "O6", "O16"]),
+    Mutant::new(
+        "B21",
+        "a replica counts its own commit before its disk has the certificate",
+        &["O6", "O16"],
+    ),
+    Mutant::new(
+        "B22",
+        "a commit is sent before the prepared certificate is on disk",
+        &["O1", "O6", "O7", "O16"],
+    ),
+    Mutant::new("B23", "f + 1 replicas make a checkpoint stable", &["O1", "O13", "O18"])
+        .beyond_simulation(
+            "a log that is cut: today everything decided can be fetched from one replica",
+        ),
+    Mutant::new("B24", "what was voted for before a restart is not looked at", &["O7", "O1"]),
+    Mutant::new(
+        "B25",
+        "a second pre-prepare for a number takes the place of the first",
+        &["O7", "O1"],
+    ),
+    Mutant::new(
+        "B26",
+        "the timer is not started again for what still waits after something was executed",
+        &["O13"],
+    ),
+    Mutant::new(
+        "B27",
+        "a carried pre-prepare is said again before the disk knows of its view",
+        &["O7", "O1"],
+    )
+    .beyond_simulation(
+        "a new primary whose disk is slow, and that crashes and starts the same view again",
+    ),
+    Mutant::new(
+        "B28",
+        "null requests are left out of the digest of the history",
+        &["O7", "O13", "O18"],
+    ),
+    Mutant::new(
+        "B29",
+        "the prepares of an older view count in the next one",
+        &["O16", "O6", "O1", "O13", "O18"],
+    ),
+    Mutant::new(
+        "B30",
+        "the commits of an older view count in the next one",
+        &["O16", "O6", "O1", "O18"],
+    ),
+    Mutant::new("B31", "a replica that has committed in one view does not in the next", &["O13"]),
+    Mutant::new(
+        "B32",
+        "a view-change leaves out the first number above the stable checkpoint",
+        &["O1", "O6"],
+    ),
+    Mutant::new("B33", "a replica does not join f + 1 others that ask for a higher view", &["O13"])
+        .beyond_simulation("replicas that are many views apart"),
+    Mutant::new("B34", "f + 1 view-changes start a view", &["O1", "O6", "O13"]),
+    Mutant::new(
+        "B35",
+        "the primary of a new view gives numbers before its disk knows of the view",
+        &["O7", "O1"],
+    )
+    .beyond_simulation(
+        "a new primary whose disk is slow, and that crashes and starts the same view again",
+    ),
+    Mutant::new("B36", "what is signed does not name the view", &["O1", "O16"])
+        .beyond_simulation("a traitor with certificates of two views of one primary"),
+    Mutant::new(
+        "B37",
+        "the signature of a view-change does not cover what prepared",
+        &["O1", "O6"],
+    )
+    .beyond_simulation("a traitor that becomes primary when few others know what prepared"),
+    Mutant::new(
+        "B38",
+        "a checkpoint is said before what led to it is on disk",
+        &["O1", "O6", "O7", "O13", "O16"],
+    )
+    .beyond_simulation("a crash of all right after a checkpoint became stable"),
+    Mutant::new(
+        "B39",
+        "a stable checkpoint does not move the primary's next number",
+        &["O18", "O13"],
+    ),
+    Mutant::new("B40", "what had a number in the old view is not ordered in the new one", &["O13"]),
+    Mutant::new(
+        "B41",
+        "a new primary goes on from its own last number, not from the view's",
+        &["O7", "O13", "O18", "O1"],
+    ),
+    Mutant::new("B42", "a view-change that got lost is not said again", &["O13"]),
+    Mutant::new(
+        "B43",
+        "a new view starts from any stable checkpoint, not from the latest",
+        &["O1", "O13", "O6"],
+    )
+    .beyond_simulation("a replica that lags a checkpoint behind and whose view-change counts"),
+    Mutant::new("B44", "what was fetched is not checked for its proof", &["O1", "O16", "O6"]),
+    Mutant::new(
+        "B45",
+        "a checkpoint in a view-change is not checked for its proof",
+        &["O1", "O13", "O6"],
+    ),
+    Mutant::new("B46", "a new-view is shown once to each replica, and never again", &["O13"])
+        .beyond_simulation("a new-view that is lost on its way to one replica again and again"),
+    Mutant::new("B47", "the answer to a replica that lags begins one number too late", &["O13"]),
+    Mutant::new(
+        "B48",
+        "a restarted primary gives numbers again that it may have given before",
+        &["O7", "O1"],
+    ),
+    Mutant::new("B49", "a restart forgets which view was asked for", &["O7", "O1"]),
+    Mutant::new("B50", "a restart forgets what a new view carried", &["O7", "O1"])
+        .beyond_simulation(
+            "a primary that equivocates about a carried number to a replica that restarted",
+        ),
+    Mutant::new("E-32", "2f + 1 replicas are a quorum whatever n is", &["O1", "O6", "O16"])
+        .beyond_simulation("a cluster of five or six"),
+    Mutant::new(
+        "B51",
+        "what was executed from another's proof is waited for all the same",
+        &["O13"],
+    )
+    .beyond_simulation("an oracle that sees needless view changes"),
+    Mutant::new("B52", "no checkpoint is taken where a number was fetched", &["O13"]),
+    Mutant::new("B53", "what was executed still counts as waiting: busy in the end", &["O13"]),
+    Mutant::new(
+        "B54",
+        "a replica joins the highest view that is asked for, not the lowest",
+        &["O13"],
+    )
+    .beyond_simulation("traitors that ask for views far ahead"),
 ];

@@ -1,6 +1,8 @@
 //! The normal case (§4.2): pre-prepare, prepare, commit, execute.
 
-use crate::certificates::{CommitCertificate, PreparedCertificate, prepares_needed, strong};
+use crate::certificates::{
+    CommitCertificate, PreparedCertificate, commits_needed, prepares_needed,
+};
 use crate::digest::Digest;
 use crate::message::{Body, Decided, Message, Sequence, Vote, VotePhase};
 use crate::record::Record;
@@ -26,6 +28,7 @@ impl Pbft {
         }
         let good = if bad.is_empty() { batch } else { Batch::of(&good) };
         if self.requests.bytes() + good.bytes().len() > self.config.max_pending_bytes {
+            effects.reached("too many requests wait");
             return effects.refuse(good, Refusal::Busy);
         }
         self.take_requests(good, true, effects);
@@ -62,6 +65,9 @@ impl Pbft {
 
     /// The primary gives numbers to what waits, up to the high water mark.
     pub(crate) fn order(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        if self.may_order() && self.requests.has_queue() && self.next > self.high_mark() {
+            effects.reached("primary waits at the high water mark");
+        }
         while self.may_order() && self.requests.has_queue() && self.next <= self.high_mark() {
             let Some(batch) = self.requests.next_batch() else { return };
             let sequence = self.next;
@@ -90,7 +96,7 @@ impl Pbft {
 
     /// Is this number between the water marks?
     pub(crate) fn in_window(&self, sequence: Sequence) -> bool {
-        sequence > self.low_mark() && sequence <= self.high_mark()
+        (sequence > self.low_mark() && sequence <= self.high_mark()) || planted("B08")
     }
 
     pub(crate) fn on_pre_prepare(
@@ -100,11 +106,18 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         if self.phase != Phase::Normal || vote.view != self.view || !self.in_window(vote.sequence) {
+            effects.reached("pre-prepare out of view or window");
             return tracing::trace!(?vote, "a pre-prepare out of view or window");
         }
         let slot = self.slot(vote.sequence);
         let voted_otherwise = slot.voted.is_some_and(|it| it.view == vote.view && it != vote);
-        if slot.proposal.is_some() || voted_otherwise {
+        let voted_otherwise = voted_otherwise && !planted("B24");
+        if voted_otherwise {
+            let here = slot.proposal.is_some();
+            effects.reached(if here { "second pre-prepare" } else { "voted before the restart" });
+        }
+        let again = slot.proposal.is_some();
+        if (again || voted_otherwise) && !(again && planted("B25")) {
             return; // One pre-prepare a view and number (§4.2).
         }
         self.accept(Proposal { vote, batch, tag }, false, env, effects);
@@ -119,6 +132,9 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         let vote = proposal.vote;
+        if carried && vote.sequence <= self.executed() {
+            effects.reached("carried number was executed before");
+        }
         if vote.sequence > self.executed() {
             self.requests.on_ordered(&proposal.batch); // Else it was carried, and is done.
         }
@@ -154,6 +170,9 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         if vote.view == self.view && self.in_window(vote.sequence) {
+            if self.phase == Phase::Changing {
+                effects.reached("commit counted while the view changes");
+            }
             self.slot(vote.sequence).commits.add(from, vote.digest, tag);
             self.advance(vote.sequence, env, effects);
         }
@@ -171,6 +190,7 @@ impl Pbft {
             }
         };
         if vote.view != self.view || vote.sequence <= self.low_mark() {
+            effects.reached("own vote durable too late");
             return;
         }
         let id = self.id;
@@ -211,7 +231,7 @@ impl Pbft {
         let number = effects.write(Record::Prepared(certificate));
         let message = Message::signed(Body::Commit(vote), id, env);
         self.own_tags.insert((sequence, true), message.tag.clone());
-        if planted("B10") {
+        if planted("B21") {
             self.slot(sequence).commits.add(id, vote.digest, message.tag.clone());
         }
         self.writes.wrote(number, Write::Prepared(vote));
@@ -220,7 +240,7 @@ impl Pbft {
 
     /// `committed-local(m, v, n, i)`: a quorum of matching commits.
     fn try_committed(&mut self, sequence: Sequence, effects: &mut Effects<Self>) {
-        let needed = strong(self.config.nodes);
+        let needed = commits_needed(self.config.nodes);
         let slot = self.slot(sequence);
         let Some(proposal) = slot.proposal.as_ref().filter(|_| slot.decided.is_none()) else {
             return;
@@ -228,10 +248,16 @@ impl Pbft {
         let vote = proposal.vote;
         // Without the own prepared certificate a restart could not show the requests again.
         let kept = slot.prepared.as_ref().is_some_and(|prepared| prepared.vote == vote);
-        let Some(commits) = slot.commits.quorum(vote.digest, needed).filter(|_| kept) else {
-            return;
-        };
+        let commits = slot.commits.quorum(vote.digest, needed);
+        if commits.is_some() && !kept {
+            effects.reached("commits came before the prepares");
+        }
+        let Some(commits) = commits.filter(|_| kept) else { return };
         let certificate = CommitCertificate { vote, commits };
+        if sequence > self.executed().next() {
+            effects.reached("decided behind a gap");
+        }
+        let slot = self.slot(sequence);
         slot.decided = Some(certificate.clone());
         effects.note(Record::Committed(certificate));
     }
@@ -243,7 +269,10 @@ impl Pbft {
             let sequence = self.executed().next();
             effects.commit(sequence, decided.batch.clone());
             self.requests.on_executed(&decided.batch, sequence);
-            self.history = self.history.then(env.cluster.id, decided.certificate.vote.digest);
+            if !(decided.batch.is_empty() && planted("B28")) {
+                let digest = decided.certificate.vote.digest;
+                self.history = self.history.then(env.cluster.id, digest);
+            }
             self.decided.push(decided);
             self.take_checkpoint(sequence, env, effects);
         }
@@ -266,7 +295,7 @@ impl Pbft {
         }
         self.fruitless_views = 0;
         effects.cancel_timer(Timer::View);
-        self.watching = false;
+        self.watching = planted("B26");
         self.watch_primary(effects);
     }
 
@@ -294,7 +323,7 @@ impl Pbft {
         let primary = self.view.primary(self.config.nodes) == self.id;
         Some(match phase {
             // Not before the disk knows of the view: a restart might start it differently.
-            VotePhase::PrePrepare if primary && self.knows_its_numbers => {
+            VotePhase::PrePrepare if primary && (self.knows_its_numbers || planted("B27")) => {
                 let body = Body::PrePrepare { vote, batch: proposal.batch.clone() };
                 Message::again(body, proposal.tag.clone())
             }

@@ -9,6 +9,7 @@ use crate::requests::Requests;
 use crate::slot::Slot;
 use crate::{certificates, verify};
 use certificates::{CheckpointCertificate, Votes};
+use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, InFlight, Incarnation,
     Input, Links, LogIndex, NodeId, NodeSet, ProtocolInfo, RecoverError, Rejected, Role, Status,
@@ -107,6 +108,7 @@ impl ConsensusProtocol for Pbft {
     fn recover(id: NodeId, config: Config, durable: Durable<Record>) -> Result<Self, RecoverError> {
         config.validate().map_err(RecoverError)?;
         let fresh = durable.records.is_empty() && durable.incarnation <= Incarnation(1);
+        let fresh = fresh || planted("B48");
         let mut replica = Self::new(id, config, fresh);
         for record in durable.records {
             replica.remember(record);
@@ -207,6 +209,7 @@ impl Pbft {
             Record::Fetched(decided) => self.recover_decided(decided),
             Record::Checkpoint { .. } => {}
             Record::Stable(certificate) => self.stable = Some(certificate),
+            Record::ViewChange(_) if planted("B49") => {}
             Record::ViewChange(view) => {
                 self.view = view;
                 self.phase = Phase::Changing;
@@ -214,6 +217,7 @@ impl Pbft {
             Record::NewView { view, base, carried } => {
                 self.view = view;
                 self.phase = Phase::Normal;
+                let carried = if planted("B50") { Vec::new() } else { carried };
                 for (digest, number) in carried.into_iter().zip(base.0 + 1..) {
                     let sequence = LogIndex(number);
                     let vote = Vote { view, sequence, digest };
@@ -240,8 +244,10 @@ impl Pbft {
         let mine = self.view.primary(self.config.nodes) == self.id;
         if self.phase == Phase::Normal && mine && !self.knows_its_numbers {
             // It may have given numbers in this view that it no longer knows.
+            effects.reached("restarted primary asks for the next view");
             self.start_view_change(self.view.next(), env, effects);
         } else if self.phase == Phase::Changing {
+            effects.reached("restart in the midst of a view change");
             self.on_own_view_change(self.view, env, effects); // Its record survived.
         }
     }
@@ -273,10 +279,14 @@ impl Pbft {
         let sequence = self.executed().next();
         assert_eq!(decided.certificate.vote.sequence, sequence, "executed in order");
         effects.commit(sequence, decided.batch.clone());
-        self.requests.on_executed(&decided.batch, sequence);
+        if !planted("B51") {
+            self.requests.on_executed(&decided.batch, sequence);
+        }
         self.history = self.history.then(env.cluster.id, decided.certificate.vote.digest);
         self.decided.push(decided);
-        self.take_checkpoint(sequence, env, effects);
+        if !planted("B52") {
+            self.take_checkpoint(sequence, env, effects);
+        }
     }
 
     fn on_view_timer(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
@@ -296,6 +306,8 @@ impl Pbft {
                 let bytes = self.requests.bytes() + batch.bytes().len();
                 if bytes <= self.config.max_pending_bytes {
                     self.take_requests(batch, false, effects);
+                } else {
+                    effects.reached("too many requests wait");
                 }
             }
             Body::PrePrepare { vote, batch } => {

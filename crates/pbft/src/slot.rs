@@ -2,6 +2,7 @@
 
 use crate::certificates::{CommitCertificate, PreparedCertificate, Votes};
 use crate::message::{View, Vote};
+use consensus_core::mutant::planted;
 use consensus_core::{Batch, Tag};
 
 /// The pre-prepare that a replica accepted (or made).
@@ -34,9 +35,13 @@ impl Slot {
         if self.view < view {
             self.view = view;
             self.proposal = None;
-            self.prepares = Votes::default();
-            self.commits = Votes::default();
-            self.committing = false;
+            if !planted("B29") {
+                self.prepares = Votes::default();
+            }
+            if !planted("B30") {
+                self.commits = Votes::default();
+            }
+            self.committing &= planted("B31");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a message must prove before it is heard: signatures, digests, certificates, and a new
 //! view that follows from its evidence.
 
-use crate::certificates::strong;
+use crate::certificates::new_view_needed;
 use crate::digest::Digest;
 use crate::message::{Body, Carried, Decided, Message, NewView, ViewChange, Vote, VotePhase};
 use crate::view_change::carried_digests;
@@ -45,6 +45,9 @@ fn check_body(body: &Body, from: NodeId, env: &Env<'_>) -> Checked {
             check_number(vote.sequence)?;
             if Digest::of(env.cluster.id, batch) != vote.digest {
                 return Err(Rejected("a pre-prepare's digest is not of its requests"));
+            }
+            if planted("B10") {
+                return Ok(());
             }
             check_requests(batch, env)
         }
@@ -91,7 +94,9 @@ fn check_view_change(view_change: &ViewChange, env: &Env<'_>) -> Checked {
     let mut last = LogIndex::ZERO;
     if let Some(stable) = &view_change.stable {
         check_number(stable.sequence)?;
-        stable.check(env)?;
+        if !planted("B45") {
+            stable.check(env)?;
+        }
         last = stable.sequence;
     }
     for prepared in &view_change.prepared {
@@ -121,7 +126,7 @@ fn check_new_view(new_view: &NewView, primary: NodeId, env: &Env<'_>) -> Checked
         }
         check_view_change(view_change, env)?;
     }
-    if signers.len() < strong(env.cluster.size) {
+    if signers.len() < new_view_needed(env.cluster.size) {
         return Err(Rejected("a new-view shows too few view-changes"));
     }
     let (base, digests) = carried_digests(env.cluster.id, &new_view.view_changes)
@@ -152,7 +157,9 @@ fn check_decided(decided: &[Decided], env: &Env<'_>) -> Checked {
         if Digest::of(env.cluster.id, batch) != certificate.vote.digest {
             return Err(Rejected("what was fetched is not what was decided"));
         }
-        certificate.check(env)?;
+        if !planted("B44") {
+            certificate.check(env)?;
+        }
     }
     Ok(())
 }

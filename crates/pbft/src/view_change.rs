@@ -1,6 +1,6 @@
 //! View changes (§4.4): when a primary fails, the next one starts from what a quorum can prove.
 
-use crate::certificates::{PreparedCertificate, strong, weak};
+use crate::certificates::{PreparedCertificate, new_view_needed, weak};
 use crate::digest::Digest;
 use crate::message::{
     Body, Carried, Message, NewView, Sequence, SignedViewChange, View, ViewChange, Vote, VotePhase,
@@ -29,7 +29,9 @@ pub(crate) fn carried_digests(
     view_changes: &[SignedViewChange],
 ) -> Option<(Sequence, Vec<Digest>)> {
     let stable = view_changes.iter().filter_map(|signed| signed.view_change.stable.as_ref());
-    let base = stable.map(|stable| stable.sequence).max().unwrap_or(LogIndex::ZERO);
+    let mut stable = stable.map(|stable| stable.sequence);
+    let base = if planted("B43") { stable.next() } else { stable.max() };
+    let base = base.unwrap_or(LogIndex::ZERO);
     let latest = latest_certificates(view_changes);
     let top = latest.keys().next_back().copied().unwrap_or(base).max(base);
     if top.0 - base.0 > CARRIED_LIMIT {
@@ -51,7 +53,8 @@ fn latest_certificates(
     let mut latest: BTreeMap<Sequence, &PreparedCertificate> = BTreeMap::new();
     for certificate in view_changes.iter().flat_map(|signed| &signed.view_change.prepared) {
         let kept = latest.entry(certificate.vote.sequence).or_insert(certificate);
-        if kept.vote.view < certificate.vote.view {
+        let later = kept.vote.view < certificate.vote.view;
+        if later != planted("B06b") {
             *kept = certificate;
         }
     }
@@ -62,12 +65,17 @@ impl Pbft {
     /// How long to wait for the current view: twice as long after each view without progress
     /// (§4.5.2), up to a bound, or a long bad time would be followed by a long wait.
     pub(crate) fn view_patience(&self) -> Delay {
-        self.config.view_timeout.times(1 << self.fruitless_views.min(MOST_DOUBLINGS))
+        let most = if planted("B09b") { 0 } else { MOST_DOUBLINGS };
+        self.config.view_timeout.times(1 << self.fruitless_views.min(most))
     }
 
     /// The timer expired: this view brings nothing.
     pub(crate) fn give_up_view(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        effects.reached("view given up");
         self.fruitless_views += 1;
+        if self.fruitless_views > 2 {
+            effects.reached("third view without progress");
+        }
         self.start_view_change(self.view.next(), env, effects);
     }
 
@@ -89,7 +97,8 @@ impl Pbft {
     }
 
     fn own_view_change(&self, env: &Env<'_>) -> Message {
-        let prepared = self.slots.range(self.low_mark().next()..);
+        let first = self.low_mark().next();
+        let prepared = self.slots.range(if planted("B32") { first.next() } else { first }..);
         let prepared = prepared.filter_map(|(_, slot)| slot.prepared.clone()).collect();
         let stable = self.stable.clone();
         let view_change = ViewChange { view: self.view, replica: self.id, stable, prepared };
@@ -120,6 +129,7 @@ impl Pbft {
     ) {
         let (view, replica) = (signed.view_change.view, signed.view_change.replica);
         if view < self.view || (view == self.view && self.phase == Phase::Normal) {
+            effects.reached("view-change for a view that works or is over");
             return self.show_view(replica, effects); // It does not know that this view works.
         }
         let known = self.view_changes.get(&replica);
@@ -137,8 +147,10 @@ impl Pbft {
         let higher = self.view_changes.values().map(|signed| signed.view_change.view);
         let mut higher: Vec<View> = higher.filter(|view| *view > self.view).collect();
         higher.sort_unstable();
-        if higher.len() >= weak(self.config.nodes) {
-            self.start_view_change(higher[0], env, effects);
+        if higher.len() >= weak(self.config.nodes) && !planted("B33") {
+            effects.reached("joined f + 1 others");
+            let view = if planted("B54") { higher[higher.len() - 1] } else { higher[0] };
+            self.start_view_change(view, env, effects);
         }
     }
 
@@ -149,7 +161,8 @@ impl Pbft {
         if self.phase != Phase::Changing {
             return;
         }
-        let (view, needed) = (self.view, strong(self.config.nodes));
+        let needed = new_view_needed(self.config.nodes);
+        let view = self.view;
         let asks_for = |signed: &&SignedViewChange| signed.view_change.view == view;
         let left = self.view_changes.values().filter(|it| it.view_change.view >= view).count();
         if left >= needed && !self.watching {
@@ -174,6 +187,7 @@ impl Pbft {
         let Some((base, digests)) = carried_digests(env.cluster.id, &view_changes) else {
             return tracing::debug!("view-changes that carry too much");
         };
+        mark_what_is_carried(&view_changes, &digests, env, effects);
         let view = self.view;
         let sign = |(digest, sequence): (Digest, u64)| {
             let vote = Vote { view, sequence: LogIndex(sequence), digest };
@@ -210,11 +224,13 @@ impl Pbft {
     ) {
         self.view = new_view.view;
         self.phase = Phase::Normal;
-        self.knows_its_numbers = false;
+        self.knows_its_numbers &= planted("B35");
         self.watching = false;
         effects.cancel_timer(Timer::View);
         self.own_tags.clear();
-        self.requests.on_new_view();
+        if !planted("B40") {
+            self.requests.on_new_view();
+        }
         self.view_changes.retain(|_, signed| signed.view_change.view > new_view.view);
         let (view, base) = (new_view.view, new_view.base);
         let carried = new_view.carried.iter().map(|carried| carried.digest).collect();
@@ -222,10 +238,18 @@ impl Pbft {
         self.writes.wrote(number, Write::NewView(view));
         let stable = new_view.view_changes.iter().filter_map(|it| it.view_change.stable.clone());
         if let Some(stable) = stable.max_by_key(|stable| stable.sequence) {
+            if stable.sequence > self.low_mark() {
+                effects.reached("stable checkpoint learned from a new-view");
+            }
+            if stable.sequence > self.executed() {
+                effects.reached("new view begins beyond what was executed here");
+            }
             self.make_stable(stable, effects);
         }
         let top = LogIndex(base.0 + new_view.carried.len() as u64);
-        self.next = top.max(self.low_mark()).next();
+        if !planted("B41") {
+            self.next = top.max(self.low_mark()).next();
+        }
         let proposals = proposals_of(&new_view);
         self.new_view = Some(Message::again(Body::NewView(new_view), tag));
         for proposal in proposals {
@@ -251,16 +275,42 @@ impl Pbft {
             && let Some(new_view) = &self.new_view
             && self.shown.insert(to)
         {
+            effects.reached("new-view shown to who missed it");
             effects.send(to, new_view.clone());
         }
     }
 
     /// Says the own view-change again; it was not enough yet.
     pub(crate) fn repeat_view_change(&self, env: &Env<'_>, effects: &mut Effects<Self>) {
-        if self.phase == Phase::Changing && self.ticks.is_multiple_of(VIEW_CHANGE_TICKS) {
+        let due = self.ticks.is_multiple_of(VIEW_CHANGE_TICKS) && !planted("B42");
+        if self.phase == Phase::Changing && due {
+            effects.reached("view-change said again");
             let message = Message { repeat: true, ..self.own_view_change(env) };
             effects.send(self.peers(), message);
         }
+    }
+}
+
+/// Tells rigs of the rare things that a new view starts with.
+fn mark_what_is_carried(
+    view_changes: &[SignedViewChange],
+    digests: &[Digest],
+    env: &Env<'_>,
+    effects: &mut Effects<Pbft>,
+) {
+    let null = Digest::of_null(env.cluster.id);
+    for digest in digests {
+        let gap = *digest == null;
+        effects.reached(if gap { "null request fills a gap" } else { "prepared number carried" });
+    }
+    let latest = latest_certificates(view_changes);
+    let older = |certificate: &PreparedCertificate| {
+        latest
+            .get(&certificate.vote.sequence)
+            .is_some_and(|it| it.vote.view > certificate.vote.view)
+    };
+    if view_changes.iter().flat_map(|signed| &signed.view_change.prepared).any(older) {
+        effects.reached("certificates of two views for one number");
     }
 }
 

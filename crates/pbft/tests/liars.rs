@@ -8,7 +8,9 @@ use lab::{
     Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, new_view_of, pre_prepare, said,
     sequence, signed, view_change_of, vote,
 };
-use synod_pbft::{Body, Digest, Message, NewView, Record, Timer, View, Vote};
+use synod_pbft::{
+    Body, CheckpointCertificate, Digest, Message, NewView, Record, Timer, View, Vote,
+};
 
 /// §4.2: a primary that sent a prepare, too, would count twice.
 #[test]
@@ -139,6 +141,11 @@ fn a_view_change_proves_what_it_says() {
     late.prepared[0].vote.view = View(1);
     let why = lab.try_hand(3, 2, said(3, Body::ViewChange(late)));
     assert_eq!(why, Err("a view-change's certificates are out of order"));
+    let mut ahead = honest.clone();
+    let (sequence, history) = (LogIndex(1), Digest::default());
+    ahead.stable = Some(CheckpointCertificate { sequence, history, votes: Vec::new() });
+    let why = lab.try_hand(3, 2, said(3, Body::ViewChange(ahead)));
+    assert_eq!(why, Err("a certificate has too few signatures"), "a checkpoint of nobody");
     let why = lab.try_hand(2, 1, said(2, Body::ViewChange(honest)));
     assert!(why.is_err(), "in another replica's name");
 }

@@ -10,7 +10,7 @@ use lab::{
     Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, new_view_of, pre_prepare, said,
     sequence, view_change_of, vote,
 };
-use synod_pbft::{Body, Config, Decided, Digest, Pbft, Record, Timer};
+use synod_pbft::{Body, Config, Decided, Digest, Pbft, Record, SignedViewChange, Timer};
 
 /// §4.2: three phases; n-1 pre-prepares, (n-1)² prepares, n(n-1) commits, and it is executed. The
 /// primary sends no prepare: its pre-prepare is its word.
@@ -316,6 +316,92 @@ fn a_new_view_carries_what_prepared_and_fills_gaps() {
     for id in [1, 2, 3] {
         assert_eq!(lab.committed(id), expected);
     }
+}
+
+/// §4.4: `min-s` is the latest stable checkpoint that the view-changes show: below it everything
+/// was executed, and an older one could bring null requests for numbers that are decided.
+#[test]
+fn a_new_view_begins_at_the_latest_stable_checkpoint() {
+    let mut lab = Lab::with_small_window(4);
+    for text in ["a", "b", "c"] {
+        decide(&mut lab, text);
+    }
+    lab.propose(0, "d");
+    for kind in ["pre-prepare", "prepare", "commit"] {
+        lab.carry_kind(kind);
+    }
+    lab.flying.retain(|flying| flying.to != 1);
+    lab.carry_all();
+    lab.cut.insert(0);
+    for id in [1, 2, 3] {
+        lab.propose(id, "x");
+        lab.fire(id, Timer::View);
+    }
+    lab.carry_kind("view-change");
+    let message = lab.take(1, 2, "new-view");
+    let new_view = new_view_of(&message);
+    let stable = |place: usize| {
+        let signed: &SignedViewChange = &new_view.view_changes[place];
+        signed.view_change.stable.as_ref().map(|stable| stable.sequence.0)
+    };
+    assert_eq!((stable(0), stable(1)), (Some(2), Some(4)), "replica 1 knows of number 2 only");
+    assert_eq!((new_view.base, new_view.carried.len()), (LogIndex(4), 0));
+}
+
+/// §4.4 and a crash: what a new view carried is voted for, and nothing else after a restart.
+#[test]
+fn a_restart_remembers_what_the_new_view_carried() {
+    let mut lab = a_view_change_with_a_gap();
+    lab.carry(1, 2, "new-view");
+    lab.flying.clear();
+    lab.crash(2, 0);
+    lab.restart(2);
+    lab.flying.clear();
+    lab.hand(1, 2, pre_prepare(1, 2, 1, &batch("other")));
+    assert_eq!(lab.count("prepare"), 0, "number 2 is for what prepared before");
+    lab.hand(1, 2, pre_prepare(1, 2, 1, &batch("prepared")));
+    assert_eq!(lab.count("prepare"), 2);
+}
+
+/// A new primary says nothing that a crash would take back, repeated or not.
+#[test]
+fn a_new_primary_repeats_nothing_before_its_disk_knows_of_the_view() {
+    let mut lab = Lab::new(4);
+    lab.propose(0, "prepared");
+    lab.carry_kind("pre-prepare");
+    lab.carry_kind("prepare");
+    lab.flying.clear();
+    lab.cut.insert(0);
+    for id in [1, 2, 3] {
+        lab.fire(id, Timer::View);
+    }
+    lab.slow.insert(1);
+    lab.carry_kind("view-change");
+    assert_eq!(lab.replica(1).status().role, Role::Leader);
+    lab.flying.clear();
+    for _ in 0..3 {
+        lab.fire(1, Timer::Repeat);
+    }
+    assert_eq!(lab.count("pre-prepare-again"), 0);
+    lab.sync(1);
+    lab.fire(1, Timer::Repeat);
+    assert_eq!(lab.count("pre-prepare-again"), 2);
+}
+
+/// A new-view that got lost is shown again to who asks for the view, but not at every word.
+#[test]
+fn a_new_view_that_got_lost_is_shown_again() {
+    let mut lab = a_view_change_with_a_gap();
+    let mut shown = |ticks| {
+        lab.flying.clear();
+        for _ in 0..ticks {
+            lab.fire(1, Timer::Repeat);
+        }
+        lab.flying.clear();
+        lab.hand(3, 1, bare_view_change(3, 1));
+        lab.count("new-view-again")
+    };
+    assert_eq!((shown(0), shown(0), shown(4)), (1, 0, 1));
 }
 
 /// §4.4: of two certificates for one number that of the higher view counts, whatever it is for.

@@ -8,6 +8,38 @@ use consensus_core::{Audit, Batch, Certificate, Claim, Ledger, LogIndex, Topic};
 impl Audit for Raft {
     const LOG_MATCHING: bool = true;
 
+    const MARKS: &'static [&'static str] = &[
+        "a candidate finds that another leads",
+        "a deposed leader speaks",
+        "a vote is asked for in an old term",
+        "a whole term is skipped in search of the match",
+        "acknowledgement of an older term",
+        "an election was not decided",
+        "another message of an older term",
+        "append came late",
+        "append lost and sent again",
+        "append rejected: another term",
+        "append rejected: the log is short",
+        "committed before the leader's own disk has it",
+        "conflicting tail cut",
+        "election by wish",
+        "entry of an older term committed through a newer one",
+        "entry of an older term on a majority, not committed",
+        "leader is busy",
+        "leader has committed beyond what it sends",
+        "leader learned of a later term",
+        "leader stepped down: disk",
+        "leader stepped down: quorum",
+        "pre-vote ignored: the leader lives",
+        "pre-vote refused: the log is behind",
+        "tail cut while the disk wrote it",
+        "vote given again",
+        "vote of an older term",
+        "vote refused: given to another",
+        "vote refused: the log is behind",
+        "vote request ignored: the leader lives",
+    ];
+
     fn claims(message: &Message) -> Vec<Claim> {
         let term = u128::from(message.term().0);
         let promised = Claim::Rising(Topic::new("term", 0u64, 0), term);

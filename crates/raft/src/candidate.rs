@@ -50,12 +50,15 @@ impl Candidate {
         transfer: bool,
         effects: &mut Effects<Raft>,
     ) -> (Self, Next) {
+        if transfer {
+            effects.reached("election by wish");
+        }
         server.begin_term(effects);
         let (term, candidate, last) = (server.current_term, server.id, server.log.last());
         effects.set_timer(Timer::Election, server.config.timing.election());
         effects.send(server.peers(), Message::RequestVote { term, candidate, last, transfer });
         let mut role = Self { votes: NodeSet::EMPTY };
-        let early = planted("R03") || planted("R09") || planted("R27");
+        let early = planted("R03") || planted("R09") || planted("R40");
         let next = if early { role.count(server, candidate) } else { Next::Stay };
         (role, next)
     }

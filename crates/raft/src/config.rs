@@ -36,7 +36,8 @@ impl ProtocolConfig for Config {
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        Ok(Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual })
+        let sizes = Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual };
+        Ok(Self { max_pending_bytes: 1, ..sizes })
     }
 }
 
@@ -49,6 +50,11 @@ impl Config {
     /// A majority of the cluster, the leader counted (§5.3).
     pub(crate) fn majority(&self) -> usize {
         quorum::majority(self.nodes)
+    }
+
+    /// Half of the cluster: a majority only if the number of servers is odd. For planted bugs.
+    pub(crate) fn half(&self) -> usize {
+        self.nodes.div_ceil(2)
     }
 
     /// The shortest election timeout: for so long a server trusts that the leader lives, and a

@@ -86,17 +86,30 @@ impl Follower {
             return Next::Stay;
         }
         let term = server.current_term;
-        if let Some(conflict) = check_consistency(server, append.prev) {
+        let skipped =
+            planted("R57") && append.repair && append.prev.index <= server.log.last().index;
+        if let Some(conflict) = check_consistency(server, append.prev).filter(|_| !skipped) {
             let prev = append.prev.index;
+            effects.reached(match conflict {
+                Conflict::Short { .. } => "append rejected: the log is short",
+                Conflict::Term { .. } => "append rejected: another term",
+            });
             effects.send(from, Message::AppendReject { term, prev, conflict });
             return Next::Stay;
         }
         let (last, repair, leader_commit) = (append.last(), append.repair, append.leader_commit);
+        if last < self.verified {
+            effects.reached("append came late");
+        }
+        if leader_commit > last {
+            effects.reached("leader has committed beyond what it sends");
+        }
         if !store(server, append, effects) {
             return Next::Stay;
         }
         self.verified = self.verified.max(last);
-        effects.send(from, Message::AppendReply { term, matched: last, repair });
+        let matched = if planted("R55") { server.log.last().index } else { last };
+        effects.send(from, Message::AppendReply { term, matched, repair });
         // Step 5. Not the follower's own last index: its tail may be another leader's.
         let known = if planted("R07") { server.log.last().index } else { last };
         server.commit_to(leader_commit.min(known), effects);
@@ -118,7 +131,7 @@ impl Follower {
         let (term, verified) = (server.current_term, self.verified);
         effects.send(from, Message::HeartbeatReply { term, round, verified });
         let last = server.log.last().index;
-        if planted("R23") {
+        if planted("E-23") {
             server.commit_to(commit.min(last), effects);
         } else if commit <= last {
             // The leader named an index that this server has acknowledged in this term.
@@ -136,7 +149,7 @@ fn check_consistency(server: &Server, prev: EntryId) -> Option<Conflict> {
     let log = &server.log;
     match log.term_at(prev.index) {
         None => Some(Conflict::Short { last: log.last().index }),
-        Some(term) if term != prev.term && !planted("R21") => {
+        Some(term) if term != prev.term && !planted("E-21") => {
             let first = log.first_of(term).expect("the entry at prevLogIndex is of this term");
             Some(Conflict::Term { term, first })
         }
@@ -151,7 +164,9 @@ fn store(server: &mut Server, append: AppendEntries, effects: &mut Effects<Raft>
     let mut first = append.prev.index.next();
     let mut entries = append.entries.into_iter().peekable();
     while let Some(entry) = entries.peek() {
-        let same = server.log.term_at(first) == Some(entry.term);
+        let held = server.log.term_at(first);
+        let same = held == Some(entry.term)
+            || (planted("R56") && held.is_some() && first > append.prev.index.next());
         if !same || (planted("R06") && first > server.commit_index) {
             break;
         }

@@ -52,7 +52,9 @@ impl Leader {
             disk: Disk::of(server),
         };
         let no_op = Entry { term: server.current_term, batch: Batch::noop() };
-        leader.append(server, no_op, effects);
+        if !planted("R63") {
+            leader.append(server, no_op, effects);
+        }
         effects.set_timer(Timer::Heartbeat, server.config.timing.heartbeat());
         effects.set_timer(Timer::Election, server.config.least_timeout());
         leader
@@ -69,6 +71,7 @@ impl Leader {
         let entry = Entry { term: server.current_term, batch };
         let bytes = self.pending_bytes.saturating_add(entry.len());
         if self.pending_bytes > 0 && bytes > server.config.max_pending_bytes {
+            effects.reached("leader is busy");
             effects.refuse(entry.batch, Refusal::Busy);
             return;
         }
@@ -86,11 +89,7 @@ impl Leader {
     /// Sends every follower what it lacks, as far as its window is open. Followers that lack the
     /// same get one message.
     pub(crate) fn replicate(&mut self, server: &Server, effects: &mut Effects<Raft>) {
-        let mut last = server.log.last().index;
-        if planted("R01") && self.round < 12 {
-            // Figure 8 needs leaders that fail before they have spread an entry of their own term.
-            last = server.log.first_of(server.current_term).map_or(last, LogIndex::previous);
-        }
+        let last = server.log.last().index;
         let config = &server.config;
         let window = Window { messages: config.max_in_flight, bytes: config.max_in_flight_bytes };
         while let Some(first) = self.progress.values().find(|peer| peer.wants(last, window)) {
@@ -120,10 +119,6 @@ impl Leader {
         let prev = server.log.id_at(next.previous());
         let mut entries = server.log.from(next, server.config.max_append_bytes);
         entries.truncate((last.0 + 1 - next.0) as usize);
-        if planted("R07") {
-            // The mistake shows only while a follower is half repaired.
-            entries.truncate(1);
-        }
         let (term, leader, leader_commit) = (server.current_term, server.id, server.commit_index);
         AppendEntries { term, leader, prev, entries, leader_commit, repair }
     }
@@ -153,14 +148,15 @@ impl Leader {
         &mut self,
         server: &Server,
         from: NodeId,
-        prev: LogIndex,
-        conflict: Conflict,
+        (prev, conflict): (LogIndex, Conflict),
+        effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
         let Some(peer) = self.progress.get_mut(&from) else { return };
         let hint = match conflict {
             Conflict::Short { last } => LogIndex(last.0.saturating_add(1)),
             Conflict::Term { term, first } => {
+                effects.reached("a whole term is skipped in search of the match");
                 server.log.last_of(term).map_or(first, LogIndex::next)
             }
         };
@@ -170,14 +166,18 @@ impl Leader {
     /// A follower answers a heartbeat. If what was sent before is missing, it is sent again.
     pub(crate) fn on_heartbeat_reply(
         &mut self,
-        server: &Server,
+        server: &mut Server,
         from: NodeId,
-        round: u64,
-        verified: LogIndex,
+        (round, verified): (u64, LogIndex),
+        effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
+        if planted("R51") {
+            return self.on_append_reply(server, from, verified, effects);
+        }
         let Some(peer) = self.progress.get_mut(&from) else { return };
         if peer.is_overdue(round, verified) {
+            effects.reached("append lost and sent again");
             peer.probe_from(verified.min(server.log.last().index).next());
         }
     }
@@ -192,17 +192,25 @@ impl Leader {
         for (disk, peer) in disks[1..].iter_mut().zip(self.progress.values()) {
             *disk = peer.matched();
         }
-        disks.sort_unstable_by(|a, b| b.cmp(a));
+        if !planted("R64") {
+            disks.sort_unstable_by(|a, b| b.cmp(a));
+        }
         let mut needed = server.config.majority();
         if planted("R08") {
             needed = (server.config.nodes / 2).max(1);
         }
-        if planted("R24") {
+        if planted("E-20") {
             // A majority of followers beside the leader: one more than is needed.
             needed = (needed + 1).min(server.config.nodes);
         }
+        if planted("R47") {
+            needed = server.config.half();
+        }
         let index = disks[needed - 1];
         let current = server.log.term_at(index) == Some(server.current_term);
+        if index > server.commit_index && !current {
+            effects.reached("entry of an older term on a majority, not committed");
+        }
         if index > server.commit_index && (current || planted("R01")) {
             self.commit(server, index, effects);
         }
@@ -211,7 +219,15 @@ impl Leader {
     fn commit(&mut self, server: &mut Server, index: LogIndex, effects: &mut Effects<Raft>) {
         let count = (index.0 - server.commit_index.0) as usize;
         let done = &server.log.after(server.commit_index)[..count];
-        self.pending_bytes -= done.iter().map(Entry::len).sum::<usize>();
+        if done.first().is_some_and(|entry| entry.term < server.current_term) {
+            effects.reached("entry of an older term committed through a newer one");
+        }
+        if index > server.durable_index {
+            effects.reached("committed before the leader's own disk has it");
+        }
+        if !planted("R65") {
+            self.pending_bytes -= done.iter().map(Entry::len).sum::<usize>();
+        }
         server.commit_to(index, effects);
     }
 
@@ -222,7 +238,7 @@ impl Leader {
         let (term, leader, round) = (server.current_term, server.id, self.round);
         let mut groups: BTreeMap<LogIndex, NodeSet> = BTreeMap::new();
         for (id, peer) in &self.progress {
-            let whole = planted("R23");
+            let whole = planted("E-23");
             let commit =
                 if whole { server.commit_index } else { server.commit_index.min(peer.matched()) };
             groups.entry(commit).or_default().insert(*id);
@@ -237,10 +253,13 @@ impl Leader {
     /// (thesis §6.2), and so does one whose disk stood still, as its followers could not tell.
     pub(crate) fn on_check_quorum(&mut self, server: &Server, effects: &mut Effects<Raft>) -> Next {
         self.heard.insert(server.id);
-        let connected = server.is_majority(self.heard);
+        let connected = server.is_majority(self.heard) || planted("R15b");
         let disk = Disk::of(server);
         let stalled = disk.durable < self.disk.last && disk.durable <= self.disk.durable;
         if !connected || stalled {
+            let mark =
+                if stalled { "leader stepped down: disk" } else { "leader stepped down: quorum" };
+            effects.reached(mark);
             debug!(connected, stalled, "steps down");
             return Next::Follower;
         }

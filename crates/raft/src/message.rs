@@ -193,9 +193,9 @@ impl consensus_core::Message for Message {
     /// on disk could campaign in the same term again, with a shorter log, and count an old vote.
     fn gate(&self) -> Gate {
         match self {
-            Self::RequestVote { .. } if planted("R27") => Gate::Free,
+            Self::RequestVote { .. } if planted("R40") => Gate::Free,
             Self::Vote { .. } if planted("R02") => Gate::Free,
-            Self::AppendReply { .. } if planted("R28") => Gate::Free,
+            Self::AppendReply { .. } if planted("R41") => Gate::Free,
             Self::RequestVote { .. }
             | Self::Vote { granted: true, .. }
             | Self::AppendReply { .. } => Gate::AfterSync,

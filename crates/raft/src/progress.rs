@@ -2,6 +2,7 @@
 //! send it.
 
 use consensus_core::LogIndex;
+use consensus_core::mutant::planted;
 use std::collections::VecDeque;
 
 /// One follower, as the leader sees it. Always `matched < next`.
@@ -50,7 +51,7 @@ impl Progress {
     /// last index + 1, matchIndex 0).
     pub(crate) fn new(last: LogIndex) -> Self {
         Self {
-            matched: LogIndex::ZERO,
+            matched: if planted("R48") { last } else { LogIndex::ZERO },
             next: last.next(),
             pace: Pace::Probe,
             sent_once: last,
@@ -129,7 +130,7 @@ impl Progress {
     /// Is it clear by now, from the answer to this heartbeat, that a message or its answer got
     /// lost? The follower had compared its log up to `verified` when it answered.
     pub(crate) fn is_overdue(&self, round: u64, verified: LogIndex) -> bool {
-        let Some(oldest) = self.in_flight.front() else { return false };
+        let Some(oldest) = self.in_flight.front().filter(|_| !planted("R49")) else { return false };
         // Sent before the heartbeat, but the follower has not seen it; or it has, and its answer
         // took longer than a whole heartbeat interval.
         let unseen = oldest.round < round && verified < oldest.last;

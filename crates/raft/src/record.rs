@@ -2,6 +2,7 @@
 
 use crate::entry::{Entry, EntryId, Term};
 use crate::log::Log;
+use consensus_core::mutant::planted;
 use consensus_core::{LogIndex, NodeId, RecoverError};
 use serde::{Deserialize, Serialize};
 
@@ -56,13 +57,15 @@ impl Remembered {
                     return Err("two votes in one term");
                 }
                 self.term = term;
-                self.voted_for = voted_for;
+                self.voted_for = voted_for.filter(|_| !planted("R58"));
             }
             Record::Entries { first, entries } => {
                 if first == LogIndex::ZERO || first > self.log.last().index.next() {
                     return Err("entries leave a gap in the log");
                 }
-                self.log.truncate(first);
+                if !planted("R66") {
+                    self.log.truncate(first);
+                }
                 let EntryId { term: mut before, .. } = self.log.last();
                 for entry in &entries {
                     if entry.term < before || entry.term > self.term {

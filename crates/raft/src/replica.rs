@@ -141,8 +141,11 @@ impl Raft {
             Message::PreVoteReply { term, granted } => {
                 return self.on_pre_vote_reply(from, term, granted, effects);
             }
-            Message::RequestVote { transfer: false, .. } if self.hears_leader() => {
+            Message::RequestVote { transfer: false, .. }
+                if self.hears_leader() && !planted("R15c") =>
+            {
                 debug!(?from, "asks for votes, but the leader lives");
+                effects.reached("vote request ignored: the leader lives");
                 return;
             }
             _ if message.term() > self.server.current_term => {
@@ -155,15 +158,17 @@ impl Raft {
         }
         let server = &mut self.server;
         let next = match message {
-            Message::RequestVote { last, .. } => self.on_request_vote(from, last, effects),
+            Message::RequestVote { last, transfer, .. } => {
+                self.on_request_vote(from, (last, transfer), effects)
+            }
             Message::Vote { candidate, granted, .. } => self.on_vote(from, candidate, granted),
-            Message::AppendEntries(append) => match self.follower() {
+            Message::AppendEntries(append) => match self.follower(effects) {
                 Some((follower, server)) => {
                     follower.on_append_entries(server, from, append, effects)
                 }
                 None => Next::Stay,
             },
-            Message::Heartbeat { commit, round, .. } => match self.follower() {
+            Message::Heartbeat { commit, round, .. } => match self.follower(effects) {
                 Some((follower, server)) => {
                     follower.on_heartbeat(server, from, commit, round, effects)
                 }
@@ -177,13 +182,13 @@ impl Raft {
             }
             Message::AppendReject { prev, conflict, .. } => {
                 if let Role::Leader(leader) = &mut self.role {
-                    leader.on_append_reject(server, from, prev, conflict);
+                    leader.on_append_reject(server, from, (prev, conflict), effects);
                 }
                 Next::Stay
             }
             Message::HeartbeatReply { round, verified, .. } => {
                 if let Role::Leader(leader) = &mut self.role {
-                    leader.on_heartbeat_reply(server, from, round, verified);
+                    leader.on_heartbeat_reply(server, from, (round, verified), effects);
                 }
                 Next::Stay
             }
@@ -199,7 +204,23 @@ impl Raft {
     /// an old leader or candidate learns of it; late answers are worth nothing (§5.1).
     fn on_stale(&mut self, from: NodeId, message: Message, effects: &mut Effects<Self>) {
         let term = self.server.current_term;
+        effects.reached(match &message {
+            Message::AppendEntries(_) | Message::Heartbeat { .. } => "a deposed leader speaks",
+            Message::RequestVote { .. } => "a vote is asked for in an old term",
+            Message::AppendReply { .. } => "acknowledgement of an older term",
+            Message::Vote { .. } => "vote of an older term",
+            Message::PreVote { .. }
+            | Message::PreVoteReply { .. }
+            | Message::AppendReject { .. }
+            | Message::HeartbeatReply { .. }
+            | Message::StaleTerm { .. } => "another message of an older term",
+        });
         match message {
+            Message::RequestVote { .. }
+            | Message::AppendEntries(_)
+            | Message::Heartbeat { .. }
+            | Message::PreVote { .. }
+                if planted("E-31b") => {}
             Message::RequestVote { .. }
             | Message::AppendEntries(_)
             | Message::Heartbeat { .. }
@@ -207,6 +228,11 @@ impl Raft {
             Message::Vote { candidate, granted, .. } if planted("R04") => {
                 let next = self.on_vote(from, candidate, granted);
                 self.transition(next, effects);
+            }
+            Message::AppendReply { matched, .. } if planted("R53") => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_append_reply(&mut self.server, from, matched, effects);
+                }
             }
             Message::PreVoteReply { .. }
             | Message::Vote { .. }
@@ -219,11 +245,18 @@ impl Raft {
 
     /// Would this server vote so? It says yes only if it has itself lost its leader (thesis §9.6).
     fn on_pre_vote(&self, from: NodeId, term: Term, last: EntryId, effects: &mut Effects<Self>) {
-        if term <= self.server.current_term {
+        if term <= self.server.current_term && planted("E-31b") {
+            debug!(?from, "of an older term: ignored");
+        } else if term <= self.server.current_term {
             effects.send(from, Message::StaleTerm { term: self.server.current_term });
         } else if !self.hears_leader() {
             let granted = self.server.is_up_to_date(last);
+            if !granted {
+                effects.reached("pre-vote refused: the log is behind");
+            }
             effects.send(from, Message::PreVoteReply { term, granted });
+        } else {
+            effects.reached("pre-vote ignored: the leader lives");
         }
     }
 
@@ -252,13 +285,25 @@ impl Raft {
     fn on_request_vote(
         &mut self,
         from: NodeId,
-        last: EntryId,
+        (last, transfer): (EntryId, bool),
         effects: &mut Effects<Self>,
     ) -> Next {
         let server = &mut self.server;
-        if !server.may_vote_for(from, last) {
+        let wished = transfer && planted("R52") && server.may_vote_for(from, server.log.last());
+        if !server.may_vote_for(from, last) && !wished {
             let term = server.current_term;
+            let behind = !server.is_up_to_date(last);
+            effects.reached(if behind {
+                "vote refused: the log is behind"
+            } else {
+                "vote refused: given to another"
+            });
             effects.send(from, Message::Vote { term, candidate: from, granted: false });
+            if planted("E-31a")
+                && let Role::Follower(follower) = &mut self.role
+            {
+                follower.wait(&self.server, effects);
+            }
             return Next::Stay;
         }
         server.vote_for(from, effects);
@@ -273,7 +318,7 @@ impl Raft {
 
     fn on_vote(&mut self, from: NodeId, candidate: NodeId, granted: bool) -> Next {
         match &mut self.role {
-            Role::Candidate(role) if granted && candidate == self.server.id => {
+            Role::Candidate(role) if (granted || planted("R62")) && candidate == self.server.id => {
                 role.count(&self.server, from)
             }
             _ => Next::Stay,
@@ -282,8 +327,9 @@ impl Raft {
 
     /// A leader of the current term spoke: a candidate of the term has lost and follows (§5.2).
     /// `None` in a leader, which believes in no second one.
-    fn follower(&mut self) -> Option<(&mut Follower, &mut Server)> {
+    fn follower(&mut self, effects: &mut Effects<Self>) -> Option<(&mut Follower, &mut Server)> {
         if let Role::PreCandidate(_) | Role::Candidate(_) = self.role {
+            effects.reached("a candidate finds that another leads");
             self.role = Role::Follower(Follower::new());
         }
         match &mut self.role {
@@ -300,7 +346,11 @@ impl Raft {
         let next = match (timer, &mut self.role) {
             (Timer::Election, Role::Follower(role)) => role.on_timeout(server, effects),
             // A split vote: ask again before the next term is begun.
-            (Timer::Election, Role::PreCandidate(_) | Role::Candidate(_)) => Next::PreCandidate,
+            (Timer::Election, Role::Candidate(_)) => {
+                effects.reached("an election was not decided");
+                Next::PreCandidate
+            }
+            (Timer::Election, Role::PreCandidate(_)) => Next::PreCandidate,
             (Timer::Election, Role::Leader(role)) => role.on_check_quorum(server, effects),
             (Timer::Heartbeat, Role::Leader(role)) => {
                 role.on_heartbeat_timer(server, effects);
@@ -376,6 +426,9 @@ impl Raft {
     /// anything in the old one is a follower in the new one. The election timeout runs on.
     fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
         self.server.enter_term(term, effects);
+        if matches!(self.role, Role::Leader(_)) {
+            effects.reached("leader learned of a later term");
+        }
         match &mut self.role {
             Role::Follower(follower) => {
                 *follower = Follower { patience: follower.patience, ..Follower::new() };
@@ -400,6 +453,9 @@ impl Raft {
     /// A follower lost its leader, or an election was not decided.
     fn become_pre_candidate(&mut self, effects: &mut Effects<Self>) -> Next {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader has won already");
+        if planted("R15a") {
+            return Next::Candidate { transfer: false };
+        }
         let (role, next) = PreCandidate::begin(&self.server, effects);
         self.role = Role::PreCandidate(role);
         next

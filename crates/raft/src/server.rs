@@ -68,15 +68,19 @@ impl Server {
 
     /// Are these servers a majority?
     pub(crate) fn is_majority(&self, servers: NodeSet) -> bool {
-        servers.len() >= self.config.majority()
+        servers.len() >= if planted("R42") { self.config.half() } else { self.config.majority() }
     }
 
     /// Enters a term that another server has reached (§5.1).
     pub(crate) fn enter_term(&mut self, term: Term, effects: &mut Effects<Raft>) {
         assert!(term > self.current_term, "terms only rise");
         self.current_term = term;
-        self.voted_for = None;
-        self.persist(effects);
+        if !planted("R43") {
+            self.voted_for = None;
+        }
+        if !planted("R60") {
+            self.persist(effects);
+        }
     }
 
     /// Begins a term of its own, with a vote for itself (§5.2).
@@ -90,7 +94,7 @@ impl Server {
     /// May this candidate have the vote of this server, in the current term? First come, first
     /// served (§5.2), and only to a log that is at least as up-to-date as its own (§5.4.1).
     pub(crate) fn may_vote_for(&self, candidate: NodeId, last: EntryId) -> bool {
-        let free = self.voted_for.is_none_or(|voted| voted == candidate);
+        let free = self.voted_for.is_none_or(|voted| voted == candidate) || planted("R59");
         free && self.is_up_to_date(last)
     }
 
@@ -100,25 +104,34 @@ impl Server {
         if planted("R05") {
             return (last.index, last.term) >= (own.index, own.term);
         }
-        if planted("R25") {
+        if planted("E-19b") {
             return last > own || own == EntryId::ZERO;
+        }
+        if planted("E-19a") {
+            return last.term >= own.term && last.index >= own.index;
         }
         last >= own
     }
 
     /// Gives the vote of the current term.
     pub(crate) fn vote_for(&mut self, candidate: NodeId, effects: &mut Effects<Raft>) {
-        assert!(self.voted_for.is_none_or(|voted| voted == candidate), "one vote a term");
-        if self.voted_for.is_none() {
+        let again = self.voted_for == Some(candidate);
+        assert!(again || self.voted_for.is_none() || planted("R59"), "one vote a term");
+        if again {
+            effects.reached("vote given again");
+        } else {
             self.voted_for = Some(candidate);
-            self.persist(effects);
+            if !planted("R44") {
+                self.persist(effects);
+            }
         }
         let term = self.current_term;
         effects.send(candidate, Message::Vote { term, candidate, granted: true });
     }
 
     fn persist(&self, effects: &mut Effects<Raft>) -> RecordNumber {
-        let (term, voted_for) = (self.current_term, self.voted_for);
+        let term = self.current_term;
+        let voted_for = self.voted_for.filter(|voted| *voted != self.id || !planted("R61"));
         effects.write(Record::HardState { term, voted_for })
     }
 
@@ -134,19 +147,30 @@ impl Server {
             return;
         }
         assert!(first <= self.log.last().index.next(), "a log has no gaps");
+        let mut kept = Vec::new();
+        if planted("E-22") {
+            kept = self.log.after(first).iter().skip(entries.len()).cloned().collect();
+        }
         if first <= self.log.last().index {
+            effects.reached("conflicting tail cut");
+            if self.durable_index < self.log.last().index {
+                effects.reached("tail cut while the disk wrote it");
+            }
             self.log.truncate(first);
-            self.durable_index = self.durable_index.min(first.previous());
+            if !planted("R45") {
+                self.durable_index = self.durable_index.min(first.previous());
+            }
             // A write of entries that were cut must not vouch for those that took their place.
             // Its entries below the cut are vouched for by the record that is written now.
             self.writes.retain(|written| match written {
-                Written::Entries(last) => *last < first,
+                Written::Entries(last) => *last < first || planted("R46"),
                 Written::OwnVote(_) => true,
             });
         }
         self.log.extend(entries.iter().cloned());
         let number = effects.write(Record::Entries { first, entries });
         self.writes.wrote(number, Written::Entries(self.log.last().index));
+        self.log.extend(kept);
     }
 
     /// The disk has every record up to here.

@@ -190,22 +190,3 @@ fn a_seed_is_a_run() {
         assert_eq!(run(), run(), "seed {seed}");
     }
 }
-
-/// Each planted bug is found, by an oracle that the list names.
-#[cfg(feature = "mutants")]
-#[test]
-fn the_simulator_finds_the_planted_bugs() {
-    for mutant in synod_raft::MUTANTS {
-        consensus_core::mutant::plant(Some(mutant.name));
-        let find = |seed| {
-            let violation = check::<Raft>(seed, &Options::for_seed::<Raft>(seed)).violation?;
-            Some((seed, violation))
-        };
-        let Some((seed, violation)) = (0..2_000).find_map(find) else {
-            panic!("{} was not found: {}", mutant.name, mutant.wrong);
-        };
-        let named = mutant.oracles.contains(&violation.oracle);
-        assert!(named, "{} at seed {seed}: {violation}", mutant.name);
-    }
-    consensus_core::mutant::plant(None);
-}

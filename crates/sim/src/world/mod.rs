@@ -370,6 +370,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         replica.step(input, &env, &mut node.effects);
         node.read_meter();
         for mark in node.effects.take_reached() {
+            assert!(P::MARKS.contains(&mark), "'{mark}' is not in the list of marks");
             *self.marks.entry(mark).or_default() += 1;
         }
         if let Some(why) = node.effects.halted() {
