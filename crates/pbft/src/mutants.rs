@@ -178,4 +178,6 @@ pub const MUTANTS: &[Mutant] = &[
         &["O13"],
     )
     .beyond_simulation("traitors that ask for views far ahead"),
+    Mutant::new("B60", "whatever is executed restarts the timer of a request that waits", &["O13"])
+        .beyond_simulation("a primary that orders null requests without end"),
 ];

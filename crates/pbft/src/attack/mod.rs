@@ -10,7 +10,7 @@
 //! | `Liar::outside_the_marks` | §4.2: `h < n ≤ H`, in pre-prepares and votes |
 //! | `Liar::other_view` | §4.2: "it is in view v"; the view is signed |
 //! | `Liar::usurp` | §4.2: pre-prepares are the primary's |
-//! | `Liar::nothing` | §4.4: a timer runs for a request, whatever else is executed |
+//! | `Liar::nothing`, `starve` | §4.4: the timer runs for a request, whatever else is executed |
 //! | `Liar::vote_of_another_phase` | §4.2: the phase is signed |
 //! | `Liar::vote_for_anything` | §4.2: "matching"; a replica's first word counts |
 //! | `Liar::parrot`, `unsigned` | §4.2: messages are signed by who says them |
@@ -41,6 +41,9 @@ pub(crate) fn forge(
     env: &Env<'_>,
 ) -> Option<Message> {
     let mut liar = Liar { replica, intended, heard, env, dice: trick };
+    if liar.roll(8) == 0 {
+        return liar.starve();
+    }
     let tricks = liar.tricks();
     let trick = liar.pick(&tricks)?;
     trick(&mut liar)
@@ -163,15 +166,20 @@ impl<'a> Liar<'a> {
     fn number(&mut self) -> LogIndex {
         let executed = self.replica.executed().0;
         let open: Vec<LogIndex> = self.replica.slots.keys().copied().collect();
-        let here = self.votes().into_iter().filter(|vote| vote.view == self.replica.view);
-        let last = here.map(|vote| vote.sequence.0).filter(|it| *it <= self.replica.high_mark().0);
-        let last = last.max().unwrap_or(executed);
         match self.roll(5) {
             0 => LogIndex(executed + 1 + self.roll(3) as u64),
             1 => self.pick(&open).unwrap_or(LogIndex(executed + 1)),
             2 => self.replica.next.max(LogIndex(executed + 1)),
-            _ => LogIndex(last + 1), // What is free, for all that was said.
+            _ => self.free_number(),
         }
+    }
+
+    /// The number after all that it knows to be taken.
+    fn free_number(&self) -> LogIndex {
+        let here = self.votes().into_iter().filter(|vote| vote.view == self.replica.view);
+        let numbers = here.map(|vote| vote.sequence);
+        let last = numbers.filter(|number| *number <= self.replica.high_mark()).max();
+        last.unwrap_or_default().max(self.replica.executed()).next()
     }
 
     /// A number that no honest replica takes now.

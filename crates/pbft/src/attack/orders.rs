@@ -85,6 +85,21 @@ impl Liar<'_> {
         self.pre_prepare(vote, Batch::noop())
     }
 
+    /// In place of what waits it orders nothing, again and again: the view works, for nobody.
+    pub(super) fn starve(&mut self) -> Option<Message> {
+        match self.intended {
+            Some(Message { body: Body::PrePrepare { vote, .. }, .. }) => {
+                self.pre_prepare(*vote, Batch::noop())
+            }
+            Some(_) => None,
+            None => {
+                let (view, sequence) = (self.replica.view, self.free_number());
+                let digest = self.digest_of(&Batch::noop());
+                self.pre_prepare(Vote { view, sequence, digest }, Batch::noop())
+            }
+        }
+    }
+
     pub(super) fn other_digest(&mut self) -> Option<Message> {
         let (vote, batch) = self.proposal()?;
         let digest = self.other_digest_than(vote.digest);

@@ -121,7 +121,7 @@ impl Nemesis {
         if world.traitors().is_empty() {
             return;
         }
-        let faction = self.rng.chance(3_000).then(|| self.some_nodes(world));
+        let faction = self.rng.chance(4_000).then(|| self.some_nodes(world));
         world.conspire(faction);
         for traitor in world.traitors().iter() {
             let treason = match faction {

@@ -214,7 +214,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.fault(Treason::Equivocate.name());
         let some = match self.faction {
             Some(faction) => to.and(faction),
-            None => self.some_of(to),
+            None => self.some_of(to.and(self.correct())),
         };
         let both = match self.faction {
             Some(_) => NodeSet::EMPTY,

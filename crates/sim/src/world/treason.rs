@@ -87,7 +87,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let insists = self.treason[liar.index()] == Treason::Insist;
         let trick = if insists { self.tricks[liar.index()] } else { self.rng.next_u64() };
         let Some(lie) = self.made_up(liar, intended, trick) else { return };
-        let peers = self.setup.cluster.peers_of(liar);
+        let peers = self.correct(); // They do not lie to each other.
         let to = match self.rng.below(3) {
             _ if insists => peers,
             0 => peers,
