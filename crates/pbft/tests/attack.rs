@@ -10,7 +10,8 @@ use synod_sim::{Operation, Options, Registers, Setup, Treason, World, check};
 fn with_traitors(seed: u64, beyond: usize) -> Options {
     let options = Options::for_seed::<Pbft>(seed);
     let traitors = Pbft::INFO.max_faults(options.nodes) + beyond;
-    Options { traitors, too_many_traitors: beyond > 0, ..options }
+    let primary = (beyond > 0).then_some(NodeId(0));
+    Options { traitors, too_many_traitors: beyond > 0, equivocator: primary, ..options }
 }
 
 /// §3: f + 1 liars among 3f + 1 are too many. If they broke nothing, it would mean nothing that f

@@ -46,6 +46,8 @@ pub(crate) struct Nemesis {
     relay: Option<Relay>,
     /// Changes of leader that it has seen.
     changes: u64,
+    /// How often traitors all say the same to the same, in ten thousand.
+    in_league: u32,
 }
 
 impl Nemesis {
@@ -59,6 +61,7 @@ impl Nemesis {
             undo: Vec::new(),
             relay: None,
             changes: 0,
+            in_league: if options.too_many_traitors { 9_000 } else { 4_000 },
         };
         nemesis.next = nemesis.pause_between(Duration::ZERO);
         nemesis
@@ -121,7 +124,7 @@ impl Nemesis {
         if world.traitors().is_empty() {
             return;
         }
-        let faction = self.rng.chance(4_000).then(|| self.some_nodes(world));
+        let faction = self.rng.chance(self.in_league).then(|| self.some_nodes(world));
         world.conspire(faction);
         for traitor in world.traitors().iter() {
             let treason = match faction {
