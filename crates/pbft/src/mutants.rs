@@ -56,7 +56,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a commit is sent before the prepared certificate is on disk",
         &["O1", "O6", "O7", "O16"],
     ),
-    Mutant::new("B23", "f + 1 replicas make a checkpoint stable", &["O1", "O13", "O18"])
+    Mutant::new("B23", "f + 1 replicas make a checkpoint stable", &["O1", "O13", "O18", "O16"])
         .beyond_simulation(
             "a log that is cut: today everything decided can be fetched from one replica",
         ),
@@ -102,7 +102,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("B33", "a replica does not join f + 1 others that ask for a higher view", &["O13"])
         .beyond_simulation("replicas that are many views apart"),
-    Mutant::new("B34", "f + 1 view-changes start a view", &["O1", "O6", "O13"]),
+    Mutant::new("B34", "f + 1 view-changes start a view", &["O1", "O6", "O13", "O16"]),
     Mutant::new(
         "B35",
         "the primary of a new view gives numbers before its disk knows of the view",
@@ -116,7 +116,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "B37",
         "the signature of a view-change does not cover what prepared",
-        &["O1", "O6"],
+        &["O1", "O6", "O16"],
     )
     .beyond_simulation("a traitor that becomes primary when few others know what prepared"),
     Mutant::new(
@@ -140,14 +140,14 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "B43",
         "a new view starts from any stable checkpoint, not from the latest",
-        &["O1", "O13", "O6"],
+        &["O1", "O13", "O6", "O16"],
     )
     .beyond_simulation("a replica that lags a checkpoint behind and whose view-change counts"),
     Mutant::new("B44", "what was fetched is not checked for its proof", &["O1", "O16", "O6"]),
     Mutant::new(
         "B45",
         "a checkpoint in a view-change is not checked for its proof",
-        &["O1", "O13", "O6"],
+        &["O1", "O13", "O6", "O16"],
     ),
     Mutant::new("B46", "a new-view is shown once to each replica, and never again", &["O13"])
         .beyond_simulation("a new-view that is lost on its way to one replica again and again"),

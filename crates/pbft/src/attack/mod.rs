@@ -20,6 +20,7 @@
 //! | `Liar::fetched` with a twist | a decision is shown by a quorum's commits for just that |
 //! | `Liar::fetch` | nobody pays much for an answer, and no number breaks it |
 
+mod decisions;
 mod orders;
 mod proofs;
 mod votes;

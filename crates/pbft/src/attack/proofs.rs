@@ -1,30 +1,26 @@
-//! Lies that come with proofs: view-changes, new-views (§4.4), and what was decided. The liar
-//! starts from something true and gives it a twist.
+//! Lies that come with proofs: view-changes and new-views (§4.4). The liar starts from something
+//! true and gives it a twist.
 
 use super::Liar;
 use crate::certificates::{
-    CheckpointCertificate, CommitCertificate, Endorsement, PreparedCertificate, prepares_needed,
-    strong,
+    CheckpointCertificate, Endorsement, PreparedCertificate, prepares_needed, strong,
 };
 use crate::digest::Digest;
 use crate::message::{
-    Body, Carried, Decided, Message, NewView, SignedViewChange, View, ViewChange, Vote, VotePhase,
+    Body, Carried, Message, NewView, SignedViewChange, View, ViewChange, Vote, VotePhase,
     checkpoint_statement,
 };
 use crate::view_change::carried_digests;
 use consensus_core::{Batch, LogIndex, NodeId, Tag};
 
-/// Decisions in one answer that nobody asked for.
-const SHOWN: usize = 16;
-
 impl Liar<'_> {
-    fn endorse(&self, vote: &Vote, phase: VotePhase) -> Endorsement {
+    pub(super) fn endorse(&self, vote: &Vote, phase: VotePhase) -> Endorsement {
         let bytes = vote.statement(phase, self.env.cluster.id, self.me());
         Endorsement { by: self.me(), tag: self.env.sign(&bytes) }
     }
 
     /// Signatures for this vote that it has collected, in one phase or in all.
-    fn collected(&self, vote: Vote, phases: &[VotePhase]) -> Vec<Endorsement> {
+    pub(super) fn collected(&self, vote: Vote, phases: &[VotePhase]) -> Vec<Endorsement> {
         let mut found: Vec<Endorsement> = Vec::new();
         if let Some(slot) = self.replica.slots.get(&vote.sequence)
             && slot.view == vote.view
@@ -55,7 +51,7 @@ impl Liar<'_> {
     }
 
     /// A list of signatures that does not prove what it should.
-    fn spoil(&mut self, votes: &mut Vec<Endorsement>, own: Endorsement, needed: usize) {
+    pub(super) fn spoil(&mut self, votes: &mut Vec<Endorsement>, own: Endorsement, needed: usize) {
         match self.roll(6) {
             0 => *votes = vec![own; needed],
             1 => drop(votes.pop()),
@@ -80,21 +76,19 @@ impl Liar<'_> {
         }
     }
 
-    fn requests_of(&self, digest: Digest) -> Option<Batch> {
+    pub(super) fn requests_of(&self, digest: Digest) -> Option<Batch> {
         let batches = self.batches();
         let known = batches.into_iter().find(|batch| self.digest_of(batch) == digest).cloned();
         known.or_else(|| (digest == Digest::of_null(self.env.cluster.id)).then(Batch::noop))
     }
 
     /// Another view of the same primary, so that its signature under the pre-prepare might do.
-    fn relabelled(&mut self, view: View, below: View) -> View {
+    pub(super) fn relabelled(&mut self, view: View, below: View) -> View {
         let nodes = self.env.cluster.size as u64;
         let rounds = below.0.saturating_sub(view.0.saturating_add(1)) / nodes;
         let some = (1 + self.roll(4) as u64).min(rounds.max(1));
         View(view.0.saturating_add(nodes * some))
     }
-
-    // ---- View-changes -------------------------------------------------------------------------
 
     /// The view-change that an honest replica in its place would send, or one for another view.
     pub(super) fn view_change(&mut self) -> Option<Message> {
@@ -217,8 +211,6 @@ impl Liar<'_> {
         view_change.stable = Some(CheckpointCertificate { sequence, history, votes });
     }
 
-    // ---- New-views ----------------------------------------------------------------------------
-
     /// A new-view that an honest primary in its place would send, with a twist.
     pub(super) fn new_view(&mut self) -> Option<Message> {
         let mut new_view = self.honest_new_view()?;
@@ -335,85 +327,5 @@ impl Liar<'_> {
             let vote = Vote { view: new_view.view, sequence, digest: carried.digest };
             carried.tag = self.endorse(&vote, VotePhase::PrePrepare).tag;
         }
-    }
-
-    // ---- Decisions ----------------------------------------------------------------------------
-
-    /// An answer to somebody who lacks something, or thinks so now.
-    pub(super) fn fetched(&mut self) -> Option<Message> {
-        let asked = self.heard.iter().filter_map(|envelope| match envelope.message.body {
-            Body::Fetch { from, .. } => Some(from),
-            _ => None,
-        });
-        let mut starts: Vec<LogIndex> = asked.collect();
-        let executed = self.replica.executed();
-        starts.extend([executed, executed.next(), executed.next()]);
-        let start = self.pick(&starts)?.max(LogIndex(1));
-        let known = usize::try_from(start.0 - 1).ok().and_then(|at| self.replica.decided.get(at..));
-        let mut decided: Vec<Decided> =
-            known.unwrap_or_default().iter().take(SHOWN).cloned().collect();
-        if decided.is_empty() || self.roll(2) == 0 {
-            // Instead of a decision, something that is not decided yet, or never.
-            decided = vec![self.undecided(start)?];
-        } else {
-            let place = self.roll(decided.len());
-            self.twist_decided(&mut decided[place]);
-        }
-        self.say(Body::Fetched { decided })
-    }
-
-    /// What prepares here is shown as decided; or anything.
-    fn undecided(&mut self, sequence: LogIndex) -> Option<Decided> {
-        let votes = self.votes();
-        let on: Vec<Vote> = votes.into_iter().filter(|it| it.sequence == sequence).collect();
-        let view = self.replica.view;
-        let digest = Digest::of_null(self.env.cluster.id);
-        let vote = self.pick(&on).filter(|_| self.roll(4) != 0);
-        let vote = vote.unwrap_or(Vote { view, sequence, digest });
-        let batch = self.requests_of(vote.digest)?;
-        let all = [VotePhase::Commit, VotePhase::Prepare, VotePhase::PrePrepare];
-        let some = self.roll(3);
-        let mut commits = self.collected(vote, &all[..=some]);
-        let own = self.endorse(&vote, VotePhase::Commit);
-        commits.retain(|commit| commit.by != own.by);
-        commits.push(own.clone());
-        if self.roll(3) == 0 {
-            self.spoil(&mut commits, own, strong(self.env.cluster.size));
-        }
-        Some(Decided { certificate: CommitCertificate { vote, commits }, batch })
-    }
-
-    fn twist_decided(&mut self, one: &mut Decided) {
-        let needed = strong(self.env.cluster.size);
-        let vote = &mut one.certificate.vote;
-        let batches = self.batches();
-        match self.roll(6) {
-            0 => vote.view = self.relabelled(vote.view, View(u64::MAX)),
-            1 => vote.view = View(vote.view.0.wrapping_sub(1)),
-            2 => {
-                one.batch = Batch::noop();
-                vote.digest = Digest::of_null(self.env.cluster.id);
-            }
-            3 => {
-                one.batch = self.pick(&batches).cloned().unwrap_or_default();
-                vote.digest = self.digest_of(&one.batch);
-            }
-            4 => one.batch = self.pick(&batches).cloned().unwrap_or_default(),
-            _ => {
-                let own = self.endorse(&one.certificate.vote, VotePhase::Commit);
-                self.spoil(&mut one.certificate.commits, own, needed);
-            }
-        }
-    }
-
-    /// A question that costs the other an answer.
-    pub(super) fn fetch(&mut self) -> Option<Message> {
-        let views = [View(0), self.replica.view, View(u64::MAX)];
-        let view = views[self.roll(views.len())];
-        let from = match self.roll(3) {
-            0 => self.strange_number(),
-            _ => self.replica.executed(),
-        };
-        self.say(Body::Fetch { view, from })
     }
 }
