@@ -137,8 +137,8 @@ impl<'a> Liar<'a> {
     /// A view of which it is the primary: the current one, or one near it.
     fn own_view(&mut self) -> View {
         let (nodes, view) = (self.env.cluster.size as u64, self.replica.view.0);
-        let next = view + (u64::from(self.me().0) + nodes - view % nodes) % nodes;
-        View(next + [0, 0, 0, nodes][self.roll(4)])
+        let ahead = (u64::from(self.me().0) + nodes - view % nodes) % nodes;
+        View(view.saturating_add(ahead + [0, 0, 0, nodes][self.roll(4)]))
     }
 
     /// All requests that it has heard of, with empty batches left out.

@@ -120,7 +120,8 @@ impl Liar<'_> {
         let (vote, batch) = self.proposal()?;
         let nodes = self.env.cluster.size as u64;
         let mine = self.own_view().0;
-        let views = [mine.saturating_sub(nodes), mine + nodes, mine + 1000 * nodes, u64::MAX];
+        let [near, far] = [1, 1000].map(|rounds| mine.saturating_add(rounds * nodes));
+        let views = [mine.saturating_sub(nodes), near, far, u64::MAX];
         let other = Vote { view: View(views[self.roll(views.len())]), ..vote };
         let signed = if self.roll(2) == 0 { vote } else { other }; // An old word, relabelled.
         let bytes = signed.statement(VotePhase::PrePrepare, self.env.cluster.id, self.me());
@@ -130,7 +131,7 @@ impl Liar<'_> {
 
     pub(super) fn usurp(&mut self) -> Option<Message> {
         let (vote, batch) = self.proposal()?;
-        let view = View(self.replica.view.0 + self.roll(2) as u64);
+        let view = View(self.replica.view.0.saturating_add(self.roll(2) as u64));
         self.pre_prepare(Vote { view, ..vote }, batch)
     }
 }

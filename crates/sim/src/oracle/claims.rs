@@ -160,6 +160,32 @@ mod tests {
     }
 
     #[test]
+    fn o16_sees_proofs_that_no_quorum_made_and_quotes_of_what_nobody_said() {
+        let mut claims = Claims::default();
+        for node in [0, 1, 2] {
+            claims.say(NodeId(node), Claim::Once(vote(3), 7)).expect("a vote");
+        }
+        let correct = NodeSet::first(4).without(NodeId(2));
+        let proof = |value, signers: &[u8]| {
+            let signers = signers.iter().map(|node| NodeId(*node)).collect();
+            Certificate { topic: vote(3), value, signers }
+        };
+        let shown = |proof| claims.shown(&proof, correct, (4, FaultModel::Byzantine));
+        shown(Proof::Quorum(proof(7, &[0, 1, 2]))).expect("they said so");
+        shown(Proof::Quote(proof(7, &[1]))).expect("it said so");
+        shown(Proof::Quote(proof(8, &[2]))).expect("a liar may have said anything");
+        for bad in [
+            Proof::Quorum(proof(7, &[0, 1])),
+            Proof::Quorum(proof(8, &[0, 1, 2])),
+            Proof::Quorum(proof(7, &[0, 1, 3])),
+            Proof::Quorum(proof(7, &[0, 1, 9])),
+            Proof::Quote(proof(8, &[1])),
+        ] {
+            assert_eq!(shown(bad).unwrap_err().oracle, "O16");
+        }
+    }
+
+    #[test]
     fn the_second_formula_agrees_with_the_first() {
         for nodes in 1..=40 {
             for size in 0..=nodes {
