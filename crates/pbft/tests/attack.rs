@@ -38,7 +38,7 @@ fn f_traitors_break_nothing_and_try_everything() {
     assert_eq!(lies.len(), Treason::ALL.len(), "{lies:?}");
 }
 
-/// Does a primary that insists on one lie, in a world without any other fault, keep clients waiting?
+/// Does a primary that insists on one lie keep clients waiting, in a world without other faults?
 fn starves(seed: u64) -> bool {
     let mut setup = Setup::<Pbft>::new(Cluster::new(ClusterId(1), 4), seed);
     setup.traitors = NodeSet::only(NodeId(0));
