@@ -4,7 +4,7 @@
 use crate::batch::Batch;
 use crate::fingerprint::Fingerprint;
 use crate::id::{LogIndex, NodeSet};
-use crate::protocol::{ConsensusProtocol, Env};
+use crate::protocol::{ConsensusProtocol, Env, Envelope};
 use std::collections::BTreeMap;
 
 /// Implemented by every protocol beside [`ConsensusProtocol`].
@@ -40,6 +40,28 @@ pub trait Audit: ConsensusProtocol {
     fn equivocate(message: &Self::Message, env: &Env<'_>) -> Option<Self::Message> {
         let _ = (message, env);
         None
+    }
+
+    /// For traitors: a lie made of what this replica knows, what traitors have `heard` (from each
+    /// other, too), and the own key. `intended` is what it was about to say, if it was; `trick` is
+    /// chance, from which the protocol draws which lie it is. It need not be one that `verify` lets
+    /// in: then it must be dropped without a trace. `None` if there is nothing to lie about.
+    fn forge(
+        &self,
+        intended: Option<&Self::Message>,
+        heard: &[&Envelope<Self::Message>],
+        trick: u64,
+        env: &Env<'_>,
+    ) -> Option<Self::Message> {
+        let _ = (intended, heard, trick, env);
+        None
+    }
+
+    /// What this message says that others have said, in a cluster of so many nodes. What a correct
+    /// node shows or lets in must be true: the correct ones among the signers have claimed it.
+    fn shows(message: &Self::Message, nodes: usize) -> Vec<Proof> {
+        let _ = (message, nodes);
+        Vec::new()
     }
 }
 
@@ -106,6 +128,15 @@ impl Ledger {
     pub fn iter(&self) -> impl Iterator<Item = (LogIndex, Held)> {
         self.entries.iter().map(|(index, held)| (*index, *held))
     }
+}
+
+/// Words of others in a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Those of a quorum.
+    Quorum(Certificate),
+    /// Those of one or some, of whom there need not be enough.
+    Quote(Certificate),
 }
 
 /// A vote that decided something: the nodes whose word for it the replica counted, and the topic

@@ -62,7 +62,7 @@ pub mod quorum;
 mod request;
 mod session;
 
-pub use audit::{Audit, Certificate, Claim, Held, Ledger, Topic};
+pub use audit::{Audit, Certificate, Claim, Held, Ledger, Proof, Topic};
 pub use auth::{AuthMeter, Authenticator, NoKeys, Signer, Tag};
 pub use ballot::Ballot;
 pub use batch::{BadBatch, Batch, Command, MAX_COMMANDS};

@@ -1,10 +1,14 @@
 //! What the oracles may know of PBFT.
 
+use crate::attack;
+use crate::certificates::{CheckpointCertificate, PreparedCertificate};
 use crate::lies;
-use crate::message::{Body, Message, View, Vote};
+use crate::message::{Body, Message, Sequence, View, ViewChange, Vote};
 use crate::record::Record;
 use crate::replica::Pbft;
-use consensus_core::{Audit, Batch, Certificate, Claim, Env, Ledger, LogIndex, Topic};
+use consensus_core::{
+    Audit, Batch, Certificate, Claim, Env, Envelope, Fingerprint, Ledger, LogIndex, Proof, Topic,
+};
 
 fn topic(name: &'static str, vote: &Vote) -> Topic {
     Topic::new(name, vote.view.0, vote.sequence.0)
@@ -16,6 +20,39 @@ fn once(name: &'static str, vote: &Vote) -> Claim {
 
 fn rising(view: View) -> Claim {
     Claim::Rising(Topic::new("view", 0u64, 0), u128::from(view.0))
+}
+
+fn asked_for(view: View) -> Topic {
+    Topic::new("view-change", view.0, 0)
+}
+
+fn checkpoint(sequence: Sequence) -> Topic {
+    Topic::new("checkpoint", 0u64, sequence.0)
+}
+
+/// A view-change may be said again with another content, so each content is a topic.
+fn said_in(view_change: &ViewChange) -> Topic {
+    let content = Fingerprint::of(view_change);
+    Topic::new("content of a view-change", view_change.view.0, content.0)
+}
+
+fn proofs_in(view_change: &ViewChange, nodes: usize) -> impl Iterator<Item = Proof> {
+    let stable = view_change.stable.iter().map(stable_proof);
+    let prepared = view_change.prepared.iter();
+    let prepared = prepared.map(move |certificate| prepared_proof(certificate, nodes));
+    stable.chain(prepared).map(Proof::Quorum)
+}
+
+fn stable_proof(stable: &CheckpointCertificate) -> Certificate {
+    let signers = stable.votes.iter().map(|vote| vote.by).collect();
+    Certificate { topic: checkpoint(stable.sequence), value: stable.history.short(), signers }
+}
+
+fn prepared_proof(certificate: &PreparedCertificate, nodes: usize) -> Certificate {
+    let vote = &certificate.vote;
+    let primary = vote.view.primary(nodes);
+    let signers = certificate.prepares.iter().map(|prepare| prepare.by).chain([primary]).collect();
+    Certificate { topic: topic("prepare", vote), value: vote.digest.short(), signers }
 }
 
 impl Audit for Pbft {
@@ -56,20 +93,28 @@ impl Audit for Pbft {
 
     fn claims(message: &Message) -> Vec<Claim> {
         match &message.body {
-            Body::PrePrepare { vote, .. } => vec![once("pre-prepare", vote)],
+            // It stands for the primary's prepare.
+            Body::PrePrepare { vote, .. } => {
+                vec![once("pre-prepare", vote), once("prepare", vote)]
+            }
             Body::Prepare(vote) => vec![once("prepare", vote), rising(vote.view)],
             Body::Commit(vote) => vec![once("commit", vote), rising(vote.view)],
-            Body::ViewChange(view_change) => vec![rising(view_change.view)],
+            Body::ViewChange(view_change) => {
+                let view = view_change.view;
+                let [asked, said] = [asked_for(view), said_in(view_change)];
+                vec![rising(view), Claim::Once(asked, 0), Claim::Once(said, 0)]
+            }
             Body::NewView(new_view) => {
                 let numbers = new_view.base.0 + 1..;
-                let carried = new_view.carried.iter().zip(numbers).map(|(carried, number)| {
+                let carried = new_view.carried.iter().zip(numbers).flat_map(|(carried, number)| {
                     let (view, sequence) = (new_view.view, LogIndex(number));
-                    once("pre-prepare", &Vote { view, sequence, digest: carried.digest })
+                    let vote = Vote { view, sequence, digest: carried.digest };
+                    [once("pre-prepare", &vote), once("prepare", &vote)]
                 });
                 carried.collect()
             }
             Body::Checkpoint { sequence, history } => {
-                vec![Claim::Once(Topic::new("checkpoint", 0u64, sequence.0), history.short())]
+                vec![Claim::Once(checkpoint(*sequence), history.short())]
             }
             Body::Request { .. } | Body::Fetch { .. } | Body::Fetched { .. } => Vec::new(),
         }
@@ -105,5 +150,34 @@ impl Audit for Pbft {
 
     fn equivocate(message: &Message, env: &Env<'_>) -> Option<Message> {
         lies::contrary(message, env)
+    }
+
+    fn forge(
+        &self,
+        intended: Option<&Message>,
+        heard: &[&Envelope<Message>],
+        trick: u64,
+        env: &Env<'_>,
+    ) -> Option<Message> {
+        attack::forge(self, intended, heard, trick, env)
+    }
+
+    fn shows(message: &Message, nodes: usize) -> Vec<Proof> {
+        match &message.body {
+            Body::ViewChange(view_change) => proofs_in(view_change, nodes).collect(),
+            Body::NewView(new_view) => {
+                let all = new_view.view_changes.iter().map(|signed| &signed.view_change);
+                let signers = all.clone().map(|view_change| view_change.replica).collect();
+                let topic = asked_for(new_view.view);
+                let quorum = Proof::Quorum(Certificate { topic, value: 0, signers });
+                let said = all.clone().map(|view_change| {
+                    let (topic, signers) = (said_in(view_change), view_change.replica.into());
+                    Proof::Quote(Certificate { topic, value: 0, signers })
+                });
+                let proofs = all.clone().flat_map(|it| proofs_in(it, nodes));
+                proofs.chain(said).chain([quorum]).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 }

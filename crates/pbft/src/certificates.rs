@@ -178,6 +178,12 @@ impl Votes {
             .then(|| matching().take(needed).map(|(_, vote)| vote.clone()).collect())
     }
 
+    /// All endorsements of this digest.
+    pub(crate) fn of(&self, digest: Digest) -> impl Iterator<Item = Endorsement> {
+        let matching = self.0.iter().filter(move |(voted, _)| *voted == digest);
+        matching.map(|(_, vote)| vote.clone())
+    }
+
     pub(crate) fn has(&self, by: NodeId) -> bool {
         self.0.iter().any(|(_, vote)| vote.by == by)
     }

@@ -5,7 +5,7 @@ use crate::message::{Body, Decided, Message, Sequence, View, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer};
 use consensus_core::mutant::planted;
-use consensus_core::{Effects, Env, NodeId, NodeSet, Tag};
+use consensus_core::{Batch, Effects, Env, NodeId, NodeSet, Tag};
 
 /// Numbers whose votes are said again at a time.
 const REPEATED: usize = 16;
@@ -30,10 +30,15 @@ impl Pbft {
             effects.reached("votes said again");
             self.repeat_votes(effects);
         }
+        let waits_long = self.requests.waits_long();
         if idle {
-            self.repeat_request(effects);
+            let first = self.requests.all(self.config.max_batch_bytes).into_iter().next();
+            self.repeat_request(first, effects);
+        } else {
+            self.repeat_request(waits_long, effects);
         }
-        if stuck || self.low_mark() > self.executed() || self.ticks.is_multiple_of(IDLE_TICKS) {
+        let lags = std::mem::take(&mut self.was_shown) || self.low_mark() > self.executed();
+        if stuck || lags || self.ticks.is_multiple_of(IDLE_TICKS) {
             let body = Body::Fetch { view: self.view, from: next };
             effects.send(self.peers(), Message::signed(body, self.id, env));
         }
@@ -47,11 +52,11 @@ impl Pbft {
     }
 
     /// A request that got lost on its way to the primary must not cost it the view.
-    fn repeat_request(&mut self, effects: &mut Effects<Self>) {
+    fn repeat_request(&self, batch: Option<Batch>, effects: &mut Effects<Self>) {
         let primary = self.view.primary(self.config.nodes);
         if self.phase == Phase::Normal
             && primary != self.id
-            && let Some(batch) = self.requests.all(self.config.max_batch_bytes).into_iter().next()
+            && let Some(batch) = batch
         {
             let body = Body::Request { batch };
             effects.reached("request relayed again");
@@ -126,6 +131,7 @@ impl Pbft {
             }
         }
         if self.executed() > before {
+            self.was_shown = true;
             self.on_progress(effects);
         }
     }

@@ -41,6 +41,7 @@
 //! State transfer (§4.3, §6.3: a replica that lags is brought back from the log, which is kept
 //! whole), tentative execution and read-only requests (§5.1), recovery of compromised replicas.
 
+mod attack;
 mod audit;
 mod certificates;
 mod checkpoint;

@@ -276,7 +276,10 @@ impl Pbft {
             self.decided.push(decided);
             self.take_checkpoint(sequence, env, effects);
         }
-        if self.executed() > before {
+        // The timer runs for one request, whatever else is executed: a primary that orders other
+        // requests, or none, would else keep its view for ever.
+        let other = self.watching && self.requests.waits_for_watched() && !planted("B60");
+        if self.executed() > before && !other {
             self.on_progress(effects);
         }
     }
@@ -288,7 +291,7 @@ impl Pbft {
         Some(Decided { certificate, batch })
     }
 
-    /// Something was executed: the view works.
+    /// What was waited for is executed, or others have shown that they get on: the view works.
     pub(crate) fn on_progress(&mut self, effects: &mut Effects<Self>) {
         if self.phase == Phase::Changing {
             return; // What came from others says nothing about the view that is asked for.
@@ -303,6 +306,7 @@ impl Pbft {
     pub(crate) fn watch_primary(&mut self, effects: &mut Effects<Self>) {
         if self.is_busy() && !self.watching && self.phase == Phase::Normal && !planted("B09") {
             self.watching = true;
+            self.requests.watch_next();
             effects.set_timer(Timer::View, self.view_patience());
         }
     }

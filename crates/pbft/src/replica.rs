@@ -55,6 +55,8 @@ pub struct Pbft {
     /// Who was shown the new-view lately.
     pub(crate) shown: NodeSet,
     pub(crate) seen_at_tick: Sequence,
+    /// Others have shown what was decided since the last tick: there may be more of it.
+    pub(crate) was_shown: bool,
     /// What the disk proves to be decided, until it is executed at the start.
     recovered: BTreeMap<Sequence, Decided>,
 }
@@ -184,6 +186,7 @@ impl Pbft {
             ticks: 0,
             shown: NodeSet::EMPTY,
             seen_at_tick: LogIndex::ZERO,
+            was_shown: false,
             recovered: BTreeMap::new(),
         }
     }

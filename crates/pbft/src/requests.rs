@@ -3,6 +3,7 @@
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, ClientId, Command, LogIndex, MAX_COMMANDS, RequestId, SessionId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 /// Names a request.
 pub(crate) type Key = (ClientId, SessionId, RequestId);
@@ -31,6 +32,10 @@ pub(crate) struct Requests {
     /// The last request of each client that was executed: a copy of it stops no timer and starts
     /// none. The client's number grows with the session, too.
     executed: BTreeMap<ClientId, (SessionId, RequestId)>,
+    /// The request for which the timer runs (§4.4), or the last for which it ran.
+    watched: Option<Key>,
+    /// It, if it waited at the last tick.
+    waited_at_tick: Option<Key>,
 }
 
 impl Requests {
@@ -49,6 +54,28 @@ impl Requests {
             self.bytes += command.framed_len();
         }
         new
+    }
+
+    /// Chooses the request for which the timer runs: each in its turn, so that a primary cannot
+    /// pass one over for ever and serve others.
+    pub(crate) fn watch_next(&mut self) {
+        let later = (self.watched.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let next = self.waiting.range(later).next().or_else(|| self.waiting.first_key_value());
+        self.watched = next.map(|(key, _)| *key);
+    }
+
+    /// Does the request wait, for which the timer runs?
+    pub(crate) fn waits_for_watched(&self) -> bool {
+        self.watched.is_some_and(|key| self.waiting.contains_key(&key))
+    }
+
+    /// Asked at every tick: the request for which the timer runs, if it has waited for a tick. It
+    /// may have got lost on its way to the primary.
+    pub(crate) fn waits_long(&mut self) -> Option<Batch> {
+        let key = self.watched.filter(|key| self.waiting.contains_key(key));
+        let before = std::mem::replace(&mut self.waited_at_tick, key);
+        let command = self.waiting.get(&key.filter(|_| key == before)?)?;
+        Some(Batch::of(std::slice::from_ref(command)))
     }
 
     pub(crate) fn bytes(&self) -> usize {

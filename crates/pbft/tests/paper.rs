@@ -503,6 +503,26 @@ fn what_was_executed_survives_a_crash_of_all() {
     }
 }
 
+/// Who was shown something asks for more at the next tick: a replica that lags by many pages must
+/// not wait for each until it has been idle for long.
+#[test]
+fn a_replica_that_lags_asks_on_as_long_as_it_is_shown_something() {
+    let mut lab = Lab::with_small_pages(4);
+    lab.cut.insert(3);
+    for text in ["a", "b", "c", "d"] {
+        decide(&mut lab, text);
+    }
+    lab.cut.clear();
+    lab.ask_around(3);
+    lab.carry_all();
+    assert_eq!(lab.committed(3).len(), 1, "one page");
+    for more in 2..=4 {
+        lab.fire(3, Timer::Repeat);
+        lab.carry_all();
+        assert_eq!(lab.committed(3).len(), more);
+    }
+}
+
 /// §4.3's state transfer, here from the log: who was away asks and is shown what was decided, each
 /// with its proof, and nobody can make anything up.
 #[test]

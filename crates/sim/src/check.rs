@@ -100,6 +100,8 @@ impl<'a, P: Audit> Run<'a, P> {
         configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
         out: Option<&'a mut (dyn FnMut(String) + 'a)>,
     ) -> Self {
+        let survived = options.traitors <= P::INFO.max_faults(options.nodes);
+        assert!(survived || options.too_many_traitors, "no more traitors than are survived");
         let mut rng = Rng::for_purpose(seed, 3);
         let mut cluster = Cluster::new(ClusterId(u128::from(seed)), options.nodes);
         cluster.timing = options.timing;
@@ -137,7 +139,7 @@ impl<'a, P: Audit> Run<'a, P> {
             Some(shuffle) => self.shuffled(shuffle),
         }
         let safety_only = self.options.shuffle.as_ref().is_some_and(|shuffle| !shuffle.progress);
-        if self.world.violation().is_some() || safety_only {
+        if self.world.violation().is_some() || safety_only || self.options.too_many_traitors {
             return;
         }
         let core = self.heal_core();
@@ -171,9 +173,7 @@ impl<'a, P: Audit> Run<'a, P> {
     /// Faults strike until time is up or all clients have ended.
     fn safety(&mut self) {
         let mut nemesis = Nemesis::new(self.seed, self.options);
-        for traitor in self.world.traitors().iter() {
-            nemesis.turn(&mut self.world, traitor);
-        }
+        nemesis.turn_traitors(&mut self.world);
         self.keep_equivocating();
         let clients: Vec<ClientId> = (0..self.options.clients).map(|_| self.add_client()).collect();
         let end = self.options.safety;

@@ -204,6 +204,9 @@ pub struct Options {
     pub traitors: usize,
     /// This node is among the traitors and equivocates from the first message to the last.
     pub equivocator: Option<NodeId>,
+    /// Negative control: there may be more traitors than the algorithm survives. They must break it
+    /// in many runs, or they are too weak to prove anything. No progress is demanded.
+    pub too_many_traitors: bool,
     /// Nodes that the healed core always has in it: for an algorithm whose leader never changes.
     pub core_includes: NodeSet,
     /// Within how many times the longest election timeout a healed quorum must have answered
@@ -247,6 +250,7 @@ impl Options {
             safety: rng.time(Duration::from_secs(5), Duration::from_secs(30)),
             traitors,
             equivocator: (traitors > 0 && rng.chance(3_000)).then_some(NodeId(0)),
+            too_many_traitors: false,
             core_includes: NodeSet::EMPTY,
             patience: 40,
             shuffle: None,
@@ -268,6 +272,7 @@ impl Options {
             safety: Duration::from_secs(10),
             traitors: 0,
             equivocator: None,
+            too_many_traitors: false,
             core_includes: NodeSet::EMPTY,
             patience: 40,
             shuffle: None,

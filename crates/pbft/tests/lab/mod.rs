@@ -155,6 +155,12 @@ impl Lab {
         Self::with(Config { checkpoint_interval: 2, window: 4, ..config })
     }
 
+    /// Whoever lags is shown one decision at a time.
+    pub(crate) fn with_small_pages(size: usize) -> Self {
+        let config = Config::for_cluster(&Cluster::new(CLUSTER, size)).expect("a cluster");
+        Self::with(Config { max_fetched_bytes: 1, ..config })
+    }
+
     fn with(config: Config) -> Self {
         let cluster = Cluster::new(CLUSTER, config.nodes);
         let (flying, nodes) = (Vec::new(), Vec::new());

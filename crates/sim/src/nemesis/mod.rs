@@ -50,6 +50,8 @@ pub(crate) struct Nemesis {
     relay: Option<Relay>,
     /// Changes of leader that it has seen.
     changes: u64,
+    /// How often traitors all say the same to the same, in ten thousand.
+    in_league: u32,
 }
 
 impl Nemesis {
@@ -63,6 +65,7 @@ impl Nemesis {
             undo: Vec::new(),
             relay: None,
             changes: 0,
+            in_league: if options.too_many_traitors { 9_000 } else { 4_000 },
         };
         nemesis.next = nemesis.pause_between(Duration::ZERO);
         nemesis
@@ -106,9 +109,7 @@ impl Nemesis {
             if self.relay.is_none() {
                 self.restart_forgotten(world);
             }
-            for traitor in world.traitors().iter() {
-                self.turn(world, traitor);
-            }
+            self.turn_traitors(world);
         }
     }
 
@@ -126,15 +127,23 @@ impl Nemesis {
         }
     }
 
-    /// A traitor changes its ways now and then.
-    pub(crate) fn turn<P: Audit, S: StateMachine>(
-        &mut self,
-        world: &mut World<P, S>,
-        traitor: NodeId,
-    ) {
-        let treason =
-            if self.rng.chance(2_000) { Treason::None } else { self.rng.pick(&Treason::ALL) };
-        world.betray(traitor, treason);
+    /// Traitors change their ways now and then: each for itself, or all in league.
+    pub(crate) fn turn_traitors<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
+        if world.traitors().is_empty() {
+            return;
+        }
+        let faction = self.rng.chance(self.in_league).then(|| self.some_nodes(world));
+        world.conspire(faction);
+        for traitor in world.traitors().iter() {
+            let treason = match faction {
+                Some(_) => Treason::Equivocate,
+                None if self.rng.chance(2_000) => Treason::None,
+                // What is made up has more to it than all the other ways.
+                None if self.rng.chance(4_000) => Treason::Forge,
+                None => self.rng.pick(&Treason::ALL),
+            };
+            world.betray(traitor, treason);
+        }
     }
 
     fn take_back<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, undo: Undo) {

@@ -12,7 +12,7 @@ impl Nemesis {
         NodeId(self.rng.below(world.cluster().size as u64) as u8)
     }
 
-    fn some_nodes<P: Audit, S: StateMachine>(&mut self, world: &World<P, S>) -> NodeSet {
+    pub(super) fn some_nodes<P: Audit, S: StateMachine>(&mut self, world: &World<P, S>) -> NodeSet {
         world.cluster().nodes().iter().filter(|_| self.rng.chance(5_000)).collect()
     }
 

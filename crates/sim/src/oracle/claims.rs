@@ -2,7 +2,7 @@
 
 use super::{Table, Verdict};
 use crate::report::Finding;
-use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Topic};
+use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Proof, Topic};
 
 /// All that was claimed by correct nodes, over all their lives.
 #[derive(Default)]
@@ -71,6 +71,35 @@ impl Claims {
     }
 }
 
+impl Claims {
+    /// O16: a correct node shows this to others, or believes it.
+    pub(crate) fn shown(
+        &self,
+        proof: &Proof,
+        correct: NodeSet,
+        (nodes, faults): (usize, FaultModel),
+    ) -> Verdict {
+        let (Proof::Quorum(certificate) | Proof::Quote(certificate)) = proof;
+        let Certificate { topic, value, signers } = certificate;
+        let Topic { name, major, minor } = topic;
+        let broken = |what| {
+            let detail = format!("a proof of {name} ({major}, {minor}) is believed, but {what}");
+            Err(Finding::new("O16", "shown certificate", detail))
+        };
+        if !signers.minus(NodeSet::first(nodes)).is_empty() {
+            return broken(format!("{signers:?} are not all of the cluster"));
+        }
+        if matches!(proof, Proof::Quorum(_)) && !is_quorum(signers.len(), nodes, faults) {
+            return broken(format!("{signers:?} are no quorum of {nodes}"));
+        }
+        let liar = signers.and(correct).iter().find(|node| !self.said(*node, *topic, *value));
+        match liar {
+            None => Ok(()),
+            Some(node) => broken(format!("{node} never said {value:#x}")),
+        }
+    }
+}
+
 fn contradiction(topic: Topic, before: u128, now: u128, verb: &str) -> Verdict {
     let Topic { name, major, minor } = topic;
     let detail = format!("on {name} ({major}, {minor}) it said {before:#x} and {verb} {now:#x}");
@@ -128,6 +157,32 @@ mod tests {
         assert_eq!(check(&[1], true).unwrap_err().oracle, "O16", "no quorum");
         assert_eq!(check(&[0, 2], true).unwrap_err().oracle, "O16", "n2 said nothing");
         assert_eq!(check(&[0, 1, 9], true).unwrap_err().oracle, "O16", "n9 is unknown");
+    }
+
+    #[test]
+    fn o16_sees_proofs_that_no_quorum_made_and_quotes_of_what_nobody_said() {
+        let mut claims = Claims::default();
+        for node in [0, 1, 2] {
+            claims.say(NodeId(node), Claim::Once(vote(3), 7)).expect("a vote");
+        }
+        let correct = NodeSet::first(4).without(NodeId(2));
+        let proof = |value, signers: &[u8]| {
+            let signers = signers.iter().map(|node| NodeId(*node)).collect();
+            Certificate { topic: vote(3), value, signers }
+        };
+        let shown = |proof| claims.shown(&proof, correct, (4, FaultModel::Byzantine));
+        shown(Proof::Quorum(proof(7, &[0, 1, 2]))).expect("they said so");
+        shown(Proof::Quote(proof(7, &[1]))).expect("it said so");
+        shown(Proof::Quote(proof(8, &[2]))).expect("a liar may have said anything");
+        for bad in [
+            Proof::Quorum(proof(7, &[0, 1])),
+            Proof::Quorum(proof(8, &[0, 1, 2])),
+            Proof::Quorum(proof(7, &[0, 1, 3])),
+            Proof::Quorum(proof(7, &[0, 1, 9])),
+            Proof::Quote(proof(8, &[1])),
+        ] {
+            assert_eq!(shown(bad).unwrap_err().oracle, "O16");
+        }
     }
 
     #[test]

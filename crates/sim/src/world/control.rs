@@ -190,7 +190,13 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     pub fn betray(&mut self, node: NodeId, treason: Treason) {
         assert!(!self.is_correct(node), "only traitors lie");
         assert_eq!(P::INFO.faults, FaultModel::Byzantine, "lying is in the fault model");
-        self.treason[node.index()] = treason;
+        let before = std::mem::replace(&mut self.treason[node.index()], treason);
+        if treason.makes_up() && !before.makes_up() {
+            self.lie_later(node);
+        }
+        if treason == Treason::Insist && before != treason {
+            self.tricks[node.index()] = self.rng.next_u64();
+        }
     }
 
     /// The traitors.

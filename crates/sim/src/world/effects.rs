@@ -304,6 +304,12 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         answer: Answer,
     ) {
         let (name, session, request) = key;
+        // Negative control: f + 1 of them convince a client of anything. It is the others whom they
+        // are to divide.
+        let too_many = self.setup.traitors.len() > P::INFO.max_faults(self.setup.cluster.size);
+        if too_many && !self.is_correct(from) {
+            return;
+        }
         let tag = Tag::none();
         let mut reply = Reply { from, client: name, session, request, attempt, answer, tag };
         if P::INFO.answers == Answers::All {

@@ -14,12 +14,13 @@ pub(crate) enum Event<P: ConsensusProtocol> {
     Intake { node: NodeId, life: u32 },
     Reply { client: usize, reply: Reply },
     Wake { client: usize, at: u64 },
+    Lie { node: NodeId, at: u64 },
 }
 
 impl<P: ConsensusProtocol> Event<P> {
     /// Is something on its way, that the world cannot be called quiet before it arrived?
     fn is_traffic(&self) -> bool {
-        !matches!(self, Self::Timer { .. } | Self::Wake { .. })
+        !matches!(self, Self::Timer { .. } | Self::Wake { .. } | Self::Lie { .. })
     }
 
     /// The replica to which it happens, if it happens to one.
@@ -29,7 +30,7 @@ impl<P: ConsensusProtocol> Event<P> {
             Self::Timer { node, .. } | Self::Synced { node, .. } | Self::Intake { node, .. } => {
                 Some(*node)
             }
-            Self::Reply { .. } | Self::Wake { .. } => None,
+            Self::Reply { .. } | Self::Wake { .. } | Self::Lie { .. } => None,
         }
     }
 }

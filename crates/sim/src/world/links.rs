@@ -42,10 +42,13 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             }
         }
         self.chronicle_sent(from, to, &message);
+        if !self.shows_the_truth(from, &message) {
+            return;
+        }
         self.broadcast(from, to, message);
     }
 
-    fn broadcast(&mut self, from: NodeId, to: NodeSet, message: P::Message) {
+    pub(super) fn broadcast(&mut self, from: NodeId, to: NodeSet, message: P::Message) {
         let hash = Fingerprint::of(&message).0;
         for receiver in to.iter() {
             let fate = match &mut self.intercept {
@@ -123,6 +126,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if let Some(tape) = &mut self.tape {
             tape.message(from, to, message.kind(), hash);
         }
+        if self.setup.traitors.contains(to) {
+            self.gossip.hear(from, &message, &mut self.rng);
+        }
+        let node = &mut self.nodes[to.index()];
         let keys = &self.keys[to.index()];
         let env = Env::new(now, &self.setup.cluster, keys, &node.meter);
         if let Some(log) = &mut self.log {
@@ -130,7 +137,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             log.push(format!("{:>12.6} {from} -> {to} {message:?}", now.as_secs_f64()));
         }
         match P::verify(Envelope { from, message }, &env) {
-            Ok(verified) => self.input(to, Input::Message(verified)),
+            Ok(verified) => {
+                if self.is_correct(from) || self.believes_the_truth(to, verified.message()) {
+                    self.input(to, Input::Message(verified));
+                }
+            }
             Err(why) => {
                 node.counters.rejected += 1;
                 node.read_meter();
@@ -182,6 +193,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             kept.swap_remove(place);
         }
         kept.push(message.clone());
+        self.gossip.hear(from, &message, &mut self.rng);
         let treason = self.treason[from.index()];
         match treason {
             Treason::None | Treason::LieToClients => self.broadcast(from, to, message),
@@ -199,6 +211,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 self.broadcast(from, to, message);
             }
             Treason::Equivocate => self.equivocate(from, to, message),
+            Treason::Forge => self.deceive(from, to, message),
+            Treason::Insist => self.insist(from, to, message),
         }
     }
 
@@ -212,14 +226,20 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return self.broadcast(from, to, message);
         };
         self.fault(Treason::Equivocate.name());
-        let some = self.some_of(to);
-        let both = self.some_of(some).and(self.some_of(some));
+        let some = match self.faction {
+            Some(faction) => to.and(faction),
+            None => self.some_of(to.and(self.correct())),
+        };
+        let both = match self.faction {
+            Some(_) => NodeSet::EMPTY,
+            None => self.some_of(some).and(self.some_of(some)),
+        };
         self.tell(|| format!("{from} lies to {some:?}: {contrary:?}"));
         self.broadcast(from, to.minus(some).or(both), message);
         self.broadcast(from, some, contrary);
     }
 
-    fn some_of(&mut self, nodes: NodeSet) -> NodeSet {
+    pub(super) fn some_of(&mut self, nodes: NodeSet) -> NodeSet {
         nodes.iter().filter(|_| self.rng.chance(5_000)).collect()
     }
 }

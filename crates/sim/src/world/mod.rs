@@ -10,6 +10,7 @@ mod links;
 mod node;
 mod setup;
 mod shuffle;
+mod treason;
 
 pub use links::Fate;
 pub use setup::{Completion, Setup};
@@ -25,7 +26,7 @@ use crate::oracle::states::States;
 use crate::report::{Finding, Violation};
 use crate::rng::Rng;
 use crate::scenario::Tape;
-use crate::traitor::Treason;
+use crate::traitor::{Gossip, Treason};
 use chronicle::Chronicle;
 use clients::SimClient;
 use consensus_core::{
@@ -57,6 +58,10 @@ pub struct World<P: Audit, S: StateMachine> {
     submitted: u64,
     treason: Vec<Treason>,
     old_messages: Vec<Vec<P::Message>>,
+    gossip: Gossip<P::Message>,
+    lies_due: Vec<u64>,
+    tricks: Vec<u64>,
+    faction: Option<NodeSet>,
     intercept: Option<Intercept<P>>,
     held: Vec<(NodeId, NodeId, P::Message, u64)>,
     history: History<S>,
@@ -110,6 +115,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             submitted: 0,
             treason: vec![Treason::None; size],
             old_messages: vec![Vec::new(); size],
+            gossip: Gossip::new(),
+            lies_due: vec![0; size],
+            tricks: vec![0; size],
+            faction: None,
             intercept: None,
             held: Vec::new(),
             history: History::new(executor()),
@@ -348,6 +357,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             Event::Intake { node, life } => self.take_intake(node, life),
             Event::Reply { client, reply } => self.take_reply(client, &reply),
             Event::Wake { client, at } => self.wake(client, at),
+            Event::Lie { node, at } => self.lie_unasked(node, at),
         }
     }
 
