@@ -294,7 +294,8 @@ impl Client {
         };
         // A hint is followed at once, once; without one, or when hints lead in circles, pause.
         let follow = hint.is_some_and(|hint| hint != self.target) && pending.attempts % 4 != 0;
-        if why != Refusal::Busy {
+        // Who is busy for long may be cut off from the others, who are not.
+        if why != Refusal::Busy || pending.attempts % 4 == 0 {
             self.target = hint.unwrap_or(following);
         }
         if follow {
@@ -545,6 +546,23 @@ mod tests {
                 Todo::Wait => panic!("it was time to act"),
             }
         }
+    }
+
+    /// A replica that stays busy may be cut off: now and then another one is asked.
+    #[test]
+    fn a_busy_replica_is_not_asked_for_ever() {
+        let mut client = client(CRASH, 3);
+        let mut request = begun(&mut client);
+        let mut asked = Vec::new();
+        for _ in 0..6 {
+            let from = asked.last().copied().unwrap_or(0);
+            let busy = reply(from, &request, Answer::Refused(Refusal::Busy));
+            client.receive(client.wake_at().unwrap() - MS, &busy, &NoKeys);
+            let (to, again) = sent(client.tick(client.wake_at().unwrap()));
+            asked.extend(to.iter().map(|node| node.0));
+            request = again;
+        }
+        assert_eq!(asked, [0, 0, 0, 1, 1, 1]);
     }
 
     /// A connection that did not come about proves that nothing was asked; one that broke proves

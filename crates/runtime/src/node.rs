@@ -212,8 +212,12 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
             connection.reply(refusal(self.driver.id, &request, Refusal::Stopping));
             return Ok(());
         }
-        let leads = P::INFO.takes == Takes::Leader && self.replica.status().role == Role::Leader;
-        if leads && self.driver.waiting.asked_again(&request, &connection) {
+        let holds = match P::INFO.takes {
+            Takes::Leader => self.replica.status().role == Role::Leader,
+            Takes::Any => true,
+            Takes::Relayed => false,
+        };
+        if holds && self.driver.waiting.asked_again(&request, &connection) {
             return Ok(());
         }
         let limits = self.driver.limits;

@@ -126,8 +126,9 @@ impl Waiting {
     }
 
     /// Another attempt at a command that was proposed here and is not answered yet: the answer goes
-    /// to this attempt. A leader still has the command in its log, and need not propose it again,
-    /// which on a slow network would only fill the log with copies. False if it is new.
+    /// to this attempt. A leader, or a proposer of its own, still has the command and need not
+    /// propose it again, which on a slow network would only fill the log with copies. False if it
+    /// is new.
     pub(crate) fn asked_again(&mut self, request: &Request, connection: &Arc<Connection>) -> bool {
         match self.entries.get_mut(&request.command.client) {
             Some(entry) if entry.is_for(&request.command) => {

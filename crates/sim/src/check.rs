@@ -142,6 +142,8 @@ impl<'a, P: Audit> Run<'a, P> {
         if self.world.violation().is_some() || safety_only || self.options.too_many_traitors {
             return;
         }
+        // What is asked of the healed is progress, not to be faster than clients that never rest.
+        self.world.retire_clients();
         let core = self.heal_core();
         self.demand_progress(core, "healed quorum");
         self.heal_rest();

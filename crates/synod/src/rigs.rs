@@ -85,7 +85,7 @@ impl Rig {
             Self::Simulate => seeds,
             Self::Shuffle => seeds.saturating_mul(10),
             Self::Explore => seeds.saturating_mul(100),
-            Self::Connectivity => seeds,
+            Self::Connectivity => seeds.min(210), // Once through the selection.
             Self::Measured => 1,
         }
     }

@@ -282,11 +282,15 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let client = self.clients.get((command.client.0 as usize).wrapping_sub(1));
         let client = client.map_or(NOBODY, |_| command.client.0 as usize - 1);
-        // The same attempt again is known. A newer one is proposed again, as the first may be lost
-        // inside the cluster, and sessions make that harmless; but a leader has it in its log.
+        // The same attempt again is known. A newer one is proposed again where the first may be
+        // lost inside the cluster, and sessions make that harmless; but a leader, or a proposer of
+        // its own, still has it.
         let known = node.waiting.insert(key, Waiting { attempt, client });
-        let leads = P::INFO.takes == Takes::Leader
-            && node.status.is_some_and(|status| status.role == Role::Leader);
+        let leads = match P::INFO.takes {
+            Takes::Leader => node.status.is_some_and(|status| status.role == Role::Leader),
+            Takes::Any => true,
+            Takes::Relayed => false,
+        };
         if known.is_some_and(|known| leads || known.attempt >= attempt) && client != NOBODY {
             return;
         }
