@@ -84,8 +84,8 @@ impl<M: Message> Flights<M> {
     }
 
     /// Finds a message by its name. Where `loose`, a fingerprint that is not there (any more)
-    /// stands for the newest message of that kind, best one that has not arrived yet: what is left of a
-    /// run after steps were taken out seldom says the very same words.
+    /// stands for the newest message of that kind, best one that has not arrived yet: what is left
+    /// of a run after steps were taken out seldom says the very same words.
     pub(crate) fn find(&self, name: &Name, lie: bool, loose: bool) -> Option<Found<M>> {
         let link = (name.from, name.to);
         let flights = self.links.get(&link)?;

@@ -50,8 +50,8 @@ fn set(nodes: NodeSet) -> String {
 }
 
 impl<P: Audit, S: StateMachine> World<P, S> {
-    /// Keeps the next steps, so many at most, for [`take_chronicle`](Self::take_chronicle). Changes nothing
-    /// else.
+    /// Keeps the next steps, so many at most, for [`take_chronicle`](Self::take_chronicle). Changes
+    /// nothing else.
     pub(crate) fn keep_chronicle(&mut self, limit: usize) {
         self.chronicle = Some(Chronicle { steps: Vec::new(), limit });
     }

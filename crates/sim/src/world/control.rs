@@ -49,7 +49,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.nodes[node.index()].fuse = Some(effects);
     }
 
-    /// Crashes it in the step in which it is the first to commit something, before it tells anybody.
+    /// Crashes it in the step in which it is the first to commit something, before it tells
+    /// anybody.
     pub fn crash_at_commit(&mut self, node: NodeId) {
         self.nodes[node.index()].dies_of_news = true;
     }
