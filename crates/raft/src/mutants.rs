@@ -66,7 +66,8 @@ pub const MUTANTS: &[Mutant] = &[
         "E-22",
         "a conflict deletes one entry, not all that follow",
         &["O6", "O1", "O4", "O5", "O18"],
-    ),
+    )
+    .beyond_simulation("rare: a conflict before the last entry, and then a heartbeat that commits"),
     Mutant::new(
         "E-23",
         "a heartbeat's commit index is cut at the follower's own last index",
@@ -98,7 +99,8 @@ pub const MUTANTS: &[Mutant] = &[
         "R46",
         "a late sync of entries that were cut vouches for those that took their place",
         &["O6", "O18", "O13"],
-    ),
+    )
+    .beyond_simulation("rare: a log that is cut while its own sync is under way"),
     Mutant::new("R47", "commits with half of the disks", &["O6", "O1"])
         .beyond_simulation("a cluster of an even size"),
     Mutant::new(

@@ -123,7 +123,7 @@ pub use scenario::{
     Pick, Proposal, Scenario, Step,
 };
 pub use shrink::{
-    Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, needs_time, record, shrink,
+    Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, can_be_told, needs_time, record, shrink,
 };
 pub use shuffle::Shuffle;
 pub use stage::{Flight, Impossible, Scene, Stage};

@@ -13,6 +13,7 @@ use crate::check::{self, check};
 use crate::options::Options;
 use crate::report::{Report, Violation};
 use crate::scenario::{Entry, Expectation, Line, Scenario, Step};
+use crate::traitor::Treason;
 use consensus_core::{Audit, NodeSet};
 use std::fmt;
 use steps::Search;
@@ -86,6 +87,14 @@ pub fn needs_time(oracle: &str) -> bool {
     ["O9", "O11", "O13", "O14"].contains(&oracle)
 }
 
+/// Can this run be told as steps on a stage? Not where traitors made lies out of what they had
+/// heard: such a message follows from no step. Nor is what is shown in messages audited there.
+pub fn can_be_told(report: &Report) -> bool {
+    let forged = [Treason::Forge, Treason::Insist];
+    let shown = report.violation.as_ref().is_some_and(|found| found.name.starts_with("shown"));
+    !shown && !forged.iter().any(|treason| report.faults.contains_key(treason.name()))
+}
+
 /// Makes the run of this seed small. Where the run itself stays long, a few runs of other seeds
 /// with as small options are made small as well, and the shortest of all is taken, as long as it
 /// breaks the same rule.
@@ -103,7 +112,8 @@ pub fn shrink<P: Audit>(
     let before = steps.len();
     let oracle = violation.oracle;
     let mut run = smaller_run::<P>(seed, options, oracle, budget.runs / 3, progress);
-    let mut shrunk = if needs_time(oracle) {
+    let told = can_be_told(&check::<P>(run.seed, &run.options));
+    let mut shrunk = if needs_time(oracle) || !told {
         simulated::<P>(&run, violation)
     } else {
         let own = shorter::<P>(&run, oracle, budget.steps / 2, progress).or_else(|| {
