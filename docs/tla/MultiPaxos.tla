@@ -102,7 +102,7 @@ OnPrepare(n, from, body) ==
            writes == IF same THEN <<>>
                      ELSE Write([Memory(n) EXCEPT !.promised = body.ballot])
            promise == ToAll(n, {from}, Report(n, body.ballot, body.from))
-       IN  /\ IF Bug = "M07" THEN Do(n, writes, {}, promise) ELSE Do(n, writes, promise, {})
+       IN  /\ IF Bug = "M20" THEN Do(n, writes, {}, promise) ELSE Do(n, writes, promise, {})
            /\ IF same THEN UNCHANGED <<role, scout, leader>> ELSE Follow(n)
     /\ UNCHANGED <<incarnation, round, learned, chosen>>
 
@@ -141,7 +141,7 @@ OnAccept(n, from, body) ==
            answer == ToAll(n, {from}, [kind |-> "Accepted", ballot |-> body.ballot,
                         slot |-> body.slot, value |-> state.accepted[body.slot].batch])
            writes == IF held_ THEN <<>> ELSE Write(state)
-       IN  /\ IF Bug = "M12" THEN Do(n, writes, {}, answer) ELSE Do(n, writes, answer, {})
+       IN  /\ IF Bug = "M25" THEN Do(n, writes, {}, answer) ELSE Do(n, writes, answer, {})
            /\ Learn(n, Heard(n, state.accepted, body.ballot, body.chosen))
     /\ Follow(n)
     /\ UNCHANGED <<incarnation, round>>
@@ -189,7 +189,7 @@ Absorb(pvalues, new) ==
         all(s) == {p \in new : p.slot = s} \cup
                   (IF s \in DOMAIN pvalues THEN {pvalues[s]} ELSE {})
         best(s) == CHOOSE p \in all(s) :
-            \A q \in all(s) : IF Bug = "M08" THEN ~Less(q.ballot, p.ballot)
+            \A q \in all(s) : IF Bug = "M21" THEN ~Less(q.ballot, p.ballot)
                               ELSE ~Less(p.ballot, q.ballot)
     IN  [s \in slots |-> best(s)]
 

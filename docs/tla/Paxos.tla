@@ -150,7 +150,7 @@ OnPromise(n, from, body) ==
 BeginAccept(n, value) ==
     /\ phase[n] # None /\ phase[n].kind = "Preparing"
     /\ IsMajority(phase[n].promised)
-    /\ IF phase[n].highest = None \/ Bug = "P09" THEN TRUE
+    /\ IF phase[n].highest = None \/ Bug = "E-03" THEN TRUE
        ELSE value = phase[n].highest.batch
     /\ LET slot == phase[n].slot
            ballot == phase[n].ballot
@@ -158,7 +158,7 @@ BeginAccept(n, value) ==
            ask == ToAll(n, Peers(n), [kind |-> "Accept", slot |-> slot, ballot |-> ballot,
                                       batch |-> value])
            none == [slot |-> slot, ballot |-> ballot, batch |-> value,
-                    acceptors |-> IF Bug = "P08" THEN {n} ELSE {}]
+                    acceptors |-> IF Bug = "P20" THEN {n} ELSE {}]
        IN  /\ slot \notin DOMAIN Known(n)
            /\ phase' = [phase EXCEPT ![n] = IF own THEN [kind |-> "Accepting", slot |-> slot,
                                                 ballot |-> ballot, batch |-> value]
@@ -201,7 +201,7 @@ OnChosen(n, where) ==
     /\ where # None
     /\ LET old == AcceptedIn(n, where.slot)
        IN  /\ old # None
-           /\ ~Less(old.ballot, where.ballot) \/ Bug = "P10"
+           /\ ~Less(old.ballot, where.ballot) \/ Bug = "P21"
            /\ Learn(n, where.slot, where.ballot, old.batch)
     /\ EndCount(n, where.slot)
 

@@ -105,7 +105,7 @@ BecomeCandidate(n, transfer) ==
            ask == ToAll(n, Peers(n), [kind |-> "RequestVote", term |-> term,
                     candidate |-> n, last |-> LastId(n), transfer |-> transfer])
            state == [Memory(n) EXCEPT !.term = term, !.voted_for = n]
-       IN  IF Bug = "R27" THEN Do(n, Write(state), {}, ask)
+       IN  IF Bug = "R40" THEN Do(n, Write(state), {}, ask)
            ELSE Do(n, Write(state), ask, {})
     /\ role' = [role EXCEPT ![n] = "Candidate"]
     /\ votes' = [votes EXCEPT ![n] = {}]
@@ -176,7 +176,7 @@ SendAppendEntries(n, to, prev, count) ==
 
 Consistent(n, prev) ==
     /\ prev.index <= Len(Log(n))
-    /\ TermAt(Log(n), prev.index) = prev.term \/ Bug = "R21"
+    /\ TermAt(Log(n), prev.index) = prev.term \/ Bug = "E-21"
 
 (* How many of these entries, which follow prev, the log holds already. *)
 HeldOf(n, prev, entries) ==
@@ -202,7 +202,7 @@ OnAppendEntries(n, from, body) ==
            known == IF Bug = "R07" THEN Len(all) ELSE last
        IN  IF ~Consistent(n, body.prev) \/ (new # <<>> /\ prev + old < commit[n])
            THEN UNCHANGED <<stable, commit, chosen>>
-           ELSE /\ IF Bug = "R28" THEN Do(n, writes, {}, reply) ELSE Do(n, writes, reply, {})
+           ELSE /\ IF Bug = "R41" THEN Do(n, writes, {}, reply) ELSE Do(n, writes, reply, {})
                 /\ Commit(n, all, Min(body.leader_commit, known))
 
 OnAppendReply(n, from, body) ==
@@ -230,7 +230,7 @@ AdvanceCommit(n, index) ==
     /\ UNCHANGED <<stable, role, votes, matched, elected>>
 
 (* A heartbeat commits only what its receiver has acknowledged. *)
-HeartbeatCommit(n, to) == IF Bug = "R23" THEN commit[n] ELSE Min(commit[n], matched[n][to])
+HeartbeatCommit(n, to) == IF Bug = "E-23" THEN commit[n] ELSE Min(commit[n], matched[n][to])
 
 SendHeartbeat(n, to) ==
     /\ role[n] = "Leader"
@@ -243,7 +243,7 @@ OnHeartbeat(n, from, body) ==
     /\ body.kind = "Heartbeat" /\ body.term = Term(n) /\ role[n] # "Leader"
     /\ role' = [role EXCEPT ![n] = "Follower"]
     /\ votes' = [votes EXCEPT ![n] = {}]
-    /\ Commit(n, Log(n), IF Bug = "R23" THEN Min(body.commit, Len(Log(n)))
+    /\ Commit(n, Log(n), IF Bug = "E-23" THEN Min(body.commit, Len(Log(n)))
                          ELSE IF body.commit <= Len(Log(n)) THEN body.commit ELSE 0)
     /\ UNCHANGED <<stable, matched, elected>>
 
