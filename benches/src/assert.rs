@@ -107,7 +107,7 @@ pub fn assert(progress: &mut dyn FnMut(&str, u64, u64)) -> Result<AssertReport, 
 /// The same for a choice.
 ///
 /// # Errors
-/// As [`assert`].
+/// As [`assert()`].
 pub fn assert_for(
     algorithms: &[Algorithm],
     sizes: &[usize],
