@@ -15,6 +15,7 @@ use synod_kv::{KvCommand, KvResult, KvStore};
 use synod_pbft::{PublicKey, SecretKey};
 use synod_runtime::codec;
 use synod_runtime::rig::{self, HELLO_LIMIT, Saying};
+use synod_sim::Scenario;
 use synod_sim::SimKeys;
 
 /// Decodes, encodes and decodes again.
@@ -124,6 +125,13 @@ pub fn kv(bytes: &[u8]) {
         let said = if apply { store.apply(&bytes) } else { store.query(&bytes) };
         assert!(KvResult::decode(&said).is_some(), "the store answers in its own words");
     }
+}
+
+/// The text of a scenario: it is refused, or written as it was read.
+pub fn scenario(bytes: &[u8]) {
+    let Ok(scenario) = Scenario::parse(&String::from_utf8_lossy(bytes)) else { return };
+    let text = scenario.to_string();
+    assert_eq!(Scenario::parse(&text), Ok(scenario), "{text}");
 }
 
 /// A snapshot of a state machine with its sessions; afterwards clients go on.

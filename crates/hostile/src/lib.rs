@@ -41,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "batch", run: decoders::batch },
     Target { name: "kv", run: decoders::kv },
     Target { name: "snapshot", run: decoders::snapshot },
+    Target { name: "scenario", run: decoders::scenario },
     Target { name: "identity", run: decoders::identity },
     Target { name: "keys", run: decoders::keys },
     Target { name: "log_file", run: logs::log_file },

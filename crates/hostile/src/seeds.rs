@@ -14,6 +14,14 @@ use synod_runtime::rig::{self, Saying, start_on};
 use synod_runtime::wal::Owner;
 use synod_sim::Rng;
 
+/// A scenario of each algorithm, of those that are replayed as tests.
+const SCENARIOS: [&[u8]; 4] = [
+    include_bytes!("../../algorithms/tests/scenarios/paxos-highest-ballot.scn"),
+    include_bytes!("../../algorithms/tests/scenarios/multipaxos-noop-over-chosen.scn"),
+    include_bytes!("../../algorithms/tests/scenarios/raft-commit-beyond-compared.scn"),
+    include_bytes!("../../algorithms/tests/scenarios/pbft-primary-counts-twice.scn"),
+];
+
 /// Seeds of the target of this name; always the same.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
     match name {
@@ -25,6 +33,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "batch" => each(12, |feed| Some(feed.batch().bytes().to_vec())),
         "kv" => kv(),
         "snapshot" => each(8, snapshot),
+        "scenario" => SCENARIOS.map(<[u8]>::to_vec).to_vec(),
         "identity" => identities(),
         "keys" => keys(),
         "log_file" => logs(),

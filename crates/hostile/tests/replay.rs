@@ -89,6 +89,7 @@ fn commands_and_snapshots() {
     replay("batch", 500);
     replay("kv", 500);
     replay("snapshot", 500);
+    replay("scenario", 500);
 }
 
 #[test]
