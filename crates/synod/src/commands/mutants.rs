@@ -126,6 +126,8 @@ fn choose(args: &Args) -> Result<Vec<Bug>, Failure> {
         bugs.retain(|bug| args.only.iter().any(|name| is(bug, name)));
     }
     if let Some(count) = args.canaries {
+        // A canary is there to be found: not one of those that no rig is sure to find.
+        bugs.retain(|bug| bug.mutant.beyond.is_none());
         let mut rng = Rng::new(args.seed);
         while bugs.len() > count {
             bugs.remove(rng.place(bugs.len()));
