@@ -61,6 +61,7 @@ mod protocol;
 pub mod quorum;
 mod request;
 mod session;
+mod variant;
 
 pub use audit::{Audit, Certificate, Claim, Held, Ledger, Proof, Topic};
 pub use auth::{AuthMeter, Authenticator, NoKeys, Signer, Tag};
@@ -87,3 +88,4 @@ pub use protocol::{
 };
 pub use request::{Answer, Reply, Request};
 pub use session::{Sessions, Verdict};
+pub use variant::Variant;
