@@ -5,6 +5,7 @@ use crate::auth::Tag;
 use crate::canonical::Canonical;
 use crate::fingerprint::Fingerprint;
 use crate::id::{ClientId, ClusterId, RequestId, SessionId};
+use crate::membership::MEMBERSHIP_CLIENT;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -119,6 +120,12 @@ impl Batch {
     /// A no-op?
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Does this entry say who the members are, instead of carrying commands? See
+    /// [`Membership`](crate::Membership).
+    pub fn is_membership(&self) -> bool {
+        self.count == 1 && word(&self.bytes, 0) == Some(MEMBERSHIP_CLIENT.0)
     }
 
     /// The framed bytes; equal batches have equal bytes, so a digest may be taken over them.

@@ -10,8 +10,11 @@ use std::fmt;
 pub struct Cluster {
     /// Its name, for frames, disks and signatures.
     pub id: ClusterId,
-    /// Number of replicas, 1 ..= 128.
+    /// Number of replicas, 1 ..= 128: those that vote at the beginning, and those that may join.
     pub size: usize,
+    /// Who votes at the beginning, before any change of members. Nobody, for a replica that joins
+    /// a running cluster and will be told. Algorithms with fixed members have all replicas vote.
+    pub voters: NodeSet,
     /// Its clocks.
     pub timing: Timing,
 }
@@ -83,7 +86,8 @@ impl std::error::Error for ConfigError {}
 impl Cluster {
     /// A cluster of `size` replicas with local-network timeouts.
     pub fn new(id: ClusterId, size: usize) -> Self {
-        Self { id, size, timing: Timing::LAN }
+        let voters = NodeSet::first(size.min(NodeId::LIMIT));
+        Self { id, size, voters, timing: Timing::LAN }
     }
 
     /// All its replicas.
@@ -111,6 +115,12 @@ impl Cluster {
                 "a cluster has 1 to {} nodes, not {}",
                 NodeId::LIMIT,
                 self.size
+            )));
+        }
+        if !self.voters.minus(self.nodes()).is_empty() {
+            return Err(ConfigError(format!(
+                "the voters {:?} are not all among the {} nodes",
+                self.voters, self.size
             )));
         }
         let Timing { heartbeat, election_min, election_max } = self.timing;

@@ -48,6 +48,16 @@ impl NodeSet {
         if size == NodeId::LIMIT { Self(u128::MAX) } else { Self((1 << size) - 1) }
     }
 
+    /// The set as a word, a bit a node.
+    pub fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// The set that [`bits`](Self::bits) gave.
+    pub fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// Just this node.
     pub fn only(node: NodeId) -> Self {
         let mut set = Self::EMPTY;

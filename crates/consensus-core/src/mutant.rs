@@ -26,7 +26,7 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight",
+        "K-dedup", "K-outbox", "K-inflight", "S-offset",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -134,4 +134,10 @@ pub const SHARED: &[Mutant] = &[
         "the own vote counts when the record before its own is durable",
         &["O6", "O16", "O1"],
     ),
+    Mutant::new(
+        "S-offset",
+        "a chunk of a snapshot is taken although it does not follow what came before",
+        &["O15", "O18"],
+    )
+    .beyond_simulation("snapshots that are sent again"),
 ];

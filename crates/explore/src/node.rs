@@ -202,7 +202,7 @@ impl<'a, P: Audit> Work<'a, P> {
         claims: Claims,
     ) -> Result<Self, Violation> {
         let kept = records.len();
-        let durable = Durable { incarnation: Incarnation(life), records: records.clone() };
+        let durable = Durable::of(Incarnation(life), records.clone());
         let config = context.config.clone();
         let recovered = caught(id, || P::recover(id, config, durable))?;
         let replica = recovered.map_err(|error| stopped(id, error.to_string()))?;
@@ -284,7 +284,14 @@ impl<'a, P: Audit> Work<'a, P> {
                 self.local.timers.remove(&timer);
             }
             Effect::Commit { index, batch } => self.commit(index, batch)?,
-            Effect::Refuse { .. } => {}
+            Effect::Refuse { .. }
+            | Effect::Compact { .. }
+            | Effect::Fetch { .. }
+            | Effect::Snapshot { .. }
+            | Effect::Ready { .. }
+            | Effect::RefuseRead { .. }
+            | Effect::Members { .. }
+            | Effect::RefuseChange { .. } => {}
         }
         Ok(())
     }

@@ -166,7 +166,7 @@ mod tests {
 
     fn recover(records: Vec<Record>) -> Result<Node, RecoverError> {
         let config = Config::for_cluster(&Cluster::new(ClusterId(1), 3)).expect("three nodes do");
-        Node::recover(NodeId(0), config, Durable { incarnation: Incarnation(2), records })
+        Node::recover(NodeId(0), config, Durable::of(Incarnation(2), records))
     }
 
     fn accepted(round: u64, slot: u64) -> Record {

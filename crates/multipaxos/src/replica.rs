@@ -92,6 +92,11 @@ impl ConsensusProtocol for MultiPaxos {
             Input::Propose(batch) => self.on_propose(batch, env, effects),
             Input::Timer(timer) => self.on_timer(timer, env, effects),
             Input::Durable(upto) => self.on_durable(upto, env, effects),
+            other @ (Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign => self.on_campaign(env, effects),
             Input::Drained => self.node.learner.note(effects),
         }
@@ -112,6 +117,7 @@ impl ConsensusProtocol for MultiPaxos {
             leader: self.leader(),
             committed: self.node.learner.upto(),
             last: self.node.learner.last().max(self.node.acceptor.last()),
+            purged: LogIndex::ZERO,
         }
     }
 }

@@ -117,6 +117,11 @@ impl ConsensusProtocol for Paxos {
             Input::Timer(Timer::Doubt) => self.doubt(effects),
             Input::Durable(upto) => self.count_own_answers(upto, env, effects),
             // There is nothing to lead.
+            other @ (Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign => {}
             // Commands that came together are proposed together.
             Input::Drained if self.proposer.is_ready() => self.prepare(env, effects),
@@ -131,6 +136,7 @@ impl ConsensusProtocol for Paxos {
             leader: None,
             committed: self.learner.committed(),
             last: self.learner.last_known().max(self.acceptor.last_accepted()),
+            purged: LogIndex::ZERO,
         }
     }
 }

@@ -94,6 +94,13 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
                     self.executor.execute(index, &batch, |executed| waiting.executed(executed));
                 }
                 Effect::Refuse { batch, why } => self.waiting.refused(&batch, why),
+                Effect::Compact { .. }
+                | Effect::Fetch { .. }
+                | Effect::Snapshot { .. }
+                | Effect::Ready { .. }
+                | Effect::RefuseRead { .. }
+                | Effect::Members { .. }
+                | Effect::RefuseChange { .. } => {}
             }
         }
         Ok(())

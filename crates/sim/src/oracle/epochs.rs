@@ -77,7 +77,7 @@ mod tests {
     fn o5_sees_a_leader_without_what_was_committed_before() {
         let config = Config::for_cluster(&Cluster::new(ClusterId(1), 3)).expect("a cluster");
         let leader = |records| {
-            let durable = Durable { incarnation: Incarnation(2), records };
+            let durable = Durable::of(Incarnation(2), records);
             Toy::<false>::recover(NodeId(0), config.clone(), durable).expect("a disk")
         };
         let decided = |led| [Decided { batch: Batch::noop(), at: 0, led: Some(led) }];
@@ -106,6 +106,7 @@ mod tests {
             leader: None,
             committed: LogIndex(committed),
             last: LogIndex(9),
+            purged: LogIndex::ZERO,
         };
         rises(&status(1, 5), &status(1, 5)).expect("standing still is fine");
         assert_eq!(rises(&status(2, 5), &status(1, 5)).unwrap_err().oracle, "O8");

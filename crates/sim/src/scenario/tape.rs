@@ -47,6 +47,11 @@ impl Tape {
             Input::Timer(timer) => Action::Timeout { node, timer: kebab(timer) },
             Input::Durable(_) => Action::Sync { node, but: unsynced as u32 },
             Input::Campaign => Action::Campaign(node),
+            Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_) => return,
         };
         self.begin(action);
     }

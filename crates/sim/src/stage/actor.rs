@@ -67,6 +67,6 @@ impl<P: ConsensusProtocol> Actor<P> {
         self.effects = Effects::after_recovery(self.disk.len());
         self.outbox = Outbox::after_recovery(self.disk.len(), P::INFO.links);
         self.executor = executor;
-        Durable { incarnation: Incarnation(self.life), records: self.disk.clone() }
+        Durable::of(Incarnation(self.life), self.disk.clone())
     }
 }

@@ -324,6 +324,13 @@ impl<P: Audit> Stage<P> {
                 actor.refused.push((batch, why));
                 self.note(id, || format!("refuses: {why}"));
             }
+            Effect::Compact { .. }
+            | Effect::Fetch { .. }
+            | Effect::Snapshot { .. }
+            | Effect::Ready { .. }
+            | Effect::RefuseRead { .. }
+            | Effect::Members { .. }
+            | Effect::RefuseChange { .. } => {}
         }
     }
 

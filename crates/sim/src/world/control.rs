@@ -217,7 +217,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.chronicle_restart(id, incarnation);
         self.fold(14, u64::from(id.0), records.len() as u64);
         self.tell(|| format!("{id} starts, life {}, {} records", incarnation.0, records.len()));
-        match P::recover(id, self.config.clone(), Durable { incarnation, records }) {
+        match P::recover(id, self.config.clone(), Durable::of(incarnation, records)) {
             Ok(replica) => {
                 self.nodes[id.index()].replica = Some(replica);
                 self.input(id, Input::Start);

@@ -76,6 +76,13 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             }
             Effect::Commit { index, batch } => self.commit(id, index, &batch),
             Effect::Refuse { batch, why } => self.refuse(id, &batch, why),
+            Effect::Compact { .. }
+            | Effect::Fetch { .. }
+            | Effect::Snapshot { .. }
+            | Effect::Ready { .. }
+            | Effect::RefuseRead { .. }
+            | Effect::Members { .. }
+            | Effect::RefuseChange { .. } => {}
         }
     }
 
