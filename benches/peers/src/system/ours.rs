@@ -80,7 +80,7 @@ impl<P: ConsensusProtocol> Ours<P> {
         let cluster = Cluster::new(ClusterId(1), 3);
         let config = P::Config::for_cluster(&cluster).expect("three replicas do");
         let node = |id| {
-            let durable = Durable { incarnation: Incarnation(1), records: Vec::new() };
+            let durable = Durable::of(Incarnation(1), Vec::new());
             Node {
                 replica: P::recover(NodeId(id), config.clone(), durable).expect("an empty disk"),
                 effects: Effects::after_recovery(0),
@@ -137,7 +137,8 @@ impl<P: ConsensusProtocol> Ours<P> {
             let node = &mut self.nodes[id];
             let upto = node.written;
             node.durable = upto;
-            for (to, message) in node.outbox.durable(upto) {
+            node.outbox.synced(upto);
+            while let Some((to, message)) = node.outbox.pop() {
                 self.network.post(NodeId(id as u8), to, message);
             }
             self.step(id, Input::Durable(upto));
@@ -165,12 +166,12 @@ impl<P: ConsensusProtocol> Ours<P> {
                     self.network.post(NodeId(id as u8), now, message);
                 }
                 Effect::Commit { batch, .. } => {
-                    for command in batch.commands() {
-                        tally.apply(&command.payload);
+                    for command in batch.iter() {
+                        tally.apply(command.payload);
                     }
                 }
                 Effect::Refuse { why, .. } => panic!("{} refused: {why}", P::INFO.name),
-                Effect::SetTimer { .. } | Effect::CancelTimer { .. } => {}
+                _ => {}
             }
         }
     }
