@@ -2,10 +2,11 @@
 //!
 //! `burn SYSTEM SIZE WINDOW COMMITS EPISODES`
 
-use synod_peers::measure::{Cell, Warm};
+use synod_peers::measure::{Cell, keep_memory, Warm};
 use synod_peers::system::NAMES;
 
 fn main() {
+    keep_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, default: u64| {
         arguments.get(at).map_or(default, |text| text.parse().expect("a number"))

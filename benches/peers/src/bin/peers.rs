@@ -1,13 +1,14 @@
 //! Prints the table of costs.
 
 use std::env;
-use synod_peers::measure::{Cell, episode, median};
+use synod_peers::measure::{Cell, episode, keep_memory, median};
 use synod_peers::system::NAMES;
 
 const WINDOWS: [usize; 5] = [1, 16, 64, 256, 1024];
 const SIZES: [usize; 2] = [16, 256];
 
 fn main() {
+    keep_memory();
     let filter: Vec<String> = env::args().skip(1).collect();
     let runs = 7;
     let commits = 16_384;
