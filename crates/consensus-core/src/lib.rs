@@ -74,7 +74,7 @@ mod variant;
 pub use audit::{Audit, Certificate, Claim, Held, Ledger, Proof, Topic};
 pub use auth::{AuthMeter, Authenticator, NoKeys, Signer, Tag};
 pub use ballot::Ballot;
-pub use batch::{BadBatch, Batch, Command, MAX_COMMANDS};
+pub use batch::{BadBatch, Batch, Command, CommandRef, MAX_COMMANDS};
 pub use canonical::Canonical;
 pub use client::{Client, Outcome, Patience, Todo};
 pub use cluster::{Cluster, ConfigError, Delay, Timing};

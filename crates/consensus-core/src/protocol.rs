@@ -292,21 +292,25 @@ pub struct Verified<M> {
 
 impl<M> Verified<M> {
     /// For the implementations of `verify`: this envelope was checked.
+    #[inline]
     pub fn vouch(envelope: Envelope<M>) -> Self {
         Self { from: envelope.from, message: envelope.message }
     }
 
     /// Who said it.
+    #[inline]
     pub fn sender(&self) -> NodeId {
         self.from
     }
 
     /// What was said.
+    #[inline]
     pub fn message(&self) -> &M {
         &self.message
     }
 
     /// Sender and message.
+    #[inline]
     pub fn into_parts(self) -> (NodeId, M) {
         (self.from, self.message)
     }
