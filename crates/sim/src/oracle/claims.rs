@@ -1,5 +1,6 @@
 //! O7 and O16: what nodes said, and whether a replica may believe what it counted.
 
+use super::members::{Electorates, counts};
 use super::{Table, Verdict};
 use crate::report::Finding;
 use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Proof, Topic};
@@ -44,18 +45,17 @@ impl Claims {
         counted_by: NodeId,
         index: LogIndex,
         certificate: &Certificate,
-        correct: NodeSet,
-        world: (usize, FaultModel),
+        (correct, all): (NodeSet, NodeSet),
+        electorates: &Electorates<'_>,
         own: bool,
     ) -> Verdict {
-        let (nodes, faults) = world;
         let Certificate { topic, value, signers } = certificate;
         let broken = |detail| Err(Finding::new("O16", "certificate", detail));
-        if !signers.minus(NodeSet::first(nodes)).is_empty() {
+        if !signers.minus(all).is_empty() {
             return broken(format!("index {index}: {signers:?} are not all of the cluster"));
         }
-        if !is_quorum(signers.len(), nodes, faults) {
-            return broken(format!("index {index}: {signers:?} are no quorum of {nodes}"));
+        if !electorates.are_enough_signers(*signers) {
+            return broken(format!("index {index}: {signers:?} are no quorum of {electorates}"));
         }
         for signer in signers.and(correct).iter() {
             let honest = self.said(signer, *topic, *value) || (signer == counted_by && own);
@@ -89,7 +89,7 @@ impl Claims {
         if !signers.minus(NodeSet::first(nodes)).is_empty() {
             return broken(format!("{signers:?} are not all of the cluster"));
         }
-        if matches!(proof, Proof::Quorum(_)) && !is_quorum(signers.len(), nodes, faults) {
+        if matches!(proof, Proof::Quorum(_)) && !counts(signers.len(), nodes, faults) {
             return broken(format!("{signers:?} are no quorum of {nodes}"));
         }
         let liar = signers.and(correct).iter().find(|node| !self.said(*node, *topic, *value));
@@ -104,16 +104,6 @@ fn contradiction(topic: Topic, before: u128, now: u128, verb: &str) -> Verdict {
     let Topic { name, major, minor } = topic;
     let detail = format!("on {name} ({major}, {minor}) it said {before:#x} and {verb} {now:#x}");
     Err(Finding::new("O7", "no self-contradiction", detail))
-}
-
-/// A second formula, apart from the one that the algorithms use: two sets of this size overlap in
-/// a node, or in more than f where f may lie.
-fn is_quorum(size: usize, nodes: usize, faults: FaultModel) -> bool {
-    let liars = match faults {
-        FaultModel::Crash => 0,
-        FaultModel::Byzantine => (0..nodes).take_while(|f| 3 * (f + 1) < nodes).count(),
-    };
-    2 * size > nodes + liars
 }
 
 #[cfg(test)]
@@ -150,7 +140,9 @@ mod tests {
         let check = |signers: &[u8], own| {
             let signers = signers.iter().map(|node| NodeId(*node)).collect();
             let certificate = Certificate { topic: vote(3), value: 7, signers };
-            claims.certified(N0, LogIndex(1), &certificate, all, (3, FaultModel::Crash), own)
+            let electorates =
+                Electorates::Fixed { nodes: 3, faults: FaultModel::Crash, traitors: 0 };
+            claims.certified(N0, LogIndex(1), &certificate, (all, all), &electorates, own)
         };
         check(&[0, 1], true).expect("a majority, itself included");
         assert_eq!(check(&[0, 1], false).unwrap_err().oracle, "O16", "own vote not on disk");
@@ -190,9 +182,9 @@ mod tests {
         for nodes in 1..=40 {
             for size in 0..=nodes {
                 let crash = size >= quorum::majority(nodes);
-                assert_eq!(is_quorum(size, nodes, FaultModel::Crash), crash);
+                assert_eq!(counts(size, nodes, FaultModel::Crash), crash);
                 let byzantine = size >= quorum::byzantine(nodes);
-                assert_eq!(is_quorum(size, nodes, FaultModel::Byzantine), byzantine, "n = {nodes}");
+                assert_eq!(counts(size, nodes, FaultModel::Byzantine), byzantine, "n = {nodes}");
             }
         }
     }
