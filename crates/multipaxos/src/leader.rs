@@ -132,7 +132,7 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        assert!(node.learner.get(slot).is_none(), "proposing in chosen slot {slot}");
+        assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
         let ballot = self.ballot;
         node.accept_own(Pvalue { ballot, slot, batch: batch.clone() }, effects);
         let mut accepted = Votes::default();
@@ -145,7 +145,7 @@ impl Leader {
         let twice = self.open.insert(slot, commander);
         assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
         let accept = Accept { ballot, slot, batch, chosen: node.learner.upto(), again: false };
-        effects.send(env.cluster.peers_of(node.id), Message::Accept(accept));
+        effects.send(node.peers(), Message::Accept(accept));
     }
 
     /// Phase 2b: an acceptor has accepted.
@@ -200,8 +200,8 @@ impl Leader {
         if commander.chosen {
             return;
         }
+        let (Some(quorums), true) = (node.quorums(), node.voters().contains(from)) else { return };
         commander.accepted.add(from);
-        let quorums = node.config.quorums;
         let needed = if planted("M38") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() };
         if commander.accepted.count() < needed {
             return;
@@ -239,7 +239,7 @@ impl Leader {
     pub(crate) fn beat(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         let upto = if planted("M39") { self.next.previous() } else { node.learner.upto() };
         let beat = Message::Heartbeat { ballot: self.ballot, chosen: upto };
-        effects.send(env.cluster.peers_of(node.id), beat);
+        effects.send(node.peers(), beat);
         effects.set_timer(Timer::Heartbeat, env.cluster.timing.heartbeat());
     }
 
@@ -267,7 +267,7 @@ impl Leader {
                 break;
             }
             bytes += cost(&commander.batch);
-            let silent = env.cluster.peers_of(node.id).minus(commander.accepted.from());
+            let silent = node.peers().minus(commander.accepted.from());
             let accept = Accept {
                 ballot: self.ballot,
                 slot: *slot,
@@ -293,7 +293,7 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) -> bool {
         self.heard.insert(node.id);
-        let answered = self.heard.len() >= node.config.quorums.phase_2();
+        let answered = node.is_phase_2_quorum(self.heard);
         if !planted("M41") {
             self.heard = NodeSet::EMPTY;
         }

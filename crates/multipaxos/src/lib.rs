@@ -81,11 +81,13 @@
 
 mod acceptor;
 mod audit;
+mod compaction;
 mod config;
 mod follower;
 mod invariants;
 mod leader;
 mod learner;
+mod members;
 mod message;
 mod mutants;
 mod node;

@@ -3,7 +3,9 @@
 //! a leader and brings back a replica that fell behind.
 
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Gate, LogIndex, MessageKind, NodeId, Rejected, Traffic};
+use consensus_core::{
+    Ballot, Batch, Gate, LogIndex, MessageKind, NodeId, Rejected, SnapshotMessage, Traffic,
+};
 use serde::{Deserialize, Serialize};
 
 /// A message between replicas.
@@ -80,6 +82,13 @@ pub enum Message {
         /// The sender knows every slot up to here; more than it has put into this message.
         chosen: LogIndex,
     },
+    /// What was asked for, or proposed in, is chosen, and only a snapshot tells it.
+    Forgotten {
+        /// The sender has forgotten the slots up to here.
+        upto: LogIndex,
+    },
+    /// Drivers speak about snapshots.
+    Snapshot(SnapshotMessage),
 }
 
 /// Phase 1b (§2.2): the acceptor will accept nothing more below `ballot`, and this is the
@@ -91,9 +100,12 @@ pub enum Message {
 pub struct Promise {
     /// The promised ballot.
     pub ballot: Ballot,
-    /// This piece reports slots from here on.
+    /// Slots from here on were asked for.
     pub from: LogIndex,
-    /// What the acceptor knows to be chosen, without gap, the first in slot `from`.
+    /// Slots up to here are chosen, and forgotten by the acceptor, as a snapshot covers them. The
+    /// report begins after them, or at `from`.
+    pub forgotten: LogIndex,
+    /// What the acceptor knows to be chosen, without gap, the first where the report begins.
     pub chosen: Vec<Batch>,
     /// What it has accepted in later slots, lowest slot first.
     pub accepted: Vec<Pvalue>,
@@ -142,6 +154,9 @@ pub(crate) const HEARTBEAT_REPLY: MessageKind =
     MessageKind::new("heartbeat-reply", Traffic::Heartbeat);
 pub(crate) const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
 pub(crate) const LEARNED: MessageKind = MessageKind::new("learned", Traffic::Repair);
+pub(crate) const FORGOTTEN: MessageKind = MessageKind::new("forgotten", Traffic::Repair);
+pub(crate) const SNAPSHOT_ASK: MessageKind = MessageKind::new("snapshot-ask", Traffic::Repair);
+pub(crate) const SNAPSHOT_CHUNK: MessageKind = MessageKind::new("snapshot-chunk", Traffic::Repair);
 
 impl consensus_core::Message for Message {
     const KINDS: &'static [MessageKind] = &[
@@ -158,6 +173,9 @@ impl consensus_core::Message for Message {
         ACCEPTED_REPAIR,
         LEARN,
         LEARNED,
+        FORGOTTEN,
+        SNAPSHOT_ASK,
+        SNAPSHOT_CHUNK,
     ];
 
     fn kind(&self) -> MessageKind {
@@ -175,7 +193,14 @@ impl consensus_core::Message for Message {
             Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
             Self::Learn { .. } => LEARN,
             Self::Learned { .. } => LEARNED,
+            Self::Forgotten { .. } => FORGOTTEN,
+            Self::Snapshot(SnapshotMessage::Ask { .. }) => SNAPSHOT_ASK,
+            Self::Snapshot(SnapshotMessage::Chunk { .. }) => SNAPSHOT_CHUNK,
         }
+    }
+
+    fn snapshot(message: SnapshotMessage) -> Option<Self> {
+        Some(Self::Snapshot(message))
     }
 
     /// "An acceptor records its intended response in stable storage before actually sending the
@@ -194,7 +219,9 @@ impl consensus_core::Message for Message {
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
             | Self::Learn { .. }
-            | Self::Learned { .. } => Gate::Free,
+            | Self::Learned { .. }
+            | Self::Forgotten { .. }
+            | Self::Snapshot(_) => Gate::Free,
         }
     }
 }
@@ -223,6 +250,14 @@ impl Message {
             }
             Self::Promise(promise) => promise.check(),
             Self::Learn { from } => slot(*from),
+            Self::Forgotten { upto } => slot(*upto),
+            Self::Snapshot(SnapshotMessage::Ask { .. }) => Ok(()),
+            Self::Snapshot(SnapshotMessage::Chunk { meta, .. }) => {
+                if meta.membership.voters.is_empty() || meta.membership.is_joint() {
+                    return Err(Rejected("a snapshot without voters, or with two sets of them"));
+                }
+                slot(meta.index).and(position(meta.membership.version))
+            }
             Self::Learned { from, batches, chosen } => {
                 slot(*from)?;
                 position(*chosen)?;
@@ -236,10 +271,16 @@ impl Message {
 }
 
 impl Promise {
+    /// Where the report begins.
+    pub(crate) fn start(&self) -> LogIndex {
+        self.from.max(self.forgotten.next())
+    }
+
     fn check(&self) -> Result<(), Rejected> {
         round(self.ballot)?;
         slot(self.from)?;
-        let mut free = after(self.from, self.chosen.len());
+        position(self.forgotten)?;
+        let mut free = after(self.start(), self.chosen.len());
         for pvalue in &self.accepted {
             slot(pvalue.slot)?;
             if pvalue.slot < free {
@@ -251,7 +292,7 @@ impl Promise {
             free = pvalue.slot.next();
         }
         match self.next {
-            Some(next) if next < free || next <= self.from || next.0 >= LIMIT => {
+            Some(next) if next < free || next <= self.start() || next.0 >= LIMIT => {
                 Err(Rejected("the next piece begins in this one"))
             }
             Some(_) | None => Ok(()),
@@ -304,6 +345,7 @@ mod tests {
         Message::Promise(Promise {
             ballot: ballot(5, 1),
             from: LogIndex(3),
+            forgotten: LogIndex(0),
             chosen: vec![Batch::noop()],
             accepted: accepted.iter().map(pvalue).collect(),
             next: next.map(LogIndex),

@@ -5,15 +5,15 @@ use crate::config::Config;
 use crate::follower::{Canvasser, Follower};
 use crate::invariants;
 use crate::leader::Leader;
-use crate::message::Message;
+use crate::message::{Message, Promise};
 use crate::node::{Node, OwnVote};
 use crate::record::Record;
 use crate::scout::Scout;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, Ballot, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input,
-    Links, LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, Status,
-    Takes, Verified,
+    Links, LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected,
+    SnapshotMeta, Status, Takes, Verified,
 };
 
 /// A replica of Multi-Paxos: proposer, acceptor and learner on one node.
@@ -73,8 +73,9 @@ impl ConsensusProtocol for MultiPaxos {
     }
 
     fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
-        if !env.cluster.contains(envelope.from) {
-            return Err(Rejected("not a replica of this cluster"));
+        let _ = env;
+        if envelope.from.index() >= NodeId::LIMIT {
+            return Err(Rejected("not a replica"));
         }
         envelope.message.check(envelope.from)?;
         Ok(Verified::vouch(envelope))
@@ -92,11 +93,11 @@ impl ConsensusProtocol for MultiPaxos {
             Input::Propose(batch) => self.on_propose(batch, env, effects),
             Input::Timer(timer) => self.on_timer(timer, env, effects),
             Input::Durable(upto) => self.on_durable(upto, env, effects),
-            other @ (Input::Transfer(_)
-            | Input::Change(_)
-            | Input::Read(_)
-            | Input::SnapshotTaken(_)
-            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
+            Input::SnapshotInstalled(meta) => self.on_snapshot_installed(meta, env, effects),
+            other @ (Input::Transfer(_) | Input::Change(_) | Input::Read(_)) => {
+                effects.unsupported(&other);
+            }
             Input::Campaign => self.on_campaign(env, effects),
             Input::Drained => self.node.learner.note(effects),
         }
@@ -116,9 +117,13 @@ impl ConsensusProtocol for MultiPaxos {
             epoch: self.node.seen.round,
             leader: self.leader(),
             committed: self.node.learner.upto(),
-            last: self.node.learner.last().max(self.node.acceptor.last()),
-            purged: LogIndex::ZERO,
+            last: self.node.last(),
+            purged: self.node.learner.base(),
         }
+    }
+
+    fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        self.meta(index)
     }
 }
 
@@ -141,7 +146,7 @@ impl MultiPaxos {
     }
 
     fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
-        self.node.learner.replay(effects);
+        self.node.start(effects);
         self.role = Role::Follower(Follower::new(None, &self.node, env, effects));
     }
 
@@ -173,10 +178,7 @@ impl MultiPaxos {
                 self.on_prepare(from, ballot, first, env, effects);
             }
             Message::Promise(promise) => {
-                if let Role::Scout(scout) = &mut self.role {
-                    scout.on_promise(from, promise, &mut self.node, effects);
-                    self.lead_if_elected(env, effects);
-                }
+                self.on_promise(from, promise, env, effects);
             }
             Message::Accept(accept) => self.on_accept(from, accept, env, effects),
             Message::Accepted { ballot, slot, value, again: _ } => {
@@ -198,7 +200,21 @@ impl MultiPaxos {
             Message::Learned { from: first, batches, chosen } => {
                 self.on_learned(from, first, &batches, chosen, effects);
             }
+            Message::Forgotten { upto } => self.on_forgotten(from, upto, env, effects),
+            Message::Snapshot(message) => effects.snapshot(from, message),
         }
+    }
+
+    fn on_promise(&mut self, from: NodeId, promise: Promise, env: &Env<'_>, effects: Out<'_>) {
+        let Role::Scout(scout) = &mut self.role else { return };
+        if scout.on_forgotten(&promise, &self.node) && !planted("M82") {
+            effects.reached("scout needs a snapshot first");
+            effects.fetch(from);
+            self.become_beaten(env, effects);
+            return;
+        }
+        scout.on_promise(from, promise, &mut self.node, effects);
+        self.lead_if_elected(env, effects);
     }
 
     fn on_timer(&mut self, timer: Timer, env: &Env<'_>, effects: Out<'_>) {
@@ -354,7 +370,7 @@ impl MultiPaxos {
     }
 
     /// This replica was ahead and is no longer, and nobody is known to lead.
-    fn become_beaten(&mut self, env: &Env<'_>, effects: Out<'_>) {
+    pub(crate) fn become_beaten(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.leave_role(None, effects);
         self.role = Role::Follower(Follower::beaten(&self.node, env, effects));
     }
@@ -372,9 +388,14 @@ impl MultiPaxos {
         }
     }
 
-    /// The leader is lost, or the last attempt to replace it came to nothing.
+    /// The leader is lost, or the last attempt to replace it came to nothing. Who does not vote
+    /// waits.
     fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
+        if !self.node.is_voter() && !planted("M81") {
+            self.become_beaten(env, effects);
+            return;
+        }
         let canvasser = Canvasser::new(&self.node, env, effects);
         let agreed = canvasser.agreed(&self.node);
         self.role = Role::Canvasser(canvasser);

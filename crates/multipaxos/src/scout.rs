@@ -32,7 +32,7 @@ impl Scout {
         let ballot = node.next_ballot();
         let from = node.first_unchosen();
         node.promise_own(ballot, effects);
-        let peers = env.cluster.peers_of(node.id);
+        let peers = node.voters().without(node.id);
         let mut scout = Self {
             ballot,
             from,
@@ -52,7 +52,7 @@ impl Scout {
 
     /// Asks again for the reports that are missing.
     pub(crate) fn ask_again(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
-        let missing = env.cluster.peers_of(node.id).minus(self.promises.from());
+        let missing = node.voters().without(node.id).minus(self.promises.from());
         for peer in missing.iter() {
             let from = self.missing.get(&peer).copied().unwrap_or(self.from);
             effects.send(peer, Message::Prepare { ballot: self.ballot, from });
@@ -82,10 +82,11 @@ impl Scout {
             effects.reached("promise that was not asked for now");
             return;
         }
-        node.told(promise.from, &promise.chosen, effects);
+        let start = promise.start();
+        node.told(start, &promise.chosen, effects);
         for (offset, batch) in promise.chosen.into_iter().enumerate() {
-            let slot = after(promise.from, offset);
-            if node.learner.get(slot).is_none() {
+            let slot = after(start, offset);
+            if !node.learner.knows(slot) {
                 // Chosen, but behind a gap: to propose it is right under any ballot.
                 self.absorb(slot, self.ballot, batch);
             }
@@ -109,6 +110,11 @@ impl Scout {
         }
     }
 
+    /// Has somebody forgotten slots that phase 1 would have to know? A snapshot is needed first.
+    pub(crate) fn on_forgotten(&self, promise: &Promise, node: &Node) -> bool {
+        promise.ballot == self.ballot && promise.forgotten > node.learner.upto()
+    }
+
     /// P2c: in each slot the value of the highest-numbered proposal counts.
     fn absorb(&mut self, slot: LogIndex, ballot: Ballot, batch: Batch) {
         let higher = match self.pvalues.get(&slot) {
@@ -124,7 +130,7 @@ impl Scout {
     /// Has a quorum promised, and nothing that cannot be? Some reported slot beyond any log would
     /// have to be reached by no-ops one by one: then rather no leader than no memory.
     pub(crate) fn elected(&self, node: &Node) -> bool {
-        self.promises.count() >= node.config.quorums.phase_1() && !self.is_absurd(node)
+        node.is_phase_1_quorum(self.promises.from()) && !self.is_absurd(node)
     }
 
     /// A slot of which a quorum reports nothing was open, with all slots after it, at one leader;
@@ -158,7 +164,7 @@ impl Scout {
         let mut slot = node.first_unchosen();
         while slot <= last.max(node.learner.last()) {
             let hole = planted("M31") && self.is_hole(slot);
-            if node.learner.get(slot).is_none() && !hole {
+            if !node.learner.knows(slot) && !hole {
                 proposals.push((slot, self.value(slot, node)));
             }
             slot = slot.next();
