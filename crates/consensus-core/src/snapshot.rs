@@ -117,7 +117,8 @@ impl Incoming {
         let newer = self.meta.as_ref().is_none_or(|known| known.index < meta.index);
         let begins = offset == 0 && !known && newer;
         let follows = known && offset == self.received;
-        if !begins && !follows && !(known && planted("S-offset")) {
+        let taken = begins || follows || (known && planted("S-offset"));
+        if !taken {
             return None;
         }
         if begins {
