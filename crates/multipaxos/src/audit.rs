@@ -79,6 +79,7 @@ impl Audit for MultiPaxos {
             | Message::Nack { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatReply { .. }
+            | Message::TimeoutNow { .. }
             | Message::Learn { .. }
             | Message::Learned { .. }
             | Message::Forgotten { .. }

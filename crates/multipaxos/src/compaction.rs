@@ -53,8 +53,6 @@ impl MultiPaxos {
             effects.reached("snapshot installed below accepted slots");
         }
         self.node.install(meta, effects);
-        let members = self.node.learner.members().current();
-        effects.members(members.clone(), members.version == LogIndex::ZERO);
         self.node.compact(effects);
     }
 
@@ -108,7 +106,11 @@ impl Node {
         if planted("M74") {
             self.acceptor.forget_upto(self.acceptor.last());
         }
+        self.members_durable = self.members_durable.max(meta.membership.version);
+        self.members_written = self.members_written.max(self.members_durable);
         self.learner.install(meta);
+        let members = self.learner.members().current();
+        effects.members(members.clone(), members.version <= self.finished);
         self.learner.hand_out(effects);
     }
 

@@ -1,7 +1,7 @@
 //! What must hold of one replica, and of a step between two of its states. What must hold between
 //! replicas is the oracles' business.
 
-use crate::leader::Leader;
+use crate::leader::{Leader, Phase};
 use crate::replica::{MultiPaxos, Role};
 use consensus_core::{Ballot, LogIndex};
 
@@ -18,7 +18,11 @@ pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), String> {
         Role::Scout(scout) => owns(replica, scout.ballot, promised),
         Role::Leader(leader) => {
             owns(replica, leader.ballot, promised)?;
-            require(leader.next > replica.node.learner.last(), || {
+            let last = match leader.phase {
+                Phase::Open => learner.last(),
+                Phase::Change(_) | Phase::Asking => learner.upto().min(leader.next.previous()),
+            };
+            require(leader.next > last, || {
                 format!("slot {} would be proposed in, but it is chosen", leader.next)
             })
         }

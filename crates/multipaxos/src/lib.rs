@@ -91,6 +91,7 @@ mod members;
 mod message;
 mod mutants;
 mod node;
+mod reconfigure;
 mod record;
 mod replica;
 mod scout;

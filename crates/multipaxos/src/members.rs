@@ -38,6 +38,11 @@ impl Members {
         last.map_or(&self.before, |(_, members)| members)
     }
 
+    /// The first change after a slot.
+    pub(crate) fn first_after(&self, slot: LogIndex) -> Option<LogIndex> {
+        self.changes.range(slot.next()..).next().map(|(version, _)| *version)
+    }
+
     /// The next slot holds this value. True if that changes the members.
     pub(crate) fn execute(&mut self, slot: LogIndex, batch: &Batch) -> bool {
         let Some(members) = change(batch, slot) else { return false };

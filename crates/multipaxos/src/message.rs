@@ -62,10 +62,19 @@ pub enum Message {
         ballot: Ballot,
         /// Every slot up to here is chosen.
         chosen: LogIndex,
+        /// Changes of members in slots up to here are final.
+        settled: LogIndex,
     },
     /// The sender is alive and follows.
     HeartbeatReply {
         /// The heartbeat's ballot.
+        ballot: Ballot,
+        /// The sender knows every slot up to here, and its disk who votes after it.
+        known: LogIndex,
+    },
+    /// The leader gives way: the receiver is to raise the ballot at once.
+    TimeoutNow {
+        /// The leader's ballot.
         ballot: Ballot,
     },
     /// The sender does not know what was chosen in these slots and the later ones.
@@ -152,6 +161,7 @@ pub(crate) const ACCEPTED_REPAIR: MessageKind =
 pub(crate) const HEARTBEAT: MessageKind = MessageKind::new("heartbeat", Traffic::Heartbeat);
 pub(crate) const HEARTBEAT_REPLY: MessageKind =
     MessageKind::new("heartbeat-reply", Traffic::Heartbeat);
+pub(crate) const TIMEOUT_NOW: MessageKind = MessageKind::new("timeout-now", Traffic::Election);
 pub(crate) const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
 pub(crate) const LEARNED: MessageKind = MessageKind::new("learned", Traffic::Repair);
 pub(crate) const FORGOTTEN: MessageKind = MessageKind::new("forgotten", Traffic::Repair);
@@ -169,6 +179,7 @@ impl consensus_core::Message for Message {
         PREPARE,
         PROMISE,
         NACK,
+        TIMEOUT_NOW,
         ACCEPT_REPAIR,
         ACCEPTED_REPAIR,
         LEARN,
@@ -191,6 +202,7 @@ impl consensus_core::Message for Message {
             Self::Accepted { again: false, .. } => ACCEPTED,
             Self::Heartbeat { .. } => HEARTBEAT,
             Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
+            Self::TimeoutNow { .. } => TIMEOUT_NOW,
             Self::Learn { .. } => LEARN,
             Self::Learned { .. } => LEARNED,
             Self::Forgotten { .. } => FORGOTTEN,
@@ -218,6 +230,7 @@ impl consensus_core::Message for Message {
             | Self::Nack { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
+            | Self::TimeoutNow { .. }
             | Self::Learn { .. }
             | Self::Learned { .. }
             | Self::Forgotten { .. }
@@ -235,12 +248,15 @@ impl Message {
         match self {
             Self::Canvass { ballot } => own(*ballot, from),
             Self::Prepare { ballot, from: first } => own(*ballot, from).and(slot(*first)),
-            Self::Heartbeat { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
+            Self::Heartbeat { ballot, chosen, settled } => {
+                own(*ballot, from).and(position(*chosen)).and(position(*settled))
+            }
+            Self::TimeoutNow { ballot } => own(*ballot, from),
             Self::Accept(accept) => {
                 own(accept.ballot, from).and(slot(accept.slot)).and(position(accept.chosen))
             }
             Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
-            Self::HeartbeatReply { ballot } => round(*ballot),
+            Self::HeartbeatReply { ballot, known } => round(*ballot).and(position(*known)),
             Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),
             Self::Nack { ballot, promised } => {
                 if promised <= ballot {
@@ -372,9 +388,14 @@ mod tests {
         assert!(prepare.check(NodeId(1)).is_err());
         let zero = Message::Prepare { ballot: ballot(1, 0), from: LogIndex::ZERO };
         assert!(zero.check(NodeId(0)).is_err());
-        let huge = Message::Heartbeat { ballot: ballot(1, 0), chosen: LogIndex(u64::MAX) };
+        let heartbeat = |round, chosen| Message::Heartbeat {
+            ballot: ballot(round, 0),
+            chosen: LogIndex(chosen),
+            settled: LogIndex(0),
+        };
+        let huge = heartbeat(1, u64::MAX);
         assert!(huge.check(NodeId(0)).is_err());
-        let round = Message::Heartbeat { ballot: ballot(u64::MAX, 0), chosen: LogIndex(0) };
+        let round = heartbeat(u64::MAX, 0);
         assert!(round.check(NodeId(0)).is_err());
         let lower = Message::Nack { ballot: ballot(2, 0), promised: ballot(1, 1) };
         assert!(lower.check(NodeId(1)).is_err());

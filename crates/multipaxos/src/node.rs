@@ -26,6 +26,12 @@ pub(crate) struct Node {
     pub(crate) learner: Learner,
     /// Votes of the acceptor next door that wait for the disk.
     pub(crate) own_votes: InFlight<OwnVote>,
+    /// The last change of members that is known to be final.
+    pub(crate) finished: LogIndex,
+    /// The disk would remember changes of members up to this version.
+    pub(crate) members_durable: LogIndex,
+    /// It was told of them up to this version.
+    pub(crate) members_written: LogIndex,
     /// The snapshot on disk was newer than the records, which must be replaced before others
     /// follow.
     behind_snapshot: bool,
@@ -36,6 +42,8 @@ pub(crate) struct Node {
 pub(crate) enum OwnVote {
     Promise(Ballot),
     Accepted(Ballot, LogIndex),
+    /// No vote: the members of this version.
+    Members(LogIndex),
 }
 
 impl Node {
@@ -53,6 +61,7 @@ impl Node {
                 .map_err(|why| RecoverError(format!("record {}: {why}", number + 1)))?;
         }
         let behind_snapshot = restore(durable.snapshot, &mut acceptor, &mut learner)?;
+        let version = learner.members().current().version;
         Ok(Self {
             id,
             config,
@@ -61,6 +70,9 @@ impl Node {
             acceptor,
             learner,
             own_votes: InFlight::default(),
+            finished: LogIndex::ZERO,
+            members_durable: version,
+            members_written: version,
             behind_snapshot,
         })
     }
@@ -74,6 +86,18 @@ impl Node {
             self.behind_snapshot = false;
             effects.reached("started from a snapshot newer than the records");
             self.compact(effects);
+        }
+    }
+
+    /// The driver has nothing more: what is to be noted is noted. A change of members is more than
+    /// a note, as others may count on it when those who voted before are gone.
+    pub(crate) fn drained(&mut self, effects: &mut Effects<MultiPaxos>) {
+        self.learner.note(effects);
+        let version = self.version();
+        if version > self.members_written {
+            self.members_written = version;
+            let number = effects.write(Record::Chosen { upto: self.learner.upto() });
+            self.own_votes.wrote(number, OwnVote::Members(version));
         }
     }
 
@@ -94,7 +118,7 @@ impl Node {
 
     /// The quorums of the voters. `None` while no voters are known.
     pub(crate) fn quorums(&self) -> Option<Quorums> {
-        self.config.quorums(self.voters().len())
+        self.config.quorums_of(self.voters().len())
     }
 
     /// Have enough of the voters promised?
