@@ -1,6 +1,10 @@
 //! The one list of protocols: name to type. Nothing else knows them all; drivers and tools are
 //! generic, and reach a protocol by name through [`Algorithm::dispatch`].
 
+mod choice;
+
+pub use choice::{Choice, UnknownChoice};
+
 use consensus_core::mutant::Mutant;
 use consensus_core::{Audit, ConsensusProtocol, ProtocolInfo};
 use std::fmt;

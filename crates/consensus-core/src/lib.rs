@@ -69,6 +69,7 @@ mod read;
 mod request;
 mod session;
 mod snapshot;
+mod variant;
 
 pub use audit::{Audit, Certificate, Claim, Held, Ledger, Proof, Topic};
 pub use auth::{AuthMeter, Authenticator, NoKeys, Signer, Tag};
@@ -99,3 +100,4 @@ pub use read::{Admitted, Consistency, Query, QueryReply, Read, ReadMode, Reads};
 pub use request::{Answer, Reply, Request};
 pub use session::{Sessions, Verdict};
 pub use snapshot::{Incoming, Received, SnapshotMessage, SnapshotMeta, Then, asked_offset};
+pub use variant::Variant;

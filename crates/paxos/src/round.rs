@@ -1,6 +1,7 @@
 //! A round of the proposer on this node, phase by phase, and what follows when a slot is decided.
 
 use crate::acceptor::Outbid;
+use crate::config::{Learners, Sending};
 use crate::message::{ChosenAt, Decision, Message, Proposal};
 use crate::proposer::Phase;
 use crate::record::Record;
@@ -16,7 +17,8 @@ impl Paxos {
         let at = ChosenAt { slot, ballot };
         let chosen = self.learner.last_chosen();
         let message = Message::Prepare { slot, ballot, chosen, repeat: false };
-        effects.send(env.cluster.peers_of(self.id), message);
+        let few = self.asked(self.config.promises_needed(), NodeSet::EMPTY, env);
+        effects.send(few, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
         match self.acceptor.on_prepare(slot, ballot, effects) {
             Ok(accepted) => {
@@ -37,6 +39,10 @@ impl Paxos {
         effects: &mut Effects<Self>,
     ) {
         let quorum = self.config.promises_needed();
+        let promised = match self.proposer.phase() {
+            Phase::Preparing(preparing) => preparing.promised,
+            _ => NodeSet::EMPTY,
+        };
         let Some(Proposal { ballot, batch }) = self.proposer.on_promise(from, at, accepted, quorum)
         else {
             return;
@@ -53,16 +59,55 @@ impl Paxos {
         self.learner.start_count(slot, ballot, &batch);
         let fingerprint = batch.fingerprint().0;
         let message = Message::Accept { slot, ballot, batch: batch.clone(), repeat: false };
-        effects.send(env.cluster.peers_of(self.id), message);
+        let few = self.asked(self.config.acceptances_needed(), promised, env);
+        effects.send(few, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
-        match self.acceptor.on_accept(slot, ballot, &batch, effects) {
+        if planted("P46") && self.config.learners == Learners::Distinguished {
+            effects.send(env.cluster.peers_of(self.id), Message::Decided(at));
+        }
+        let rule = self.config.accepting;
+        match self.acceptor.on_accept(slot, ballot, &batch, rule, effects) {
             Ok(()) if planted("P20") => self.on_accepted(self.id, at, fingerprint, effects),
             Ok(()) => {
-                let answer = OwnAnswer::Accepted { at, fingerprint };
-                self.own_answers.wrote(effects.last_needed(), answer);
+                self.count_when_durable(at, fingerprint, effects);
+                if self.config.learners == Learners::All {
+                    let message = Message::Accepted { slot, ballot, fingerprint };
+                    effects.send(env.cluster.peers_of(self.id), message);
+                }
             }
             Err(Outbid(promised)) => self.on_nack(at, promised, effects),
         }
+    }
+
+    /// Whom the proposer asks for so many answers, its own node's among them. Thrifty: just so
+    /// many, of those that `answered` in this round first, and then of those that were not silent
+    /// lately.
+    pub(crate) fn asked(&self, needed: usize, answered: NodeSet, env: &Env<'_>) -> NodeSet {
+        let peers = env.cluster.peers_of(self.id);
+        if self.config.sending == Sending::Full {
+            return peers;
+        }
+        // Each proposer begins with the node after its own, so that they load the nodes alike.
+        let turn = |node: &NodeId| (*node < self.id, *node);
+        let mut few = NodeSet::EMPTY;
+        for group in [answered.and(peers), peers.minus(self.silent), peers] {
+            let mut group: Vec<NodeId> = group.minus(few).iter().collect();
+            group.sort_unstable_by_key(turn);
+            let room = needed.saturating_sub(1 + few.len());
+            few = few.or(group.into_iter().take(room).collect());
+        }
+        few
+    }
+
+    /// The own acceptance counts when it is on the disk, as that of any other node.
+    pub(crate) fn count_when_durable(
+        &mut self,
+        at: ChosenAt,
+        fingerprint: u64,
+        effects: &mut Effects<Self>,
+    ) {
+        let answer = OwnAnswer::Accepted { at, fingerprint };
+        self.own_answers.wrote(effects.last_needed(), answer);
     }
 
     /// §2.2: accepted by a quorum is chosen.
@@ -77,6 +122,32 @@ impl Paxos {
         let chosen = self.learner.on_accepted(from, at, fingerprint, quorum);
         if let Some((decision, acceptors)) = chosen {
             self.learn(decision, Some(acceptors), effects);
+        } else if at.ballot.node != Some(self.id) && self.config.learners == Learners::All {
+            self.overhear(from, at, fingerprint, effects);
+        }
+    }
+
+    /// §2.3, every acceptor tells every learner. What the acceptor here accepted under the ballot
+    /// that was chosen, or under a higher one (P2b, §2.2), is the value; who has accepted nothing
+    /// yet waits for that, or for the news.
+    fn overhear(
+        &mut self,
+        from: NodeId,
+        at: ChosenAt,
+        fingerprint: u64,
+        effects: &mut Effects<Self>,
+    ) {
+        let quorum = self.config.acceptances_needed();
+        let ChosenAt { slot, ballot } = at;
+        let Some(acceptors) = self.learner.overhear(from, at, fingerprint, quorum) else { return };
+        let held = self.acceptor.accepted(slot);
+        match held.filter(|held| held.ballot >= ballot || planted("P43")) {
+            None => effects.reached("acceptances overheard before the own"),
+            Some(held) => {
+                effects.reached("chosen by overheard acceptances");
+                let batch = held.batch.clone();
+                self.learn(Decision { slot, ballot, batch }, Some(acceptors), effects);
+            }
         }
     }
 
@@ -113,6 +184,7 @@ impl Paxos {
                 }
             }
         }
+        self.tell(env, effects);
     }
 
     /// A slot is decided.
@@ -140,9 +212,26 @@ impl Paxos {
             .is_some_and(|held| planted("P32") || (held.ballot >= ballot && held.batch == batch));
         effects.note(Record::Chosen { slot, ballot, batch: (!on_disk).then_some(batch) });
         self.give_out(effects);
-        if counted.is_some() && !self.news {
-            self.news = true;
-            effects.set_timer(Timer::Spread, self.config.spread);
+        match self.config.learners {
+            // All learners count for themselves; what they miss comes with the next idle spread.
+            Learners::All => {}
+            Learners::Distinguished => self.to_tell |= counted.is_some(),
+            Learners::Piggybacked if counted.is_some() && !self.news => {
+                self.news = true;
+                effects.set_timer(Timer::Spread, self.config.spread);
+            }
+            Learners::Piggybacked => {}
+        }
+    }
+
+    /// The distinguished learner tells the others (§2.3), at the end of the step in which it
+    /// learned.
+    pub(crate) fn tell(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        if !std::mem::take(&mut self.to_tell) {
+            return;
+        }
+        if let Some(at) = self.learner.last_chosen().filter(|_| !planted("P47")) {
+            effects.send(env.cluster.peers_of(self.id), Message::Decided(at));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Table, Verdict};
 use crate::report::Finding;
+use consensus_core::quorum::Quorums;
 use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Proof, Topic};
 
 /// All that was claimed by correct nodes, over all their lives.
@@ -45,16 +46,20 @@ impl Claims {
         index: LogIndex,
         certificate: &Certificate,
         correct: NodeSet,
-        world: (usize, FaultModel),
+        world: (usize, FaultModel, Option<Quorums>),
         own: bool,
     ) -> Verdict {
-        let (nodes, faults) = world;
+        let (nodes, faults, quorums) = world;
         let Certificate { topic, value, signers } = certificate;
         let broken = |detail| Err(Finding::new("O16", "certificate", detail));
         if !signers.minus(NodeSet::first(nodes)).is_empty() {
             return broken(format!("index {index}: {signers:?} are not all of the cluster"));
         }
-        if !is_quorum(signers.len(), nodes, faults) {
+        let enough = match quorums {
+            None => is_quorum(signers.len(), nodes, faults),
+            Some(quorums) => meets_all(signers.len(), quorums),
+        };
+        if !enough {
             return broken(format!("index {index}: {signers:?} are no quorum of {nodes}"));
         }
         for signer in signers.and(correct).iter() {
@@ -116,6 +121,11 @@ fn is_quorum(size: usize, nodes: usize, faults: FaultModel) -> bool {
     2 * size > nodes + liars
 }
 
+/// Do so many acceptors share one with every phase-1 quorum ("Flexible Paxos", §3)?
+fn meets_all(size: usize, quorums: Quorums) -> bool {
+    size + quorums.phase_1() > quorums.nodes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,12 +157,23 @@ mod tests {
         let mut claims = Claims::default();
         claims.say(N1, Claim::Once(vote(3), 7)).expect("a vote");
         let all = NodeSet::first(3);
-        let check = |signers: &[u8], own| {
+        let judge = |signers: &[u8], own, quorums| {
             let signers = signers.iter().map(|node| NodeId(*node)).collect();
             let certificate = Certificate { topic: vote(3), value: 7, signers };
-            claims.certified(N0, LogIndex(1), &certificate, all, (3, FaultModel::Crash), own)
+            claims.certified(
+                N0,
+                LogIndex(1),
+                &certificate,
+                all,
+                (3, FaultModel::Crash, quorums),
+                own,
+            )
         };
+        let check = |signers: &[u8], own| judge(signers, own, None);
         check(&[0, 1], true).expect("a majority, itself included");
+        let flexible = |phase_1, phase_2| Quorums::flexible(3, phase_1, phase_2).ok();
+        judge(&[1], true, flexible(3, 1)).expect("phase 1 hears of whatever one accepted");
+        assert_eq!(judge(&[1], true, flexible(2, 3)).unwrap_err().oracle, "O16", "not of this");
         assert_eq!(check(&[0, 1], false).unwrap_err().oracle, "O16", "own vote not on disk");
         assert_eq!(check(&[1], true).unwrap_err().oracle, "O16", "no quorum");
         assert_eq!(check(&[0, 2], true).unwrap_err().oracle, "O16", "n2 said nothing");

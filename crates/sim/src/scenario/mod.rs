@@ -31,6 +31,8 @@ pub struct Scenario {
     pub algo: String,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
+    /// Named options of the algorithm that are on.
+    pub variants: Vec<String>,
     /// Replicas, `n0` and on.
     pub nodes: usize,
     /// Keys come from here; and everything else, where the scenario is a simulated run.

@@ -63,6 +63,7 @@ impl Reader {
             title: String::new(),
             algo: String::new(),
             smallest: false,
+            variants: Vec::new(),
             nodes: 0,
             seed: 0,
             traitors: NodeSet::EMPTY,
@@ -110,7 +111,16 @@ impl Reader {
             "scenario" => self.scenario.title = words.text("a title in quotes")?,
             "algo" => {
                 self.scenario.algo = words.word("the name of an algorithm")?;
-                self.scenario.smallest = words.take("sizes=smallest");
+                while !words.is_empty() {
+                    let option = words.word("sizes=smallest, or an option KEY=VALUE")?;
+                    if option == "sizes=smallest" {
+                        self.scenario.smallest = true;
+                    } else if option.contains('=') {
+                        self.scenario.variants.push(option);
+                    } else {
+                        return Err(format!("expected an option KEY=VALUE, found '{option}'"));
+                    }
+                }
             }
             "nodes" => {
                 let nodes = words.number("a number of nodes")?;

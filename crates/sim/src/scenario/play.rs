@@ -39,7 +39,8 @@ impl Scenario {
     pub fn scene<P: Audit>(&self) -> Result<Scene<P>, String> {
         let cluster = Cluster::new(ClusterId(u128::from(self.seed)), self.nodes);
         cluster.validate().map_err(|error| error.to_string())?;
-        let options = Options { smallest: self.smallest, ..Options::quiet(self.nodes) };
+        let (smallest, variants) = (self.smallest, self.variants.clone());
+        let options = Options { smallest, variants, ..Options::quiet(self.nodes) };
         let config = settings::<P>(&options, &cluster).map_err(|error| error.to_string())?;
         let mut scene = Scene::new(cluster, config);
         scene.seed = self.seed;
@@ -90,7 +91,8 @@ impl Scenario {
 
     /// A seeded run instead of steps.
     fn simulate<P: Audit>(&self, reductions: &[Reduction]) -> Outcome {
-        let mut options = Options::for_seed::<P>(self.seed);
+        let variants = self.variants.clone();
+        let mut options = Options { variants, ..Options::for_seed::<P>(self.seed) };
         for reduction in reductions {
             reduction.apply::<P>(&mut options);
         }

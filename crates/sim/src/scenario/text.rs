@@ -15,6 +15,7 @@ impl Display for Scenario {
         }
         writeln!(f, "scenario {}", Quoted(&self.title))?;
         write!(f, "algo {}", self.algo)?;
+        self.variants.iter().try_for_each(|variant| write!(f, " {variant}"))?;
         writeln!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
         writeln!(f, "nodes {}", self.nodes)?;
         if self.seed != 0 {

@@ -258,6 +258,7 @@ fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
         title: String::new(),
         algo: P::INFO.name.to_owned(),
         smallest: run.options.smallest,
+        variants: run.options.variants.clone(),
         nodes: run.options.nodes,
         seed: run.seed,
         traitors,

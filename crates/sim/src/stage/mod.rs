@@ -23,7 +23,8 @@ use crate::scenario::payload_text;
 use actor::Actor;
 use consensus_core::{
     Audit, Batch, Cluster, Command, DEFAULT_SESSIONS, Delay, Effect, Env, Envelope, Executor,
-    FaultModel, Input, NodeId, NodeSet, RecordNumber, Refusal, Rejected, Role, Signer, Status,
+    FaultModel, Input, NodeId, NodeSet, ProtocolConfig, RecordNumber, Refusal, Rejected, Role,
+    Signer, Status,
 };
 use core::time::Duration;
 use flights::Flights;
@@ -107,7 +108,7 @@ impl<P: Audit> Stage<P> {
         let key = |node| SimKeys::new(seed, Signer::Node(NodeId(node as u8)));
         let mut stage = Self {
             keys: (0..cluster.size).map(key).collect(),
-            witness: Witness::new(cluster.size, traitors),
+            witness: Witness::new(cluster.size, config.quorums(), traitors),
             actors: disks.into_iter().map(Actor::new).collect(),
             flights: Flights::default(),
             steps: 0,

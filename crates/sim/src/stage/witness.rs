@@ -7,6 +7,7 @@ use crate::oracle::epochs::{self, Epochs};
 use crate::oracle::history::History;
 use crate::oracle::states::States;
 use crate::registers::Registers;
+use consensus_core::quorum::Quorums;
 use consensus_core::{
     Audit, Batch, Command, DEFAULT_SESSIONS, Executor, LogIndex, NodeId, NodeSet, Status,
 };
@@ -14,6 +15,7 @@ use consensus_core::{
 /// O1, O2, O3, O4, O5, O6, O7, O8, O15 and O16; O18 is the stage's own.
 pub(crate) struct Witness<P> {
     size: usize,
+    quorums: Option<Quorums>,
     traitors: NodeSet,
     history: History<Registers>,
     disks: Disks<P>,
@@ -23,9 +25,10 @@ pub(crate) struct Witness<P> {
 }
 
 impl<P: Audit> Witness<P> {
-    pub(crate) fn new(size: usize, traitors: NodeSet) -> Self {
+    pub(crate) fn new(size: usize, quorums: Option<Quorums>, traitors: NodeSet) -> Self {
         Self {
             size,
+            quorums,
             traitors,
             history: History::new(Executor::new(Registers::default(), DEFAULT_SESSIONS)),
             disks: Disks::new(size, traitors.is_empty()),
@@ -108,12 +111,13 @@ impl<P: Audit> Witness<P> {
         let led = self.epochs.highest_led();
         let correct = self.correct();
         if self.history.commit(before, index, batch, now, led)? {
-            let needed = P::INFO.quorum(self.size).saturating_sub(self.traitors.len());
+            let quorum = self.quorums.map_or(P::INFO.quorum(self.size), Quorums::phase_2);
+            let needed = quorum.saturating_sub(self.traitors.len());
             self.disks.durable(index, batch, correct, needed)?;
         }
         let Some(certificate) = replica.certificate(index) else { return Ok(()) };
         let own = self.disks.proves(node.index(), index, batch.fingerprint());
-        let world = (self.size, P::INFO.faults);
+        let world = (self.size, P::INFO.faults, self.quorums);
         self.claims.certified(node, index, &certificate, correct, world, own)
     }
 

@@ -6,9 +6,11 @@ use crate::oracle::history::key_of;
 use crate::report::Finding;
 use crate::traitor::Treason;
 use bytes::Bytes;
+use consensus_core::quorum::Quorums;
 use consensus_core::{
     Answer, Answers, Audit, Authenticator, Batch, Delay, Effect, Executed, FaultModel, Input,
-    LogIndex, NodeId, RecordNumber, Refusal, Reply, RequestId, StateMachine, Tag, Takes,
+    LogIndex, NodeId, ProtocolConfig, RecordNumber, Refusal, Reply, RequestId, StateMachine, Tag,
+    Takes,
 };
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -218,7 +220,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if first {
             let correct = self.correct();
             let traitors = self.setup.traitors.len();
-            let needed = P::INFO.quorum(size).saturating_sub(traitors);
+            let quorum = self.config.quorums().map_or(P::INFO.quorum(size), Quorums::phase_2);
+            let needed = quorum.saturating_sub(traitors);
             let verdict = self.disks.durable(index, batch, correct, needed);
             if !self.judge(id, verdict) {
                 return false;
@@ -231,7 +234,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let Some(certificate) = replica.certificate(index) else { return true };
         let own = self.disks.proves(id.index(), index, batch.fingerprint());
         let correct = self.correct();
-        let world = (size, P::INFO.faults);
+        let world = (size, P::INFO.faults, self.config.quorums());
         let verdict = self.claims.certified(id, index, &certificate, correct, world, own);
         self.judge(id, verdict)
     }
