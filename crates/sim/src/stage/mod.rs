@@ -9,9 +9,11 @@ mod actor;
 mod flights;
 mod hands;
 mod perform;
+mod watch;
 mod witness;
 
 pub use flights::Flight;
+pub(crate) use flights::Sent;
 pub use perform::Impossible;
 pub(crate) use perform::{Carried, kebab};
 
