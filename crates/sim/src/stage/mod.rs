@@ -10,9 +10,11 @@ mod flights;
 mod hands;
 mod perform;
 mod service;
+mod watch;
 mod witness;
 
 pub use flights::Flight;
+pub(crate) use flights::Sent;
 pub use perform::Impossible;
 pub(crate) use perform::{Carried, kebab};
 pub use service::Asked;
