@@ -7,7 +7,8 @@ use crate::context::Context;
 use crate::node::{Commit, Node};
 use crate::state::{Decided, History, MAX_NODES};
 use crate::violation::Violation;
-use consensus_core::{Audit, FaultModel, Ledger, LogIndex, NodeId, NodeSet};
+use consensus_core::quorum::Quorums;
+use consensus_core::{Audit, FaultModel, Ledger, LogIndex, NodeId, NodeSet, ProtocolConfig};
 
 /// A step as the oracles see it: who did it, and the nodes and the history as they are then.
 pub(crate) struct Scene<'a, P: Audit> {
@@ -147,7 +148,8 @@ impl<P: Audit> Scene<'_, P> {
             if *node == self.id { *on_own_disk } else { on_disk(&self.node(*node).synced) }
         };
         let on: NodeSet = self.context.correct().iter().filter(holds).collect();
-        let quorum = P::INFO.quorum(self.context.bounds.nodes);
+        let quorums = self.context.config.quorums(self.context.bounds.nodes);
+        let quorum = quorums.map_or(P::INFO.quorum(self.context.bounds.nodes), Quorums::phase_2);
         let needed = quorum.saturating_sub(self.context.bounds.traitors.len());
         if on.len() >= needed {
             return Ok(());
@@ -169,7 +171,11 @@ impl<P: Audit> Scene<'_, P> {
         if !signers.minus(self.context.cluster.nodes()).is_empty() {
             return broken(format!("{signers:?} are not all of the cluster"));
         }
-        if !is_quorum(signers.len(), self.context.bounds.nodes, P::INFO.faults) {
+        let enough = match self.context.config.quorums(self.context.bounds.nodes) {
+            None => is_quorum(signers.len(), self.context.bounds.nodes, P::INFO.faults),
+            Some(quorums) => signers.len() + quorums.phase_1() > quorums.nodes(),
+        };
+        if !enough {
             return broken(format!("{signers:?} are no quorum"));
         }
         for signer in signers.and(self.context.correct()).iter() {

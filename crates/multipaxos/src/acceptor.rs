@@ -104,17 +104,25 @@ impl Acceptor {
         self.accepted.range(from..).map(|(slot, accepted)| (*slot, accepted))
     }
 
+    /// Slots up to here are chosen, and in a snapshot: nobody needs to know what was accepted there.
+    pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
+        self.accepted = self.accepted.split_off(&slot.next());
+    }
+
     /// Phase 1b: one piece of the report, with at most `limit` bytes of values but at least one
     /// value. `chosen` is what this replica knows to be chosen from slot `from` on, without gap;
-    /// there it does not matter any more what was accepted.
+    /// there it does not matter any more what was accepted. Slots up to `forgotten` are chosen, too.
     pub(crate) fn report<'a>(
         &self,
         from: LogIndex,
+        forgotten: LogIndex,
         chosen: impl Iterator<Item = &'a Batch>,
         limit: usize,
     ) -> Promise {
         let ballot = self.promised;
-        let mut piece = Promise { ballot, from, chosen: vec![], accepted: vec![], next: None };
+        let (accepted, next) = (vec![], None);
+        let mut piece = Promise { ballot, from, forgotten, chosen: vec![], accepted, next };
+        let from = piece.start();
         let mut bytes = 0;
         let mut fits = |batch: &Batch| {
             let fits = bytes == 0 || bytes + cost(batch) <= limit;
@@ -165,7 +173,12 @@ impl MultiPaxos {
             self.become_follower(None, env, effects);
         }
         let Node { acceptor, learner, config, .. } = &self.node;
-        let piece = acceptor.report(first, learner.values_from(first), config.max_message_bytes);
+        let forgotten = if planted("M79") { LogIndex::ZERO } else { learner.base() };
+        let limit = config.max_message_bytes;
+        let piece = acceptor.report(first, forgotten, learner.values_from(first), limit);
+        if forgotten >= first {
+            effects.reached("promise says what is forgotten");
+        }
         if piece.next.is_some() {
             effects.reached("promise in several pages");
         }
@@ -188,6 +201,12 @@ impl MultiPaxos {
             return;
         }
         self.hear(ballot, env, effects);
+        if slot <= self.node.learner.base() {
+            // No answer would do harm: the value is the chosen one. But who proposes here does
+            // not know that it is chosen, and can learn it from a snapshot only.
+            self.node.say_forgotten(from, effects);
+            return;
+        }
         let held = self.node.acceptor.accepted(slot);
         if held.is_some_and(|held| held.ballot < ballot) {
             let same = held.is_some_and(|held| held.batch == batch);
@@ -257,7 +276,7 @@ mod tests {
         let mut effects = Effects::after_recovery(0);
         acceptor.accept(pvalue(1, 4), &mut effects);
         acceptor.promise(ballot(7), &mut effects);
-        let report = acceptor.report(LogIndex(1), std::iter::empty(), 1 << 20);
+        let report = acceptor.report(LogIndex(1), LogIndex(0), std::iter::empty(), 1 << 20);
         assert_eq!((report.ballot, report.accepted), (ballot(7), vec![pvalue(1, 4)]));
     }
 
@@ -290,7 +309,7 @@ mod tests {
         let (mut from, mut pieces, mut told, mut slots) = (LogIndex(1), 0, 0, Vec::new());
         loop {
             let known = chosen.iter().skip(from.0 as usize - 1);
-            let piece = acceptor.report(from, known, 130);
+            let piece = acceptor.report(from, LogIndex(0), known, 130);
             pieces += 1;
             told += piece.chosen.len();
             slots.extend(piece.accepted.iter().map(|pvalue| pvalue.slot.0));

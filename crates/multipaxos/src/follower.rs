@@ -117,7 +117,7 @@ impl Canvasser {
 
     /// Asks those who did not say yes.
     pub(crate) fn ask(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
-        let silent = env.cluster.peers_of(node.id).minus(self.lost.from());
+        let silent = node.voters().without(node.id).minus(self.lost.from());
         effects.send(silent, Message::Canvass { ballot: self.ballot });
         effects.set_timer(Timer::Retry, retry(env));
     }
@@ -131,7 +131,9 @@ impl Canvasser {
 
     /// Have enough lost the leader?
     pub(crate) fn agreed(&self, node: &Node) -> bool {
-        self.lost.count() >= node.config.canvass_quorum()
+        // As many as a new leader needs for both phases.
+        let lost = self.lost.from().and(node.voters());
+        node.is_phase_1_quorum(lost) && node.is_phase_2_quorum(lost)
     }
 }
 

@@ -21,9 +21,22 @@ use std::collections::{BTreeMap, VecDeque};
 ///
 /// * `ballot` is what the acceptor next door has promised.
 /// * Every slot below `next` is open or known to be chosen.
+/// * Nothing is proposed in the slots after a change of members before a quorum of them promised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
     pub(crate) ballot: Ballot,
+    pub(crate) phase: Phase,
+    /// Who promised, and what was reported and not proposed yet.
+    pub(crate) scout: Scout,
+    /// The last slot in which phase 1 said what to propose.
+    pub(crate) adopted: LogIndex,
+    /// The members in force, and the slot that says so.
+    pub(crate) members: NodeSet,
+    pub(crate) version: LogIndex,
+    /// Members before, who may not know that they are no longer.
+    pub(crate) leaving: NodeSet,
+    /// How far each other replica knows what is chosen.
+    pub(crate) known: BTreeMap<NodeId, LogIndex>,
     /// The slot of the next new proposal.
     pub(crate) next: LogIndex,
     /// Slots that are proposed in and not yet executed.
@@ -33,9 +46,20 @@ pub(crate) struct Leader {
     queue: VecDeque<Batch>,
     queue_bytes: usize,
     /// Who answered since the quorum was checked last.
-    heard: NodeSet,
+    pub(crate) heard: NodeSet,
     /// Slots below were open when unanswered accepts were sent again last.
     aged: LogIndex,
+}
+
+/// May the leader propose?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    /// Yes.
+    Open,
+    /// Nothing after this slot, in which it proposed a change of members.
+    Change(LogIndex),
+    /// The change is chosen; its members have still to promise.
+    Asking,
 }
 
 /// Gets one value chosen in one slot.
@@ -53,19 +77,26 @@ impl Leader {
     /// A scout's ballot is promised by a quorum: proposes what phase 1 demands, and begins to
     /// serve.
     pub(crate) fn new(
-        scout: &Scout,
+        scout: Scout,
         node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) -> Self {
         let mut leader = Self {
             ballot: scout.ballot,
-            next: node.learner.last().next(),
+            phase: Phase::Open,
+            adopted: LogIndex::ZERO,
+            members: node.learner.members().current().members(),
+            version: node.version(),
+            leaving: NodeSet::EMPTY,
+            known: BTreeMap::new(),
+            next: node.first_unchosen(),
             open: BTreeMap::new(),
             open_bytes: 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
             heard: scout.promised_by(),
+            scout,
             aged: LogIndex::ZERO,
         };
         leader.beat(node, env, effects);
@@ -74,16 +105,7 @@ impl Leader {
         if node.learner.last() > node.learner.upto() {
             effects.reached("new leader knows a choice behind a gap");
         }
-        for (slot, batch) in scout.proposals(node) {
-            let hole = scout.is_hole(slot);
-            effects.reached(if hole {
-                "hole filled with a no-op"
-            } else {
-                "value adopted from phase 1"
-            });
-            leader.propose_in(slot, batch, node, env, effects);
-            leader.next = leader.next.max(slot.next());
-        }
+        leader.adopt(node, effects);
         leader
     }
 
@@ -92,7 +114,6 @@ impl Leader {
         &mut self,
         batch: Batch,
         node: &mut Node,
-        env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
         let pending = self.open_bytes + self.queue_bytes;
@@ -103,11 +124,12 @@ impl Leader {
         }
         self.queue_bytes += cost(&batch);
         self.queue.push_back(batch);
-        self.fill_window(node, env, effects);
+        self.fill_window(node, effects);
     }
 
-    fn fill_window(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
-        while let Some(first) = self.queue.front() {
+    /// Proposes what waits, as far as there is room.
+    pub(crate) fn fill_window(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
+        while let (Some(first), Phase::Open) = (self.queue.front(), self.phase) {
             let cost = cost(first);
             if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
                 effects.reached("window full");
@@ -119,20 +141,19 @@ impl Leader {
             }
             let slot = self.next;
             self.next = slot.next();
-            self.propose_in(slot, batch, node, env, effects);
+            self.propose_in(slot, batch, node, effects);
         }
     }
 
     /// Phase 2a: proposes a value in a slot, to the acceptor next door, too.
-    fn propose_in(
+    pub(crate) fn propose_in(
         &mut self,
         slot: LogIndex,
         batch: Batch,
         node: &mut Node,
-        env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        assert!(node.learner.get(slot).is_none(), "proposing in chosen slot {slot}");
+        assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
         let ballot = self.ballot;
         node.accept_own(Pvalue { ballot, slot, batch: batch.clone() }, effects);
         let mut accepted = Votes::default();
@@ -145,7 +166,7 @@ impl Leader {
         let twice = self.open.insert(slot, commander);
         assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
         let accept = Accept { ballot, slot, batch, chosen: node.learner.upto(), again: false };
-        effects.send(env.cluster.peers_of(node.id), Message::Accept(accept));
+        effects.send(node.peers(), Message::Accept(accept));
     }
 
     /// Phase 2b: an acceptor has accepted.
@@ -200,8 +221,8 @@ impl Leader {
         if commander.chosen {
             return;
         }
+        let (Some(quorums), true) = (node.quorums(), node.voters().contains(from)) else { return };
         commander.accepted.add(from);
-        let quorums = node.config.quorums;
         let needed = if planted("M38") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() };
         if commander.accepted.count() < needed {
             return;
@@ -219,7 +240,8 @@ impl Leader {
             effects.halt(format!("a second value was chosen in slot {slot}"));
         }
         self.retire(node.learner.upto());
-        self.fill_window(node, env, effects);
+        self.pass(node.learner.upto(), node, env, effects);
+        self.fill_window(node, effects);
     }
 
     /// Forgets the commanders of executed slots.
@@ -238,8 +260,9 @@ impl Leader {
     /// Says that it is alive, and how far slots are chosen.
     pub(crate) fn beat(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         let upto = if planted("M39") { self.next.previous() } else { node.learner.upto() };
-        let beat = Message::Heartbeat { ballot: self.ballot, chosen: upto };
-        effects.send(env.cluster.peers_of(node.id), beat);
+        let beat =
+            Message::Heartbeat { ballot: self.ballot, chosen: upto, settled: node.finished() };
+        effects.send(self.audience(node), beat);
         effects.set_timer(Timer::Heartbeat, env.cluster.timing.heartbeat());
     }
 
@@ -267,7 +290,7 @@ impl Leader {
                 break;
             }
             bytes += cost(&commander.batch);
-            let silent = env.cluster.peers_of(node.id).minus(commander.accepted.from());
+            let silent = node.peers().minus(commander.accepted.from());
             let accept = Accept {
                 ballot: self.ballot,
                 slot: *slot,
@@ -281,6 +304,9 @@ impl Leader {
         if !planted("M40") {
             self.aged = self.next;
         }
+        if self.phase == Phase::Asking {
+            self.scout.ask(node, effects);
+        }
         effects.set_timer(Timer::Retry, retry(env));
     }
 
@@ -293,7 +319,11 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) -> bool {
         self.heard.insert(node.id);
-        let answered = self.heard.len() >= node.config.quorums.phase_2();
+        let answered = node.is_phase_2_quorum(self.heard);
+        if node.finished() == node.version() {
+            // Who left and does not listen will hear of it from others, or from nobody.
+            self.leaving = NodeSet::EMPTY;
+        }
         if !planted("M41") {
             self.heard = NodeSet::EMPTY;
         }

@@ -81,14 +81,17 @@
 
 mod acceptor;
 mod audit;
+mod compaction;
 mod config;
 mod follower;
 mod invariants;
 mod leader;
 mod learner;
+mod members;
 mod message;
 mod mutants;
 mod node;
+mod reconfigure;
 mod record;
 mod replica;
 mod scout;

@@ -3,7 +3,9 @@
 //! a leader and brings back a replica that fell behind.
 
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Gate, LogIndex, MessageKind, NodeId, Rejected, Traffic};
+use consensus_core::{
+    Ballot, Batch, Gate, LogIndex, MessageKind, NodeId, Rejected, SnapshotMessage, Traffic,
+};
 use serde::{Deserialize, Serialize};
 
 /// A message between replicas.
@@ -60,10 +62,19 @@ pub enum Message {
         ballot: Ballot,
         /// Every slot up to here is chosen.
         chosen: LogIndex,
+        /// Changes of members in slots up to here are final.
+        settled: LogIndex,
     },
     /// The sender is alive and follows.
     HeartbeatReply {
         /// The heartbeat's ballot.
+        ballot: Ballot,
+        /// The sender knows every slot up to here, and its disk who votes after it.
+        known: LogIndex,
+    },
+    /// The leader gives way: the receiver is to raise the ballot at once.
+    TimeoutNow {
+        /// The leader's ballot.
         ballot: Ballot,
     },
     /// The sender does not know what was chosen in these slots and the later ones.
@@ -80,6 +91,13 @@ pub enum Message {
         /// The sender knows every slot up to here; more than it has put into this message.
         chosen: LogIndex,
     },
+    /// What was asked for, or proposed in, is chosen, and only a snapshot tells it.
+    Forgotten {
+        /// The sender has forgotten the slots up to here.
+        upto: LogIndex,
+    },
+    /// Drivers speak about snapshots.
+    Snapshot(SnapshotMessage),
 }
 
 /// Phase 1b (§2.2): the acceptor will accept nothing more below `ballot`, and this is the
@@ -91,9 +109,12 @@ pub enum Message {
 pub struct Promise {
     /// The promised ballot.
     pub ballot: Ballot,
-    /// This piece reports slots from here on.
+    /// Slots from here on were asked for.
     pub from: LogIndex,
-    /// What the acceptor knows to be chosen, without gap, the first in slot `from`.
+    /// Slots up to here are chosen, and forgotten by the acceptor, as a snapshot covers them. The
+    /// report begins after them, or at `from`.
+    pub forgotten: LogIndex,
+    /// What the acceptor knows to be chosen, without gap, the first where the report begins.
     pub chosen: Vec<Batch>,
     /// What it has accepted in later slots, lowest slot first.
     pub accepted: Vec<Pvalue>,
@@ -140,8 +161,12 @@ pub(crate) const ACCEPTED_REPAIR: MessageKind =
 pub(crate) const HEARTBEAT: MessageKind = MessageKind::new("heartbeat", Traffic::Heartbeat);
 pub(crate) const HEARTBEAT_REPLY: MessageKind =
     MessageKind::new("heartbeat-reply", Traffic::Heartbeat);
+pub(crate) const TIMEOUT_NOW: MessageKind = MessageKind::new("timeout-now", Traffic::Election);
 pub(crate) const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
 pub(crate) const LEARNED: MessageKind = MessageKind::new("learned", Traffic::Repair);
+pub(crate) const FORGOTTEN: MessageKind = MessageKind::new("forgotten", Traffic::Repair);
+pub(crate) const SNAPSHOT_ASK: MessageKind = MessageKind::new("snapshot-ask", Traffic::Repair);
+pub(crate) const SNAPSHOT_CHUNK: MessageKind = MessageKind::new("snapshot-chunk", Traffic::Repair);
 
 impl consensus_core::Message for Message {
     const KINDS: &'static [MessageKind] = &[
@@ -154,10 +179,14 @@ impl consensus_core::Message for Message {
         PREPARE,
         PROMISE,
         NACK,
+        TIMEOUT_NOW,
         ACCEPT_REPAIR,
         ACCEPTED_REPAIR,
         LEARN,
         LEARNED,
+        FORGOTTEN,
+        SNAPSHOT_ASK,
+        SNAPSHOT_CHUNK,
     ];
 
     fn kind(&self) -> MessageKind {
@@ -173,9 +202,17 @@ impl consensus_core::Message for Message {
             Self::Accepted { again: false, .. } => ACCEPTED,
             Self::Heartbeat { .. } => HEARTBEAT,
             Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
+            Self::TimeoutNow { .. } => TIMEOUT_NOW,
             Self::Learn { .. } => LEARN,
             Self::Learned { .. } => LEARNED,
+            Self::Forgotten { .. } => FORGOTTEN,
+            Self::Snapshot(SnapshotMessage::Ask { .. }) => SNAPSHOT_ASK,
+            Self::Snapshot(SnapshotMessage::Chunk { .. }) => SNAPSHOT_CHUNK,
         }
+    }
+
+    fn snapshot(message: SnapshotMessage) -> Option<Self> {
+        Some(Self::Snapshot(message))
     }
 
     /// "An acceptor records its intended response in stable storage before actually sending the
@@ -193,8 +230,11 @@ impl consensus_core::Message for Message {
             | Self::Nack { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
+            | Self::TimeoutNow { .. }
             | Self::Learn { .. }
-            | Self::Learned { .. } => Gate::Free,
+            | Self::Learned { .. }
+            | Self::Forgotten { .. }
+            | Self::Snapshot(_) => Gate::Free,
         }
     }
 }
@@ -208,12 +248,15 @@ impl Message {
         match self {
             Self::Canvass { ballot } => own(*ballot, from),
             Self::Prepare { ballot, from: first } => own(*ballot, from).and(slot(*first)),
-            Self::Heartbeat { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
+            Self::Heartbeat { ballot, chosen, settled } => {
+                own(*ballot, from).and(position(*chosen)).and(position(*settled))
+            }
+            Self::TimeoutNow { ballot } => own(*ballot, from),
             Self::Accept(accept) => {
                 own(accept.ballot, from).and(slot(accept.slot)).and(position(accept.chosen))
             }
             Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
-            Self::HeartbeatReply { ballot } => round(*ballot),
+            Self::HeartbeatReply { ballot, known } => round(*ballot).and(position(*known)),
             Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),
             Self::Nack { ballot, promised } => {
                 if promised <= ballot {
@@ -223,6 +266,14 @@ impl Message {
             }
             Self::Promise(promise) => promise.check(),
             Self::Learn { from } => slot(*from),
+            Self::Forgotten { upto } => slot(*upto),
+            Self::Snapshot(SnapshotMessage::Ask { .. }) => Ok(()),
+            Self::Snapshot(SnapshotMessage::Chunk { meta, .. }) => {
+                if meta.membership.voters.is_empty() || meta.membership.is_joint() {
+                    return Err(Rejected("a snapshot without voters, or with two sets of them"));
+                }
+                slot(meta.index).and(position(meta.membership.version))
+            }
             Self::Learned { from, batches, chosen } => {
                 slot(*from)?;
                 position(*chosen)?;
@@ -236,10 +287,16 @@ impl Message {
 }
 
 impl Promise {
+    /// Where the report begins.
+    pub(crate) fn start(&self) -> LogIndex {
+        self.from.max(self.forgotten.next())
+    }
+
     fn check(&self) -> Result<(), Rejected> {
         round(self.ballot)?;
         slot(self.from)?;
-        let mut free = after(self.from, self.chosen.len());
+        position(self.forgotten)?;
+        let mut free = after(self.start(), self.chosen.len());
         for pvalue in &self.accepted {
             slot(pvalue.slot)?;
             if pvalue.slot < free {
@@ -251,7 +308,7 @@ impl Promise {
             free = pvalue.slot.next();
         }
         match self.next {
-            Some(next) if next < free || next <= self.from || next.0 >= LIMIT => {
+            Some(next) if next < free || next <= self.start() || next.0 >= LIMIT => {
                 Err(Rejected("the next piece begins in this one"))
             }
             Some(_) | None => Ok(()),
@@ -304,6 +361,7 @@ mod tests {
         Message::Promise(Promise {
             ballot: ballot(5, 1),
             from: LogIndex(3),
+            forgotten: LogIndex(0),
             chosen: vec![Batch::noop()],
             accepted: accepted.iter().map(pvalue).collect(),
             next: next.map(LogIndex),
@@ -330,9 +388,14 @@ mod tests {
         assert!(prepare.check(NodeId(1)).is_err());
         let zero = Message::Prepare { ballot: ballot(1, 0), from: LogIndex::ZERO };
         assert!(zero.check(NodeId(0)).is_err());
-        let huge = Message::Heartbeat { ballot: ballot(1, 0), chosen: LogIndex(u64::MAX) };
+        let heartbeat = |round, chosen| Message::Heartbeat {
+            ballot: ballot(round, 0),
+            chosen: LogIndex(chosen),
+            settled: LogIndex(0),
+        };
+        let huge = heartbeat(1, u64::MAX);
         assert!(huge.check(NodeId(0)).is_err());
-        let round = Message::Heartbeat { ballot: ballot(u64::MAX, 0), chosen: LogIndex(0) };
+        let round = heartbeat(u64::MAX, 0);
         assert!(round.check(NodeId(0)).is_err());
         let lower = Message::Nack { ballot: ballot(2, 0), promised: ballot(1, 1) };
         assert!(lower.check(NodeId(1)).is_err());

@@ -2,18 +2,18 @@
 
 use crate::acceptor::Acceptor;
 use crate::config::Config;
-use crate::follower::{Canvasser, Follower};
+use crate::follower::{Canvasser, Follower, retry};
 use crate::invariants;
 use crate::leader::Leader;
-use crate::message::Message;
+use crate::message::{Message, Promise};
 use crate::node::{Node, OwnVote};
 use crate::record::Record;
 use crate::scout::Scout;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, Ballot, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input,
-    Links, LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, Status,
-    Takes, Verified,
+    Links, LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected,
+    SnapshotMeta, Status, Takes, Verified,
 };
 
 /// A replica of Multi-Paxos: proposer, acceptor and learner on one node.
@@ -73,8 +73,9 @@ impl ConsensusProtocol for MultiPaxos {
     }
 
     fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
-        if !env.cluster.contains(envelope.from) {
-            return Err(Rejected("not a replica of this cluster"));
+        let _ = env;
+        if envelope.from.index() >= NodeId::LIMIT {
+            return Err(Rejected("not a replica"));
         }
         envelope.message.check(envelope.from)?;
         Ok(Verified::vouch(envelope))
@@ -89,16 +90,17 @@ impl ConsensusProtocol for MultiPaxos {
                     self.on_message(from, message, env, effects);
                 }
             }
-            Input::Propose(batch) => self.on_propose(batch, env, effects),
+            Input::Propose(batch) => self.on_propose(batch, effects),
             Input::Timer(timer) => self.on_timer(timer, env, effects),
             Input::Durable(upto) => self.on_durable(upto, env, effects),
-            other @ (Input::Transfer(_)
-            | Input::Change(_)
-            | Input::Read(_)
-            | Input::SnapshotTaken(_)
-            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
+            Input::SnapshotInstalled(meta) => self.on_snapshot_installed(meta, env, effects),
+            Input::Change(change) => self.on_change(&change, effects),
+            other @ (Input::Transfer(_) | Input::Read(_)) => {
+                effects.unsupported(&other);
+            }
             Input::Campaign => self.on_campaign(env, effects),
-            Input::Drained => self.node.learner.note(effects),
+            Input::Drained => self.node.drained(effects),
         }
         if let Err(broken) = invariants::check_cheap(self) {
             effects.halt(broken);
@@ -116,9 +118,13 @@ impl ConsensusProtocol for MultiPaxos {
             epoch: self.node.seen.round,
             leader: self.leader(),
             committed: self.node.learner.upto(),
-            last: self.node.learner.last().max(self.node.acceptor.last()),
-            purged: LogIndex::ZERO,
+            last: self.node.last(),
+            purged: self.node.learner.base(),
         }
+    }
+
+    fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        self.meta(index)
     }
 }
 
@@ -141,12 +147,12 @@ impl MultiPaxos {
     }
 
     fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
-        self.node.learner.replay(effects);
+        self.node.start(effects);
         self.role = Role::Follower(Follower::new(None, &self.node, env, effects));
     }
 
     /// Whom it takes for the leader.
-    fn leader(&self) -> Option<NodeId> {
+    pub(crate) fn leader(&self) -> Option<NodeId> {
         match &self.role {
             Role::Follower(follower) => follower.leader.and_then(|ballot| ballot.node),
             Role::Leader(_) => Some(self.node.id),
@@ -154,9 +160,13 @@ impl MultiPaxos {
         }
     }
 
-    fn on_propose(&mut self, batch: Batch, env: &Env<'_>, effects: Out<'_>) {
+    fn on_propose(&mut self, batch: Batch, effects: Out<'_>) {
+        if batch.is_membership() && !planted("M87") {
+            effects.refuse(batch, Refusal::Unsupported);
+            return;
+        }
         match &mut self.role {
-            Role::Leader(leader) => leader.propose(batch, &mut self.node, env, effects),
+            Role::Leader(leader) => leader.propose(batch, &mut self.node, effects),
             Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => {
                 effects.refuse(batch, Refusal::NotLeader(self.leader()));
             }
@@ -173,10 +183,7 @@ impl MultiPaxos {
                 self.on_prepare(from, ballot, first, env, effects);
             }
             Message::Promise(promise) => {
-                if let Role::Scout(scout) = &mut self.role {
-                    scout.on_promise(from, promise, &mut self.node, effects);
-                    self.lead_if_elected(env, effects);
-                }
+                self.on_promise(from, promise, env, effects);
             }
             Message::Accept(accept) => self.on_accept(from, accept, env, effects),
             Message::Accepted { ballot, slot, value, again: _ } => {
@@ -186,18 +193,43 @@ impl MultiPaxos {
                 }
             }
             Message::Nack { ballot, promised } => self.on_nack(ballot, promised, env, effects),
-            Message::Heartbeat { ballot, chosen } => {
-                self.on_heartbeat(from, ballot, chosen, env, effects);
+            Message::Heartbeat { ballot, chosen, settled } => {
+                self.on_heartbeat(from, ballot, chosen, settled, env, effects);
             }
-            Message::HeartbeatReply { ballot } => {
+            Message::HeartbeatReply { ballot, known } => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_heartbeat_reply(from, ballot);
                 }
+                self.on_known(from, known, env, effects);
             }
+            Message::TimeoutNow { ballot } => self.on_timeout_now(from, ballot, env, effects),
             Message::Learn { from: first } => self.on_learn(from, first, effects),
             Message::Learned { from: first, batches, chosen } => {
                 self.on_learned(from, first, &batches, chosen, effects);
             }
+            Message::Forgotten { upto } => self.on_forgotten(from, upto, env, effects),
+            Message::Snapshot(message) => effects.snapshot(from, message),
+        }
+    }
+
+    fn on_promise(&mut self, from: NodeId, promise: Promise, env: &Env<'_>, effects: Out<'_>) {
+        let scout = match &self.role {
+            Role::Scout(scout) => scout,
+            Role::Leader(leader) => &leader.scout,
+            Role::Follower(_) | Role::Canvasser(_) => return,
+        };
+        if scout.on_forgotten(&promise, &self.node) && !planted("M82") {
+            effects.reached("scout needs a snapshot first");
+            effects.fetch(from);
+            self.become_beaten(env, effects);
+            return;
+        }
+        match &mut self.role {
+            Role::Scout(scout) => {
+                scout.on_promise(from, promise, &mut self.node, effects);
+                self.lead_if_elected(env, effects);
+            }
+            _ => self.on_promise_to_leader(from, promise, env, effects),
         }
     }
 
@@ -212,7 +244,10 @@ impl MultiPaxos {
                 self.become_canvasser(env, effects);
             }
             (Timer::Retry, Role::Canvasser(role)) => role.ask(&self.node, env, effects),
-            (Timer::Retry, Role::Scout(role)) => role.ask_again(&self.node, env, effects),
+            (Timer::Retry, Role::Scout(role)) => {
+                role.ask(&self.node, effects);
+                effects.set_timer(Timer::Retry, retry(env));
+            }
             (Timer::Retry, Role::Leader(role)) => role.accept_again(&self.node, env, effects),
             (Timer::Heartbeat, Role::Leader(role)) => role.beat(&self.node, env, effects),
             (Timer::CheckQuorum, Role::Leader(role)) => {
@@ -245,6 +280,14 @@ impl MultiPaxos {
                 (OwnVote::Accepted(ballot, slot), Role::Leader(leader)) => {
                     leader.on_own_accepted(ballot, slot, &mut self.node, env, effects);
                 }
+                (OwnVote::Promise(ballot), Role::Leader(leader)) => {
+                    leader.scout.on_own_promise(&self.node, ballot);
+                    leader.go_on(&mut self.node, env, effects);
+                }
+                (OwnVote::Members(version), _) => {
+                    self.node.members_durable = version;
+                    self.settle(env, effects);
+                }
                 // A ballot that was given up before the disk was done, or one that a quorum of
                 // others promised already.
                 (OwnVote::Promise(_) | OwnVote::Accepted(..), _) => {
@@ -257,6 +300,7 @@ impl MultiPaxos {
     /// An operator wants this replica to lead: it does not ask around first.
     fn on_campaign(&mut self, env: &Env<'_>, effects: Out<'_>) {
         match &self.role {
+            Role::Follower(_) | Role::Canvasser(_) if !self.node.is_voter() => {}
             Role::Follower(_) | Role::Canvasser(_) => {
                 effects.reached("election by wish");
                 self.become_scout(env, effects);
@@ -301,6 +345,7 @@ impl MultiPaxos {
         from: NodeId,
         ballot: Ballot,
         chosen: LogIndex,
+        settled: LogIndex,
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
@@ -313,7 +358,20 @@ impl MultiPaxos {
         if let Role::Follower(follower) = &mut self.role {
             follower.keep_up(&self.node, from, chosen, effects);
         }
-        effects.send(from, Message::HeartbeatReply { ballot });
+        self.node.finish(settled, effects);
+        effects.send(from, Message::HeartbeatReply { ballot, known: self.node.known() });
+    }
+
+    /// The leader gives way to this replica.
+    fn on_timeout_now(&mut self, from: NodeId, ballot: Ballot, env: &Env<'_>, effects: Out<'_>) {
+        let follows = match &self.role {
+            Role::Follower(follower) => follower.leader == Some(ballot),
+            Role::Canvasser(_) | Role::Scout(_) | Role::Leader(_) => false,
+        };
+        if follows && ballot.node == Some(from) && self.node.is_voter() {
+            effects.reached("takes over from the leader");
+            self.become_scout(env, effects);
+        }
     }
 
     /// A ballot that was outbid is abandoned (§2.2, at the end).
@@ -354,7 +412,7 @@ impl MultiPaxos {
     }
 
     /// This replica was ahead and is no longer, and nobody is known to lead.
-    fn become_beaten(&mut self, env: &Env<'_>, effects: Out<'_>) {
+    pub(crate) fn become_beaten(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.leave_role(None, effects);
         self.role = Role::Follower(Follower::beaten(&self.node, env, effects));
     }
@@ -372,9 +430,14 @@ impl MultiPaxos {
         }
     }
 
-    /// The leader is lost, or the last attempt to replace it came to nothing.
+    /// The leader is lost, or the last attempt to replace it came to nothing. Who does not vote
+    /// waits.
     fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
+        if !self.node.is_voter() && !planted("M81") {
+            self.become_beaten(env, effects);
+            return;
+        }
         let canvasser = Canvasser::new(&self.node, env, effects);
         let agreed = canvasser.agreed(&self.node);
         self.role = Role::Canvasser(canvasser);
@@ -392,11 +455,18 @@ impl MultiPaxos {
     /// A quorum has promised: phase 1 is over, for all slots.
     fn lead_if_elected(&mut self, env: &Env<'_>, effects: Out<'_>) {
         let Role::Scout(scout) = &self.role else { return };
+        if !self.node.is_voter() {
+            effects.reached("scout learns that it votes no more");
+            self.become_beaten(env, effects);
+            return;
+        }
         if !scout.elected(&self.node) {
             return;
         }
         effects.cancel_timer(Timer::Election);
-        self.role = Role::Leader(Leader::new(scout, &mut self.node, env, effects));
+        let leader = Leader::new(scout.clone(), &mut self.node, env, effects);
+        self.role = Role::Leader(leader);
+        self.settle(env, effects);
     }
 
     /// The acceptor, for invariants and oracles.

@@ -1,6 +1,8 @@
 //! Raft's settings.
 
-use consensus_core::{Cluster, ConfigError, Delay, Membership, NodeSet, ProtocolConfig, Timing};
+use consensus_core::{
+    Cluster, ConfigError, Delay, Membership, NodeSet, ProtocolConfig, Timing, Variant,
+};
 use core::time::Duration;
 
 /// The settings of one server. Safety needs nothing of them to be equal on all servers, except for
@@ -66,6 +68,17 @@ impl Drift {
     }
 }
 
+/// The plain rule of Figure 2.
+const DECREMENT: Variant = Variant::new(
+    "repair=decrement",
+    "a leader steps back one index for each AppendEntries that is refused; no hints",
+);
+/// Leader leases.
+const LEASE: Variant = Variant::new(
+    "reads=lease",
+    "leaders have leases, and may answer reads by them; no clock is wrong by more than one percent",
+);
+
 impl ProtocolConfig for Config {
     fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError> {
         cluster.validate()?;
@@ -84,12 +97,20 @@ impl ProtocolConfig for Config {
         })
     }
 
-    /// With leases, so that simulated runs see both.
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual };
-        let kept = Self { trailing_entries: 1, lease: Some(Drift::GENEROUS), ..sizes };
-        Ok(Self { max_pending_bytes: 1, ..kept })
+        Ok(Self { max_pending_bytes: 1, trailing_entries: 1, ..sizes })
+    }
+
+    const VARIANTS: &'static [Variant] = &[DECREMENT, LEASE];
+
+    fn with_variant(self, name: &str, _cluster: &Cluster) -> Result<Self, ConfigError> {
+        match name {
+            _ if name == DECREMENT.name => Ok(Self { repair: Repair::Decrement, ..self }),
+            _ if name == LEASE.name => Ok(Self { lease: Some(Drift::GENEROUS), ..self }),
+            _ => Err(Variant::unknown(name, Self::VARIANTS)),
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl Leader {
         effects: &mut Effects<Raft>,
     ) {
         self.pending_bytes += entry.len();
-        server.append(server.log.last().index.next(), vec![entry], effects);
+        server.append(server.log.last().index.next(), entry.into(), effects);
         if planted("R09") {
             self.advance_commit(server, effects);
         }
@@ -123,7 +123,7 @@ impl Leader {
         let window = Window { messages: config.max_in_flight, bytes: config.max_in_flight_bytes };
         while let Some(first) = self.progress.values().find(|peer| peer.wants(last, window)) {
             let (next, repair) = (first.next(), first.is_repair());
-            let append = self.next_append(server, next, last, repair);
+            let append = self.next_append(server, next, repair);
             let bytes = append.entries.iter().map(Entry::len).sum();
             let mut to = NodeSet::EMPTY;
             for (id, peer) in &mut self.progress {
@@ -151,17 +151,10 @@ impl Leader {
         }
     }
 
-    /// AppendEntries from `next` on, at most up to `last`.
-    fn next_append(
-        &self,
-        server: &Server,
-        next: LogIndex,
-        last: LogIndex,
-        repair: bool,
-    ) -> AppendEntries {
+    /// AppendEntries from `next` on.
+    fn next_append(&self, server: &Server, next: LogIndex, repair: bool) -> AppendEntries {
         let prev = server.log.id_at(next.previous());
-        let mut entries = server.log.from(next, server.config.max_append_bytes);
-        entries.truncate((last.0 + 1 - next.0) as usize);
+        let entries = server.log.from(next, server.config.max_append_bytes);
         let (term, leader, leader_commit) = (server.current_term, server.id, server.commit_index);
         AppendEntries { term, leader, prev, entries, leader_commit, repair }
     }

@@ -121,7 +121,7 @@ mod transfer;
 mod wishes;
 
 pub use config::{Config, Drift, Repair};
-pub use entry::{Entry, EntryId, Term};
+pub use entry::{Entries, Entry, EntryId, Term};
 pub use message::{AppendEntries, Conflict, Message};
 pub use mutants::MUTANTS;
 pub use record::Record;

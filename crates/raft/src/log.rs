@@ -1,6 +1,6 @@
 //! The log: Figure 2's `log[]`, first index 1, as far as it is not forgotten (§7).
 
-use crate::entry::{Entry, EntryId, Term};
+use crate::entry::{Entries, Entry, EntryId, Term};
 use consensus_core::LogIndex;
 use consensus_core::mutant::planted;
 
@@ -82,7 +82,7 @@ impl Log {
     }
 
     /// Entries from `first` on, as many as fit these bytes, but at least one if there is one.
-    pub(crate) fn from(&self, first: LogIndex, max_bytes: usize) -> Vec<Entry> {
+    pub(crate) fn from(&self, first: LogIndex, max_bytes: usize) -> Entries {
         let rest = self.after(first.previous());
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
@@ -90,7 +90,7 @@ impl Log {
             bytes <= max_bytes
         };
         let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
-        rest[..count].to_vec()
+        rest[..count].into()
     }
 
     /// The entries after `index`, which is not forgotten.
@@ -118,12 +118,14 @@ impl Log {
     }
 
     /// Appends entries whose terms do not fall.
-    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+    pub(crate) fn extend(&mut self, entries: &[Entry]) {
+        let mut before = self.last().term;
         for entry in entries {
-            let rises = self.last().term <= entry.term || planted("E-22");
+            let rises = before <= entry.term || planted("E-22");
             assert!(rises, "terms never fall along the log");
-            self.entries.push(entry);
+            before = entry.term;
         }
+        self.entries.extend_from_slice(entries);
     }
 }
 
@@ -134,7 +136,8 @@ mod tests {
 
     fn log(terms: &[u64]) -> Log {
         let mut log = Log::default();
-        log.extend(terms.iter().map(|term| Entry { term: Term(*term), batch: Batch::noop() }));
+        let entry = |term: &u64| Entry { term: Term(*term), batch: Batch::noop() };
+        log.extend(&terms.iter().map(entry).collect::<Vec<_>>());
         log
     }
 

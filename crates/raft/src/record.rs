@@ -1,6 +1,6 @@
 //! What survives a crash: Figure 2, "persistent state on all servers", and Figure 13.
 
-use crate::entry::{Entry, EntryId, Term};
+use crate::entry::{Entries, Entry, EntryId, Term};
 use crate::log::Log;
 use crate::members::Members;
 use consensus_core::mutant::planted;
@@ -23,7 +23,7 @@ pub enum Record {
         /// Index of the first.
         first: LogIndex,
         /// The entries.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
     /// The log starts after this entry, as a snapshot covers everything up to it (§7). Stands
     /// before all entries: it is written by compaction only.
@@ -127,7 +127,7 @@ impl Remembered {
                     self.log.truncate(first);
                     self.members.cut_from(first);
                 }
-                return self.extend(entries);
+                return self.extend(&entries);
             }
             Record::Start { last, members } => {
                 if self.log != Log::default() {
@@ -143,18 +143,19 @@ impl Remembered {
         Ok(())
     }
 
-    fn extend(&mut self, entries: Vec<Entry>) -> Result<(), &'static str> {
+    fn extend(&mut self, entries: &[Entry]) -> Result<(), &'static str> {
+        let mut before = self.log.last();
         for entry in entries {
-            let before = self.log.last();
             if entry.term < before.term || entry.term > self.term || entry.term == Term::ZERO {
                 return Err("an entry's term does not fit the log");
             }
-            let says_members = self.members.appended(before.index.next(), &entry.batch);
+            before = EntryId::new(entry.term, before.index.next());
+            let says_members = self.members.appended(before.index, &entry.batch);
             if entry.batch.is_membership() && !says_members {
                 return Err("an entry that should say who the members are does not");
             }
-            self.log.extend([entry]);
         }
+        self.log.extend(entries);
         Ok(())
     }
 }

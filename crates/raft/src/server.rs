@@ -1,7 +1,7 @@
 //! What every server has, whatever its role: Figure 2, "State".
 
 use crate::config::Config;
-use crate::entry::{Entry, EntryId, Term};
+use crate::entry::{Entries, EntryId, Term};
 use crate::log::Log;
 use crate::members::Members;
 use crate::message::Message;
@@ -197,7 +197,7 @@ impl Server {
     pub(crate) fn append(
         &mut self,
         first: LogIndex,
-        entries: Vec<Entry>,
+        entries: Entries,
         effects: &mut Effects<Raft>,
     ) {
         if first <= self.commit_index {
@@ -232,13 +232,13 @@ impl Server {
                 Written::OwnVote(_) => true,
             });
         }
-        for (index, entry) in (first.0..).map(LogIndex).zip(&entries) {
+        for (index, entry) in (first.0..).map(LogIndex).zip(entries.iter()) {
             members_change |= self.members.appended(index, &entry.batch);
         }
-        self.log.extend(entries.iter().cloned());
+        self.log.extend(&entries);
         let number = effects.write(Record::Entries { first, entries });
         self.writes.wrote(number, Written::Entries(self.log.last().index));
-        self.log.extend(kept);
+        self.log.extend(&kept);
         if members_change {
             self.tell_members(effects);
         }
@@ -295,8 +295,8 @@ mod tests {
         (server, effects)
     }
 
-    fn entries(terms: &[u64]) -> Vec<Entry> {
-        terms.iter().map(|term| Entry { term: Term(*term), batch: Batch::noop() }).collect()
+    fn entries(terms: &[u64]) -> Entries {
+        terms.iter().map(|term| crate::Entry { term: Term(*term), batch: Batch::noop() }).collect()
     }
 
     /// A late "durable" for entries that were cut does not make their successors durable.

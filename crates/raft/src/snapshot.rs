@@ -73,7 +73,7 @@ impl Server {
     pub(crate) fn compact(&mut self, effects: &mut Effects<Raft>) {
         effects.reached("log compacted");
         let last = self.log.start();
-        let entries = self.log.entries().to_vec();
+        let entries = self.log.entries().into();
         let start = Record::Start { last, members: self.members.settled().clone() };
         let rest = Record::Entries { first: last.index.next(), entries };
         effects.compact(vec![self.hard_state(), start, rest]);
