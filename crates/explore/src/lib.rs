@@ -81,5 +81,5 @@ mod worker;
 
 pub use bounds::{Bounds, Disks, Preset};
 pub use context::BadModel;
-pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt};
+pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt, hunt_with};
 pub use violation::Violation;

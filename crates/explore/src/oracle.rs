@@ -148,7 +148,7 @@ impl<P: Audit> Scene<'_, P> {
             if *node == self.id { *on_own_disk } else { on_disk(&self.node(*node).synced) }
         };
         let on: NodeSet = self.context.correct().iter().filter(holds).collect();
-        let quorums = self.context.config.quorums();
+        let quorums = self.context.config.quorums(self.context.bounds.nodes);
         let quorum = quorums.map_or(P::INFO.quorum(self.context.bounds.nodes), Quorums::phase_2);
         let needed = quorum.saturating_sub(self.context.bounds.traitors.len());
         if on.len() >= needed {
@@ -171,7 +171,7 @@ impl<P: Audit> Scene<'_, P> {
         if !signers.minus(self.context.cluster.nodes()).is_empty() {
             return broken(format!("{signers:?} are not all of the cluster"));
         }
-        let enough = match self.context.config.quorums() {
+        let enough = match self.context.config.quorums(self.context.bounds.nodes) {
             None => is_quorum(signers.len(), self.context.bounds.nodes, P::INFO.faults),
             Some(quorums) => signers.len() + quorums.phase_1() > quorums.nodes(),
         };

@@ -2,6 +2,7 @@
 //! it. As text they are files that end in `.scn`; `docs/scenarios.md` describes them.
 
 mod chart;
+mod operator;
 mod parse;
 mod play;
 mod step;
@@ -41,6 +42,11 @@ pub struct Scenario {
     pub traitors: NodeSet,
     /// Nodes whose disks sync by themselves after every step.
     pub instant: NodeSet,
+    /// Who votes at the beginning; all nodes if nobody is named. The others start when they are
+    /// restarted.
+    pub voters: NodeSet,
+    /// Bytes of a snapshot that one message carries; 0 for many.
+    pub chunk: usize,
     /// The planted bug that is switched on.
     pub mutant: Option<String>,
     /// What happens, and what is to come of it.

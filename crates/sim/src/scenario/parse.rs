@@ -1,6 +1,7 @@
 //! Reading scenarios. Any text is read or refused with the number of the line and what was
 //! expected there; nothing that is read makes the player panic.
 
+use super::operator;
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use super::words::Words;
 use super::{Compare, Entry, Expectation, Line, Scenario};
@@ -27,12 +28,13 @@ impl fmt::Display for BadScenario {
 impl std::error::Error for BadScenario {}
 
 /// Lines that say what the stage is like come before those that move it.
-const HEADERS: &str = "scenario, algo, nodes, net, seed, traitors, disks, mutant";
+const HEADERS: &str = "scenario, algo, nodes, net, seed, traitors, voters, chunk, disks, \
+                       mutant";
 /// Commands that one line proposes at most.
 const MOST_COMMANDS: usize = 1_000;
 
 const STEPS: &str = "deliver, dup, drop, timeout, propose, sync, crash, restart, campaign, \
-                     simulate, expect";
+                     transfer, change, read, snapshot, save, simulate, expect";
 
 impl Scenario {
     /// Reads a scenario.
@@ -68,6 +70,8 @@ impl Reader {
             seed: 0,
             traitors: NodeSet::EMPTY,
             instant: NodeSet::EMPTY,
+            voters: NodeSet::EMPTY,
+            chunk: 0,
             mutant: None,
             entries: Vec::new(),
         };
@@ -136,6 +140,8 @@ impl Reader {
             "net" => return Err(words.expected("manual; messages move by steps only")),
             "seed" => self.scenario.seed = words.number("a number")?,
             "traitors" => self.scenario.traitors = self.node_set(words)?,
+            "voters" => self.scenario.voters = self.node_set(words)?,
+            "chunk" => self.scenario.chunk = words.number("a number of bytes")?,
             "disks" => {
                 if !words.take("instant") {
                     return Err(words.expected("instant, and nodes or the end of the line"));
@@ -236,7 +242,10 @@ impl Reader {
             "crash" => Action::Crash { node: self.node(words)?, keep: keep(words)? },
             "restart" => Action::Restart(self.node(words)?),
             "campaign" => Action::Campaign(self.node(words)?),
-            _ => return Err(format!("expected one of {HEADERS}, {STEPS}; found '{verb}'")),
+            _ => match operator::action(verb, words, |node| self.known(node))? {
+                Some(action) => action,
+                None => return Err(format!("expected one of {HEADERS}, {STEPS}; found '{verb}'")),
+            },
         };
         Ok(vec![action])
     }

@@ -6,7 +6,7 @@ use crate::options::Options;
 use crate::report::Violation;
 use crate::shrink::Reduction;
 use crate::stage::{Scene, Stage};
-use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeId, Role};
+use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeId, NodeSet, Role};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What came of a scenario.
@@ -37,12 +37,24 @@ impl Scenario {
     /// # Errors
     /// If the algorithm cannot run in such a cluster.
     pub fn scene<P: Audit>(&self) -> Result<Scene<P>, String> {
-        let cluster = Cluster::new(ClusterId(u128::from(self.seed)), self.nodes);
+        let mut cluster = Cluster::new(ClusterId(u128::from(self.seed)), self.nodes);
+        if !self.voters.is_empty() {
+            cluster.voters = self.voters;
+        }
         cluster.validate().map_err(|error| error.to_string())?;
         let (smallest, variants) = (self.smallest, self.variants.clone());
         let options = Options { smallest, variants, ..Options::quiet(self.nodes) };
-        let config = settings::<P>(&options, &cluster).map_err(|error| error.to_string())?;
+        let config =
+            |cluster: &Cluster| settings::<P>(&options, cluster).map_err(|error| error.to_string());
+        let outside = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };
+        let joins = cluster.voters != cluster.nodes();
+        let joining = joins.then(|| config(&outside)).transpose()?;
+        let config = config(&cluster)?;
         let mut scene = Scene::new(cluster, config);
+        scene.joining = joining;
+        if self.chunk > 0 {
+            scene.chunk = self.chunk;
+        }
         scene.seed = self.seed;
         scene.traitors = self.traitors;
         scene.instant = self.instant;

@@ -262,6 +262,8 @@ fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
         nodes: run.options.nodes,
         seed: run.seed,
         traitors,
+        voters: NodeSet::EMPTY,
+        chunk: 0,
         instant: NodeSet::EMPTY,
         mutant: None,
         entries: Vec::new(),

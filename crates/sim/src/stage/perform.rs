@@ -101,6 +101,29 @@ impl<P: Audit> Stage<P> {
                 self.running(*node)?;
                 self.input(*node, Input::Campaign);
             }
+            Action::Transfer { node, to } => {
+                self.running(*node)?;
+                self.transfer(*node, *to);
+            }
+            Action::Change { node, change } => {
+                self.running(*node)?;
+                self.change(*node, change.clone());
+            }
+            Action::Read { node, mode } => {
+                self.running(*node)?;
+                self.read(*node, *mode);
+            }
+            Action::Snapshot(node) => {
+                self.running(*node)?;
+                if !self.snapshot(*node) {
+                    return Err(Impossible(format!("{node} has nothing new for a snapshot")));
+                }
+            }
+            Action::Save { node, received } => {
+                if !self.save(*node, *received) {
+                    return Err(Impossible(format!("no snapshot of {node} waits to be saved")));
+                }
+            }
         }
         Ok(None)
     }
