@@ -3,7 +3,7 @@
 use crate::message::{Accept, Message, Promise, Pvalue, after};
 use crate::node::Node;
 use crate::record::Record;
-use crate::replica::{MultiPaxos, Out};
+use crate::replica::{MultiPaxos, Out, Role};
 use consensus_core::mutant::planted;
 use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId, RecordNumber};
 use std::collections::BTreeMap;
@@ -161,10 +161,11 @@ impl MultiPaxos {
         from: NodeId,
         ballot: Ballot,
         first: LogIndex,
+        handed: Option<Ballot>,
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        if self.refused(from, ballot, effects) {
+        if self.refused(from, ballot, effects) || self.is_held_back(ballot, handed, effects) {
             return;
         }
         if ballot > self.node.acceptor.promised() {
@@ -236,6 +237,19 @@ impl MultiPaxos {
         let chosen = if planted("M36") { chosen.next() } else { chosen };
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);
+    }
+
+    /// With leases, who heard a leader, or may have before it crashed, promises nobody else
+    /// anything for the shortest election timeout, unless that leader gave way.
+    fn is_held_back(&self, ballot: Ballot, handed: Option<Ballot>, effects: Out<'_>) -> bool {
+        let Role::Follower(follower) = &self.role else { return false };
+        let leases = self.node.config.lease.is_some() && !planted("M99");
+        let gave_way = handed.is_some() && follower.leader == handed;
+        let held = leases && !follower.lost && !gave_way && ballot > self.node.acceptor.promised();
+        if held {
+            effects.reached("prepare held back by a lease");
+        }
+        held
     }
 
     /// A ballot below the promised one gets no answer but the higher ballot.

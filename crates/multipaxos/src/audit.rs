@@ -79,6 +79,11 @@ impl Audit for MultiPaxos {
             | Message::Nack { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatReply { .. }
+            | Message::Wish { .. }
+            | Message::Read { .. }
+            | Message::ReadReply { .. }
+            | Message::QuorumRead { .. }
+            | Message::QuorumReadReply { .. }
             | Message::TimeoutNow { .. }
             | Message::Learn { .. }
             | Message::Learned { .. }

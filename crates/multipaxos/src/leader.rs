@@ -6,11 +6,15 @@ use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
 use crate::message::{Accept, Message, Pvalue};
 use crate::node::Node;
+use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
 use crate::scout::Scout;
+use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, Refusal};
+use consensus_core::{
+    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber, Refusal,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Proposes, counts, and keeps its place.
@@ -35,6 +39,16 @@ pub(crate) struct Leader {
     pub(crate) version: LogIndex,
     /// Members before, who may not know that they are no longer.
     pub(crate) leaving: NodeSet,
+    /// Reads and the lease.
+    pub(crate) confirmation: Confirmation,
+    /// Handing over.
+    pub(crate) transfer: Option<Transfer>,
+    /// How gladly the others would lead.
+    pub(crate) priorities: BTreeMap<NodeId, u8>,
+    /// One of a higher priority had its chance.
+    pub(crate) preferred: bool,
+    /// The disk, when the quorum was checked last.
+    disk: Disk,
     /// How far each other replica knows what is chosen.
     pub(crate) known: BTreeMap<NodeId, LogIndex>,
     /// The slot of the next new proposal.
@@ -60,6 +74,19 @@ pub(crate) enum Phase {
     Change(LogIndex),
     /// The change is chosen; its members have still to promise.
     Asking,
+}
+
+/// How far the write stream reached, and how far it is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Disk {
+    written: RecordNumber,
+    durable: RecordNumber,
+}
+
+impl Disk {
+    fn of(node: &Node, effects: &Effects<MultiPaxos>) -> Self {
+        Self { written: effects.last_needed(), durable: node.durable }
+    }
 }
 
 /// Gets one value chosen in one slot.
@@ -89,6 +116,11 @@ impl Leader {
             members: node.learner.members().current().members(),
             version: node.version(),
             leaving: NodeSet::EMPTY,
+            confirmation: Confirmation::default(),
+            transfer: None,
+            priorities: BTreeMap::new(),
+            preferred: false,
+            disk: Disk::of(node, effects),
             known: BTreeMap::new(),
             next: node.first_unchosen(),
             open: BTreeMap::new(),
@@ -117,6 +149,11 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         let pending = self.open_bytes + self.queue_bytes;
+        if self.transfer.is_some() {
+            effects.reached("busy: handing over");
+            effects.refuse(batch, Refusal::Busy);
+            return;
+        }
         if pending > 0 && pending + cost(&batch) > node.config.max_pending_bytes {
             effects.reached("leader is busy");
             effects.refuse(batch, Refusal::Busy);
@@ -129,7 +166,8 @@ impl Leader {
 
     /// Proposes what waits, as far as there is room.
     pub(crate) fn fill_window(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
-        while let (Some(first), Phase::Open) = (self.queue.front(), self.phase) {
+        while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
+        {
             let cost = cost(first);
             if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
                 effects.reached("window full");
@@ -258,19 +296,43 @@ impl Leader {
     }
 
     /// Says that it is alive, and how far slots are chosen.
-    pub(crate) fn beat(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+    pub(crate) fn beat(&mut self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        self.begin_round(node, env);
         let upto = if planted("M39") { self.next.previous() } else { node.learner.upto() };
-        let beat =
-            Message::Heartbeat { ballot: self.ballot, chosen: upto, settled: node.finished() };
+        let beat = Message::Heartbeat {
+            ballot: self.ballot,
+            chosen: upto,
+            settled: node.finished(),
+            round: self.confirmation.round,
+            priority: self.highest_priority(node),
+        };
         effects.send(self.audience(node), beat);
         effects.set_timer(Timer::Heartbeat, env.cluster.timing.heartbeat());
     }
 
     /// A follower answered a heartbeat.
-    pub(crate) fn on_heartbeat_reply(&mut self, from: NodeId, ballot: Ballot) {
-        if ballot == self.ballot {
-            self.heard.insert(from);
-        }
+    pub(crate) fn on_heartbeat_reply(
+        &mut self,
+        from: NodeId,
+        (round, priority): (u64, u8),
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        self.heard.insert(from);
+        self.priorities.insert(from, priority);
+        self.on_round(from, round, node, env, effects);
+    }
+
+    /// The driver has nothing more: reads that came together share a round.
+    pub(crate) fn drained(
+        &mut self,
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        self.confirm(node, env, effects);
+        self.hand_over(node, env, effects);
     }
 
     /// Sends again what is open for longer than a round trip, lowest slots first, as they hold back
@@ -310,14 +372,23 @@ impl Leader {
         effects.set_timer(Timer::Retry, retry(env));
     }
 
-    /// Has a quorum answered since this was asked last? A leader that nobody hears must make room
-    /// for one that can be heard.
+    /// Has a quorum answered since this was asked last, and has the disk moved? A leader that
+    /// nobody hears must make room for one that can be heard, and so must one whose disk stands
+    /// still, as its followers could not tell.
     pub(crate) fn check_quorum(
         &mut self,
-        node: &Node,
+        node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) -> bool {
+        let disk = Disk::of(node, effects);
+        let stalled = disk.durable < self.disk.written && disk.durable <= self.disk.durable;
+        if stalled && !planted("M100") {
+            effects.reached("leader stepped down: disk");
+            node.stalled = true;
+            return false;
+        }
+        self.disk = disk;
         self.heard.insert(node.id);
         let answered = node.is_phase_2_quorum(self.heard);
         if node.finished() == node.version() {
@@ -328,6 +399,9 @@ impl Leader {
             self.heard = NodeSet::EMPTY;
         }
         effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
+        if !answered {
+            effects.reached("leader stepped down: quorum");
+        }
         answered
     }
 
@@ -338,6 +412,7 @@ impl Leader {
             effects.refuse(batch, Refusal::NotLeader(leader));
         }
         self.queue_bytes = 0;
+        self.refuse_reads(effects);
     }
 
     /// Bytes of values that are open, counted anew.

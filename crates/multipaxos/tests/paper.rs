@@ -525,7 +525,16 @@ fn nonsense_is_dropped() {
     let lie = |slot, value| Message::Accepted { ballot: accept.ballot, slot, value, again: false };
     lab.hand(2, 0, lie(LogIndex(1), 7)); // Another value.
     lab.hand(2, 0, lie(LogIndex(99), 7)); // A slot that is not open.
-    lab.hand(2, 0, Message::HeartbeatReply { ballot: lab_ballot(2), known: LogIndex(0) });
+    lab.hand(
+        2,
+        0,
+        Message::HeartbeatReply {
+            ballot: lab_ballot(2),
+            known: LogIndex(0),
+            round: 0,
+            priority: 0,
+        },
+    );
     lab.hand(2, 0, Message::Learn { from: LogIndex(1 << 61) });
     assert_eq!(lab.words(0), [] as [&str; 0]);
     lab.carry_all();
