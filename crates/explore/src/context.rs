@@ -65,8 +65,7 @@ impl<P: Audit> Context<P> {
         let voters = NodeSet::first(bounds.nodes);
         let cluster = Cluster { voters, ..Cluster::new(id, bounds.all()) };
         let joining = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };
-        let configure =
-            |cluster| configure(cluster).map_err(|error| BadModel(error.to_string()));
+        let configure = |cluster| configure(cluster).map_err(|error| BadModel(error.to_string()));
         let config = configure(&cluster)?;
         let joining_config = if bounds.joiners > 0 { configure(&joining)? } else { config.clone() };
         let key = |node| SimKeys::new(SEED, Signer::Node(NodeId(node as u8)));

@@ -4,10 +4,10 @@
 
 use crate::arena::{Outcome, Steps};
 use crate::context::Context;
-use crate::node::{Commit, Node};
 use crate::disk::Snapshot;
-use crate::state::{Decided, History, MAX_NODES, Spent};
+use crate::node::{Commit, Node};
 use crate::service::Applied;
+use crate::state::{Decided, History, MAX_NODES, Spent};
 use crate::violation::Violation;
 use consensus_core::{Audit, Batch, FaultModel, Ledger, LogIndex, NodeId, NodeSet};
 

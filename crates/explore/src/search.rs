@@ -8,10 +8,10 @@ use crate::arena::Arena;
 use crate::bounds::{Bounds, Preset};
 use crate::chart;
 use crate::context::{BadModel, Context};
+use crate::settle::begin;
 use crate::state::State;
 use crate::table::{Link, Table};
 use crate::violation::Violation;
-use crate::settle::begin;
 use crate::worker::{Part, Successor, Worker};
 use consensus_core::{Audit, Cluster, ConfigError, ProtocolConfig};
 use std::collections::BTreeSet;
@@ -59,7 +59,7 @@ pub struct Explored {
     pub leaders: u64,
     /// Pairs of a node's state and something that happens to it.
     pub steps: u64,
-    /// Rare things that the protocol said it reached.
+    /// Rare things that the protocol said it reached, or that its driver did.
     pub marks: BTreeSet<&'static str>,
     /// Bytes of the table of seen states.
     pub table_bytes: u64,

@@ -12,10 +12,7 @@ use consensus_core::{Audit, NodeId};
 const MOST_MESSAGES: usize = 1_000;
 
 /// The first state.
-pub(crate) fn begin<P: Audit>(
-    context: &Context<P>,
-    arena: &Arena<P>,
-) -> Result<State, Violation> {
+pub(crate) fn begin<P: Audit>(context: &Context<P>, arena: &Arena<P>) -> Result<State, Violation> {
     let started = State::initial(context, arena)?;
     if !context.bounds.led {
         return Ok(started);

@@ -71,10 +71,9 @@ impl History {
     /// says, or the first ones.
     pub(crate) fn members(&self, upto: LogIndex, first: &Cluster) -> Membership {
         let known = self.decided.iter().zip((1..).map(LogIndex));
-        let changes =
-            known.take_while(|(_, index)| *index <= upto).filter_map(|(entry, index)| {
-                Membership::from_batch(&entry.batch, index)
-            });
+        let changes = known
+            .take_while(|(_, index)| *index <= upto)
+            .filter_map(|(entry, index)| Membership::from_batch(&entry.batch, index));
         changes.last().unwrap_or_else(|| Membership::initial(first))
     }
 }
@@ -279,9 +278,7 @@ impl State {
             Action::Crash(_, kept, file) => Stimulus::Crash { kept, file },
             Action::Transfer(_, to) => Stimulus::Transfer(to),
             Action::Change(_, wish) => Stimulus::Change(wish),
-            Action::Read(_) => {
-                Stimulus::Read { mode: context.bounds.mode, decided: self.upto }
-            }
+            Action::Read(_) => Stimulus::Read { mode: context.bounds.mode, decided: self.upto },
             Action::Snapshot(_) => Stimulus::Snapshot,
             Action::Keep(_) => Stimulus::Keep,
         }

@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn wishes_are_changes_of_what_is_seen() {
         let set = |nodes: &[u8]| nodes.iter().map(|node| NodeId(*node)).collect::<NodeSet>();
-        let seen = Membership { version: LogIndex(3), voters: set(&[0, 1, 2]), ..Default::default() };
+        let seen =
+            Membership { version: LogIndex(3), voters: set(&[0, 1, 2]), ..Default::default() };
         let change = |wish: Wish, asked| wish.change(NodeId(asked), &seen, set(&[0, 1, 2, 3]));
         for (wish, voters) in [
             (Wish::Leave, &[0, 2][..]),
