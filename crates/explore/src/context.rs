@@ -29,7 +29,7 @@ pub(crate) struct Context<P: Audit> {
     pub(crate) cluster: Cluster,
     /// As the nodes know it that may join.
     joining: Cluster,
-    config: P::Config,
+    pub(crate) config: P::Config,
     joining_config: P::Config,
     pub(crate) bounds: Bounds,
     pub(crate) commands: Vec<Batch>,

@@ -86,6 +86,6 @@ mod worker;
 
 pub use bounds::{Bounds, Disks, Preset, SNAPSHOT_BYTES};
 pub use context::BadModel;
-pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt};
+pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt, hunt_with};
 pub use violation::Violation;
 pub use wish::{Wish, Wishes};

@@ -9,7 +9,9 @@ use crate::node::{Commit, Node};
 use crate::service::Applied;
 use crate::state::{Decided, History, MAX_NODES, Spent};
 use crate::violation::Violation;
-use consensus_core::{Audit, Batch, FaultModel, Ledger, LogIndex, NodeId, NodeSet};
+use consensus_core::{
+    Audit, Batch, FaultModel, Ledger, LogIndex, Membership, NodeId, NodeSet, ProtocolConfig,
+};
 
 /// A step as the oracles see it: who did it, and the nodes and the history as they are then.
 pub(crate) struct Scene<'a, P: Audit> {
@@ -182,9 +184,15 @@ impl<P: Audit> Scene<'_, P> {
         }
         let first = &self.context.cluster;
         let before = history.members(commit.index.previous(), first);
-        before.is_quorum(nodes)
-            || history.members(commit.index, first).is_quorum(nodes)
-            || commit.members.as_ref().is_some_and(|members| members.is_quorum(nodes))
+        let enough = |members: &Membership| match self.context.config.quorums(members.voters.len())
+        {
+            None => members.is_quorum(nodes),
+            // "Flexible Paxos", §3: so many share an acceptor with every phase-1 quorum.
+            Some(quorums) => nodes.and(members.voters).len() + quorums.phase_1() > quorums.nodes(),
+        };
+        enough(&before)
+            || enough(&history.members(commit.index, first))
+            || commit.members.as_ref().is_some_and(enough)
     }
 
     /// O6: when the first node commits, the synced disks of a quorum hold the batch, or a snapshot

@@ -120,9 +120,20 @@ pub fn explore_with<P: Audit>(
 /// Explores the bounds of a preset in the caller's thread, in search of a planted bug. `None` if
 /// none was found within so many states, or if the preset makes no sense for the algorithm.
 pub fn hunt<P: Audit>(preset: Preset, budget_states: u64) -> Option<Found> {
+    hunt_with::<P>(preset, &[], budget_states)
+}
+
+/// The same with named options of the algorithm on.
+pub fn hunt_with<P: Audit>(
+    preset: Preset,
+    variants: &[String],
+    budget_states: u64,
+) -> Option<Found> {
     let bounds = preset.bounds(&P::INFO)?;
     let limits = Limits { states: budget_states, ..Limits::default() };
-    explore::<P>(&bounds, &limits, &mut |_| {}).ok()?.found
+    let configure =
+        |cluster: &Cluster| P::Config::smallest(cluster)?.with_variants(variants, cluster);
+    explore_with::<P>(&bounds, &limits, configure, &mut |_| {}).ok()?.found
 }
 
 impl Explored {

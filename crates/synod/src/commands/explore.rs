@@ -4,11 +4,11 @@ use super::bounds::{self, BoundFlags};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{note, say};
 use crate::progress::Progress;
-use consensus_core::Audit;
+use consensus_core::{Audit, Cluster, ProtocolConfig};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use synod_algorithms::{Algorithm, Visitor};
-use synod_explore::{BadModel, Bounds, Explored, Found, Limits};
+use synod_explore::{BadModel, Bounds, Explored, Found, Limits, explore_with};
 
 /// Flags of `synod explore`.
 #[derive(Debug, clap::Args)]
@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Which algorithms: paxos, multipaxos, raft, pbft, a comma-separated list of them, or all
     #[arg(long, value_name = "NAME", default_value = "all", value_parser = super::parse_algorithms)]
     algo: super::AlgorithmList,
+    /// Switch on named options of an algorithm, as paxos:learners=all+sending=thrifty
+    #[arg(long, value_name = "ALGO:OPTIONS", value_parser = super::parse_choices)]
+    variant: Option<super::ChoiceList>,
     #[command(flatten)]
     bounds: BoundFlags,
     /// Stop after so many distinct states
@@ -52,6 +55,9 @@ fn parse_shard(text: &str) -> Result<(u32, u32), String> {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Outcome {
+    if let Some(named) = &args.variant {
+        named.check(&args.algo.0)?;
+    }
     let mut jobs = Vec::new();
     for algorithm in args.algo.0.iter().copied() {
         match args.bounds.bounds(&algorithm.info()) {
@@ -71,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     for (algorithm, bounds) in jobs {
         let start = Instant::now();
         let explored = algorithm
-            .dispatch(Explore { bounds, args })
+            .dispatch(Explore { algorithm, bounds, args })
             .map_err(|error| Failure::usage(format!("{algorithm}: {error}")))?;
         let verdict = Verdict { algorithm, bounds, explored, took: start.elapsed() };
         clean &= verdict.explored.found.is_none();
@@ -80,7 +86,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(if clean { Exit::Ok } else { Exit::Failed })
 }
 
+impl Args {
+    /// The options that are on for this algorithm.
+    fn variants(&self, algorithm: Algorithm) -> &[String] {
+        self.variant.as_ref().and_then(|named| named.of(algorithm)).unwrap_or_default()
+    }
+}
+
 struct Explore<'a> {
+    algorithm: Algorithm,
     bounds: Bounds,
     args: &'a Args,
 }
@@ -97,7 +111,10 @@ impl Visitor for Explore<'_> {
             prepare: None,
         };
         let mut progress = Progress::new();
-        let explored = synod_explore::explore::<P>(&self.bounds, &limits, &mut |now| {
+        let variants = self.args.variants(self.algorithm);
+        let configure =
+            |cluster: &Cluster| P::Config::smallest(cluster)?.with_variants(variants, cluster);
+        let explored = explore_with::<P>(&self.bounds, &limits, configure, &mut |now| {
             // How much there will be nobody knows; what is known is what waits.
             let name = P::INFO.name;
             let stage = match now.states / 1_000_000 {
@@ -136,7 +153,9 @@ impl Verdict {
         let Explored { states, transitions, depth, steps, .. } = self.explored;
         let (name, word) = (self.algorithm.name(), self.word());
         let part = args.shard.map_or(String::new(), |(which, of)| format!(", part {which}/{of}"));
-        let mut lines = vec![format!("{name}, preset {}{part}: {word}", args.bounds.preset)];
+        let on: String =
+            args.variants(self.algorithm).iter().map(|variant| format!(", {variant}")).collect();
+        let mut lines = vec![format!("{name}, preset {}{on}{part}: {word}", args.bounds.preset)];
         lines.push(format!("  bounds: {}", bounds::shown(&self.bounds)));
         lines.push(format!(
             "  {states} distinct states, {transitions} transitions, depth {depth}, {steps} steps \
@@ -181,6 +200,7 @@ impl Verdict {
             "ok": explored.found.is_none(),
             "closed": explored.closed,
             "preset": args.bounds.preset.name(),
+            "variants": args.variants(self.algorithm),
             "shard": args.shard,
             "bounds": bounds::json(&self.bounds),
             "states": explored.states,
