@@ -5,7 +5,7 @@ use crate::client_link::{CONNECT, Link, LinkEvent, MAX_FRAME, Order, open};
 use crate::codec;
 use crate::frame::{self, FrameError};
 use crate::report::StatusReport;
-use crate::wire::{DialError, Hello, ToClient};
+use crate::wire::{DialError, Hello, ToClient, ToReplica};
 use bytes::Bytes;
 use consensus_core::{
     Answers, Authenticator, Client, ClientId, Cluster, NodeId, NodeSet, Outcome, Patience,
@@ -218,7 +218,7 @@ impl ClusterClient {
 
     fn send(&mut self, to: NodeSet, request: &Request) {
         self.serial += 1;
-        let frame = frame::encode(request);
+        let frame = frame::encode(&ToReplica::Request(request.clone()));
         for node in to.iter() {
             if let Some(link) = self.links.get(&node) {
                 // The task ends only with this client.
@@ -241,7 +241,7 @@ impl ClusterClient {
                     Todo::Wait
                 }
             }
-            LinkEvent::Up(_) | LinkEvent::Sent => Todo::Wait,
+            LinkEvent::Up(_) | LinkEvent::Sent | LinkEvent::Answer(_) => Todo::Wait,
         }
     }
 
@@ -255,7 +255,7 @@ impl ClusterClient {
                 self.troubles.insert(*node, why.clone());
             }
             LinkEvent::Sent => self.sent = true,
-            LinkEvent::Reply(_) => {}
+            LinkEvent::Reply(_) | LinkEvent::Answer(_) => {}
         }
     }
 
@@ -283,7 +283,7 @@ pub async fn status(address: SocketAddr, wait: Duration) -> Result<StatusReport,
     };
     match codec::decode(&frame) {
         Ok(ToClient::Status(report)) => Ok(*report),
-        Ok(ToClient::Reply(_)) => Err(ClientError::Protocol("an answer to a command".into())),
+        Ok(_) => Err(ClientError::Protocol("an answer to something else".into())),
         Err(error) => Err(ClientError::Protocol(error.to_string())),
     }
 }

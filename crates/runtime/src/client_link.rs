@@ -6,7 +6,7 @@ use crate::codec;
 use crate::frame::{FrameError, FrameReader};
 use crate::wire::{DialError, Hello, ToClient, dial};
 use bytes::Bytes;
-use consensus_core::{NodeId, Reply};
+use consensus_core::{NodeId, QueryReply, Reply};
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
@@ -47,8 +47,10 @@ pub(crate) enum LinkEvent {
     Up(NodeId),
     /// A request is about to be written.
     Sent,
-    /// A replica answered.
+    /// A replica answered a command.
     Reply(Reply),
+    /// A replica answered a question.
+    Answer(QueryReply),
     /// There is no connection (any more).
     Down {
         node: NodeId,
@@ -157,7 +159,10 @@ impl Link {
                 Ok(ToClient::Reply(reply)) => {
                     self.tell(LinkEvent::Reply(reply)).await;
                 }
-                Ok(ToClient::Status(_)) => {}
+                Ok(ToClient::QueryReply(reply)) => {
+                    self.tell(LinkEvent::Answer(reply)).await;
+                }
+                Ok(ToClient::Status(_) | ToClient::Wish(_)) => {}
                 Err(why) => return (why, last),
             }
         }
