@@ -140,6 +140,8 @@ struct Run {
     /// The log as it was written, without faults.
     pristine: Vec<u8>,
     incarnation: u32,
+    /// The number of the last record in this life.
+    number: u64,
     /// The log begins behind this index.
     base: u64,
     /// The newest snapshot that was reported durable is of this index.
@@ -197,6 +199,7 @@ impl Run {
             floor: HEADER,
             pristine: Vec::new(),
             incarnation: 0,
+            number: 0,
             base: 0,
             kept: 0,
             perhaps: None,
@@ -305,6 +308,7 @@ impl Run {
         self.story.torn += u64::from(records.len() < self.written.len());
         self.written.truncate(records.len());
         self.durable = records.len();
+        self.number = records.len() as u64;
         self.incarnation = incarnation.0;
         self.exists = true;
         let end = wal.end() as usize;
@@ -376,6 +380,7 @@ impl Run {
                 let place = wal.end() as usize;
                 if wal.append(&record).is_ok() {
                     self.written.push((record, place));
+                    self.number += 1;
                 }
             }
             let worked = match self.rng.below(10) {
@@ -397,8 +402,8 @@ impl Run {
 
     fn sync(&mut self, wal: &mut Wal) -> Result<bool, Breach> {
         let Ok(upto) = wal.sync() else { return Ok(false) };
-        if upto.0 != self.written.len() as u64 {
-            return breach("O4", format!("{} is durable of {}", upto.0, self.written.len()));
+        if upto.0 != self.number {
+            return breach("O4", format!("{} is durable of {}", upto.0, self.number));
         }
         self.story.durable += (self.written.len() - self.durable) as u64;
         self.durable = self.written.len();
@@ -441,6 +446,7 @@ impl Run {
             return Ok(false);
         }
         self.replaced(records, index);
+        self.number += 1;
         self.older_log_next = before;
         self.synced = true;
         self.story.compactions += 1;

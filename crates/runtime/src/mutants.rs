@@ -1,6 +1,7 @@
 //! The planted bugs of this crate: what others got wrong between a log and its disk (D, which the
-//! rig of faulty storage must find), between threads (Q, which the interleavings must find), and in
-//! what strangers send (F, which hostile bytes must find).
+//! rig of faulty storage must find), between threads (Q, which the interleavings must find), in what
+//! strangers send (F, which hostile bytes must find), and between a node and its peers (N, which this
+//! crate's own tests must find).
 
 use consensus_core::mutant::Mutant;
 
@@ -73,7 +74,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "D18",
         "the directory is not synced after the log was replaced",
-        &["O6", "O15", "O18"],
+        &["O4", "O6", "O15", "O18"],
     ),
     Mutant::new(
         "D19",
@@ -84,6 +85,18 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("D21", "a damaged chunk of a snapshot is believed", &["O15"]),
     Mutant::new("D22", "an identity file of an earlier start is believed", &["O7"]),
     Mutant::new("D23", "an old copy of a log that was replaced is believed", &["O4", "O6", "O15"]),
+    Mutant::new(
+        "N01",
+        "the link to a replica that is no member any more is kept up",
+        &["O13"],
+    )
+    .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N02", "a snapshot of another index than it says is installed", &["O15"])
+        .beyond_simulation("the real runtime; its tests with a lying peer"),
+    Mutant::new("N03", "a question is answered before its index is applied", &["O11"])
+        .beyond_simulation("the real runtime; its tests"),
+    Mutant::new("N04", "a replica that comes back with another disk is let in", &["O7"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
