@@ -4,6 +4,7 @@
 
 use crate::codec;
 use crate::frame::{FrameError, FrameReader};
+use crate::report::MembersReport;
 use crate::wire::{DialError, Hello, ToClient, dial};
 use bytes::Bytes;
 use consensus_core::{NodeId, QueryReply, Reply};
@@ -51,6 +52,8 @@ pub(crate) enum LinkEvent {
     Reply(Reply),
     /// A replica answered a question.
     Answer(QueryReply),
+    /// A replica was asked for the members.
+    Members(Option<MembersReport>),
     /// There is no connection (any more).
     Down {
         node: NodeId,

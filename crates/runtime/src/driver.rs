@@ -77,7 +77,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
                 Effect::Refuse { batch, why } => self.waiting.refused(&batch, why),
                 Effect::Compact { number, records } => self.compact(number, &records),
                 Effect::Fetch { from } => self.fetch(from),
-                Effect::Snapshot { from, message } => self.on_snapshot(from, message),
+                Effect::Snapshot { from, message } => self.on_snapshot(from, *message),
                 Effect::Ready { read, index } => self.queries.reads.ready(read, index),
                 Effect::RefuseRead { read, why } => self.refuse_read(read, why),
                 Effect::Members { membership, committed } => {

@@ -69,7 +69,7 @@ mod wire;
 mod wish;
 mod write;
 
-pub use client::{ClientConfig, ClientError, ClusterClient};
+pub use client::{ClientConfig, ClientError, ClusterClient, ReadError, operate};
 pub use config::{Limits, NodeConfig};
 pub use handle::{NodeHandle, StopReason};
 pub use identity::{DataOwner, IdentityError, is_initialised, owner_of};
