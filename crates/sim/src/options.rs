@@ -3,6 +3,7 @@
 
 use crate::disk::DiskModel;
 use crate::network::{Latency, Network};
+use crate::operators::{Offers, Operators};
 use crate::rng::Rng;
 use crate::shuffle::Shuffle;
 use consensus_core::{Audit, FaultModel, NodeId, NodeSet, Timing};
@@ -198,6 +199,8 @@ pub struct Options {
     pub smallest: bool,
     /// What goes wrong.
     pub faults: Faults,
+    /// What operators and readers do meanwhile.
+    pub operators: Operators,
     /// How long faults go on, in virtual time; shorter if all commands end before.
     pub safety: Duration,
     /// Nodes that lie. More than zero only for Byzantine algorithms.
@@ -228,12 +231,13 @@ impl Options {
         } else {
             &[3, 3, 3, 3, 3, 5, 5, 5, 4, 2]
         });
+        let operators = Operators::drawn(&mut Rng::for_purpose(seed, 12), Offers::of::<P>(), false);
         let traitors = match (byzantine, rng.below(8)) {
             (false, _) | (true, 0..3) => 0,
             (true, 3) => rng.between(0, P::INFO.max_faults(nodes) as u64) as usize,
             (true, _) => P::INFO.max_faults(nodes),
         };
-        Self {
+        let drawn = Self {
             nodes,
             clients: rng.between(1, 6) as usize,
             commands: rng.between(5, 40) as usize,
@@ -247,6 +251,7 @@ impl Options {
             timing: Timing::LAN,
             smallest: Rng::for_purpose(seed, 4).chance(4_000),
             faults: Faults::drawn(rng),
+            operators,
             safety: rng.time(Duration::from_secs(5), Duration::from_secs(30)),
             traitors,
             equivocator: (traitors > 0 && rng.chance(3_000)).then_some(NodeId(0)),
@@ -254,7 +259,17 @@ impl Options {
             core_includes: NodeSet::EMPTY,
             patience: 40,
             shuffle: None,
+        };
+        drawn.with_trusted_clocks()
+    }
+
+    /// Where leases are on, clocks keep what was declared of them.
+    fn with_trusted_clocks(mut self) -> Self {
+        if let Some(drift) = self.operators.lease {
+            self.faults.drift = self.faults.drift.min(drift / 100);
+            self.faults.classes.retain(|class| *class != Fault::ClockJump);
         }
+        self
     }
 
     /// A run without faults, for tests of one's own.
@@ -269,6 +284,7 @@ impl Options {
             timing: Timing::LAN,
             smallest: false,
             faults: Faults::none(),
+            operators: Operators::none(),
             safety: Duration::from_secs(10),
             traitors: 0,
             equivocator: None,

@@ -8,6 +8,8 @@
 //! Clusters are small and of every size, even ones too, commands are few, and runs are short.
 
 use crate::check::Run;
+use crate::nemesis::Churn;
+use crate::operators::{Offers, Operators};
 use crate::options::Options;
 use crate::rng::Rng;
 use crate::traitor::Treason;
@@ -72,6 +74,7 @@ impl Options {
             smallest: rng.chance(4_000),
             traitors: rng.between(0, most) as usize,
             shuffle: Some(Shuffle::drawn(rng)),
+            operators: Operators::drawn(&mut Rng::for_purpose(seed, 12), Offers::of::<P>(), true),
             ..Self::quiet(nodes)
         }
     }
@@ -86,6 +89,8 @@ impl<P: Audit> Run<'_, P> {
         for traitor in self.world.traitors().iter() {
             self.turn(traitor);
         }
+        self.add_readers();
+        let mut churn = Churn::new(self.seed, &self.options.operators);
         let mut pool = Pool::new(self.rng.next_u64());
         for _ in 0..shuffle.steps {
             if self.world.violation().is_some() {
@@ -93,6 +98,9 @@ impl<P: Audit> Run<'_, P> {
             }
             if self.rng.chance(shuffle.faults) {
                 self.strike();
+            }
+            if !churn.is_idle() && self.rng.chance(150) {
+                churn.act_at_once(&mut self.world);
             }
             self.world.happen_any(&mut pool, shuffle, &mut self.rng);
             self.print();

@@ -193,11 +193,12 @@ impl Nemesis {
     /// A disk that no driver would start on: damaged, or empty under an old name. The node stays
     /// down for ever; there are never more of them than the algorithm survives.
     fn lose_disk<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
-        let size = world.cluster().size;
+        let size = world.cluster().voters.len();
         let lost = world.condemned().or(world.traitors()).len();
         let node = self.any_node(world);
         let spared = self.spared.contains(node);
-        if !spared && lost < P::INFO.max_faults(size) && self.rng.chance(3_000) {
+        let can = !spared && lost < P::INFO.max_faults(size) && self.rng.chance(3_000);
+        if can && world.survives_without(node) {
             world.condemn(node);
         }
     }
@@ -215,9 +216,10 @@ impl Nemesis {
     /// The leader reaches just enough followers for a quorum: what it commits is on few disks.
     fn minimal_quorum<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
         let Some(leader) = world.leader() else { return };
-        let size = world.cluster().size;
-        let mut outside: Vec<NodeId> = world.cluster().peers_of(leader).iter().collect();
-        for _ in 1..P::INFO.quorum(size) {
+        let voters = world.decided_members().voters;
+        let quorum = P::INFO.quorum(voters.len());
+        let mut outside: Vec<NodeId> = voters.without(leader).iter().collect();
+        for _ in 1..quorum.min(outside.len() + 1) {
             let place = self.rng.place(outside.len());
             outside.swap_remove(place);
         }
