@@ -39,11 +39,13 @@ impl Timing {
     };
 
     /// The range of one election timeout.
+    #[inline]
     pub fn election(&self) -> Delay {
         Delay { min: self.election_min, max: self.election_max }
     }
 
     /// One heartbeat interval, without spread.
+    #[inline]
     pub fn heartbeat(&self) -> Delay {
         Delay::fixed(self.heartbeat)
     }
@@ -60,6 +62,7 @@ pub struct Delay {
 
 impl Delay {
     /// Always the same.
+    #[inline]
     pub fn fixed(delay: Duration) -> Self {
         Self { min: delay, max: delay }
     }
@@ -91,16 +94,19 @@ impl Cluster {
     }
 
     /// All its replicas.
+    #[inline]
     pub fn nodes(&self) -> NodeSet {
         NodeSet::first(self.size)
     }
 
     /// All replicas but this one.
+    #[inline]
     pub fn peers_of(&self, node: NodeId) -> NodeSet {
         self.nodes().without(node)
     }
 
     /// Is there such a replica?
+    #[inline]
     pub fn contains(&self, node: NodeId) -> bool {
         node.index() < self.size
     }

@@ -69,11 +69,12 @@ mod read;
 mod request;
 mod session;
 mod snapshot;
+mod variant;
 
 pub use audit::{Audit, Certificate, Claim, Held, Ledger, Proof, Topic};
 pub use auth::{AuthMeter, Authenticator, NoKeys, Signer, Tag};
 pub use ballot::Ballot;
-pub use batch::{BadBatch, Batch, Command, MAX_COMMANDS};
+pub use batch::{BadBatch, Batch, Command, CommandRef, MAX_COMMANDS};
 pub use canonical::Canonical;
 pub use client::{Client, Outcome, Patience, Todo};
 pub use cluster::{Cluster, ConfigError, Delay, Timing};
@@ -99,3 +100,4 @@ pub use read::{Admitted, Consistency, Query, QueryReply, Read, ReadMode, Reads};
 pub use request::{Answer, Reply, Request};
 pub use session::{Sessions, Verdict};
 pub use snapshot::{Incoming, Received, SnapshotMessage, SnapshotMeta, Then, asked_offset};
+pub use variant::Variant;

@@ -6,9 +6,10 @@ use crate::cluster::{Cluster, ConfigError};
 use crate::effects::Effects;
 use crate::id::{Incarnation, LogIndex, NodeId, RecordNumber};
 use crate::membership::Change;
-use crate::quorum;
+use crate::quorum::{self, Quorums};
 use crate::read::Read;
 use crate::snapshot::{SnapshotMessage, SnapshotMeta};
+use crate::variant::Variant;
 use core::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,6 +89,41 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
     /// this, and keep their clocks within it.
     fn with_lease(self, parts_per_million: u32) -> Option<Self> {
         let _ = parts_per_million;
+        None
+    }
+
+    /// The named options, in the order of tables.
+    const VARIANTS: &'static [Variant] = &[];
+
+    /// These settings with a named option on.
+    ///
+    /// # Errors
+    /// If there is no such option, or if it cannot be in this cluster.
+    fn with_variant(self, name: &str, cluster: &Cluster) -> Result<Self, ConfigError> {
+        let _ = cluster;
+        Err(Variant::unknown(name, Self::VARIANTS))
+    }
+
+    /// These settings with several named options on, in their order.
+    ///
+    /// # Errors
+    /// As [`with_variant`](Self::with_variant), or if one key is named twice.
+    fn with_variants(self, names: &[String], cluster: &Cluster) -> Result<Self, ConfigError> {
+        let mut config = self;
+        for (place, name) in names.iter().enumerate() {
+            let key = Variant::key(name);
+            if let Some(other) = names[..place].iter().find(|other| Variant::key(other) == key) {
+                return Err(ConfigError(format!("'{other}' and '{name}' exclude each other")));
+            }
+            config = config.with_variant(name, cluster)?;
+        }
+        Ok(config)
+    }
+
+    /// How many of so many voters each phase needs, where that is a setting (flexible quorums). `None`:
+    /// [`ProtocolInfo::quorum`] in all phases.
+    fn quorums(&self, voters: usize) -> Option<Quorums> {
+        let _ = voters;
         None
     }
 }
@@ -265,21 +301,25 @@ pub struct Verified<M> {
 
 impl<M> Verified<M> {
     /// For the implementations of `verify`: this envelope was checked.
+    #[inline]
     pub fn vouch(envelope: Envelope<M>) -> Self {
         Self { from: envelope.from, message: envelope.message }
     }
 
     /// Who said it.
+    #[inline]
     pub fn sender(&self) -> NodeId {
         self.from
     }
 
     /// What was said.
+    #[inline]
     pub fn message(&self) -> &M {
         &self.message
     }
 
     /// Sender and message.
+    #[inline]
     pub fn into_parts(self) -> (NodeId, M) {
         (self.from, self.message)
     }

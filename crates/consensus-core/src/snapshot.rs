@@ -66,7 +66,7 @@ fn digest(meta: &SnapshotMeta, offset: u64, bytes: &[u8], last: bool) -> u64 {
 
 /// The snapshot that a replica is receiving, as far as it goes without storage: the driver keeps
 /// the bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Incoming {
     meta: Option<SnapshotMeta>,
     received: u64,
@@ -117,7 +117,8 @@ impl Incoming {
         let newer = self.meta.as_ref().is_none_or(|known| known.index < meta.index);
         let begins = offset == 0 && !known && newer;
         let follows = known && offset == self.received;
-        if !begins && !follows && !(known && planted("S-offset")) {
+        let taken = begins || follows || (known && planted("S-offset"));
+        if !taken {
             return None;
         }
         if begins {

@@ -61,12 +61,10 @@ pub(crate) fn settings<P: Audit>(
     options: &Options,
     cluster: &Cluster,
 ) -> Result<P::Config, ConfigError> {
-    let config = if options.smallest {
-        P::Config::smallest(cluster)
-    } else {
-        P::Config::for_cluster(cluster)
-    };
-    let config = config?;
+    let smallest = options.smallest;
+    let config =
+        if smallest { P::Config::smallest(cluster) } else { P::Config::for_cluster(cluster) };
+    let config = config?.with_variants(&options.variants, cluster)?;
     let leased = options.operators.lease.and_then(|drift| config.clone().with_lease(drift));
     Ok(leased.unwrap_or(config))
 }

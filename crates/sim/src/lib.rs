@@ -122,8 +122,9 @@ pub use registers::{Operation, Registers};
 pub use report::{Report, Violation};
 pub use rng::{CERTAIN, Rng};
 pub use scenario::{
-    Action, BadScenario, Chart, Compare, Cut, Entry, Expectation, Line, Missed, Name, Outcome,
-    Pick, Proposal, Scenario, Step,
+    Act, Action, BadScenario, Chart, CommonWords, Compare, Condition, Cut, Entry, Expectation,
+    Formula, Item, Line, Load, Memory, Missed, Name, Names, Net, Number, Outcome, Pattern, Pick,
+    Proposal, Scenario, Sight, Span, Step, Vocabulary, Weather, batch_of, command_of, said_by,
 };
 pub use shrink::{
     Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, can_be_told, needs_time, record, shrink,

@@ -6,7 +6,10 @@ use crate::network::{Latency, Network};
 use crate::operators::{Offers, Operators};
 use crate::rng::Rng;
 use crate::shuffle::Shuffle;
-use consensus_core::{Audit, FaultModel, NodeId, NodeSet, Timing};
+use consensus_core::{
+    Audit, Cluster, ClusterId, ConfigError, FaultModel, NodeId, NodeSet, ProtocolConfig, Timing,
+    Variant,
+};
 use core::time::Duration;
 
 /// A class of faults.
@@ -178,6 +181,24 @@ fn disk(rng: &mut Rng) -> DiskModel {
     DiskModel { sync }
 }
 
+/// Named options, in half of the runs: one, and sometimes more that go with it.
+pub(crate) fn variants<P: Audit>(seed: u64) -> Vec<String> {
+    let rng = &mut Rng::for_purpose(seed, 5);
+    let all = P::Config::VARIANTS;
+    let mut names: Vec<String> = Vec::new();
+    if all.is_empty() || rng.chance(5_000) {
+        return names;
+    }
+    for _ in 0..rng.pick(&[1, 1, 2, 3]) {
+        let name = rng.pick(all).name;
+        if names.iter().all(|other| Variant::key(other) != Variant::key(name)) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    names
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -197,6 +218,8 @@ pub struct Options {
     pub timing: Timing,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
+    /// Named options of the algorithm that are on.
+    pub variants: Vec<String>,
     /// What goes wrong.
     pub faults: Faults,
     /// What operators and readers do meanwhile.
@@ -250,6 +273,7 @@ impl Options {
             max_batch: rng.pick(&[1, 2, 16]),
             timing: Timing::LAN,
             smallest: Rng::for_purpose(seed, 4).chance(4_000),
+            variants: variants::<P>(seed),
             faults: Faults::drawn(rng),
             operators,
             safety: rng.time(Duration::from_secs(5), Duration::from_secs(30)),
@@ -260,16 +284,45 @@ impl Options {
             patience: 40,
             shuffle: None,
         };
-        drawn.with_trusted_clocks()
+        drawn.made_sound::<P>()
     }
 
-    /// Where leases are on, clocks keep what was declared of them.
-    fn with_trusted_clocks(mut self) -> Self {
+    /// Where leases are on, clocks keep what was declared of them; where members change, no named
+    /// option is on that wants a fixed number of them.
+    pub(crate) fn made_sound<P: Audit>(mut self) -> Self {
         if let Some(drift) = self.operators.lease {
             self.faults.drift = self.faults.drift.min(drift / 100);
             self.faults.classes.retain(|class| *class != Fault::ClockJump);
         }
+        if self.operators.spares > 0 {
+            let mut cluster = Cluster::new(ClusterId(0), self.nodes + self.operators.spares);
+            cluster.voters = NodeSet::first(self.nodes);
+            let joins = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };
+            let possible = |cluster: &Cluster| {
+                P::Config::for_cluster(cluster)?.with_variants(&self.variants, cluster)
+            };
+            if possible(&cluster).and(possible(&joins)).is_err() {
+                self.variants.clear();
+            }
+        }
         self
+    }
+
+    /// The same run with these named options of the algorithm on; in a cluster of another size, if
+    /// they cannot be in one of this.
+    ///
+    /// # Errors
+    /// If they cannot be in a cluster of any size that is simulated.
+    pub fn with_variants<P: Audit>(self, variants: &[String]) -> Result<Self, ConfigError> {
+        let possible = |nodes: usize| {
+            let cluster = Cluster::new(ClusterId(0), nodes);
+            P::Config::for_cluster(&cluster)?.with_variants(variants, &cluster).map(drop)
+        };
+        let variants = variants.to_vec();
+        let Err(why) = possible(self.nodes) else { return Ok(Self { variants, ..self }) };
+        let nodes = (2..=7).find(|nodes| possible(*nodes).is_ok()).ok_or(why)?;
+        let traitors = self.traitors.min(P::INFO.max_faults(nodes));
+        Ok(Self { nodes, traitors, variants, ..self })
     }
 
     /// A run without faults, for tests of one's own.
@@ -283,6 +336,7 @@ impl Options {
             max_batch: 16,
             timing: Timing::LAN,
             smallest: false,
+            variants: Vec::new(),
             faults: Faults::none(),
             operators: Operators::none(),
             safety: Duration::from_secs(10),

@@ -10,7 +10,7 @@
 use crate::check::Run;
 use crate::nemesis::Churn;
 use crate::operators::{Offers, Operators};
-use crate::options::Options;
+use crate::options::{Options, variants};
 use crate::rng::Rng;
 use crate::traitor::Treason;
 use crate::world::Pool;
@@ -66,17 +66,19 @@ impl Options {
             rng.pick(&[2, 3, 3, 3, 4, 4, 5, 6])
         };
         let most = if byzantine { P::INFO.max_faults(nodes) as u64 } else { 0 };
-        Self {
+        let drawn = Self {
             clients: rng.between(1, 2) as usize,
             commands: rng.between(1, 3) as usize,
             registers: 1,
             max_batch: rng.pick(&[1, 2]),
             smallest: rng.chance(4_000),
+            variants: variants::<P>(seed),
             traitors: rng.between(0, most) as usize,
             shuffle: Some(Shuffle::drawn(rng)),
             operators: Operators::drawn(&mut Rng::for_purpose(seed, 12), Offers::of::<P>(), true),
             ..Self::quiet(nodes)
-        }
+        };
+        drawn.made_sound::<P>()
     }
 }
 

@@ -2,7 +2,6 @@
 //! election because somebody was away.
 
 use super::Run;
-use crate::oracle::members::is_quorum;
 use crate::report::Finding;
 use consensus_core::{Audit, Change, FaultModel, NodeId, NodeSet, Role};
 use core::time::Duration;
@@ -25,7 +24,7 @@ impl<P: Audit> Run<'_, P> {
     /// among them work. Everything else stays as it is, and faults of links to and from the others
     /// go on.
     pub(super) fn heal_core(&mut self) -> NodeSet {
-        let quorum = P::INFO.quorum(self.options.nodes);
+        let quorum = self.world.live_quorum();
         let mut core = self.able();
         core = core.and(
             self.world
@@ -61,7 +60,7 @@ impl<P: Audit> Run<'_, P> {
         if P::INFO.faults == FaultModel::Byzantine {
             return core.len() >= P::INFO.quorum(self.options.nodes);
         }
-        self.world.in_force(core).all(|members| is_quorum(members, core))
+        self.world.in_force(core).all(|members| self.world.is_live(members, core))
     }
 
     /// O13 for operators: a healed cluster gets the members that its operator wants, if he asks

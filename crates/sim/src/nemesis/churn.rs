@@ -3,7 +3,6 @@
 //! operator who makes a cluster of the dead gets what he asks for.
 
 use crate::operators::Operators;
-use crate::oracle::members::is_quorum;
 use crate::rng::Rng;
 use crate::world::World;
 use consensus_core::{Audit, Change, Membership, NodeId, NodeSet, StateMachine};
@@ -220,5 +219,5 @@ impl Churn {
 fn can_be<P: Audit, S: StateMachine>(world: &World<P, S>, change: &Change) -> bool {
     let there = world.cluster().nodes().minus(world.condemned());
     let members = Membership { voters: change.voters, ..Membership::default() };
-    change.voters.is_empty() || is_quorum(&members, there)
+    change.voters.is_empty() || world.is_live(&members, there)
 }

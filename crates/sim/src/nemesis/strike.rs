@@ -197,7 +197,8 @@ impl Nemesis {
         let lost = world.condemned().or(world.traitors()).len();
         let node = self.any_node(world);
         let spared = self.spared.contains(node);
-        let can = !spared && lost < P::INFO.max_faults(size) && self.rng.chance(3_000);
+        let most = P::INFO.max_faults(size).min(size - world.live_quorum());
+        let can = !spared && lost < most && self.rng.chance(3_000);
         if can && world.survives_without(node) {
             world.condemn(node);
         }
@@ -217,9 +218,8 @@ impl Nemesis {
     fn minimal_quorum<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
         let Some(leader) = world.leader() else { return };
         let voters = world.decided_members().voters;
-        let quorum = P::INFO.quorum(voters.len());
         let mut outside: Vec<NodeId> = voters.without(leader).iter().collect();
-        for _ in 1..quorum.min(outside.len() + 1) {
+        for _ in 1..world.live_quorum().min(outside.len() + 1) {
             let place = self.rng.place(outside.len());
             outside.swap_remove(place);
         }

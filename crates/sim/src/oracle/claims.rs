@@ -109,7 +109,9 @@ fn contradiction(topic: Topic, before: u128, now: u128, verb: &str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use consensus_core::Membership;
     use consensus_core::quorum;
+    use consensus_core::quorum::Quorums;
 
     const N0: NodeId = NodeId(0);
     const N1: NodeId = NodeId(1);
@@ -137,14 +139,18 @@ mod tests {
         let mut claims = Claims::default();
         claims.say(N1, Claim::Once(vote(3), 7)).expect("a vote");
         let all = NodeSet::first(3);
-        let check = |signers: &[u8], own| {
+        let members = Membership { voters: all, ..Membership::default() };
+        let judge = |signers: &[u8], own, quorums| {
             let signers = signers.iter().map(|node| NodeId(*node)).collect();
             let certificate = Certificate { topic: vote(3), value: 7, signers };
-            let electorates =
-                Electorates::Fixed { nodes: 3, faults: FaultModel::Crash, traitors: 0 };
+            let electorates = Electorates::Members(vec![(&members, quorums)]);
             claims.certified(N0, LogIndex(1), &certificate, (all, all), &electorates, own)
         };
+        let check = |signers: &[u8], own| judge(signers, own, None);
         check(&[0, 1], true).expect("a majority, itself included");
+        let flexible = |phase_1, phase_2| Quorums::flexible(3, phase_1, phase_2).ok();
+        judge(&[1], true, flexible(3, 1)).expect("phase 1 hears of whatever one accepted");
+        assert_eq!(judge(&[1], true, flexible(2, 3)).unwrap_err().oracle, "O16", "not of this");
         assert_eq!(check(&[0, 1], false).unwrap_err().oracle, "O16", "own vote not on disk");
         assert_eq!(check(&[1], true).unwrap_err().oracle, "O16", "no quorum");
         assert_eq!(check(&[0, 2], true).unwrap_err().oracle, "O16", "n2 said nothing");

@@ -272,7 +272,7 @@ mod tests {
             disks.wrote(node, &record(1, 1, 10)).expect("equal logs");
         }
         let three = Membership::initial(&Cluster::new(ClusterId(1), 3));
-        let electorates = Electorates::Members(vec![&three]);
+        let electorates = Electorates::Members(vec![(&three, None)]);
         let durable =
             |disks: &Disks<Toy>, nodes| disks.durable(index, &decided, nodes, &electorates);
         disks.synced(0, &[Written::Record(record(1, 1, 10))]);

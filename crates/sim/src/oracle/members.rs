@@ -3,6 +3,7 @@
 
 use super::Verdict;
 use crate::report::Finding;
+use consensus_core::quorum::Quorums;
 use consensus_core::{Batch, FaultModel, LogIndex, Membership, NodeId, NodeSet, SnapshotMeta};
 use std::fmt;
 
@@ -11,8 +12,8 @@ use std::fmt;
 /// or later as two batches at one index.
 #[derive(Clone, Debug)]
 pub(crate) enum Electorates<'a> {
-    /// Any of these.
-    Members(Vec<&'a Membership>),
+    /// Any of these, each with the sizes of its quorums where they are a setting.
+    Members(Vec<(&'a Membership, Option<Quorums>)>),
     /// The members are so many, for ever, and so many of them are traitors, whose disks count
     /// nothing.
     Fixed {
@@ -29,7 +30,7 @@ impl Electorates<'_> {
     /// Are these nodes, if all of them hold something, a quorum that has it for ever?
     pub(crate) fn are_enough_disks(&self, nodes: NodeSet) -> bool {
         match self {
-            Self::Members(all) => all.iter().any(|members| is_quorum(members, nodes)),
+            Self::Members(all) => all.iter().any(|members| is_enough(*members, nodes)),
             Self::Fixed { nodes: all, faults, traitors } => {
                 counts(nodes.len() + traitors, *all, *faults)
             }
@@ -39,7 +40,7 @@ impl Electorates<'_> {
     /// Are these signers a quorum?
     pub(crate) fn are_enough_signers(&self, signers: NodeSet) -> bool {
         match self {
-            Self::Members(all) => all.iter().any(|members| is_quorum(members, signers)),
+            Self::Members(all) => all.iter().any(|members| is_enough(*members, signers)),
             Self::Fixed { nodes, faults, .. } => counts(signers.len(), *nodes, *faults),
         }
     }
@@ -49,7 +50,7 @@ impl fmt::Display for Electorates<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Members(all) => {
-                for (place, members) in all.iter().enumerate() {
+                for (place, (members, _)) in all.iter().enumerate() {
                     let Membership { version, voters, outgoing, .. } = members;
                     let or = if place > 0 { " or " } else { "" };
                     write!(f, "{or}{voters:?} (version {version}")?;
@@ -62,6 +63,15 @@ impl fmt::Display for Electorates<'_> {
             }
             Self::Fixed { nodes, .. } => write!(f, "{nodes}"),
         }
+    }
+}
+
+/// A quorum by majority; or, where sizes are a setting, so many acceptors that they share one with
+/// every phase-1 quorum ("Flexible Paxos", §3).
+fn is_enough((members, quorums): (&Membership, Option<Quorums>), nodes: NodeSet) -> bool {
+    match quorums {
+        None => is_quorum(members, nodes),
+        Some(quorums) => nodes.and(members.voters).len() + quorums.phase_1() > quorums.nodes(),
     }
 }
 

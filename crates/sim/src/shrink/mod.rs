@@ -256,17 +256,14 @@ fn shorter<P: Audit>(
 fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
     let Operators { spares, chunk, .. } = run.options.operators;
     Scenario {
-        comments: Vec::new(),
-        title: String::new(),
         algo: P::INFO.name.to_owned(),
         smallest: run.options.smallest,
+        variants: run.options.variants.clone(),
         nodes: run.options.nodes + spares,
         seed: run.seed,
         traitors,
         voters: if spares > 0 { NodeSet::first(run.options.nodes) } else { NodeSet::EMPTY },
         chunk: if run.options.operators.snapshots.is_some() { chunk } else { 0 },
-        instant: NodeSet::EMPTY,
-        mutant: None,
-        entries: Vec::new(),
+        ..Scenario::default()
     }
 }

@@ -44,6 +44,8 @@ pub enum Reduction {
     NoSnapshots,
     /// Nobody reads.
     NoReaders,
+    /// No named option of the algorithm is on.
+    NoVariants,
 }
 
 impl Reduction {
@@ -59,7 +61,7 @@ impl Reduction {
         list.extend((0..options.traitors).map(Self::Traitors));
         list.extend(options.faults.classes.iter().copied().map(Self::Without));
         list.extend([Self::NoReaders, Self::NoTransfers, Self::NoSnapshots, Self::FixedMembers]);
-        list.extend([Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);
+        list.extend([Self::NoVariants, Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);
         list.extend([1, 2, 3].map(Self::Clients));
         list.extend([1, 2, 4, 8, 16].map(Self::Commands));
         list.extend([500, 1_000, 2_000, 4_000, 8_000].map(Self::Safety));
@@ -94,6 +96,7 @@ impl Reduction {
             Self::NoTransfers => operators.transfers = None,
             Self::NoSnapshots => operators.snapshots = None,
             Self::NoReaders => operators.readers = 0,
+            Self::NoVariants => options.variants.clear(),
         }
         if options.traitors == 0 {
             options.equivocator = None::<NodeId>;
@@ -121,6 +124,7 @@ impl fmt::Display for Reduction {
             Self::NoTransfers => f.write_str("transfers=none"),
             Self::NoSnapshots => f.write_str("snapshots=none"),
             Self::NoReaders => f.write_str("readers=none"),
+            Self::NoVariants => f.write_str("variants=none"),
         }
     }
 }
@@ -161,6 +165,7 @@ impl FromStr for Reduction {
             "transfers" => word("none", Self::NoTransfers),
             "snapshots" => word("none", Self::NoSnapshots),
             "readers" => word("none", Self::NoReaders),
+            "variants" => word("none", Self::NoVariants),
             "without" => {
                 let fault = Fault::ALL.into_iter().find(|fault| kebab(fault) == value);
                 let names = Fault::ALL.map(|fault| kebab(&fault)).join(", ");
@@ -168,8 +173,8 @@ impl FromStr for Reduction {
             }
             _ => Err(format!(
                 "there is no '{key}'; expected nodes, clients, commands, registers, batch, think, \
-                 safety, without, links, disks, traitors, sizes, members, transfers, snapshots or \
-                 readers"
+                 safety, without, links, disks, traitors, sizes, members, transfers, snapshots, \
+                 readers or variants"
             )),
         }
     }

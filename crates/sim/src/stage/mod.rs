@@ -10,9 +10,11 @@ mod flights;
 mod hands;
 mod perform;
 mod service;
+mod watch;
 mod witness;
 
 pub use flights::Flight;
+pub(crate) use flights::Sent;
 pub use perform::Impossible;
 pub(crate) use perform::{Carried, kebab};
 pub use service::Asked;
@@ -121,7 +123,7 @@ impl<P: Audit> Stage<P> {
         let key = |node| SimKeys::new(seed, Signer::Node(NodeId(node as u8)));
         let mut stage = Self {
             keys: (0..cluster.size).map(key).collect(),
-            witness: Witness::new(&cluster, traitors),
+            witness: Witness::new(&cluster, config.clone(), traitors),
             actors: disks.into_iter().map(Actor::new).collect(),
             flights: Flights::default(),
             steps: 0,
@@ -362,7 +364,7 @@ impl<P: Audit> Stage<P> {
                 let ask = actor.shelf.ask();
                 self.say_of_snapshots(id, from, ask);
             }
-            Effect::Snapshot { from, message } => self.about_snapshots(id, from, message),
+            Effect::Snapshot { from, message } => self.about_snapshots(id, from, *message),
             Effect::Ready { read, index } => self.read_is_ready(id, read, index),
             Effect::RefuseRead { read, why } => self.refuse_read(id, read, why),
             Effect::Members { membership, committed } => self.announce(id, membership, committed),

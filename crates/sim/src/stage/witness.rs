@@ -11,12 +11,13 @@ use crate::oracle::states::States;
 use crate::registers::Registers;
 use consensus_core::{
     Audit, Batch, Cluster, Command, DEFAULT_SESSIONS, Executor, FaultModel, LogIndex, Membership,
-    NodeId, NodeSet, SnapshotMeta, Status,
+    NodeId, NodeSet, ProtocolConfig, SnapshotMeta, Status,
 };
 
 /// O1 to O8, O12, O15, O16 and O19; O9 for reads and O18 are the stage's own.
-pub(crate) struct Witness<P> {
+pub(crate) struct Witness<P: Audit> {
     size: usize,
+    config: P::Config,
     traitors: NodeSet,
     history: History<Registers>,
     disks: Disks<P>,
@@ -28,10 +29,11 @@ pub(crate) struct Witness<P> {
 }
 
 impl<P: Audit> Witness<P> {
-    pub(crate) fn new(cluster: &Cluster, traitors: NodeSet) -> Self {
+    pub(crate) fn new(cluster: &Cluster, config: P::Config, traitors: NodeSet) -> Self {
         let (size, initial) = (cluster.size, Membership::initial(cluster));
         Self {
             size,
+            config,
             traitors,
             history: History::new(Executor::new(Registers::default(), DEFAULT_SESSIONS), initial),
             disks: Disks::new(size, traitors.is_empty()),
@@ -121,7 +123,8 @@ impl<P: Audit> Witness<P> {
         let decided = self.history.members().since(index);
         let newest = decided.last().map_or(LogIndex::ZERO, |members| members.version);
         let said = self.said.iter().flatten().filter(|members| members.version > newest);
-        Electorates::Members(decided.iter().chain(said).collect())
+        let quorums = |members: &Membership| self.config.quorums(members.voters.len());
+        Electorates::Members(decided.iter().chain(said).map(|one| (one, quorums(one))).collect())
     }
 
     /// The node crashed, and its disk holds these records.

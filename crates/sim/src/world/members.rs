@@ -4,7 +4,7 @@ use super::World;
 use crate::oracle::members::{Electorates, is_quorum};
 use consensus_core::{
     Audit, Change, ChangeRefusal, FaultModel, Input, LogIndex, Membership, NodeId, NodeSet,
-    StateMachine,
+    ProtocolConfig, StateMachine,
 };
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -68,7 +68,19 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return true; // Its members are fixed; there are few enough of these.
         }
         let left = self.setup.cluster.nodes().minus(self.condemned()).without(node);
-        self.in_force(self.setup.cluster.nodes()).all(|members| is_quorum(members, left))
+        self.in_force(self.setup.cluster.nodes()).all(|members| self.is_live(members, left))
+    }
+
+    /// Are these nodes enough for progress, by these members?
+    pub(crate) fn is_live(&self, members: &Membership, nodes: NodeSet) -> bool {
+        let size = members.voters.len();
+        match self.config.quorums(size) {
+            None => is_quorum(members, nodes),
+            Some(quorums) => {
+                let needed = quorums.larger() + size.saturating_sub(quorums.nodes());
+                nodes.and(members.voters).len() >= needed
+            }
+        }
     }
 
     /// Why changes of members were refused at this node, one after the other.
@@ -120,6 +132,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let newest = decided.last().map_or(LogIndex::ZERO, |members| members.version);
         let said = self.nodes.iter().filter_map(|node| node.members.as_ref());
         let said = said.map(|(members, _)| members).filter(|one| one.version > newest);
-        Electorates::Members(decided.iter().chain(said).collect())
+        let quorums = |members: &Membership| self.config.quorums(members.voters.len());
+        Electorates::Members(decided.iter().chain(said).map(|one| (one, quorums(one))).collect())
     }
 }

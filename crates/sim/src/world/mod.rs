@@ -219,6 +219,15 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         leaders.max().map(|(_, node)| node)
     }
 
+    /// How many voters must be up for progress, by the members that were decided last.
+    pub(crate) fn live_quorum(&self) -> usize {
+        let size = self.decided_members().voters.len();
+        self.config.quorums(size).map_or(P::INFO.quorum(size), |quorums| {
+            // Who is no acceptor helps nobody.
+            quorums.larger() + (size - quorums.nodes())
+        })
+    }
+
     /// A replica; `None` while it is down.
     pub fn replica(&self, node: NodeId) -> Option<&P> {
         self.nodes[node.index()].replica.as_ref()
