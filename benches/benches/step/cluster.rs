@@ -74,7 +74,7 @@ impl<P: Audit> InMemory<P> {
         let cluster = Cluster::new(ClusterId(1), size);
         let config = P::Config::for_cluster(&cluster).expect("a cluster of a size that is allowed");
         let node = |id: usize| {
-            let durable = Durable { incarnation: Incarnation(1), records: Vec::new() };
+            let durable = Durable::of(Incarnation(1), Vec::new());
             Node {
                 replica: P::recover(NodeId(id as u8), config.clone(), durable).expect("empty disk"),
                 effects: Effects::after_recovery(0),
@@ -189,7 +189,7 @@ impl<P: Audit> InMemory<P> {
                 self.committed += batch.len() as u64;
             }
             Effect::Refuse { why, .. } => panic!("{} refused: {why}", P::INFO.name),
-            Effect::Commit { .. } | Effect::SetTimer { .. } | Effect::CancelTimer { .. } => {}
+            _ => {}
         }
     }
 

@@ -1,8 +1,10 @@
 //! The one list of protocols: name to type. Nothing else knows them all; drivers and tools are
 //! generic, and reach a protocol by name through [`Algorithm::dispatch`].
 
+mod choice;
 mod words;
 
+pub use choice::{Choice, UnknownChoice};
 pub use words::{MultiPaxosWords, PaxosWords, RaftWords};
 
 use consensus_core::mutant::Mutant;

@@ -49,10 +49,8 @@ fn every_shipped_scenario_is_as_it_says() {
         for algorithm in algorithms(&scenario) {
             match algorithm.play(&scenario, false) {
                 Ok(outcome) if outcome.missed.is_empty() => {}
-                Ok(outcome) => wrong.push(format!(
-                    "{name}, {algorithm}: {:#?}\n{}",
-                    outcome.missed, outcome.chart
-                )),
+                Ok(outcome) => wrong
+                    .push(format!("{name}, {algorithm}: {:#?}\n{}", outcome.missed, outcome.chart)),
                 Err(why) => wrong.push(format!("{name}, {algorithm}: {why}")),
             }
         }

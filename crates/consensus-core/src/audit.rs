@@ -97,6 +97,7 @@ impl Topic {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Ledger {
     entries: BTreeMap<LogIndex, Held>,
+    covered: LogIndex,
 }
 
 /// An entry that a disk holds.
@@ -117,6 +118,17 @@ impl Ledger {
     /// The disk no longer holds anything at or after this index.
     pub fn cut_from(&mut self, index: LogIndex) {
         self.entries.split_off(&index);
+    }
+
+    /// The disk no longer holds anything up to this index, as a snapshot covers it.
+    pub fn forget_upto(&mut self, index: LogIndex) {
+        self.covered = self.covered.max(index);
+        self.entries = self.entries.split_off(&index.next());
+    }
+
+    /// Up to here the entries are forgotten.
+    pub fn covered(&self) -> LogIndex {
+        self.covered
     }
 
     /// What it holds at an index.

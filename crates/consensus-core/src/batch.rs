@@ -5,7 +5,8 @@ use crate::auth::Tag;
 use crate::canonical::Canonical;
 use crate::fingerprint::Fingerprint;
 use crate::id::{ClientId, ClusterId, RequestId, SessionId};
-use bytes::{BufMut, Bytes, BytesMut};
+use crate::membership::MEMBERSHIP_CLIENT;
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
@@ -36,8 +37,54 @@ impl Command {
     }
 
     /// Bytes that this command takes in a batch.
+    #[inline]
     pub fn framed_len(&self) -> usize {
-        COMMAND_HEADER + self.tag.0.len() + self.payload.len()
+        self.borrowed().framed_len()
+    }
+
+    /// The same command, as a look at these bytes.
+    pub fn borrowed(&self) -> CommandRef<'_> {
+        CommandRef {
+            client: self.client,
+            session: self.session,
+            request: self.request,
+            payload: &self.payload,
+            tag: &self.tag.0,
+        }
+    }
+}
+
+/// A command whose bytes belong to somebody else: to a batch, or to the frame that it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandRef<'a> {
+    /// See [`Command::client`].
+    pub client: ClientId,
+    /// See [`Command::session`].
+    pub session: SessionId,
+    /// See [`Command::request`].
+    pub request: RequestId,
+    /// See [`Command::payload`].
+    pub payload: &'a [u8],
+    /// See [`Command::tag`].
+    pub tag: &'a [u8],
+}
+
+impl CommandRef<'_> {
+    /// Bytes that this command takes in a batch.
+    #[inline]
+    pub fn framed_len(&self) -> usize {
+        COMMAND_HEADER + self.tag.len() + self.payload.len()
+    }
+
+    fn header(&self) -> [u8; COMMAND_HEADER] {
+        let mut header = [0; COMMAND_HEADER];
+        header[..8].copy_from_slice(&self.client.0.to_le_bytes());
+        header[8..16].copy_from_slice(&self.session.0.to_le_bytes());
+        header[16..24].copy_from_slice(&self.request.0.to_le_bytes());
+        let payload = u32::try_from(self.payload.len()).expect("payload fits 32 bits");
+        header[24..28].copy_from_slice(&payload.to_le_bytes());
+        header[28] = u8::try_from(self.tag.len()).expect("a tag fits 255 bytes");
+        header
     }
 }
 
@@ -79,18 +126,28 @@ impl Batch {
     /// If there are more than [`MAX_COMMANDS`], a tag is longer than 255 bytes or a payload does
     /// not fit 32 bits; who admits commands checks that first.
     pub fn of(commands: &[Command]) -> Self {
-        assert!(commands.len() <= MAX_COMMANDS, "too many commands for one batch");
-        let mut bytes = BytesMut::with_capacity(commands.iter().map(Command::framed_len).sum());
-        for command in commands {
-            bytes.put_u64_le(command.client.0);
-            bytes.put_u64_le(command.session.0);
-            bytes.put_u64_le(command.request.0);
-            bytes.put_u32_le(u32::try_from(command.payload.len()).expect("payload fits 32 bits"));
-            bytes.put_u8(u8::try_from(command.tag.0.len()).expect("a tag fits 255 bytes"));
-            bytes.put_slice(&command.tag.0);
-            bytes.put_slice(&command.payload);
+        Self::framed(commands.iter().map(Command::borrowed))
+    }
+
+    /// Frames these commands, wherever their bytes are. It looks at them twice: first to see how
+    /// many bytes they take.
+    ///
+    /// # Panics
+    /// As [`of`](Self::of).
+    pub fn framed<'a>(commands: impl Iterator<Item = CommandRef<'a>> + Clone) -> Self {
+        let (mut count, mut length) = (0, 0);
+        for command in commands.clone() {
+            count += 1;
+            length += command.framed_len();
         }
-        Self { bytes: bytes.freeze(), count: commands.len() as u32 }
+        assert!(count <= MAX_COMMANDS, "too many commands for one batch");
+        let mut bytes = Vec::with_capacity(length);
+        for command in commands {
+            bytes.extend_from_slice(&command.header());
+            bytes.extend_from_slice(command.tag);
+            bytes.extend_from_slice(command.payload);
+        }
+        Self { bytes: bytes.into(), count: count as u32 }
     }
 
     /// Checks foreign bytes and takes them as a batch, without copying.
@@ -101,8 +158,7 @@ impl Batch {
         let mut rest = &bytes[..];
         let mut count = 0;
         while !rest.is_empty() {
-            let length = framed_len(rest).ok_or(BadBatch)?;
-            rest = rest.get(length..).ok_or(BadBatch)?;
+            (_, rest) = unframe(rest).ok_or(BadBatch)?;
             count += 1;
         }
         if count > MAX_COMMANDS {
@@ -112,29 +168,52 @@ impl Batch {
     }
 
     /// How many commands.
+    #[inline]
     pub fn len(&self) -> usize {
         self.count as usize
     }
 
     /// A no-op?
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
+    /// Does this entry say who the members are, instead of carrying commands? See
+    /// [`Membership`](crate::Membership).
+    pub fn is_membership(&self) -> bool {
+        self.count == 1 && self.bytes.starts_with(&MEMBERSHIP_CLIENT.0.to_le_bytes())
+    }
+
     /// The framed bytes; equal batches have equal bytes, so a digest may be taken over them.
+    #[inline]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
     /// The commands, in order. Payloads and tags share the batch's bytes.
+    #[inline]
     pub fn commands(&self) -> impl Iterator<Item = Command> {
-        let mut rest = self.bytes.clone();
+        self.iter().map(|command| Command {
+            client: command.client,
+            session: command.session,
+            request: command.request,
+            payload: self.bytes.slice_ref(command.payload),
+            tag: Tag(self.bytes.slice_ref(command.tag)),
+        })
+    }
+
+    /// The commands, in order, to look at.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = CommandRef<'_>> {
+        let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
             }
-            let length = framed_len(&rest).expect("a batch was checked when it was made");
-            Some(unframe(rest.split_to(length)))
+            let (command, after) = unframe(rest).expect("a batch was checked when it was made");
+            rest = after;
+            Some(command)
         })
     }
 
@@ -144,27 +223,25 @@ impl Batch {
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+fn word(header: &[u8; COMMAND_HEADER], at: usize) -> u64 {
+    u64::from_le_bytes(header[at..at + 8].try_into().expect("a word has 8 bytes"))
 }
 
-/// Length of the first framed command, if its header is whole.
-fn framed_len(bytes: &[u8]) -> Option<usize> {
-    let payload = u32::from_le_bytes(bytes.get(24..28)?.try_into().ok()?) as usize;
-    let tag = *bytes.get(28)? as usize;
-    Some(COMMAND_HEADER + tag + payload)
-}
-
-fn unframe(bytes: Bytes) -> Command {
-    let field = |at| word(&bytes, at).expect("a framed command has its header");
-    let tag = COMMAND_HEADER..COMMAND_HEADER + bytes[28] as usize;
-    Command {
-        client: ClientId(field(0)),
-        session: SessionId(field(8)),
-        request: RequestId(field(16)),
-        payload: bytes.slice(tag.end..),
-        tag: Tag(bytes.slice(tag)),
-    }
+/// The first framed command and what follows it, if it is whole.
+#[inline]
+fn unframe(bytes: &[u8]) -> Option<(CommandRef<'_>, &[u8])> {
+    let (header, rest) = bytes.split_first_chunk::<COMMAND_HEADER>()?;
+    let payload = u32::from_le_bytes(header[24..28].try_into().ok()?) as usize;
+    let (tag, rest) = rest.split_at_checked(header[28] as usize)?;
+    let (payload, rest) = rest.split_at_checked(payload)?;
+    let command = CommandRef {
+        client: ClientId(word(header, 0)),
+        session: SessionId(word(header, 8)),
+        request: RequestId(word(header, 16)),
+        payload,
+        tag,
+    };
+    Some((command, rest))
 }
 
 impl fmt::Debug for Batch {
@@ -207,6 +284,8 @@ mod tests {
         #[test]
         fn what_was_framed_comes_out(commands in proptest::collection::vec(command(), 0..8)) {
             let batch = Batch::of(&commands);
+            let looked_at = batch.iter().map(|command| command.framed_len()).sum::<usize>();
+            prop_assert_eq!(looked_at, batch.bytes().len());
             prop_assert_eq!(batch.commands().collect::<Vec<_>>(), commands);
             prop_assert_eq!(Batch::parse(batch.bytes().clone()), Ok(batch));
         }

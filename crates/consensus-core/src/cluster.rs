@@ -10,8 +10,11 @@ use std::fmt;
 pub struct Cluster {
     /// Its name, for frames, disks and signatures.
     pub id: ClusterId,
-    /// Number of replicas, 1 ..= 128.
+    /// Number of replicas, 1 ..= 128: those that vote at the beginning, and those that may join.
     pub size: usize,
+    /// Who votes at the beginning, before any change of members. Nobody, for a replica that joins
+    /// a running cluster and will be told. Algorithms with fixed members have all replicas vote.
+    pub voters: NodeSet,
     /// Its clocks.
     pub timing: Timing,
 }
@@ -36,11 +39,13 @@ impl Timing {
     };
 
     /// The range of one election timeout.
+    #[inline]
     pub fn election(&self) -> Delay {
         Delay { min: self.election_min, max: self.election_max }
     }
 
     /// One heartbeat interval, without spread.
+    #[inline]
     pub fn heartbeat(&self) -> Delay {
         Delay::fixed(self.heartbeat)
     }
@@ -57,6 +62,7 @@ pub struct Delay {
 
 impl Delay {
     /// Always the same.
+    #[inline]
     pub fn fixed(delay: Duration) -> Self {
         Self { min: delay, max: delay }
     }
@@ -83,20 +89,24 @@ impl std::error::Error for ConfigError {}
 impl Cluster {
     /// A cluster of `size` replicas with local-network timeouts.
     pub fn new(id: ClusterId, size: usize) -> Self {
-        Self { id, size, timing: Timing::LAN }
+        let voters = NodeSet::first(size.min(NodeId::LIMIT));
+        Self { id, size, voters, timing: Timing::LAN }
     }
 
     /// All its replicas.
+    #[inline]
     pub fn nodes(&self) -> NodeSet {
         NodeSet::first(self.size)
     }
 
     /// All replicas but this one.
+    #[inline]
     pub fn peers_of(&self, node: NodeId) -> NodeSet {
         self.nodes().without(node)
     }
 
     /// Is there such a replica?
+    #[inline]
     pub fn contains(&self, node: NodeId) -> bool {
         node.index() < self.size
     }
@@ -111,6 +121,12 @@ impl Cluster {
                 "a cluster has 1 to {} nodes, not {}",
                 NodeId::LIMIT,
                 self.size
+            )));
+        }
+        if !self.voters.minus(self.nodes()).is_empty() {
+            return Err(ConfigError(format!(
+                "the voters {:?} are not all among the {} nodes",
+                self.voters, self.size
             )));
         }
         let Timing { heartbeat, election_min, election_max } = self.timing;

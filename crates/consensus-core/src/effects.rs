@@ -3,7 +3,9 @@
 use crate::batch::Batch;
 use crate::cluster::Delay;
 use crate::id::{LogIndex, NodeId, NodeSet, RecordNumber};
-use crate::protocol::{ConsensusProtocol, Gate, Message};
+use crate::membership::{ChangeRefusal, Membership};
+use crate::protocol::{ConsensusProtocol, Gate, Input, Message};
+use crate::snapshot::SnapshotMessage;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -40,8 +42,56 @@ pub enum Effect<P: ConsensusProtocol> {
         /// Which.
         timer: P::Timer,
     },
-    /// This batch is decided at this index: apply it. Indices come without gap, from 1 after a
-    /// start.
+    /// These records take the place of everything that was written so far, in one atomic write:
+    /// the protocol has forgotten what a snapshot covers. Counts as one record; nothing waits for
+    /// it, and after a crash either the old records are found or these.
+    Compact {
+        /// Its number.
+        number: RecordNumber,
+        /// What to keep instead of all earlier records, oldest first.
+        records: Vec<P::Record>,
+    },
+    /// This replica lacks entries that others have forgotten: get a snapshot from this node. Said
+    /// again as long as it is true, which is when a driver repeats what got lost.
+    Fetch {
+        /// Whom to ask.
+        from: NodeId,
+    },
+    /// A message about snapshots came: the driver serves it, or stores the chunk.
+    Snapshot {
+        /// Who said it.
+        from: NodeId,
+        /// What. Boxed, as it is large and rare, and every effect is as large as the largest.
+        message: Box<SnapshotMessage>,
+    },
+    /// A read may be answered once everything up to this index is applied.
+    Ready {
+        /// The read's name.
+        read: u64,
+        /// The index.
+        index: LogIndex,
+    },
+    /// A read will not be answered here.
+    RefuseRead {
+        /// The read's name.
+        read: u64,
+        /// Why.
+        why: Refusal,
+    },
+    /// The members changed, or a change of them became final. Also said at the start.
+    Members {
+        /// The members that are in force now.
+        membership: Membership,
+        /// Is the entry that says so committed?
+        committed: bool,
+    },
+    /// A change of members was not begun.
+    RefuseChange {
+        /// Why.
+        why: ChangeRefusal,
+    },
+    /// This batch is decided at this index: apply it. Indices come without gap, after a start from
+    /// the one after the snapshot that the replica was recovered with, or from 1.
     Commit {
         /// Where.
         index: LogIndex,
@@ -70,6 +120,8 @@ pub enum Refusal {
     BadSignature,
     /// The replica is shutting down.
     Stopping,
+    /// This algorithm, as configured, does not offer that.
+    Unsupported,
 }
 
 impl fmt::Display for Refusal {
@@ -81,6 +133,7 @@ impl fmt::Display for Refusal {
             Self::TooLarge => f.write_str("the command is too large"),
             Self::BadSignature => f.write_str("the request's signature is not its client's"),
             Self::Stopping => f.write_str("the replica is shutting down"),
+            Self::Unsupported => f.write_str("this algorithm, as configured, does not offer that"),
         }
     }
 }
@@ -167,6 +220,52 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// Hands commands back.
     pub fn refuse(&mut self, batch: Batch, why: Refusal) {
         self.list.push(Effect::Refuse { batch, why });
+    }
+
+    /// Replaces everything that was written by these records; see [`Effect::Compact`].
+    pub fn compact(&mut self, records: Vec<P::Record>) -> RecordNumber {
+        self.last_record = RecordNumber(self.last_record.0 + 1);
+        self.list.push(Effect::Compact { number: self.last_record, records });
+        self.last_record
+    }
+
+    /// A snapshot is needed, and this node has one.
+    pub fn fetch(&mut self, from: NodeId) {
+        self.list.push(Effect::Fetch { from });
+    }
+
+    /// Hands a message about snapshots to the driver.
+    pub fn snapshot(&mut self, from: NodeId, message: SnapshotMessage) {
+        self.list.push(Effect::Snapshot { from, message: Box::new(message) });
+    }
+
+    /// The read may be answered once everything up to `index` is applied.
+    pub fn ready(&mut self, read: u64, index: LogIndex) {
+        self.list.push(Effect::Ready { read, index });
+    }
+
+    /// The read will not be answered here.
+    pub fn refuse_read(&mut self, read: u64, why: Refusal) {
+        self.list.push(Effect::RefuseRead { read, why });
+    }
+
+    /// These are the members now.
+    pub fn members(&mut self, membership: Membership, committed: bool) {
+        self.list.push(Effect::Members { membership, committed });
+    }
+
+    /// The change of members was not begun.
+    pub fn refuse_change(&mut self, why: ChangeRefusal) {
+        self.list.push(Effect::RefuseChange { why });
+    }
+
+    /// For algorithms that do not offer what this input asks for: says so to whoever waits.
+    pub fn unsupported(&mut self, input: &Input<P>) {
+        match input {
+            Input::Read(read) => self.refuse_read(read.id, Refusal::Unsupported),
+            Input::Change(_) => self.refuse_change(ChangeRefusal::Unsupported),
+            _ => {}
+        }
     }
 
     /// A local invariant is broken: the replica must stop, and nothing of this step may happen.

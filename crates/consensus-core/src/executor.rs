@@ -45,7 +45,8 @@ impl<S: StateMachine> Executor<S> {
     /// of the protocol, and applying past it would lose a command for good.
     pub fn execute(&mut self, index: LogIndex, batch: &Batch, mut done: impl FnMut(Executed)) {
         assert_eq!(index, self.applied.next(), "committed batches come without gap");
-        for (offset, command) in batch.commands().enumerate() {
+        let commands = (!batch.is_membership()).then(|| batch.commands());
+        for (offset, command) in commands.into_iter().flatten().enumerate() {
             let position = Position { index, offset: offset as u32 };
             let (applied, answer) = self.execute_one(&command, position);
             done(Executed { command, position, applied, answer });

@@ -13,6 +13,7 @@ impl NodeId {
     pub const LIMIT: usize = 128;
 
     /// The position of this node in an array with one place a node.
+    #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -43,12 +44,24 @@ impl NodeSet {
     ///
     /// # Panics
     /// If `size` is larger than [`NodeId::LIMIT`].
+    #[inline]
     pub fn first(size: usize) -> Self {
         assert!(size <= NodeId::LIMIT, "a cluster has at most {} nodes", NodeId::LIMIT);
         if size == NodeId::LIMIT { Self(u128::MAX) } else { Self((1 << size) - 1) }
     }
 
+    /// The set as a word, a bit a node.
+    pub fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// The set that [`bits`](Self::bits) gave.
+    pub fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// Just this node.
+    #[inline]
     pub fn only(node: NodeId) -> Self {
         let mut set = Self::EMPTY;
         set.insert(node);
@@ -56,6 +69,7 @@ impl NodeSet {
     }
 
     /// Adds a node; false if it was there already, or if its number is beyond the limit.
+    #[inline]
     pub fn insert(&mut self, node: NodeId) -> bool {
         if node.index() >= NodeId::LIMIT {
             return false;
@@ -66,6 +80,7 @@ impl NodeSet {
     }
 
     /// Takes a node out; false if it was not there.
+    #[inline]
     pub fn remove(&mut self, node: NodeId) -> bool {
         let held = self.contains(node);
         if held {
@@ -75,11 +90,13 @@ impl NodeSet {
     }
 
     /// Is this node in the set?
+    #[inline]
     pub fn contains(self, node: NodeId) -> bool {
         node.index() < NodeId::LIMIT && self.0 & (1 << node.0) != 0
     }
 
     /// The same set less one node.
+    #[inline]
     #[must_use]
     pub fn without(mut self, node: NodeId) -> Self {
         self.remove(node);
@@ -87,41 +104,51 @@ impl NodeSet {
     }
 
     /// The nodes that are in both.
+    #[inline]
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
     /// The nodes that are in either.
+    #[inline]
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// The nodes of this set that are not in the other.
+    #[inline]
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
     /// How many nodes.
+    #[inline]
     pub fn len(self) -> usize {
         self.0.count_ones() as usize
     }
 
     /// Nobody in it?
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// The nodes, lowest number first.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
-        let mut rest = self.0;
+        // A word at a time: most sets have nothing in the upper one.
+        let (mut rest, mut upper, mut base) = (self.0 as u64, (self.0 >> 64) as u64, 0);
         std::iter::from_fn(move || {
             if rest == 0 {
-                return None;
+                if upper == 0 {
+                    return None;
+                }
+                (rest, upper, base) = (upper, 0, 64);
             }
-            let node = rest.trailing_zeros() as u8;
+            let node = base + rest.trailing_zeros() as u8;
             rest &= rest - 1;
             Some(NodeId(node))
         })
@@ -162,12 +189,14 @@ impl LogIndex {
     pub const ZERO: Self = Self(0);
 
     /// The place after this one.
+    #[inline]
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.checked_add(1).expect("a log has fewer than 2^64 entries"))
     }
 
     /// The place before this one; the place before the first, and before 0, is 0.
+    #[inline]
     #[must_use]
     pub fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
@@ -221,6 +250,7 @@ impl RequestId {
     pub const OPEN: Self = Self(0);
 
     /// The request after this one.
+    #[inline]
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)

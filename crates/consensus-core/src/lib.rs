@@ -35,6 +35,10 @@
 //!                             ├ Send           through the Outbox to the links
 //!                             ├ SetTimer …     draw, arm
 //!                             ├ Commit         Executor::execute, answer the clients
+//!                             ├ Compact        append as one record that replaces all before it
+//!                             ├ Fetch, Snapshot  Incoming: ask for, send, put together snapshots
+//!                             ├ Ready          Reads: answer once applied
+//!                             ├ Members        open and close links; tell the operator
 //!                             └ Refuse         answer the clients
 //! ```
 //!
@@ -55,17 +59,22 @@ mod fingerprint;
 mod id;
 mod in_flight;
 mod machine;
+mod membership;
 pub mod mutant;
 mod outbox;
 mod protocol;
+mod querier;
 pub mod quorum;
+mod read;
 mod request;
 mod session;
+mod snapshot;
+mod variant;
 
 pub use audit::{Audit, Certificate, Claim, Held, Ledger, Proof, Topic};
 pub use auth::{AuthMeter, Authenticator, NoKeys, Signer, Tag};
 pub use ballot::Ballot;
-pub use batch::{BadBatch, Batch, Command, MAX_COMMANDS};
+pub use batch::{BadBatch, Batch, Command, CommandRef, MAX_COMMANDS};
 pub use canonical::Canonical;
 pub use client::{Client, Outcome, Patience, Todo};
 pub use cluster::{Cluster, ConfigError, Delay, Timing};
@@ -79,11 +88,16 @@ pub use id::{
 };
 pub use in_flight::InFlight;
 pub use machine::{RestoreError, StateMachine};
+pub use membership::{Change, ChangeRefusal, MAX_CONTACT, MEMBERSHIP_CLIENT, Membership};
 pub use outbox::Outbox;
 pub use protocol::{
     Answers, ConsensusProtocol, Durable, Env, Envelope, FaultModel, Gate, Input, Links, Message,
     MessageKind, ProtocolConfig, ProtocolInfo, Record, RecoverError, Rejected, Role, Status, Takes,
     Traffic, Verified,
 };
+pub use querier::{Ask, Querier};
+pub use read::{Admitted, Consistency, Query, QueryReply, Read, ReadMode, Reads};
 pub use request::{Answer, Reply, Request};
 pub use session::{Sessions, Verdict};
+pub use snapshot::{Incoming, Received, SnapshotMessage, SnapshotMeta, Then, asked_offset};
+pub use variant::Variant;

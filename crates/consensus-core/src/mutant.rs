@@ -26,11 +26,12 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight",
+        "K-dedup", "K-outbox", "K-inflight", "S-offset",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
-        "P31", "P32", "P33", "P34", "P35", "P36", "P37", "P38", "P39", "P40",
+        "P31", "P32", "P33", "P34", "P35", "P36", "P37", "P38", "P39", "P40", "P41", "P42", "P43",
+        "P44", "P45", "P46", "P47", "P48",
         // crates/multipaxos
         "M01", "M02", "M03", "M04", "M06", "M20", "M21", "M22", "M23", "M24", "M25", "M26", "M27",
         "M28", "M30", "M31", "M32", "M33", "M34", "M35", "M36", "M37", "M38", "M39", "M40", "M41",
@@ -134,4 +135,10 @@ pub const SHARED: &[Mutant] = &[
         "the own vote counts when the record before its own is durable",
         &["O6", "O16", "O1"],
     ),
+    Mutant::new(
+        "S-offset",
+        "a chunk of a snapshot is taken although it does not follow what came before",
+        &["O15", "O18"],
+    )
+    .beyond_simulation("snapshots that are sent again"),
 ];

@@ -45,27 +45,46 @@ impl<M: Clone> Outbox<M> {
 
     /// The disk has everything up to here: gives out what may leave now, in order of sending.
     pub fn durable(&mut self, upto: RecordNumber) -> Vec<(NodeSet, M)> {
+        self.synced(upto);
+        std::iter::from_fn(|| self.pop()).collect()
+    }
+
+    /// The disk has everything up to here. What may leave now is to be taken out with
+    /// [`pop`](Self::pop), until there is no more.
+    #[inline]
+    pub fn synced(&mut self, upto: RecordNumber) {
         self.durable = self.durable.max(upto);
-        let mut free = Vec::new();
-        let mut blocked = NodeSet::EMPTY;
-        for mut held in std::mem::take(&mut self.held) {
-            let mut stay = if held.after > self.durable { held.to } else { NodeSet::EMPTY };
-            if self.links == Links::Fifo {
-                stay = stay.or(held.to.and(blocked));
-                blocked = blocked.or(stay);
-            }
-            let go = held.to.minus(stay);
-            if stay.is_empty() {
-                free.push((go, held.message));
-            } else {
-                if !go.is_empty() {
-                    free.push((go, held.message.clone()));
-                }
-                held.to = stay;
-                self.held.push_back(held);
-            }
+    }
+
+    /// The next message that may leave, in order of sending.
+    #[inline]
+    pub fn pop(&mut self) -> Option<(NodeSet, M)> {
+        if self.links == Links::Fifo {
+            return self.pop_in_order();
         }
-        free
+        // Later messages wait for later records.
+        let first = self.held.front().filter(|held| held.after <= self.durable);
+        first.is_some().then(|| self.held.pop_front())?.map(|held| (held.to, held.message))
+    }
+
+    /// On FIFO links: what may leave of the first message of which not all is blocked.
+    fn pop_in_order(&mut self) -> Option<(NodeSet, M)> {
+        let mut blocked = NodeSet::EMPTY;
+        for place in 0..self.held.len() {
+            let held = &mut self.held[place];
+            let waits = if held.after > self.durable { held.to } else { held.to.and(blocked) };
+            let go = held.to.minus(waits);
+            blocked = blocked.or(waits);
+            if go.is_empty() {
+                continue;
+            }
+            if waits.is_empty() {
+                return self.held.remove(place).map(|held| (held.to, held.message));
+            }
+            held.to = waits;
+            return Some((go, held.message.clone()));
+        }
+        None
     }
 
     /// Everything up to here is durable.

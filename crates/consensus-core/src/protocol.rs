@@ -5,7 +5,11 @@ use crate::batch::Batch;
 use crate::cluster::{Cluster, ConfigError};
 use crate::effects::Effects;
 use crate::id::{Incarnation, LogIndex, NodeId, RecordNumber};
-use crate::quorum;
+use crate::membership::Change;
+use crate::quorum::{self, Quorums};
+use crate::read::Read;
+use crate::snapshot::{SnapshotMessage, SnapshotMeta};
+use crate::variant::Variant;
 use core::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,6 +58,13 @@ pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + '
 
     /// The replica in a few numbers, for people and oracles.
     fn status(&self) -> Status;
+
+    /// What is to be kept beside a snapshot of everything up to this index, which the driver has
+    /// just applied. `None` where the algorithm, as configured, never forgets its log.
+    fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        let _ = index;
+        None
+    }
 }
 
 /// Settings of an algorithm: all have defaults for a given cluster.
@@ -72,6 +83,41 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         Self::for_cluster(cluster)
     }
+
+    /// The named options, in the order of tables.
+    const VARIANTS: &'static [Variant] = &[];
+
+    /// These settings with a named option on.
+    ///
+    /// # Errors
+    /// If there is no such option, or if it cannot be in this cluster.
+    fn with_variant(self, name: &str, cluster: &Cluster) -> Result<Self, ConfigError> {
+        let _ = cluster;
+        Err(Variant::unknown(name, Self::VARIANTS))
+    }
+
+    /// These settings with several named options on, in their order.
+    ///
+    /// # Errors
+    /// As [`with_variant`](Self::with_variant), or if one key is named twice.
+    fn with_variants(self, names: &[String], cluster: &Cluster) -> Result<Self, ConfigError> {
+        let mut config = self;
+        for (place, name) in names.iter().enumerate() {
+            let key = Variant::key(name);
+            if let Some(other) = names[..place].iter().find(|other| Variant::key(other) == key) {
+                return Err(ConfigError(format!("'{other}' and '{name}' exclude each other")));
+            }
+            config = config.with_variant(name, cluster)?;
+        }
+        Ok(config)
+    }
+
+    /// How many of so many voters each phase needs, where that is a setting (flexible quorums). `None`:
+    /// [`ProtocolInfo::quorum`] in all phases.
+    fn quorums(&self, voters: usize) -> Option<Quorums> {
+        let _ = voters;
+        None
+    }
 }
 
 /// What replicas say to each other.
@@ -86,6 +132,13 @@ pub trait Message:
 
     /// Is this message a promise?
     fn gate(&self) -> Gate;
+
+    /// What drivers say to each other about snapshots, as a message of this protocol. `None` where
+    /// replicas send each other no snapshots.
+    fn snapshot(message: SnapshotMessage) -> Option<Self> {
+        let _ = message;
+        None
+    }
 }
 
 /// What must survive a crash.
@@ -240,21 +293,25 @@ pub struct Verified<M> {
 
 impl<M> Verified<M> {
     /// For the implementations of `verify`: this envelope was checked.
+    #[inline]
     pub fn vouch(envelope: Envelope<M>) -> Self {
         Self { from: envelope.from, message: envelope.message }
     }
 
     /// Who said it.
+    #[inline]
     pub fn sender(&self) -> NodeId {
         self.from
     }
 
     /// What was said.
+    #[inline]
     pub fn message(&self) -> &M {
         &self.message
     }
 
     /// Sender and message.
+    #[inline]
     pub fn into_parts(self) -> (NodeId, M) {
         (self.from, self.message)
     }
@@ -292,12 +349,22 @@ pub struct Durable<R> {
     /// The surviving records, oldest first. They are durable; the next write gets the number after
     /// theirs.
     pub records: Vec<R>,
+    /// What the newest snapshot on its disk is of, if there is one. The state machine was restored
+    /// from it. It may be newer than what the records know of.
+    pub snapshot: Option<SnapshotMeta>,
+}
+
+impl<R> Durable<R> {
+    /// These records, and no snapshot.
+    pub fn of(incarnation: Incarnation, records: Vec<R>) -> Self {
+        Self { incarnation, records, snapshot: None }
+    }
 }
 
 /// What comes to a replica.
 ///
-/// The enum grows with the features that need it (read tickets, snapshots, membership); nothing in
-/// it is without effect in the algorithms that exist.
+/// What an algorithm does not offer it refuses ([`Effects::refuse_read`],
+/// [`Effects::refuse_change`]) or ignores (wishes, snapshots).
 #[derive(Clone, Debug)]
 pub enum Input<P: ConsensusProtocol> {
     /// The first input after [`ConsensusProtocol::recover`]: set the first timers.
@@ -313,6 +380,21 @@ pub enum Input<P: ConsensusProtocol> {
     Durable(RecordNumber),
     /// An operator wants this replica to lead, now. A wish: it may fail.
     Campaign,
+    /// An operator wants the leader to hand over to this replica. A wish: it may fail, and if
+    /// nothing came of it within an election timeout the leader goes on as before.
+    Transfer(NodeId),
+    /// An operator wants other members. Answered by [`Effects::members`] once that is committed,
+    /// or by [`Effects::refuse_change`].
+    Change(Change),
+    /// A client wants to read. Answered by [`Effects::ready`] or [`Effects::refuse_read`]; if
+    /// leadership is lost meanwhile it may be that nothing comes.
+    Read(Read),
+    /// A snapshot of this replica's own state is on stable storage: what it covers may be
+    /// forgotten.
+    SnapshotTaken(SnapshotMeta),
+    /// A snapshot of another replica is on stable storage, and the state machine was restored from
+    /// it: the next index to be given out is the one after it.
+    SnapshotInstalled(SnapshotMeta),
     /// The driver has no more input just now: whatever was held back to be batched goes out.
     Drained,
 }
@@ -378,4 +460,6 @@ pub struct Status {
     pub committed: LogIndex,
     /// Last index of its log.
     pub last: LogIndex,
+    /// Up to here its log is forgotten, as a snapshot covers it.
+    pub purged: LogIndex,
 }

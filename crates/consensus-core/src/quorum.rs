@@ -108,6 +108,11 @@ impl Quorums {
     pub fn phase_2(self) -> usize {
         self.phase_2
     }
+
+    /// Replicas that must be up for both phases to end.
+    pub fn larger(self) -> usize {
+        self.phase_1.max(self.phase_2)
+    }
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ impl Reply {
             Answer::Refused(Refusal::TooLarge) => fields.number(5),
             Answer::Refused(Refusal::BadSignature) => fields.number(6),
             Answer::Refused(Refusal::Stopping) => fields.number(7),
+            Answer::Refused(Refusal::Unsupported) => fields.number(9),
             Answer::Lost(leader) => fields.number(8).number(node(*leader)),
         }
         .finish()

@@ -107,7 +107,7 @@ fn start<P: Audit>(
     records: Vec<P::Record>,
 ) -> Replica<P> {
     let count = records.len();
-    let durable = Durable { incarnation: Incarnation(starts), records: records.clone() };
+    let durable = Durable::of(Incarnation(starts), records.clone());
     let recovered = P::recover(id, config.clone(), durable);
     Replica {
         protocol: recovered.unwrap_or_else(|error| panic!("{id} does not recover: {error}")),
@@ -233,7 +233,14 @@ impl<P: Audit> Hall<P> {
                 let first = self.decided.entry(index).or_insert_with(|| batch.clone());
                 assert_eq!(*first, batch, "{id} decides something else at {index}");
             }
-            Effect::Refuse { .. } => {}
+            Effect::Refuse { .. }
+            | Effect::Compact { .. }
+            | Effect::Fetch { .. }
+            | Effect::Snapshot { .. }
+            | Effect::Ready { .. }
+            | Effect::RefuseRead { .. }
+            | Effect::Members { .. }
+            | Effect::RefuseChange { .. } => {}
         }
     }
 
@@ -425,7 +432,7 @@ pub fn recover<P: Audit>(bytes: &[u8]) {
         let encoded = codec::encode(record);
         assert_eq!(codec::decode(&encoded).as_ref(), Ok(record), "it survives the disk");
     }
-    let durable = Durable { incarnation: Incarnation(2), records };
+    let durable = Durable::of(Incarnation(2), records);
     let Ok(mut replica) = P::recover(NodeId(0), config, durable) else { return };
     let keys = LiarsKeys::new(Signer::Node(NodeId(0)), NodeId(1));
     let meter = AuthMeter::default();

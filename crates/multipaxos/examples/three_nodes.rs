@@ -18,7 +18,7 @@ fn main() {
     let mut nodes: Vec<_> = (0..3)
         .map(|id| {
             let config = Config::for_cluster(&cluster).expect("three nodes are a cluster");
-            let disk = Durable { incarnation: Incarnation(1), records: Vec::new() };
+            let disk = Durable::of(Incarnation(1), Vec::new());
             let replica = MultiPaxos::recover(NodeId(id), config, disk).expect("an empty disk");
             inputs.push_back((NodeId(id), Input::Start));
             let outbox = Outbox::after_recovery(0, MultiPaxos::INFO.links);
@@ -70,6 +70,7 @@ fn main() {
                     timers.remove(&(id, timer));
                 }
                 Effect::Refuse { why, .. } => panic!("refused: {why}"),
+                other => panic!("not in this example: {other:?}"),
             }
         }
         for (receivers, message) in leaving {

@@ -1,5 +1,6 @@
 //! The acceptor: the memory of Paxos (§2.2, phases 1(b) and 2(b)).
 
+use crate::config::Accepting;
 use crate::message::Proposal;
 use crate::record::Record;
 use crate::replica::Paxos;
@@ -71,16 +72,18 @@ impl Acceptor {
         slot: LogIndex,
         ballot: Ballot,
         batch: &Batch,
+        rule: Accepting,
         effects: &mut Effects<Paxos>,
     ) -> Result<(), Outbid> {
         let instance = self.instances.entry(slot).or_default();
-        let refused = if planted("E-09") {
-            ballot <= instance.promised
-        } else {
-            is_below(ballot, instance.promised)
+        let refused = match rule {
+            _ if planted("E-09") => ballot <= instance.promised,
+            Accepting::NotBelowPromise => is_below(ballot, instance.promised),
+            Accepting::OnlyPromised => ballot != instance.promised,
         };
         if refused {
-            return Err(Outbid(instance.promised));
+            // Who accepts only what it promised may never have heard of this ballot.
+            return Err(Outbid(instance.promised.max(ballot)));
         }
         if let Some(accepted) = &instance.accepted {
             if accepted.ballot == ballot || planted("P25") {
@@ -155,6 +158,7 @@ mod tests {
     use consensus_core::{Incarnation, NodeId};
 
     const SLOT: LogIndex = LogIndex(1);
+    const ANY: Accepting = Accepting::NotBelowPromise;
 
     fn ballot(round: u64) -> Ballot {
         Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
@@ -171,9 +175,24 @@ mod tests {
         let (mut acceptor, mut effects) = acceptor();
         let value = Batch::noop();
         assert_eq!(acceptor.on_prepare(SLOT, ballot(5), &mut effects), Ok(None));
-        let refused = acceptor.on_accept(SLOT, ballot(4), &value, &mut effects);
+        let refused = acceptor.on_accept(SLOT, ballot(4), &value, ANY, &mut effects);
         assert_eq!(refused, Err(Outbid(ballot(5))));
-        assert_eq!(acceptor.on_accept(SLOT, ballot(5), &value, &mut effects), Ok(()));
+        assert_eq!(acceptor.on_accept(SLOT, ballot(5), &value, ANY, &mut effects), Ok(()));
+    }
+
+    /// Reading note E-12: to accept only what was promised is safe, but who missed the prepare
+    /// cannot help; the paper's rule lets it.
+    #[test]
+    fn who_missed_the_prepare_helps_only_under_the_papers_rule() {
+        for (rule, helps) in [(ANY, true), (Accepting::OnlyPromised, false)] {
+            let (mut acceptor, mut effects) = acceptor();
+            let value = Batch::noop();
+            let answer = acceptor.on_accept(SLOT, ballot(5), &value, rule, &mut effects);
+            assert_eq!(answer.is_ok(), helps);
+            assert!(acceptor.on_prepare(SLOT, ballot(6), &mut effects).is_ok());
+            let answer = acceptor.on_accept(SLOT, ballot(6), &value, rule, &mut effects);
+            assert_eq!(answer, Ok(()), "what was promised is accepted");
+        }
     }
 
     /// §2.2, phase 1(b), and reading note E-01: only a number greater than every one answered gets
@@ -182,7 +201,7 @@ mod tests {
     fn a_lower_prepare_is_refused_and_a_higher_one_hears_what_was_accepted() {
         let (mut acceptor, mut effects) = acceptor();
         let value = Batch::noop();
-        assert_eq!(acceptor.on_accept(SLOT, ballot(5), &value, &mut effects), Ok(()));
+        assert_eq!(acceptor.on_accept(SLOT, ballot(5), &value, ANY, &mut effects), Ok(()));
         assert_eq!(acceptor.on_prepare(SLOT, ballot(4), &mut effects), Err(Outbid(ballot(5))));
         let reported = Some(Proposal { ballot: ballot(5), batch: value });
         assert_eq!(acceptor.on_prepare(SLOT, ballot(6), &mut effects), Ok(reported));
@@ -198,7 +217,7 @@ mod tests {
         }
         assert_eq!(effects.iter().count(), 1);
         for _ in 0..2 {
-            assert!(acceptor.on_accept(SLOT, ballot(1), &value, &mut effects).is_ok());
+            assert!(acceptor.on_accept(SLOT, ballot(1), &value, ANY, &mut effects).is_ok());
         }
         assert_eq!(effects.iter().count(), 2);
     }

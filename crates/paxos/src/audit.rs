@@ -33,10 +33,14 @@ impl Audit for Paxos {
         "accept repeated",
         "accepted value replaced",
         "accepted without a promise before",
+        "acceptances overheard before the own",
         "chosen value behind a gap",
         "chosen values in several pages",
         "doubt whether a value is chosen",
         "learner asks",
+        "asks others after a silence",
+        "begins anew after a silence",
+        "chosen by overheard acceptances",
         "outbid in phase 1",
         "outbid in phase 2",
         "outbid three times in a row",
@@ -75,6 +79,7 @@ impl Audit for Paxos {
             Message::Prepare { .. }
             | Message::Nack { .. }
             | Message::Chosen(_)
+            | Message::Decided(_)
             | Message::LearnRequest { .. } => Vec::new(),
         }
     }

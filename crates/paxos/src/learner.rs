@@ -12,6 +12,8 @@ pub(crate) struct Learner {
     chosen: BTreeMap<LogIndex, Chosen>,
     committed: LogIndex,
     count: Option<Count>,
+    /// Where every acceptor tells every learner: the acceptances of others' proposals.
+    overheard: BTreeMap<(LogIndex, Ballot), Overheard>,
     /// A `LearnRequest` is under way.
     pub(crate) asked: bool,
 }
@@ -35,6 +37,16 @@ struct Count {
     fingerprint: u64,
     acceptors: NodeSet,
 }
+
+/// Acceptances of a proposal that another node made, and whose value is perhaps not known here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Overheard {
+    fingerprint: u64,
+    acceptors: NodeSet,
+}
+
+/// Proposals whose acceptances are counted at one time. Those that were outbid fall out first.
+const MOST_OVERHEARD: usize = 64;
 
 impl Learner {
     /// The proposer on this node starts phase 2: counts the acceptances from now on. An earlier
@@ -77,6 +89,32 @@ impl Learner {
         Some((Decision { slot, ballot, batch }, acceptors))
     }
 
+    /// Counts an acceptance of a proposal of another node (§2.3: each acceptor informs all
+    /// learners). Once a quorum has accepted it, says which; the value is for the caller to find.
+    pub(crate) fn overhear(
+        &mut self,
+        from: NodeId,
+        at: ChosenAt,
+        fingerprint: u64,
+        quorum: usize,
+    ) -> Option<NodeSet> {
+        let ChosenAt { slot, ballot } = at;
+        if self.chosen.contains_key(&slot) {
+            return None;
+        }
+        let ballot = if planted("P42") { Ballot { round: 0, ..ballot } } else { ballot };
+        let first = Overheard { fingerprint, acceptors: NodeSet::EMPTY };
+        let heard = self.overheard.entry((slot, ballot)).or_insert(first);
+        if heard.fingerprint == fingerprint {
+            heard.acceptors.insert(from);
+        }
+        let acceptors = heard.acceptors;
+        if self.overheard.len() > MOST_OVERHEARD {
+            self.overheard.pop_first();
+        }
+        (acceptors.len() >= quorum).then_some(acceptors)
+    }
+
     /// Acceptors that were not heard of in the count of this proposal.
     pub(crate) fn uncounted(&self, of: NodeSet) -> NodeSet {
         self.count.as_ref().map_or(of, |count| of.minus(count.acceptors))
@@ -95,6 +133,7 @@ impl Learner {
         }
         let chosen = Chosen { ballot: *ballot, batch: batch.clone(), counted };
         self.chosen.insert(*slot, chosen);
+        self.overheard.retain(|(heard, _), _| heard != slot);
         if self.count.as_ref().is_some_and(|count| count.slot == *slot) {
             self.count = None;
         }

@@ -91,7 +91,7 @@ mod record;
 mod replica;
 mod round;
 
-pub use config::Config;
+pub use config::{Accepting, Config, Learners, Refusals, Sending};
 pub use message::{ChosenAt, Decision, Message, Proposal};
 pub use mutants::MUTANTS;
 pub use record::Record;

@@ -41,7 +41,8 @@ pub enum Message {
         /// Said before, and perhaps lost; counted apart.
         repeat: bool,
     },
-    /// Phase 2(b): the proposal is accepted. Goes to the learner on the proposer's node.
+    /// Phase 2(b): the proposal is accepted. Goes to the learner on the proposer's node, or to all
+    /// learners.
     Accepted {
         /// The instance.
         slot: LogIndex,
@@ -74,6 +75,8 @@ pub enum Message {
         /// The sender knows everything up to here.
         upto: LogIndex,
     },
+    /// Everything up to this slot is chosen, said at once by the distinguished learner (§2.3).
+    Decided(ChosenAt),
 }
 
 /// "What was accepted in this slot under this ballot is chosen."
@@ -122,6 +125,8 @@ impl Message {
     pub const NACK: MessageKind = MessageKind::new("nack", Traffic::Election);
     /// What is chosen.
     pub const CHOSEN: MessageKind = MessageKind::new("chosen", Traffic::Heartbeat);
+    /// What is chosen, said at once.
+    pub const DECIDED: MessageKind = MessageKind::new("decided", Traffic::Command);
     /// A learner asks.
     pub const LEARN_REQUEST: MessageKind = MessageKind::new("learn-request", Traffic::Repair);
     /// A learner is told.
@@ -156,7 +161,7 @@ impl Message {
                 }
                 Self::Accepted { slot, ballot, .. } => known_at(*slot, ballot),
                 Self::Nack { slot, ballot, promised } => known_at(*slot, ballot) && known(promised),
-                Self::Chosen(ChosenAt { slot, ballot }) => known_at(*slot, ballot),
+                Self::Chosen(at) | Self::Decided(at) => known_at(at.slot, &at.ballot),
                 Self::LearnRequest { from } => slot_is_good(*from),
                 Self::Learn { decisions, upto } => {
                     let known = decisions.iter().all(|d| known_at(d.slot, &d.ballot));
@@ -178,6 +183,7 @@ impl consensus_core::Message for Message {
         Self::CHOSEN,
         Self::LEARN_REQUEST,
         Self::LEARN,
+        Self::DECIDED,
     ];
 
     fn kind(&self) -> MessageKind {
@@ -192,6 +198,7 @@ impl consensus_core::Message for Message {
             Self::Chosen(_) => Self::CHOSEN,
             Self::LearnRequest { .. } => Self::LEARN_REQUEST,
             Self::Learn { .. } => Self::LEARN,
+            Self::Decided(_) => Self::DECIDED,
         }
     }
 
@@ -207,7 +214,8 @@ impl consensus_core::Message for Message {
             | Self::Nack { .. }
             | Self::Chosen(_)
             | Self::LearnRequest { .. }
-            | Self::Learn { .. } => Gate::Free,
+            | Self::Learn { .. }
+            | Self::Decided(_) => Gate::Free,
         }
     }
 }

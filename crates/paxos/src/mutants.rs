@@ -137,4 +137,41 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("P39", "a command is forgotten when another is chosen in its slot", &["O13"]),
     Mutant::new("P40", "a command that no longer fits a merged proposal is forgotten", &["O13"])
         .beyond_simulation("rare: a client whose commands are lost again and again"),
+    Mutant::new(
+        "P41",
+        "flexible quorums: a proposer is content with as many promises as acceptances",
+        &["O1", "O6", "O9"],
+    ),
+    Mutant::new(
+        "P42",
+        "learners=all: acceptances of one proposer's ballots are counted together",
+        &["O16", "O1", "O6"],
+    ),
+    Mutant::new(
+        "P43",
+        "learners=all: a learner takes what its acceptor holds, under however low a ballot",
+        &["O1", "O15", "O9", "O16"],
+    ),
+    Mutant::new(
+        "P44",
+        "learners=all: a learner counts the acceptance of its own node before it is durable",
+        &["O6", "O16", "O1"],
+    ),
+    Mutant::new(
+        "P45",
+        "refusals=silent: a proposer that hears nothing begins anew with the same number",
+        &["O7", "O8", "O1", "O6", "O16"],
+    ),
+    Mutant::new(
+        "P46",
+        "learners=distinguished: what is chosen is told when it is proposed",
+        &["O1", "O6", "O16", "O15", "O9"],
+    ),
+    Mutant::new(
+        "P47",
+        "learners=distinguished: nobody is told; only the price of it is seen",
+        &["O14"],
+    )
+    .beyond_simulation("a count of messages: learners hear the news in other ways, later"),
+    Mutant::new("P48", "sending=thrifty: who is silent is asked again, and nobody else", &["O13"]),
 ];

@@ -185,6 +185,22 @@ impl Proposer {
         under_way
     }
 
+    /// Nobody answered in time, where refusals are not told: it may have been outbid. Abandons the
+    /// proposal, to begin anew with a higher number.
+    pub(crate) fn on_silence(&mut self) {
+        assert!(
+            matches!(self.phase, Phase::Preparing(_) | Phase::Accepting { .. }),
+            "it waits for answers"
+        );
+        if let Phase::Accepting { at, .. } = &self.phase
+            && planted("P45")
+        {
+            self.seen = Ballot { round: at.ballot.round - 1, ..at.ballot };
+        }
+        self.phase = Phase::Idle;
+        self.outbid = self.outbid.saturating_add(1);
+    }
+
     /// How often the back-off range is doubled.
     pub(crate) fn doublings(&self, config: &Config) -> u32 {
         self.outbid.saturating_sub(1).min(config.back_off_doublings)

@@ -2,16 +2,16 @@
 //! act as more than one agent"). Brings messages to the roles and their answers to the world.
 
 use crate::acceptor::{Acceptor, Outbid};
-use crate::config::Config;
+use crate::config::{Config, Learners, Refusals};
 use crate::learner::Learner;
 use crate::message::{ChosenAt, Decision, Message, Proposal};
-use crate::proposer::{Phase, Proposer};
+use crate::proposer::Proposer;
 use crate::record::Record;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, Ballot, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel,
-    InFlight, Input, Links, LogIndex, NodeId, ProtocolInfo, RecoverError, Refusal, Rejected, Role,
-    Status, Takes, Verified,
+    InFlight, Input, Links, LogIndex, NodeId, NodeSet, ProtocolInfo, RecoverError, Refusal,
+    Rejected, Role, Status, Takes, Verified,
 };
 
 /// A replica of Basic Paxos, one independent instance per slot of the log.
@@ -27,6 +27,12 @@ pub struct Paxos {
     pub(crate) own_answers: InFlight<OwnAnswer>,
     /// The timer [`Timer::Spread`] is set to the short delay.
     pub(crate) news: bool,
+    /// The distinguished learner has something to tell at the end of this step.
+    pub(crate) to_tell: bool,
+    /// Whom the proposer here asked in the phase under way.
+    pub(crate) asked: NodeSet,
+    /// Of those that it asked lately, those that did not answer, nor said anything since.
+    pub(crate) silent: NodeSet,
 }
 
 /// An answer of the own acceptor.
@@ -89,6 +95,9 @@ impl ConsensusProtocol for Paxos {
             learner,
             own_answers: InFlight::default(),
             news: false,
+            to_tell: false,
+            asked: NodeSet::EMPTY,
+            silent: NodeSet::EMPTY,
         })
     }
 
@@ -101,10 +110,12 @@ impl ConsensusProtocol for Paxos {
 
     fn step(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
         match input {
-            Input::Start => self.start(effects),
+            Input::Start => self.start(env, effects),
             Input::Message(message) => {
                 let (from, message) = message.into_parts();
+                self.silent.remove(from);
                 self.receive(from, message, env, effects);
+                self.tell(env, effects);
             }
             Input::Propose(batch) => {
                 if let Err(batch) = self.proposer.enqueue(batch, &self.config) {
@@ -117,6 +128,11 @@ impl ConsensusProtocol for Paxos {
             Input::Timer(Timer::Doubt) => self.doubt(effects),
             Input::Durable(upto) => self.count_own_answers(upto, env, effects),
             // There is nothing to lead.
+            other @ (Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign => {}
             // Commands that came together are proposed together.
             Input::Drained if self.proposer.is_ready() => self.prepare(env, effects),
@@ -131,6 +147,7 @@ impl ConsensusProtocol for Paxos {
             leader: None,
             committed: self.learner.committed(),
             last: self.learner.last_known().max(self.acceptor.last_accepted()),
+            purged: LogIndex::ZERO,
         }
     }
 }
@@ -167,42 +184,18 @@ fn restore_chosen(
 
 /// Beginnings and timers.
 impl Paxos {
-    fn start(&mut self, effects: &mut Effects<Self>) {
+    fn start(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        let (made_for, size) = (self.config.quorums.nodes(), env.cluster.size);
+        if made_for != size {
+            effects.halt(format!("quorums for {made_for} replicas in a cluster of {size}"));
+            return;
+        }
         self.give_out(effects);
         effects.set_timer(Timer::Spread, self.config.spread);
         self.news = true;
         if self.acceptor.last_accepted() > self.learner.committed() {
             effects.reached("restart with an open slot");
             effects.set_timer(Timer::Doubt, self.config.doubt);
-        }
-    }
-
-    /// Says the request under way again, to those who have not answered; or ends the back-off.
-    fn retry(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
-        let peers = env.cluster.peers_of(self.id);
-        match self.proposer.phase() {
-            Phase::Idle => {}
-            Phase::BackingOff => {
-                effects.reached("tries again after it was outbid");
-                self.proposer.end_back_off();
-            }
-            Phase::Preparing(preparing) => {
-                let ChosenAt { slot, ballot } = preparing.at;
-                let chosen = self.learner.last_chosen();
-                let message = Message::Prepare { slot, ballot, chosen, repeat: true };
-                effects.send(peers.minus(preparing.promised), message);
-                effects.set_timer(Timer::Retry, self.config.retransmit);
-            }
-            Phase::Accepting { at: ChosenAt { slot, ballot }, batch } => {
-                let (slot, ballot, mut batch) = (*slot, *ballot, batch.clone());
-                if planted("P35") {
-                    batch = self.proposer.own().unwrap_or(batch);
-                }
-                let message = Message::Accept { slot, ballot, batch, repeat: true };
-                effects.reached("accept repeated");
-                effects.send(self.learner.uncounted(peers), message);
-                effects.set_timer(Timer::Retry, self.config.retransmit);
-            }
         }
     }
 
@@ -250,9 +243,10 @@ impl Paxos {
             Message::Promise { slot, ballot, accepted } => {
                 self.on_promise(from, ChosenAt { slot, ballot }, accepted, env, effects);
             }
-            Message::Accept { slot, ballot, batch, repeat: _ } => {
+            Message::Accept { slot, ballot, batch, repeat } => {
                 self.proposer.saw(ballot);
-                self.on_accept(from, ChosenAt { slot, ballot }, &batch, effects);
+                let at = ChosenAt { slot, ballot };
+                self.on_accept(from, at, &batch, (repeat, env), effects);
             }
             Message::Accepted { slot, ballot, fingerprint } => {
                 self.on_accepted(from, ChosenAt { slot, ballot }, fingerprint, effects);
@@ -260,7 +254,7 @@ impl Paxos {
             Message::Nack { slot, ballot, promised } => {
                 self.on_nack(ChosenAt { slot, ballot }, promised, effects);
             }
-            Message::Chosen(at) => self.on_chosen(from, at, effects),
+            Message::Chosen(at) | Message::Decided(at) => self.on_chosen(from, at, effects),
             Message::LearnRequest { from: first } => {
                 let first = if planted("P37") { first.next() } else { first };
                 let decisions = self.learner.page(first, self.config.max_learn_bytes);
@@ -297,7 +291,7 @@ impl Paxos {
                 Message::Nack { slot, ballot, promised }
             }
         };
-        effects.send(from, answer);
+        self.answer(from, answer, effects);
     }
 
     /// Phase 2(b).
@@ -306,22 +300,38 @@ impl Paxos {
         from: NodeId,
         at: ChosenAt,
         batch: &Batch,
+        (repeat, env): (bool, &Env<'_>),
         effects: &mut Effects<Self>,
     ) {
         let ChosenAt { slot, ballot } = at;
-        let answer = match self.acceptor.on_accept(slot, ballot, batch, effects) {
-            Ok(()) => {
-                if slot > self.learner.committed() {
-                    effects.set_timer(Timer::Doubt, self.config.doubt);
-                }
-                Message::Accepted { slot, ballot, fingerprint: batch.fingerprint().0 }
-            }
-            Err(Outbid(promised)) => {
-                effects.reached("accept refused");
-                Message::Nack { slot, ballot, promised }
-            }
-        };
-        effects.send(from, answer);
+        let rule = self.config.accepting;
+        if let Err(Outbid(promised)) = self.acceptor.on_accept(slot, ballot, batch, rule, effects) {
+            effects.reached("accept refused");
+            return self.answer(from, Message::Nack { slot, ballot, promised }, effects);
+        }
+        if slot > self.learner.committed() {
+            effects.set_timer(Timer::Doubt, self.config.doubt);
+        }
+        let fingerprint = batch.fingerprint().0;
+        let answer = Message::Accepted { slot, ballot, fingerprint };
+        // A learner that missed it hears the news in another way: a repetition is for the proposer.
+        if self.config.learners != Learners::All || repeat {
+            return self.answer(from, answer, effects);
+        }
+        if planted("P44") {
+            self.on_accepted(self.id, at, fingerprint, effects);
+        } else {
+            self.count_when_durable(at, fingerprint, effects);
+        }
+        effects.send(env.cluster.peers_of(self.id), answer);
+    }
+
+    /// Refusals may be kept to oneself.
+    fn answer(&self, to: NodeId, answer: Message, effects: &mut Effects<Self>) {
+        let refusal = matches!(answer, Message::Nack { .. });
+        if !refusal || self.config.refusals == Refusals::Told {
+            effects.send(to, answer);
+        }
     }
 
     /// What an acceptor accepted under the ballot that chose a value is that value; and under a

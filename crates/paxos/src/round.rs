@@ -1,6 +1,7 @@
 //! A round of the proposer on this node, phase by phase, and what follows when a slot is decided.
 
 use crate::acceptor::Outbid;
+use crate::config::{Learners, Refusals, Sending};
 use crate::message::{ChosenAt, Decision, Message, Proposal};
 use crate::proposer::Phase;
 use crate::record::Record;
@@ -16,7 +17,8 @@ impl Paxos {
         let at = ChosenAt { slot, ballot };
         let chosen = self.learner.last_chosen();
         let message = Message::Prepare { slot, ballot, chosen, repeat: false };
-        effects.send(env.cluster.peers_of(self.id), message);
+        let asked = self.ask(self.config.promises_needed(), NodeSet::EMPTY, env);
+        effects.send(asked, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
         match self.acceptor.on_prepare(slot, ballot, effects) {
             Ok(accepted) => {
@@ -37,6 +39,10 @@ impl Paxos {
         effects: &mut Effects<Self>,
     ) {
         let quorum = self.config.promises_needed();
+        let promised = match self.proposer.phase() {
+            Phase::Preparing(preparing) => preparing.promised,
+            _ => NodeSet::EMPTY,
+        };
         let Some(Proposal { ballot, batch }) = self.proposer.on_promise(from, at, accepted, quorum)
         else {
             return;
@@ -53,16 +59,103 @@ impl Paxos {
         self.learner.start_count(slot, ballot, &batch);
         let fingerprint = batch.fingerprint().0;
         let message = Message::Accept { slot, ballot, batch: batch.clone(), repeat: false };
-        effects.send(env.cluster.peers_of(self.id), message);
+        let asked = self.ask(self.config.acceptances_needed(), promised, env);
+        effects.send(asked, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
-        match self.acceptor.on_accept(slot, ballot, &batch, effects) {
+        if planted("P46") && self.config.learners == Learners::Distinguished {
+            effects.send(env.cluster.peers_of(self.id), Message::Decided(at));
+        }
+        let rule = self.config.accepting;
+        match self.acceptor.on_accept(slot, ballot, &batch, rule, effects) {
             Ok(()) if planted("P20") => self.on_accepted(self.id, at, fingerprint, effects),
             Ok(()) => {
-                let answer = OwnAnswer::Accepted { at, fingerprint };
-                self.own_answers.wrote(effects.last_needed(), answer);
+                self.count_when_durable(at, fingerprint, effects);
+                if self.config.learners == Learners::All {
+                    let message = Message::Accepted { slot, ballot, fingerprint };
+                    effects.send(env.cluster.peers_of(self.id), message);
+                }
             }
             Err(Outbid(promised)) => self.on_nack(at, promised, effects),
         }
+    }
+
+    /// Whom the proposer asks for so many answers, its own node's among them. Thrifty: just so
+    /// many, of those that `answered` in this round first, and then of those that were not silent
+    /// lately; all, if those are too few.
+    pub(crate) fn ask(&mut self, needed: usize, answered: NodeSet, env: &Env<'_>) -> NodeSet {
+        let peers = env.cluster.peers_of(self.id);
+        let others = needed.saturating_sub(1);
+        let able = peers.minus(self.silent).or(answered.and(peers));
+        if self.config.sending == Sending::Full || able.len() < others {
+            self.asked = peers;
+            return peers;
+        }
+        // Each proposer begins with the node after its own, so that they load the nodes alike.
+        let mut in_turn: Vec<NodeId> = able.iter().collect();
+        in_turn.sort_unstable_by_key(|node| (!answered.contains(*node), *node < self.id, *node));
+        self.asked = in_turn.into_iter().take(others).collect();
+        self.asked
+    }
+
+    /// The timer of the proposer: the back-off is over, or nobody answers.
+    pub(crate) fn retry(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        let peers = env.cluster.peers_of(self.id);
+        let answered = match self.proposer.phase() {
+            Phase::Idle => return,
+            Phase::BackingOff => {
+                effects.reached("tries again after it was outbid");
+                return self.proposer.end_back_off();
+            }
+            Phase::Preparing(preparing) => preparing.promised,
+            Phase::Accepting { .. } => peers.minus(self.learner.uncounted(peers)),
+        };
+        self.on_silence(answered, env, effects);
+    }
+
+    /// Says the request under way again to all who have not answered, or gives it up: where
+    /// refusals are not told, silence may be one.
+    fn on_silence(&mut self, answered: NodeSet, env: &Env<'_>, effects: &mut Effects<Self>) {
+        if self.config.sending == Sending::Thrifty {
+            effects.reached("asks others after a silence");
+            self.silent = self.silent.or(self.asked).minus(answered);
+        }
+        if self.config.refusals == Refusals::Silent {
+            effects.reached("begins anew after a silence");
+            return self.proposer.on_silence();
+        }
+        if !planted("P48") {
+            self.asked = env.cluster.peers_of(self.id);
+        }
+        let to = self.asked.minus(answered);
+        let message = match self.proposer.phase() {
+            Phase::Idle | Phase::BackingOff => return,
+            Phase::Preparing(preparing) => {
+                let ChosenAt { slot, ballot } = preparing.at;
+                let chosen = self.learner.last_chosen();
+                Message::Prepare { slot, ballot, chosen, repeat: true }
+            }
+            Phase::Accepting { at: ChosenAt { slot, ballot }, batch } => {
+                let (slot, ballot, mut batch) = (*slot, *ballot, batch.clone());
+                if planted("P35") {
+                    batch = self.proposer.own().unwrap_or(batch);
+                }
+                effects.reached("accept repeated");
+                Message::Accept { slot, ballot, batch, repeat: true }
+            }
+        };
+        effects.send(to, message);
+        effects.set_timer(Timer::Retry, self.config.retransmit);
+    }
+
+    /// The own acceptance counts when it is on the disk, as that of any other node.
+    pub(crate) fn count_when_durable(
+        &mut self,
+        at: ChosenAt,
+        fingerprint: u64,
+        effects: &mut Effects<Self>,
+    ) {
+        let answer = OwnAnswer::Accepted { at, fingerprint };
+        self.own_answers.wrote(effects.last_needed(), answer);
     }
 
     /// §2.2: accepted by a quorum is chosen.
@@ -77,6 +170,32 @@ impl Paxos {
         let chosen = self.learner.on_accepted(from, at, fingerprint, quorum);
         if let Some((decision, acceptors)) = chosen {
             self.learn(decision, Some(acceptors), effects);
+        } else if at.ballot.node != Some(self.id) && self.config.learners == Learners::All {
+            self.overhear(from, at, fingerprint, effects);
+        }
+    }
+
+    /// §2.3, every acceptor tells every learner. What the acceptor here accepted under the ballot
+    /// that was chosen, or under a higher one (P2b, §2.2), is the value; who has accepted nothing
+    /// yet waits for that, or for the news.
+    fn overhear(
+        &mut self,
+        from: NodeId,
+        at: ChosenAt,
+        fingerprint: u64,
+        effects: &mut Effects<Self>,
+    ) {
+        let quorum = self.config.acceptances_needed();
+        let ChosenAt { slot, ballot } = at;
+        let Some(acceptors) = self.learner.overhear(from, at, fingerprint, quorum) else { return };
+        let held = self.acceptor.accepted(slot);
+        match held.filter(|held| held.ballot >= ballot || planted("P43")) {
+            None => effects.reached("acceptances overheard before the own"),
+            Some(held) => {
+                effects.reached("chosen by overheard acceptances");
+                let batch = held.batch.clone();
+                self.learn(Decision { slot, ballot, batch }, Some(acceptors), effects);
+            }
         }
     }
 
@@ -113,6 +232,7 @@ impl Paxos {
                 }
             }
         }
+        self.tell(env, effects);
     }
 
     /// A slot is decided.
@@ -140,9 +260,26 @@ impl Paxos {
             .is_some_and(|held| planted("P32") || (held.ballot >= ballot && held.batch == batch));
         effects.note(Record::Chosen { slot, ballot, batch: (!on_disk).then_some(batch) });
         self.give_out(effects);
-        if counted.is_some() && !self.news {
-            self.news = true;
-            effects.set_timer(Timer::Spread, self.config.spread);
+        match self.config.learners {
+            // All learners count for themselves; what they miss comes with the next idle spread.
+            Learners::All => {}
+            Learners::Distinguished => self.to_tell |= counted.is_some(),
+            Learners::Piggybacked if counted.is_some() && !self.news => {
+                self.news = true;
+                effects.set_timer(Timer::Spread, self.config.spread);
+            }
+            Learners::Piggybacked => {}
+        }
+    }
+
+    /// The distinguished learner tells the others (§2.3), at the end of the step in which it
+    /// learned.
+    pub(crate) fn tell(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        if !std::mem::take(&mut self.to_tell) {
+            return;
+        }
+        if let Some(at) = self.learner.last_chosen().filter(|_| !planted("P47")) {
+            effects.send(env.cluster.peers_of(self.id), Message::Decided(at));
         }
     }
 

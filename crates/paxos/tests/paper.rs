@@ -475,7 +475,7 @@ fn contradicting_records_are_refused() {
     let ballot = |round| Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) };
     let slot = LogIndex(1);
     let recover = |records| {
-        let durable = Durable { incarnation: Incarnation(2), records };
+        let durable = Durable::of(Incarnation(2), records);
         Paxos::recover(NodeId(0), config.clone(), durable)
     };
     let promised = |round| Record::Promised { slot, ballot: ballot(round) };

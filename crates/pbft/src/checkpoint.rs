@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_stable_checkpoint_frees_the_numbers_that_were_executed() {
         let config = Config::for_cluster(&Cluster::new(ClusterId(1), 4)).unwrap();
-        let empty = Durable { incarnation: Incarnation(1), records: Vec::new() };
+        let empty = Durable::of(Incarnation(1), Vec::new());
         let mut replica = Pbft::recover(NodeId(0), config, empty).unwrap();
         for number in 1..=5 {
             replica.slots.insert(LogIndex(number), Slot::default());

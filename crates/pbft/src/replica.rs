@@ -135,6 +135,11 @@ impl ConsensusProtocol for Pbft {
                     self.on_own_vote(write, env, effects);
                 }
             }
+            other @ (Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign => {} // The primary of a view is given by its number (§4).
             Input::Drained => self.order(env, effects),
         }
@@ -157,6 +162,7 @@ impl ConsensusProtocol for Pbft {
             leader: (self.phase == Phase::Normal).then_some(primary),
             committed: self.executed(),
             last: last.max(self.executed()),
+            purged: LogIndex::ZERO,
         }
     }
 }

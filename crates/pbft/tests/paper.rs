@@ -585,6 +585,6 @@ fn lost_votes_are_repeated() {
 fn three_replicas_are_no_cluster() {
     let lab = Lab::new(4);
     let config = Config { nodes: 3, ..lab.config };
-    let empty = Durable { incarnation: Incarnation(1), records: Vec::new() };
+    let empty = Durable::of(Incarnation(1), Vec::new());
     assert!(Pbft::recover(NodeId(0), config, empty).is_err());
 }

@@ -19,7 +19,7 @@ fn main() {
     let mut nodes: Vec<_> = (0..3)
         .map(|id| {
             let config = Config::for_cluster(&cluster).expect("three nodes are a cluster");
-            let empty = Durable { incarnation: Incarnation(1), records: Vec::new() };
+            let empty = Durable::of(Incarnation(1), Vec::new());
             let replica = Raft::recover(NodeId(id), config, empty).expect("an empty disk is fine");
             inputs.push_back((NodeId(id), Input::Start));
             (replica, Effects::after_recovery(0), Outbox::after_recovery(0, Links::Any))
@@ -69,6 +69,7 @@ fn main() {
                     timers.remove(&(id, timer));
                 }
                 Effect::Refuse { why, .. } => panic!("refused: {why}"),
+                other => panic!("not in this example: {other:?}"),
             }
         }
         for (receivers, message) in leaving {

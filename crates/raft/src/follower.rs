@@ -162,24 +162,25 @@ fn check_consistency(server: &Server, prev: EntryId) -> Option<Conflict> {
 /// contradict what is committed.
 fn store(server: &mut Server, append: AppendEntries, effects: &mut Effects<Raft>) -> bool {
     let mut first = append.prev.index.next();
-    let mut entries = append.entries.into_iter().peekable();
-    while let Some(entry) = entries.peek() {
-        let held = server.log.term_at(first);
-        let same = held == Some(entry.term)
-            || (planted("R56") && held.is_some() && first > append.prev.index.next());
+    let mut held = 0;
+    for entry in append.entries.iter() {
+        let term = server.log.term_at(first);
+        let same = term == Some(entry.term)
+            || (planted("R56") && term.is_some() && first > append.prev.index.next());
         if !same || (planted("R06") && first > server.commit_index) {
             break;
         }
-        entries.next();
+        held += 1;
         first = first.next();
     }
-    if entries.peek().is_none() {
+    if held == append.entries.len() {
         return true;
     }
     if first <= server.commit_index {
         debug!(%first, "a leader contradicts a committed entry: ignored");
         return false;
     }
-    server.append(first, entries.collect(), effects);
+    let new = if held == 0 { append.entries } else { append.entries[held..].into() };
+    server.append(first, new, effects);
     true
 }

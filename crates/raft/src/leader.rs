@@ -2,7 +2,7 @@
 
 use crate::entry::{Entry, EntryId};
 use crate::message::{AppendEntries, Conflict, Message};
-use crate::progress::{Progress, Window};
+use crate::progress::{Followers, Window};
 use crate::replica::{Next, Raft, Timer};
 use crate::server::Server;
 use consensus_core::mutant::planted;
@@ -10,11 +10,14 @@ use consensus_core::{Batch, Effects, LogIndex, NodeId, NodeSet, Refusal};
 use std::collections::BTreeMap;
 use tracing::debug;
 
+/// Servers of a usual cluster.
+const FEW: usize = 8;
+
 /// A leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
     /// nextIndex and matchIndex of everybody else.
-    progress: BTreeMap<NodeId, Progress>,
+    progress: Followers,
     /// Who answered since the last check of the quorum (thesis §6.2).
     heard: NodeSet,
     /// Heartbeats sent.
@@ -45,7 +48,7 @@ impl Leader {
         let last = server.log.last().index;
         let uncommitted = server.log.after(server.commit_index);
         let mut leader = Self {
-            progress: server.peers().iter().map(|peer| (peer, Progress::new(last))).collect(),
+            progress: Followers::new(server.peers(), last),
             heard: NodeSet::EMPTY,
             round: 0,
             pending_bytes: uncommitted.iter().map(Entry::len).sum(),
@@ -80,7 +83,7 @@ impl Leader {
 
     fn append(&mut self, server: &mut Server, entry: Entry, effects: &mut Effects<Raft>) {
         self.pending_bytes += entry.len();
-        server.append(server.log.last().index.next(), vec![entry], effects);
+        server.append(server.log.last().index.next(), entry.into(), effects);
         if planted("R09") {
             self.advance_commit(server, effects);
         }
@@ -92,33 +95,29 @@ impl Leader {
         let last = server.log.last().index;
         let config = &server.config;
         let window = Window { messages: config.max_in_flight, bytes: config.max_in_flight_bytes };
-        while let Some(first) = self.progress.values().find(|peer| peer.wants(last, window)) {
-            let (next, repair) = (first.next(), first.is_repair());
-            let append = self.next_append(server, next, last, repair);
+        loop {
+            let first = self.progress.values().find(|peer| peer.wants(last, window));
+            let Some((next, repair)) = first.map(|peer| (peer.next(), peer.is_repair())) else {
+                return;
+            };
+            let append = self.next_append(server, next, repair);
             let bytes = append.entries.iter().map(Entry::len).sum();
             let mut to = NodeSet::EMPTY;
-            for (id, peer) in &mut self.progress {
+            for (id, peer) in self.progress.iter_mut() {
                 let same = peer.next() == next && peer.is_repair() == repair;
                 if same && peer.wants(last, window) {
                     peer.sent(append.last(), bytes, self.round);
-                    to.insert(*id);
+                    to.insert(id);
                 }
             }
             effects.send(to, Message::AppendEntries(append));
         }
     }
 
-    /// AppendEntries from `next` on, at most up to `last`.
-    fn next_append(
-        &self,
-        server: &Server,
-        next: LogIndex,
-        last: LogIndex,
-        repair: bool,
-    ) -> AppendEntries {
+    /// AppendEntries from `next` on.
+    fn next_append(&self, server: &Server, next: LogIndex, repair: bool) -> AppendEntries {
         let prev = server.log.id_at(next.previous());
-        let mut entries = server.log.from(next, server.config.max_append_bytes);
-        entries.truncate((last.0 + 1 - next.0) as usize);
+        let entries = server.log.from(next, server.config.max_append_bytes);
         let (term, leader, leader_commit) = (server.current_term, server.id, server.commit_index);
         AppendEntries { term, leader, prev, entries, leader_commit, repair }
     }
@@ -132,7 +131,7 @@ impl Leader {
         effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
-        let Some(peer) = self.progress.get_mut(&from) else { return };
+        let Some(peer) = self.progress.get_mut(from) else { return };
         if matched > server.log.last().index {
             debug!(?from, %matched, "acknowledges what was never sent: ignored");
             return;
@@ -152,7 +151,7 @@ impl Leader {
         effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
-        let Some(peer) = self.progress.get_mut(&from) else { return };
+        let Some(peer) = self.progress.get_mut(from) else { return };
         let hint = match conflict {
             Conflict::Short { last } => LogIndex(last.0.saturating_add(1)),
             Conflict::Term { term, first } => {
@@ -175,7 +174,7 @@ impl Leader {
         if planted("R51") {
             return self.on_append_reply(server, from, verified, effects);
         }
-        let Some(peer) = self.progress.get_mut(&from) else { return };
+        let Some(peer) = self.progress.get_mut(from) else { return };
         if peer.is_overdue(round, verified) {
             effects.reached("append lost and sent again");
             peer.probe_from(verified.min(server.log.last().index).next());
@@ -186,8 +185,15 @@ impl Leader {
     /// (Figure 2, last rule for leaders; §5.4.2). Everything before it is then committed, too.
     pub(crate) fn advance_commit(&mut self, server: &mut Server, effects: &mut Effects<Raft>) {
         let own = if planted("R09") { server.log.last().index } else { server.durable_index };
-        let mut disks = [LogIndex::ZERO; NodeId::LIMIT];
-        let disks = &mut disks[..server.config.nodes];
+        // A large array takes longer to clear than a small cluster to count.
+        let (mut few, mut many);
+        let disks = if server.config.nodes <= FEW {
+            few = [LogIndex::ZERO; FEW];
+            &mut few[..server.config.nodes]
+        } else {
+            many = [LogIndex::ZERO; NodeId::LIMIT];
+            &mut many[..server.config.nodes]
+        };
         disks[0] = own;
         for (disk, peer) in disks[1..].iter_mut().zip(self.progress.values()) {
             *disk = peer.matched();
@@ -237,11 +243,11 @@ impl Leader {
         self.round += 1;
         let (term, leader, round) = (server.current_term, server.id, self.round);
         let mut groups: BTreeMap<LogIndex, NodeSet> = BTreeMap::new();
-        for (id, peer) in &self.progress {
+        for (id, peer) in self.progress.iter() {
             let whole = planted("E-23");
             let commit =
                 if whole { server.commit_index } else { server.commit_index.min(peer.matched()) };
-            groups.entry(commit).or_default().insert(*id);
+            groups.entry(commit).or_default().insert(id);
         }
         for (commit, to) in groups {
             effects.send(to, Message::Heartbeat { term, leader, commit, round });

@@ -115,7 +115,7 @@ mod replica;
 mod server;
 
 pub use config::Config;
-pub use entry::{Entry, EntryId, Term};
+pub use entry::{Entries, Entry, EntryId, Term};
 pub use message::{AppendEntries, Conflict, Message};
 pub use mutants::MUTANTS;
 pub use record::Record;

@@ -1,6 +1,6 @@
 //! The log: Figure 2's `log[]`, first index 1.
 
-use crate::entry::{Entry, EntryId, Term};
+use crate::entry::{Entries, Entry, EntryId, Term};
 use consensus_core::LogIndex;
 use consensus_core::mutant::planted;
 
@@ -55,7 +55,7 @@ impl Log {
     }
 
     /// Entries from `first` on, as many as fit these bytes, but at least one if there is one.
-    pub(crate) fn from(&self, first: LogIndex, max_bytes: usize) -> Vec<Entry> {
+    pub(crate) fn from(&self, first: LogIndex, max_bytes: usize) -> Entries {
         assert!(first > LogIndex::ZERO, "the first entry has index 1");
         let rest = self.entries.get(first.0 as usize - 1..).unwrap_or_default();
         let mut bytes = 0;
@@ -64,7 +64,7 @@ impl Log {
             bytes <= max_bytes
         };
         let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
-        rest[..count].to_vec()
+        rest[..count].into()
     }
 
     /// The entries after `index`.
@@ -79,11 +79,13 @@ impl Log {
     }
 
     /// Appends entries whose terms do not fall.
-    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+    pub(crate) fn extend(&mut self, entries: &[Entry]) {
+        let mut before = self.last().term;
         for entry in entries {
-            let rises = self.last().term <= entry.term || planted("E-22");
+            let rises = before <= entry.term || planted("E-22");
             assert!(rises, "terms never fall along the log");
-            self.entries.push(entry);
+            before = entry.term;
+            self.entries.push(entry.clone());
         }
     }
 }
@@ -95,7 +97,8 @@ mod tests {
 
     fn log(terms: &[u64]) -> Log {
         let mut log = Log::default();
-        log.extend(terms.iter().map(|term| Entry { term: Term(*term), batch: Batch::noop() }));
+        let entry = |term: &u64| Entry { term: Term(*term), batch: Batch::noop() };
+        log.extend(&terms.iter().map(entry).collect::<Vec<_>>());
         log
     }
 

@@ -4,7 +4,7 @@
 //! The paper's heartbeat is an AppendEntries without entries. Here it is a message of its own, so
 //! that a table of costs tells keeping a leader from replicating a command.
 
-use crate::entry::{Entry, EntryId, Term};
+use crate::entry::{Entries, EntryId, Term};
 use consensus_core::mutant::planted;
 use consensus_core::{Gate, LogIndex, MessageKind, NodeId, Rejected, Traffic};
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,7 @@ pub struct AppendEntries {
     /// The entry before the new ones (prevLogIndex and prevLogTerm).
     pub prev: EntryId,
     /// The new entries.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// The leader's commitIndex.
     pub leader_commit: LogIndex,
     /// Sent again, or to bring a follower up to date; for counting.
@@ -273,7 +273,7 @@ impl AppendEntries {
             return Err(Rejected("index 0 has term 0, and no other has"));
         }
         let mut before = self.prev.term;
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             if entry.term < before || entry.term == Term::ZERO {
                 return Err(Rejected("terms fall along the log"));
             }
@@ -289,6 +289,7 @@ impl AppendEntries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Entry;
     use consensus_core::{Batch, Message as _};
 
     fn append(prev: EntryId, terms: &[u64]) -> Message {

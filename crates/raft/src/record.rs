@@ -1,6 +1,6 @@
 //! What survives a crash: Figure 2, "persistent state on all servers".
 
-use crate::entry::{Entry, EntryId, Term};
+use crate::entry::{Entries, EntryId, Term};
 use crate::log::Log;
 use consensus_core::mutant::planted;
 use consensus_core::{LogIndex, NodeId, RecoverError};
@@ -22,7 +22,7 @@ pub enum Record {
         /// Index of the first.
         first: LogIndex,
         /// The entries.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
 }
 
@@ -67,13 +67,13 @@ impl Remembered {
                     self.log.truncate(first);
                 }
                 let EntryId { term: mut before, .. } = self.log.last();
-                for entry in &entries {
+                for entry in entries.iter() {
                     if entry.term < before || entry.term > self.term {
                         return Err("an entry's term does not fit the log");
                     }
                     before = entry.term;
                 }
-                self.log.extend(entries);
+                self.log.extend(&entries);
             }
         }
         Ok(())
@@ -83,6 +83,7 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Entry;
     use consensus_core::Batch;
 
     fn state(term: u64, vote: Option<u8>) -> Record {

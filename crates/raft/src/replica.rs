@@ -12,7 +12,8 @@ use crate::server::Server;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
-    NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, Status, Takes, Verified,
+    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, Status, Takes,
+    Verified,
 };
 use tracing::debug;
 
@@ -98,6 +99,11 @@ impl ConsensusProtocol for Raft {
             Input::Propose(batch) => self.propose(batch, effects),
             Input::Timer(timer) => self.on_timer(timer, effects),
             Input::Durable(upto) => self.on_durable(upto, effects),
+            other @ (Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign => self.campaign(effects),
             Input::Drained => {
                 if let Role::Leader(leader) = &mut self.role {
@@ -122,6 +128,7 @@ impl ConsensusProtocol for Raft {
             leader,
             committed: self.server.commit_index,
             last: self.server.log.last().index,
+            purged: LogIndex::ZERO,
         }
     }
 }

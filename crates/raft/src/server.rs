@@ -1,7 +1,7 @@
 //! What every server has, whatever its role: Figure 2, "State".
 
 use crate::config::Config;
-use crate::entry::{Entry, EntryId, Term};
+use crate::entry::{Entries, EntryId, Term};
 use crate::log::Log;
 use crate::message::Message;
 use crate::record::{Record, Remembered};
@@ -139,7 +139,7 @@ impl Server {
     pub(crate) fn append(
         &mut self,
         first: LogIndex,
-        entries: Vec<Entry>,
+        entries: Entries,
         effects: &mut Effects<Raft>,
     ) {
         if first <= self.commit_index {
@@ -167,10 +167,10 @@ impl Server {
                 Written::OwnVote(_) => true,
             });
         }
-        self.log.extend(entries.iter().cloned());
+        self.log.extend(&entries);
         let number = effects.write(Record::Entries { first, entries });
         self.writes.wrote(number, Written::Entries(self.log.last().index));
-        self.log.extend(kept);
+        self.log.extend(&kept);
     }
 
     /// The disk has every record up to here.
@@ -215,8 +215,8 @@ mod tests {
         (server, effects)
     }
 
-    fn entries(terms: &[u64]) -> Vec<Entry> {
-        terms.iter().map(|term| Entry { term: Term(*term), batch: Batch::noop() }).collect()
+    fn entries(terms: &[u64]) -> Entries {
+        terms.iter().map(|term| crate::Entry { term: Term(*term), batch: Batch::noop() }).collect()
     }
 
     /// A late "durable" for entries that were cut does not make their successors durable.

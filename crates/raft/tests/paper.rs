@@ -647,7 +647,7 @@ fn a_disk_that_contradicts_itself_is_refused() {
     let cluster = Cluster::new(ClusterId(1), 3);
     let config = Config::for_cluster(&cluster).expect("a cluster");
     let vote = |node| Record::HardState { term: Term(2), voted_for: Some(NodeId(node)) };
-    let durable = |records| Durable { incarnation: Incarnation(2), records };
+    let durable = |records| Durable::of(Incarnation(2), records);
     let recover = |id, records| Raft::recover(NodeId(id), config.clone(), durable(records));
     assert!(recover(0, vec![vote(1)]).is_ok());
     assert!(recover(0, vec![vote(1), vote(2)]).is_err());

@@ -94,6 +94,13 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
                     self.executor.execute(index, &batch, |executed| waiting.executed(executed));
                 }
                 Effect::Refuse { batch, why } => self.waiting.refused(&batch, why),
+                Effect::Compact { .. }
+                | Effect::Fetch { .. }
+                | Effect::Snapshot { .. }
+                | Effect::Ready { .. }
+                | Effect::RefuseRead { .. }
+                | Effect::Members { .. }
+                | Effect::RefuseChange { .. } => {}
             }
         }
         Ok(())
@@ -130,7 +137,8 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
     /// What waited for the disk and need not wait any more leaves.
     pub(crate) fn release(&mut self, upto: RecordNumber) {
         self.disk.synced(upto);
-        for (to, message) in self.outbox.durable(upto) {
+        self.outbox.synced(upto);
+        while let Some((to, message)) = self.outbox.pop() {
             self.send(to, &message);
         }
     }

@@ -108,7 +108,8 @@ mod tests {
     fn shared() -> Shared {
         let (role, epoch, leader) = (Role::Follower, 0, None);
         let (committed, last) = (LogIndex::ZERO, LogIndex::ZERO);
-        let (_, status) = watch::channel(Status { role, epoch, leader, committed, last });
+        let purged = LogIndex::ZERO;
+        let (_, status) = watch::channel(Status { role, epoch, leader, committed, last, purged });
         Shared {
             id: NodeId(1),
             cluster: Cluster::new(ClusterId(7), 3),

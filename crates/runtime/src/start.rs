@@ -193,7 +193,7 @@ fn open_disk<P: ConsensusProtocol>(
     // Before the replica may number anything with it.
     let (wal, incarnation) = opened.begin(&directory)?;
     let records = decoded.len();
-    let durable = Durable { incarnation, records: decoded };
+    let durable = Durable::of(incarnation, decoded);
     let replica =
         P::recover(config.id, config.protocol.clone(), durable).map_err(StartError::Recover)?;
     Ok((config, Disk { lock, wal, incarnation, records, replica }))

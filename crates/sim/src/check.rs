@@ -59,7 +59,10 @@ pub(crate) fn settings<P: Audit>(
     options: &Options,
     cluster: &Cluster,
 ) -> Result<P::Config, ConfigError> {
-    if options.smallest { P::Config::smallest(cluster) } else { P::Config::for_cluster(cluster) }
+    let smallest = options.smallest;
+    let config =
+        if smallest { P::Config::smallest(cluster) } else { P::Config::for_cluster(cluster) };
+    config?.with_variants(&options.variants, cluster)
 }
 
 fn run<'a, P: Audit>(
@@ -217,7 +220,7 @@ impl<'a, P: Audit> Run<'a, P> {
     /// among them work. Everything else stays as it is, and faults of links to and from the others
     /// go on.
     fn heal_core(&mut self) -> NodeSet {
-        let quorum = P::INFO.quorum(self.options.nodes);
+        let quorum = self.world.live_quorum();
         let mut core = self.able();
         let size = self.rng.between(quorum as u64, core.len() as u64) as usize;
         while core.len() > size {

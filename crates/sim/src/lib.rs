@@ -98,6 +98,7 @@ mod registers;
 mod report;
 mod rng;
 mod scenario;
+mod shelf;
 mod shrink;
 mod shuffle;
 mod stage;
@@ -127,6 +128,6 @@ pub use shrink::{
     Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, can_be_told, needs_time, record, shrink,
 };
 pub use shuffle::Shuffle;
-pub use stage::{Flight, Impossible, Scene, Stage};
+pub use stage::{Asked, Flight, Impossible, Scene, Stage};
 pub use traitor::Treason;
-pub use world::{Completion, Fate, Setup, World};
+pub use world::{Completion, Fate, ReadDone, Setup, World};

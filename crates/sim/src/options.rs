@@ -5,7 +5,10 @@ use crate::disk::DiskModel;
 use crate::network::{Latency, Network};
 use crate::rng::Rng;
 use crate::shuffle::Shuffle;
-use consensus_core::{Audit, FaultModel, NodeId, NodeSet, Timing};
+use consensus_core::{
+    Audit, Cluster, ClusterId, ConfigError, FaultModel, NodeId, NodeSet, ProtocolConfig, Timing,
+    Variant,
+};
 use core::time::Duration;
 
 /// A class of faults.
@@ -177,6 +180,24 @@ fn disk(rng: &mut Rng) -> DiskModel {
     DiskModel { sync }
 }
 
+/// Named options, in half of the runs: one, and sometimes more that go with it.
+pub(crate) fn variants<P: Audit>(seed: u64) -> Vec<String> {
+    let rng = &mut Rng::for_purpose(seed, 5);
+    let all = P::Config::VARIANTS;
+    let mut names: Vec<String> = Vec::new();
+    if all.is_empty() || rng.chance(5_000) {
+        return names;
+    }
+    for _ in 0..rng.pick(&[1, 1, 2, 3]) {
+        let name = rng.pick(all).name;
+        if names.iter().all(|other| Variant::key(other) != Variant::key(name)) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    names
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -196,6 +217,8 @@ pub struct Options {
     pub timing: Timing,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
+    /// Named options of the algorithm that are on.
+    pub variants: Vec<String>,
     /// What goes wrong.
     pub faults: Faults,
     /// How long faults go on, in virtual time; shorter if all commands end before.
@@ -246,6 +269,7 @@ impl Options {
             max_batch: rng.pick(&[1, 2, 16]),
             timing: Timing::LAN,
             smallest: Rng::for_purpose(seed, 4).chance(4_000),
+            variants: variants::<P>(seed),
             faults: Faults::drawn(rng),
             safety: rng.time(Duration::from_secs(5), Duration::from_secs(30)),
             traitors,
@@ -255,6 +279,23 @@ impl Options {
             patience: 40,
             shuffle: None,
         }
+    }
+
+    /// The same run with these named options of the algorithm on; in a cluster of another size, if
+    /// they cannot be in one of this.
+    ///
+    /// # Errors
+    /// If they cannot be in a cluster of any size that is simulated.
+    pub fn with_variants<P: Audit>(self, variants: &[String]) -> Result<Self, ConfigError> {
+        let possible = |nodes: usize| {
+            let cluster = Cluster::new(ClusterId(0), nodes);
+            P::Config::for_cluster(&cluster)?.with_variants(variants, &cluster).map(drop)
+        };
+        let variants = variants.to_vec();
+        let Err(why) = possible(self.nodes) else { return Ok(Self { variants, ..self }) };
+        let nodes = (2..=7).find(|nodes| possible(*nodes).is_ok()).ok_or(why)?;
+        let traitors = self.traitors.min(P::INFO.max_faults(nodes));
+        Ok(Self { nodes, traitors, variants, ..self })
     }
 
     /// A run without faults, for tests of one's own.
@@ -268,6 +309,7 @@ impl Options {
             max_batch: 16,
             timing: Timing::LAN,
             smallest: false,
+            variants: Vec::new(),
             faults: Faults::none(),
             safety: Duration::from_secs(10),
             traitors: 0,

@@ -8,7 +8,7 @@
 //! Clusters are small and of every size, even ones too, commands are few, and runs are short.
 
 use crate::check::Run;
-use crate::options::Options;
+use crate::options::{Options, variants};
 use crate::rng::Rng;
 use crate::traitor::Treason;
 use crate::world::Pool;
@@ -70,6 +70,7 @@ impl Options {
             registers: 1,
             max_batch: rng.pick(&[1, 2]),
             smallest: rng.chance(4_000),
+            variants: variants::<P>(seed),
             traitors: rng.between(0, most) as usize,
             shuffle: Some(Shuffle::drawn(rng)),
             ..Self::quiet(nodes)

@@ -1,7 +1,7 @@
 //! Raft's words: logs as the paper draws them, terms and votes.
 
 use consensus_core::{Audit, Ledger, LogIndex, NodeId};
-use synod_raft::{AppendEntries, Config, Conflict, Entry, Message, Raft, Record, Term};
+use synod_raft::{AppendEntries, Conflict, Entry, Message, Raft, Record, Term};
 use synod_sim::{Item, Memory, Sight, Vocabulary, batch_of};
 
 /// `setup S1 term 3`, `setup S1 vote S2`, `setup S1 log [1,1] [2,2]"x"`; to look at: `term`,
@@ -10,11 +10,6 @@ use synod_sim::{Item, Memory, Sight, Vocabulary, batch_of};
 pub struct RaftWords;
 
 impl Vocabulary<Raft> for RaftWords {
-    fn set(&self, config: &mut Config, option: &str, value: &str) -> Result<(), String> {
-        let _ = config;
-        Err(format!("raft has no option '{option}={value}' that a scenario can set"))
-    }
-
     fn disk(&self, memory: &[&Memory]) -> Result<Vec<Record>, String> {
         let (mut term, mut vote, mut log) = (None, None, Vec::new());
         for Memory { what, values, .. } in memory {
@@ -38,12 +33,18 @@ impl Vocabulary<Raft> for RaftWords {
         }
         let mut records = vec![Record::HardState { term: Term(term), voted_for: vote }];
         if !log.is_empty() {
-            records.push(Record::Entries { first: LogIndex(1), entries: log });
+            records
+                .push(Record::Entries { first: LogIndex(1), entries: log.into_iter().collect() });
         }
         Ok(records)
     }
 
-    fn look(&self, sight: &Sight<'_, Raft>, what: &str, which: &[Item]) -> Result<Vec<Item>, String> {
+    fn look(
+        &self,
+        sight: &Sight<'_, Raft>,
+        what: &str,
+        which: &[Item],
+    ) -> Result<Vec<Item>, String> {
         match (what, which) {
             ("term", []) => Ok(vec![Item::word(hard_state(sight.disk).0)]),
             ("vote", []) => {
@@ -132,7 +133,7 @@ fn log(disk: &[Record]) -> Vec<Item> {
 fn entries(append: &AppendEntries) -> String {
     let first = append.prev.index.0 + 1;
     let entry = |(index, entry): (u64, &Entry)| format!("[{},{index}]", entry.term.0);
-    let all: Vec<String> = (first..).zip(&append.entries).map(entry).collect();
+    let all: Vec<String> = (first..).zip(&*append.entries).map(entry).collect();
     if all.is_empty() { "no-entries".into() } else { format!("entries={}", all.join("")) }
 }
 

@@ -237,6 +237,11 @@ impl ConsensusProtocol for Toy {
                     self.decide(effects);
                 }
             }
+            other @ (Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign | Input::Drained => {}
         }
     }
@@ -249,6 +254,7 @@ impl ConsensusProtocol for Toy {
             leader: Some(LEADER),
             committed: self.commit,
             last: self.last(),
+            purged: LogIndex::ZERO,
         }
     }
 }

@@ -198,7 +198,7 @@ impl Lab {
         node.outbox = Outbox::after_recovery(records.len(), Pbft::INFO.links);
         node.timers.clear();
         node.committed.clear();
-        let durable = Durable { incarnation: node.incarnation, records };
+        let durable = Durable::of(node.incarnation, records);
         let recovered = Pbft::recover(NodeId(id as u8), self.config.clone(), durable);
         node.replica = Some(recovered.expect("what it wrote it can read"));
         self.give(id, Input::Start);
@@ -237,6 +237,7 @@ impl Lab {
                     assert_eq!(index, LogIndex(node.committed.len() as u64), "no gap");
                 }
                 Effect::Refuse { batch, why } => node.refused.push((batch, why)),
+                _ => {}
             }
         }
         if !self.slow.contains(&id) {

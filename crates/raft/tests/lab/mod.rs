@@ -111,7 +111,7 @@ impl Lab {
         node.outbox = Outbox::after_recovery(records.len(), Raft::INFO.links);
         node.timers.clear();
         node.committed.clear();
-        let durable = Durable { incarnation: node.incarnation, records };
+        let durable = Durable::of(node.incarnation, records);
         let recovered = Raft::recover(NodeId(id as u8), self.config.clone(), durable);
         node.replica = Some(recovered.expect("what it wrote it can read"));
         self.give(id, Input::Start);
@@ -159,6 +159,7 @@ impl Lab {
                 assert_eq!(index, LogIndex(node.committed.len() as u64), "no gap");
             }
             Effect::Refuse { why, .. } => node.refused.push(why),
+            _ => {}
         }
     }
 

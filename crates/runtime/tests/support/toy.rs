@@ -232,6 +232,11 @@ impl<const ALL: bool> ConsensusProtocol for Toy<ALL> {
                     }
                 }
             }
+            other @ (Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Drained => {}
         }
     }
@@ -244,6 +249,7 @@ impl<const ALL: bool> ConsensusProtocol for Toy<ALL> {
             leader: (!self.retired).then_some(LEADER),
             committed: LogIndex(self.committed),
             last: LogIndex(self.log.len() as u64),
+            purged: LogIndex::ZERO,
         }
     }
 }

@@ -197,7 +197,8 @@ impl Nemesis {
         let lost = world.condemned().or(world.traitors()).len();
         let node = self.any_node(world);
         let spared = self.spared.contains(node);
-        if !spared && lost < P::INFO.max_faults(size) && self.rng.chance(3_000) {
+        let most = P::INFO.max_faults(size).min(size - world.live_quorum());
+        if !spared && lost < most && self.rng.chance(3_000) {
             world.condemn(node);
         }
     }
@@ -215,9 +216,8 @@ impl Nemesis {
     /// The leader reaches just enough followers for a quorum: what it commits is on few disks.
     fn minimal_quorum<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
         let Some(leader) = world.leader() else { return };
-        let size = world.cluster().size;
         let mut outside: Vec<NodeId> = world.cluster().peers_of(leader).iter().collect();
-        for _ in 1..P::INFO.quorum(size) {
+        for _ in 1..world.live_quorum() {
             let place = self.rng.place(outside.len());
             outside.swap_remove(place);
         }

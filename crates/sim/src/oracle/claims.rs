@@ -1,5 +1,6 @@
 //! O7 and O16: what nodes said, and whether a replica may believe what it counted.
 
+use super::members::{Electorates, counts};
 use super::{Table, Verdict};
 use crate::report::Finding;
 use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Proof, Topic};
@@ -44,18 +45,17 @@ impl Claims {
         counted_by: NodeId,
         index: LogIndex,
         certificate: &Certificate,
-        correct: NodeSet,
-        world: (usize, FaultModel),
+        (correct, all): (NodeSet, NodeSet),
+        electorates: &Electorates<'_>,
         own: bool,
     ) -> Verdict {
-        let (nodes, faults) = world;
         let Certificate { topic, value, signers } = certificate;
         let broken = |detail| Err(Finding::new("O16", "certificate", detail));
-        if !signers.minus(NodeSet::first(nodes)).is_empty() {
+        if !signers.minus(all).is_empty() {
             return broken(format!("index {index}: {signers:?} are not all of the cluster"));
         }
-        if !is_quorum(signers.len(), nodes, faults) {
-            return broken(format!("index {index}: {signers:?} are no quorum of {nodes}"));
+        if !electorates.are_enough_signers(*signers) {
+            return broken(format!("index {index}: {signers:?} are no quorum of {electorates}"));
         }
         for signer in signers.and(correct).iter() {
             let honest = self.said(signer, *topic, *value) || (signer == counted_by && own);
@@ -89,7 +89,7 @@ impl Claims {
         if !signers.minus(NodeSet::first(nodes)).is_empty() {
             return broken(format!("{signers:?} are not all of the cluster"));
         }
-        if matches!(proof, Proof::Quorum(_)) && !is_quorum(signers.len(), nodes, faults) {
+        if matches!(proof, Proof::Quorum(_)) && !counts(signers.len(), nodes, faults) {
             return broken(format!("{signers:?} are no quorum of {nodes}"));
         }
         let liar = signers.and(correct).iter().find(|node| !self.said(*node, *topic, *value));
@@ -106,20 +106,12 @@ fn contradiction(topic: Topic, before: u128, now: u128, verb: &str) -> Verdict {
     Err(Finding::new("O7", "no self-contradiction", detail))
 }
 
-/// A second formula, apart from the one that the algorithms use: two sets of this size overlap in
-/// a node, or in more than f where f may lie.
-fn is_quorum(size: usize, nodes: usize, faults: FaultModel) -> bool {
-    let liars = match faults {
-        FaultModel::Crash => 0,
-        FaultModel::Byzantine => (0..nodes).take_while(|f| 3 * (f + 1) < nodes).count(),
-    };
-    2 * size > nodes + liars
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use consensus_core::Membership;
     use consensus_core::quorum;
+    use consensus_core::quorum::Quorums;
 
     const N0: NodeId = NodeId(0);
     const N1: NodeId = NodeId(1);
@@ -147,12 +139,18 @@ mod tests {
         let mut claims = Claims::default();
         claims.say(N1, Claim::Once(vote(3), 7)).expect("a vote");
         let all = NodeSet::first(3);
-        let check = |signers: &[u8], own| {
+        let members = Membership { voters: all, ..Membership::default() };
+        let judge = |signers: &[u8], own, quorums| {
             let signers = signers.iter().map(|node| NodeId(*node)).collect();
             let certificate = Certificate { topic: vote(3), value: 7, signers };
-            claims.certified(N0, LogIndex(1), &certificate, all, (3, FaultModel::Crash), own)
+            let electorates = Electorates::Members(vec![(&members, quorums)]);
+            claims.certified(N0, LogIndex(1), &certificate, (all, all), &electorates, own)
         };
+        let check = |signers: &[u8], own| judge(signers, own, None);
         check(&[0, 1], true).expect("a majority, itself included");
+        let flexible = |phase_1, phase_2| Quorums::flexible(3, phase_1, phase_2).ok();
+        judge(&[1], true, flexible(3, 1)).expect("phase 1 hears of whatever one accepted");
+        assert_eq!(judge(&[1], true, flexible(2, 3)).unwrap_err().oracle, "O16", "not of this");
         assert_eq!(check(&[0, 1], false).unwrap_err().oracle, "O16", "own vote not on disk");
         assert_eq!(check(&[1], true).unwrap_err().oracle, "O16", "no quorum");
         assert_eq!(check(&[0, 2], true).unwrap_err().oracle, "O16", "n2 said nothing");
@@ -190,9 +188,9 @@ mod tests {
         for nodes in 1..=40 {
             for size in 0..=nodes {
                 let crash = size >= quorum::majority(nodes);
-                assert_eq!(is_quorum(size, nodes, FaultModel::Crash), crash);
+                assert_eq!(counts(size, nodes, FaultModel::Crash), crash);
                 let byzantine = size >= quorum::byzantine(nodes);
-                assert_eq!(is_quorum(size, nodes, FaultModel::Byzantine), byzantine, "n = {nodes}");
+                assert_eq!(counts(size, nodes, FaultModel::Byzantine), byzantine, "n = {nodes}");
             }
         }
     }

@@ -112,6 +112,11 @@ impl Chart {
             Action::Sync { node, .. } => row[column(*node)] = '=',
             Action::Timeout { node, .. }
             | Action::Campaign(node)
+            | Action::Transfer { node, .. }
+            | Action::Change { node, .. }
+            | Action::Read { node, .. }
+            | Action::Snapshot(node)
+            | Action::Save { node, .. }
             | Action::Propose { node, .. } => {
                 row[column(*node)] = '*';
             }

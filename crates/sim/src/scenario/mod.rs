@@ -7,6 +7,7 @@ mod condition;
 mod formula;
 mod item;
 mod names;
+mod operator;
 mod parse;
 mod play;
 mod step;
@@ -47,10 +48,10 @@ pub struct Scenario {
     pub algo: String,
     /// Other algorithms with which it can be played, too.
     pub others: Vec<String>,
-    /// Options of the algorithm.
-    pub settings: Vec<(String, String)>,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
+    /// Named options of the algorithm that are on.
+    pub variants: Vec<String>,
     /// Replicas, `n0` and on.
     pub nodes: usize,
     /// What they are called.
@@ -67,6 +68,11 @@ pub struct Scenario {
     pub traitors: NodeSet,
     /// Nodes whose disks sync by themselves after every step.
     pub instant: NodeSet,
+    /// Who votes at the beginning; all nodes if nobody is named. The others start when they are
+    /// restarted.
+    pub voters: NodeSet,
+    /// Bytes of a snapshot that one message carries; 0 for many.
+    pub chunk: usize,
     /// The planted bug that is switched on.
     pub mutant: Option<String>,
     /// What happens, and what is to come of it.
@@ -185,8 +191,8 @@ impl Default for Scenario {
             catches: Vec::new(),
             algo: String::new(),
             others: Vec::new(),
-            settings: Vec::new(),
             smallest: false,
+            variants: Vec::new(),
             nodes: 0,
             names: Names::numbered(),
             other_sizes: Vec::new(),
@@ -195,6 +201,8 @@ impl Default for Scenario {
             seed: 0,
             traitors: NodeSet::EMPTY,
             instant: NodeSet::EMPTY,
+            voters: NodeSet::EMPTY,
+            chunk: 0,
             mutant: None,
             entries: Vec::new(),
         }

@@ -4,6 +4,7 @@
 mod acts;
 mod conditions;
 
+use super::operator;
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use super::words::Words;
 use super::{Act, Entry, Line, Memory, Names, Net, Scenario, Weather};
@@ -40,6 +41,7 @@ const MOST_COMMANDS: usize = 1_000;
 const MOST_TIMES: u32 = 100_000;
 
 const STEPS: &str = "deliver, dup, drop, timeout, propose, sync, crash, restart, campaign, \
+                     transfer, change, read, snapshot, save, \
                      simulate, link, isolate, partition, heal, hold, release, run, at, pause, \
                      resume, slow, stabilize, load, unload, explore, recount, say, repeat, \
                      branch, end, expect";
@@ -198,6 +200,8 @@ impl Reader {
             "net" => self.scenario.net = net(words)?,
             "seed" => self.scenario.seed = words.number("a number")?,
             "traitors" => self.scenario.traitors = self.node_set(words)?,
+            "voters" => self.scenario.voters = self.node_set(words)?,
+            "chunk" => self.scenario.chunk = words.number("a number of bytes")?,
             "disks" => {
                 if !words.take("instant") {
                     return Err(words.expected("instant, and nodes or the end of the line"));
@@ -229,15 +233,15 @@ impl Reader {
         if self.scenario.algorithms().any(String::is_empty) {
             return Err("expected names of algorithms with | between, as raft|paxos".into());
         }
-        (self.scenario.smallest, self.scenario.settings) = (false, Vec::new());
+        (self.scenario.smallest, self.scenario.variants) = (false, Vec::new());
         while !words.is_empty() {
             let setting = words.word("OPTION=VALUE")?;
-            match setting.split_once('=') {
-                _ if setting == "sizes=smallest" => self.scenario.smallest = true,
-                Some((option, value)) => {
-                    self.scenario.settings.push((option.to_owned(), value.to_owned()));
-                }
-                None => return Err(format!("expected OPTION=VALUE, found '{setting}'")),
+            if setting == "sizes=smallest" {
+                self.scenario.smallest = true;
+            } else if setting.contains('=') {
+                self.scenario.variants.push(setting);
+            } else {
+                return Err(format!("expected OPTION=VALUE, found '{setting}'"));
             }
         }
         Ok(())
@@ -390,7 +394,10 @@ impl Reader {
             "crash" => Action::Crash { node: self.node(words)?, keep: keep(words)? },
             "restart" => Action::Restart(self.node(words)?),
             "campaign" => Action::Campaign(self.node(words)?),
-            _ => return Err(format!("expected one of {HEADERS}, {STEPS}; found '{verb}'")),
+            _ => match operator::action(verb, words, |node| self.known(node))? {
+                Some(action) => action,
+                None => return Err(format!("expected one of {HEADERS}, {STEPS}; found '{verb}'")),
+            },
         };
         Ok(vec![action])
     }

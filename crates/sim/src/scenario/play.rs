@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::report::Violation;
 use crate::shrink::Reduction;
 use crate::stage::{Scene, Stage};
-use consensus_core::{Audit, Cluster, ClusterId, FaultModel};
+use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeSet};
 use hands::Hands;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -75,14 +75,24 @@ impl Scenario {
     }
 
     fn scene_with<P: Audit>(&self, words: &dyn Vocabulary<P>) -> Result<Scene<P>, String> {
-        let cluster = Cluster::new(ClusterId(u128::from(self.seed)), self.nodes);
-        cluster.validate().map_err(|error| error.to_string())?;
-        let options = Options { smallest: self.smallest, ..Options::quiet(self.nodes) };
-        let mut config = settings::<P>(&options, &cluster).map_err(|error| error.to_string())?;
-        for (option, value) in &self.settings {
-            words.set(&mut config, option, value)?;
+        let mut cluster = Cluster::new(ClusterId(u128::from(self.seed)), self.nodes);
+        if !self.voters.is_empty() {
+            cluster.voters = self.voters;
         }
+        cluster.validate().map_err(|error| error.to_string())?;
+        let (smallest, variants) = (self.smallest, self.variants.clone());
+        let options = Options { smallest, variants, ..Options::quiet(self.nodes) };
+        let config =
+            |cluster: &Cluster| settings::<P>(&options, cluster).map_err(|error| error.to_string());
+        let outside = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };
+        let joins = cluster.voters != cluster.nodes();
+        let joining = joins.then(|| config(&outside)).transpose()?;
+        let config = config(&cluster)?;
         let mut scene = Scene::new(cluster, config);
+        scene.joining = joining;
+        if self.chunk > 0 {
+            scene.chunk = self.chunk;
+        }
         scene.seed = self.seed;
         scene.traitors = self.traitors;
         scene.instant = self.instant;
@@ -187,7 +197,8 @@ impl Scenario {
 
     /// A seeded run instead of steps.
     fn simulate<P: Audit>(&self, reductions: &[Reduction]) -> Outcome {
-        let mut options = Options::for_seed::<P>(self.seed);
+        let variants = self.variants.clone();
+        let mut options = Options { variants, ..Options::for_seed::<P>(self.seed) };
         for reduction in reductions {
             reduction.apply::<P>(&mut options);
         }
@@ -208,7 +219,10 @@ impl Scenario {
                     match found {
                         Some(found) if found.oracle == oracle => continue,
                         Some(found) => {
-                            format!("expected a violation of {oracle}, not {}", self.names.rename(&found.in_short()))
+                            format!(
+                                "expected a violation of {oracle}, not {}",
+                                self.names.rename(&found.in_short())
+                            )
                         }
                         None => format!("expected a violation of {oracle}; there was none"),
                     }

@@ -8,8 +8,9 @@ pub(super) use acts::{All, Time};
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use super::{Compare, Entry, Line, Net, Scenario};
 use crate::registers::Operation;
+use crate::stage::kebab;
 use bytes::Bytes;
-use consensus_core::NodeSet;
+use consensus_core::{Change, NodeSet};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Scenario {
@@ -26,7 +27,7 @@ impl Display for Scenario {
         write!(f, "algo {}", self.algo)?;
         self.others.iter().try_for_each(|other| write!(f, "|{other}"))?;
         write!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
-        self.settings.iter().try_for_each(|(option, value)| write!(f, " {option}={value}"))?;
+        self.variants.iter().try_for_each(|variant| write!(f, " {variant}"))?;
         if self.names.are_numbers() {
             write!(f, "\nnodes {}", self.nodes)?;
             self.other_sizes.iter().try_for_each(|size| write!(f, " {size}"))?;
@@ -43,6 +44,12 @@ impl Display for Scenario {
         }
         if !self.traitors.is_empty() {
             writeln!(f, "{}", self.names.rename(&format!("traitors{}", Nodes(self.traitors))))?;
+        }
+        if !self.voters.is_empty() {
+            writeln!(f, "voters{}", Nodes(self.voters))?;
+        }
+        if self.chunk != 0 {
+            writeln!(f, "chunk {}", self.chunk)?;
         }
         if self.instant == NodeSet::first(self.nodes) {
             writeln!(f, "disks instant")?;
@@ -153,7 +160,27 @@ impl Display for Action {
             Self::Crash { node, keep } => write!(f, "crash {node} keep {keep}"),
             Self::Restart(node) => write!(f, "restart {node}"),
             Self::Campaign(node) => write!(f, "campaign {node}"),
+            Self::Transfer { node, to } => write!(f, "transfer {node} to {to}"),
+            Self::Change { node, change } => write!(f, "change {node} {}", Wanted(change)),
+            Self::Read { node, mode } => write!(f, "read {node} {}", kebab(mode)),
+            Self::Snapshot(node) => write!(f, "snapshot {node}"),
+            Self::Save { node, received: false } => write!(f, "save {node}"),
+            Self::Save { node, received: true } => write!(f, "save {node} received"),
         }
+    }
+}
+
+/// What members are to be. Contacts are for real networks.
+struct Wanted<'a>(&'a Change);
+
+impl Display for Wanted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Change { expected, voters, learners, .. } = self.0;
+        write!(f, "version {expected} voters{}", Nodes(*voters))?;
+        if !learners.is_empty() {
+            write!(f, " learners{}", Nodes(*learners))?;
+        }
+        Ok(())
     }
 }
 

@@ -10,15 +10,6 @@ use consensus_core::{
 
 /// Translates between a scenario and one protocol.
 pub trait Vocabulary<P: Audit> {
-    /// Sets an option of the algorithm: `repair=decrement`.
-    ///
-    /// # Errors
-    /// If there is no such option, or not this value.
-    fn set(&self, config: &mut P::Config, option: &str, value: &str) -> Result<(), String> {
-        let _ = (config, value);
-        Err(format!("{} has no option '{option}' that a scenario can set", P::INFO.name))
-    }
-
     /// The records of a node that remembers this: `setup S1 log [1,1] [2,2]`.
     ///
     /// # Errors

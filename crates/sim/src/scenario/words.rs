@@ -154,9 +154,9 @@ impl Words {
             None => Err("expected a value, found the end of the line".into()),
             Some(Word::Quoted(text)) => Ok(Item::Text(text)),
             Some(Word::Plain(word)) => {
-                let ballot = word.split_once('.').and_then(|(round, node)| {
-                    Some((round.parse().ok()?, self.names.find(node)?))
-                });
+                let ballot = word
+                    .split_once('.')
+                    .and_then(|(round, node)| Some((round.parse().ok()?, self.names.find(node)?)));
                 Ok(match ballot {
                     Some((round, node)) => Item::Ballot(round, node),
                     None => Item::Word(word),

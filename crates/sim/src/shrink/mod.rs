@@ -256,6 +256,7 @@ fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
     Scenario {
         algo: P::INFO.name.to_owned(),
         smallest: run.options.smallest,
+        variants: run.options.variants.clone(),
         nodes: run.options.nodes,
         seed: run.seed,
         traitors,

@@ -36,6 +36,8 @@ pub enum Reduction {
     Traitors(usize),
     /// Windows and pages have their usual sizes.
     UsualSizes,
+    /// No named option of the algorithm is on.
+    NoVariants,
 }
 
 impl Reduction {
@@ -50,7 +52,7 @@ impl Reduction {
         let mut list = vec![Self::fewest_nodes::<P>()];
         list.extend((0..options.traitors).map(Self::Traitors));
         list.extend(options.faults.classes.iter().copied().map(Self::Without));
-        list.extend([Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);
+        list.extend([Self::NoVariants, Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);
         list.extend([1, 2, 3].map(Self::Clients));
         list.extend([1, 2, 4, 8, 16].map(Self::Commands));
         list.extend([500, 1_000, 2_000, 4_000, 8_000].map(Self::Safety));
@@ -80,6 +82,7 @@ impl Reduction {
             Self::PlainDisks => options.faults.disk = DiskModel::default(),
             Self::Traitors(traitors) => options.traitors = options.traitors.min(traitors),
             Self::UsualSizes => options.smallest = false,
+            Self::NoVariants => options.variants.clear(),
         }
         if options.traitors == 0 {
             options.equivocator = None::<NodeId>;
@@ -103,6 +106,7 @@ impl fmt::Display for Reduction {
             Self::PlainDisks => f.write_str("disks=plain"),
             Self::Traitors(traitors) => write!(f, "traitors={traitors}"),
             Self::UsualSizes => f.write_str("sizes=usual"),
+            Self::NoVariants => f.write_str("variants=none"),
         }
     }
 }
@@ -139,6 +143,7 @@ impl FromStr for Reduction {
             "links" => word("plain", Self::PlainLinks),
             "disks" => word("plain", Self::PlainDisks),
             "sizes" => word("usual", Self::UsualSizes),
+            "variants" => word("none", Self::NoVariants),
             "without" => {
                 let fault = Fault::ALL.into_iter().find(|fault| kebab(fault) == value);
                 let names = Fault::ALL.map(|fault| kebab(&fault)).join(", ");
@@ -146,7 +151,7 @@ impl FromStr for Reduction {
             }
             _ => Err(format!(
                 "there is no '{key}'; expected nodes, clients, commands, registers, batch, think, \
-                 safety, without, links, disks, traitors or sizes"
+                 safety, without, links, disks, traitors, sizes or variants"
             )),
         }
     }

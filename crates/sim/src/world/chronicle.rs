@@ -39,6 +39,17 @@ fn heard<P: ConsensusProtocol>(input: &Input<P>) -> String {
         }
         Input::Timer(timer) => format!("[kind |-> \"Timer\", timer |-> \"{timer:?}\"]"),
         Input::Durable(upto) => format!("[kind |-> \"Durable\", upto |-> {}]", upto.0),
+        Input::Transfer(to) => format!("[kind |-> \"Transfer\", to |-> {}]", to.0),
+        Input::Change(change) => {
+            format!("[kind |-> \"Change\", change |-> {}]", expression(change))
+        }
+        Input::Read(read) => format!("[kind |-> \"Read\", id |-> {}]", read.id),
+        Input::SnapshotTaken(meta) => {
+            format!("[kind |-> \"SnapshotTaken\", index |-> {}]", meta.index.0)
+        }
+        Input::SnapshotInstalled(meta) => {
+            format!("[kind |-> \"SnapshotInstalled\", index |-> {}]", meta.index.0)
+        }
         Input::Campaign => "[kind |-> \"Campaign\"]".to_owned(),
         Input::Drained => "[kind |-> \"Drained\"]".to_owned(),
     }
@@ -95,7 +106,14 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 Effect::Send { .. }
                 | Effect::SetTimer { .. }
                 | Effect::CancelTimer { .. }
-                | Effect::Refuse { .. } => {}
+                | Effect::Refuse { .. }
+                | Effect::Compact { .. }
+                | Effect::Fetch { .. }
+                | Effect::Snapshot { .. }
+                | Effect::Ready { .. }
+                | Effect::RefuseRead { .. }
+                | Effect::Members { .. }
+                | Effect::RefuseChange { .. } => {}
             }
         }
         let status = replica.status();

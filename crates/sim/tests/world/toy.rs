@@ -309,6 +309,11 @@ impl<const LIARS: bool> ConsensusProtocol for Toy<LIARS> {
                     self.decide(effects);
                 }
             }
+            other @ (Input::Transfer(_)
+            | Input::Change(_)
+            | Input::Read(_)
+            | Input::SnapshotTaken(_)
+            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign | Input::Drained => {}
         }
     }
@@ -323,6 +328,7 @@ impl<const LIARS: bool> ConsensusProtocol for Toy<LIARS> {
             leader: Some(LEADER),
             committed: self.commit,
             last: self.last(),
+            purged: LogIndex::ZERO,
         }
     }
 }

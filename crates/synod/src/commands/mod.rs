@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod bounds;
 pub(crate) mod cluster;
 pub(crate) mod compare;
 pub(crate) mod connectivity;
@@ -11,7 +12,8 @@ pub(crate) mod serve;
 pub(crate) mod shrink;
 pub(crate) mod simulate;
 
-use synod_algorithms::Algorithm;
+use crate::exit::Failure;
+use synod_algorithms::{Algorithm, Choice};
 
 /// Algorithms named on the command line, each once, in the order of tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,44 @@ pub(crate) fn parse_algorithms(text: &str) -> Result<AlgorithmList, String> {
     named.sort_unstable();
     named.dedup();
     Ok(AlgorithmList(named))
+}
+
+/// Named options of algorithms, as `--variant` names them: an algorithm each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChoiceList(pub(crate) Vec<Choice>);
+
+/// Reads `paxos:learners=all` or `paxos:learners=all+sending=thrifty,raft:...`.
+pub(crate) fn parse_choices(text: &str) -> Result<ChoiceList, String> {
+    let named: Result<Vec<Choice>, _> = text.split(',').map(str::parse).collect();
+    let named = named.map_err(|error: synod_algorithms::UnknownChoice| error.to_string())?;
+    match named.iter().find(|choice| choice.variants.is_empty()) {
+        Some(choice) => Err(format!("{choice} names no option; write {choice}:KEY=VALUE")),
+        None => Ok(ChoiceList(named)),
+    }
+}
+
+impl ChoiceList {
+    /// The options that are on for this algorithm, if any were named.
+    pub(crate) fn of(&self, algorithm: Algorithm) -> Option<&[String]> {
+        let choice = self.0.iter().find(|choice| choice.algorithm == algorithm)?;
+        Some(&choice.variants)
+    }
+
+    /// For a command that runs each of these algorithms once.
+    pub(crate) fn check(&self, algorithms: &[Algorithm]) -> Result<(), Failure> {
+        for (place, choice) in self.0.iter().enumerate() {
+            let name = choice.algorithm;
+            if !algorithms.contains(&name) {
+                let text = format!("--variant {choice}: {name} is not among --algo");
+                return Err(Failure::usage(text));
+            }
+            if self.0[..place].iter().any(|other| other.algorithm == name) {
+                let text = format!("--variant names {name} twice; join its options with '+'");
+                return Err(Failure::usage(text));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads one algorithm's name.

@@ -1,5 +1,6 @@
 //! `synod simulate --shrink`: makes a failing run small and writes it down as a scenario.
 
+use super::simulate::with_named;
 use crate::exit::Failure;
 use crate::output::say;
 use crate::planted::Planted;
@@ -13,13 +14,14 @@ use synod_sim::{Budget, Options, Outcome, ShrinkError, ShrinkProgress, Shrunk};
 pub(crate) fn shrink(
     algorithm: Algorithm,
     seed: u64,
+    variants: Option<&[String]>,
     planted: Planted,
     file: Option<PathBuf>,
 ) -> Result<(), Failure> {
     planted.plant();
     let quiet = QuietPanics::begin();
     let mut progress = Progress::new();
-    let made = algorithm.dispatch(Shrink { seed, planted, progress: &mut progress });
+    let made = algorithm.dispatch(Shrink { seed, variants, planted, progress: &mut progress });
     progress.finish();
     drop(quiet);
     let (shrunk, outcome) = made.map_err(|why| Failure::failed(why.to_string()))?;
@@ -43,6 +45,7 @@ pub(crate) fn shrink(
 
 struct Shrink<'a> {
     seed: u64,
+    variants: Option<&'a [String]>,
     planted: Planted,
     progress: &'a mut Progress,
 }
@@ -63,14 +66,18 @@ impl Visitor for Shrink<'_> {
                 self.progress.show(&steps, (most - left) as u64, most as u64);
             }
         };
-        let options = Options::for_seed::<P>(seed);
+        let options = with_named::<P>(Options::for_seed::<P>(seed), self.variants);
         let mut shrunk = synod_sim::shrink::<P>(seed, &options, budget, &mut show)?;
         let violation = &shrunk.violation;
         let scenario = &mut shrunk.scenario;
         scenario.title = format!("{name}: {} ({})", violation.oracle, violation.name);
         scenario.mutant = self.planted.name().map(str::to_owned);
         let with = self.planted.name().map(|bug| format!(" --mutant {bug}")).unwrap_or_default();
-        let found = format!("synod simulate --algo {name} --seed {seed} --seeds 1 --shrink{with}");
+        let on = self
+            .variants
+            .map_or(String::new(), |variants| format!(" --variant {name}:{}", variants.join("+")));
+        let run = format!("--algo {name} --seed {seed} --seeds 1{on}");
+        let found = format!("synod simulate {run} --shrink{with}");
         scenario.comments = vec![format!("Found by: {found}")];
         let outcome = scenario.play::<P>(false).expect("it was played before");
         Ok((shrunk, outcome))

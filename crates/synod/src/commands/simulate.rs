@@ -6,7 +6,7 @@ use crate::files;
 use crate::output::say;
 use crate::planted::Planted;
 use crate::progress::Progress;
-use consensus_core::{Audit, FaultModel, Fingerprint};
+use consensus_core::{Audit, ConfigError, FaultModel, Fingerprint};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,6 +63,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
           conflicts_with_all = ["trace", "json"])]
     shrink: Option<Option<PathBuf>>,
+    /// Switch on named options of an algorithm in every run, as paxos:learners=all+sending=thrifty;
+    /// otherwise half of the seeds draw some
+    #[arg(long, value_name = "ALGO:OPTIONS", value_parser = super::parse_choices,
+          conflicts_with_all = ["long", "tla"])]
+    variant: Option<super::ChoiceList>,
     /// Switch on a planted bug, to see it found; only in builds with the feature `mutants`
     #[arg(long, value_name = "NAME", hide = !cfg!(feature = "mutants"))]
     mutant: Option<String>,
@@ -73,6 +78,11 @@ pub(crate) struct Args {
 impl Args {
     fn seeds(&self) -> u64 {
         self.seeds.unwrap_or(100)
+    }
+
+    /// The options that are on in every run of this algorithm, if any were named.
+    fn variants(&self, algorithm: Algorithm) -> Option<&[String]> {
+        self.variant.as_ref().and_then(|named| named.of(algorithm))
     }
 }
 
@@ -91,6 +101,13 @@ something rare that an algorithm tells of was reached by no run.";
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Outcome {
+    if let Some(named) = &args.variant {
+        named.check(&args.algo.0)?;
+        for choice in &named.0 {
+            let possible = choice.algorithm.dispatch(Possible(&choice.variants));
+            possible.map_err(|why| Failure::usage(format!("--variant {choice}: {why}")))?;
+        }
+    }
     if args.trace {
         return trace(args);
     }
@@ -113,7 +130,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         clean &= verdict.failures.is_empty();
         say(verdict.show(args));
         if let (Some(file), Some(seed)) = (&args.shrink, verdict.failures.keys().next()) {
-            shrink(algorithm, *seed, planted, file.clone())?;
+            shrink(algorithm, *seed, args.variants(algorithm), planted, file.clone())?;
         }
     }
     Ok(if clean { Exit::Ok } else { Exit::Failed })
@@ -136,7 +153,8 @@ fn only(args: &Args, flag: &str) -> Result<Algorithm, Failure> {
 fn trace(args: &Args) -> Outcome {
     let algorithm = only(args, "--trace")?;
     Planted::find(algorithm, args.mutant.as_deref())?.plant();
-    let run = Run { seed: args.seed, shuffle: args.shuffle, trace: true };
+    let variants = args.variants(algorithm);
+    let run = Run { seed: args.seed, shuffle: args.shuffle, trace: true, variants };
     Ok(one(algorithm, algorithm.dispatch(run), args))
 }
 
@@ -167,30 +185,58 @@ impl Visitor for TapeSeed {
     type Output = (Report, String);
 
     fn visit<P: Audit>(self) -> (Report, String) {
-        synod_sim::chronicle::<P>(self.0, &Options::for_seed::<P>(self.0), self.1)
+        // The texts in TLA+ are of the algorithms without options.
+        let options = Options { variants: Vec::new(), ..Options::for_seed::<P>(self.0) };
+        synod_sim::chronicle::<P>(self.0, &options, self.1)
     }
 }
 
 /// One run of one seed.
 #[derive(Clone, Copy)]
-struct Run {
+struct Run<'a> {
     seed: u64,
     shuffle: bool,
     trace: bool,
+    /// Instead of those that the seed draws.
+    variants: Option<&'a [String]>,
 }
 
-impl Visitor for Run {
+impl Visitor for Run<'_> {
     type Output = Report;
 
     fn visit<P: Audit>(self) -> Report {
-        let Self { seed, shuffle, trace } = self;
-        let options =
+        let Self { seed, shuffle, trace, variants } = self;
+        let drawn =
             if shuffle { Options::for_shuffle::<P>(seed) } else { Options::for_seed::<P>(seed) };
+        let options = with_named::<P>(drawn, variants);
         if trace {
+            let on = options.variants.join(", ");
+            say(format!(
+                "{} nodes, options: {}",
+                options.nodes,
+                if on.is_empty() { "none" } else { &on }
+            ));
             synod_sim::trace::<P>(seed, &options, &mut |line| say(line))
         } else {
             synod_sim::check::<P>(seed, &options)
         }
+    }
+}
+
+/// With these named options instead of those that were drawn. They were checked before.
+pub(super) fn with_named<P: Audit>(drawn: Options, variants: Option<&[String]>) -> Options {
+    let Some(variants) = variants else { return drawn };
+    drawn.with_variants::<P>(variants).expect("some cluster can have them")
+}
+
+/// Can some cluster have these options?
+struct Possible<'a>(&'a [String]);
+
+impl Visitor for Possible<'_> {
+    type Output = Result<(), ConfigError>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        Options::for_seed::<P>(0).with_variants::<P>(self.0).map(drop)
     }
 }
 
@@ -218,7 +264,9 @@ fn hunt(algorithm: Algorithm, args: &Args, planted: Planted) -> Verdict {
                         break;
                     }
                     let (seed, shuffle) = (args.seed + nth, args.shuffle);
-                    let report = algorithm.dispatch(Run { seed, shuffle, trace: false });
+                    let variants = args.variants(algorithm);
+                    let run = Run { seed, shuffle, trace: false, variants };
+                    let report = algorithm.dispatch(run);
                     if sender.send((nth, report)).is_err() {
                         break;
                     }
@@ -333,7 +381,10 @@ impl Verdict {
         let shuffle = if self.shuffle { " --shuffle" } else { "" };
         let with = args.mutant.as_ref().map(|bug| format!(" --mutant {bug}")).unwrap_or_default();
         let run = format!("--algo {name} --seed {seed} --seeds 1{shuffle}");
-        Some(format!("synod simulate {run} --trace{with}"))
+        let on = args
+            .variants(self.algorithm)
+            .map_or(String::new(), |variants| format!(" --variant {name}:{}", variants.join("+")));
+        Some(format!("synod simulate {run}{on} --trace{with}"))
     }
 
     fn json(&self, args: &Args) -> serde_json::Value {

@@ -66,9 +66,7 @@ impl Reader {
     fn condition(&self, words: &mut Words, nots: u32) -> Result<Condition, String> {
         let what = words.word(&format!("safe, violation, never, trace, {CONDITIONS}"))?;
         let condition = match &*what {
-            "not" if nots < MOST_NOTS => {
-                Condition::Not(Box::new(self.condition(words, nots + 1)?))
-            }
+            "not" if nots < MOST_NOTS => Condition::Not(Box::new(self.condition(words, nots + 1)?)),
             "leader" => Condition::Leader(self.node(words)?),
             "no" if words.take("leader") => Condition::NoLeader,
             "down" => Condition::Down(self.node(words)?),

@@ -318,9 +318,8 @@ impl<'a, P: Audit> Hands<'a, P> {
     }
 
     fn sent<'b>(&'b self, pattern: &'b Pattern) -> impl Iterator<Item = &'b Sent<P::Message>> {
-        let fits = |sent: &&Sent<P::Message>| {
-            pattern.fits(sent.message.kind().name, sent.from, sent.to)
-        };
+        let fits =
+            |sent: &&Sent<P::Message>| pattern.fits(sent.message.kind().name, sent.from, sent.to);
         self.stage.sent()[self.since..].iter().filter(fits)
     }
 
@@ -381,7 +380,9 @@ impl<P: Audit> Ground for Hands<'_, P> {
                 None => Ok(vec![Item::word("down")]),
                 Some(status) => Ok(vec![Item::word(kebab(&status.role))]),
             },
-            "timers" => Ok(self.stage.timers(node).keys().map(|it| Item::word(kebab(it))).collect()),
+            "timers" => {
+                Ok(self.stage.timers(node).keys().map(|it| Item::word(kebab(it))).collect())
+            }
             "refused" => {
                 let batches = self.stage.refused(node).iter().map(|(batch, _)| batch);
                 Ok(batches.flat_map(said_by).collect())

@@ -15,7 +15,8 @@ use crate::registers::{Operation, Registers};
 use crate::rng::Rng;
 use crate::world::{Setup, World};
 use consensus_core::{
-    Audit, Batch, LogIndex, Message, NodeId, NodeSet, Outcome as Answer, Patience, Status,
+    Audit, Batch, Consistency, LogIndex, Message, NodeId, NodeSet, Outcome as Answer, Patience,
+    Status,
 };
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -147,8 +148,20 @@ impl<'a, P: Audit> Clock<'a, P> {
                     }
                 }
             }
+            Action::Transfer { node, to } => self.world.transfer(*node, *to),
+            Action::Change { node, change } => self.world.change_members(*node, change.clone()),
+            Action::Read { node, mode } => {
+                let consistency = Consistency::Linearizable(*mode);
+                self.world.read(*node, consistency, Operation::Get(0).encode());
+            }
+            Action::Snapshot(node) => {
+                if !self.world.take_snapshot(*node) {
+                    self.miss("there is nothing new to take a snapshot of");
+                }
+            }
             // Refused where the text is read.
-            Action::Deliver { .. }
+            Action::Save { .. }
+            | Action::Deliver { .. }
             | Action::Drop(_)
             | Action::Timeout { .. }
             | Action::Sync { .. } => self.miss("this is done by hand, and here time passes"),
@@ -268,9 +281,9 @@ impl<'a, P: Audit> Clock<'a, P> {
     fn expect(&mut self, expectation: &'a Expectation) -> Result<(), String> {
         match expectation {
             Expectation::Safe | Expectation::Violation(_) => Ok(()), // Judged at the end.
-            Expectation::Now(conditions) => self
-                .hold(conditions)?
-                .map_err(|why| format!("expected {}; {why}", All(conditions))),
+            Expectation::Now(conditions) => {
+                self.hold(conditions)?.map_err(|why| format!("expected {}; {why}", All(conditions)))
+            }
             Expectation::Never(conditions) => {
                 self.never.push((self.line, conditions));
                 match self.hold(conditions)? {
@@ -305,8 +318,7 @@ fn operation(rng: &mut Rng) -> Operation {
 fn answers<P: Audit>(
     world: &World<P, Registers>,
 ) -> impl Iterator<Item = &crate::world::Completion> {
-    let committed =
-        |it: &&crate::world::Completion| matches!(it.outcome, Answer::Committed { .. });
+    let committed = |it: &&crate::world::Completion| matches!(it.outcome, Answer::Committed { .. });
     world.completions().iter().filter(committed)
 }
 
@@ -336,8 +348,7 @@ impl<P: Audit> Ground for Sky<'_, P> {
             Number::Elections => Ok(self.0.leader_changes()),
             Number::Count(pattern) => {
                 let kinds = <P::Message as Message>::KINDS.iter();
-                let wanted =
-                    |name| pattern.kind.as_ref().is_none_or(|wanted| wanted == name);
+                let wanted = |name| pattern.kind.as_ref().is_none_or(|wanted| wanted == name);
                 let Some((from, to)) = pattern.links else {
                     let all = self.nodes().iter();
                     let sent = all.flat_map(|node| self.0.counters(node).sent());

@@ -1,9 +1,9 @@
 //! Writing what is more than a step, and what is expected.
 
+use super::super::Expectation;
 use super::super::act::{Act, Load, Memory, Weather};
 use super::super::condition::{Condition, Number, Pattern, Span};
 use super::super::item::listed;
-use super::super::Expectation;
 use super::{Nodes, Quoted};
 use core::time::Duration;
 use std::fmt::{self, Display, Formatter};

@@ -140,7 +140,7 @@ fn job(args: &super::Args) -> Result<Job, Failure> {
     }
     let first = args.seed + offset;
     let shuffle = args.shuffle;
-    let probe = args.algo.0[0].dispatch(Run { seed: first, shuffle, trace: false });
+    let probe = args.algo.0[0].dispatch(Run { seed: first, shuffle, trace: false, variants: None });
     Ok(Job {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         algorithms: args.algo.0.iter().map(|algorithm| algorithm.name().to_owned()).collect(),
@@ -203,7 +203,7 @@ fn nth(open: &[std::ops::Range<u64>], nth: u64) -> Option<u64> {
 
 fn do_unit(state: &State, unit: u64) -> Done {
     let (algorithm, seed) = state.unit(unit);
-    let run = Run { seed, shuffle: state.job.shuffle, trace: false };
+    let run = Run { seed, shuffle: state.job.shuffle, trace: false, variants: None };
     let clock = ThreadClock::start();
     let report = algorithm.dispatch(run);
     let cpu = clock.elapsed();

@@ -177,7 +177,12 @@ mod tests {
     use synod_algorithms::Algorithm;
 
     fn report(seed: u64) -> Report {
-        Algorithm::Raft.dispatch(super::super::Run { seed, shuffle: false, trace: false })
+        Algorithm::Raft.dispatch(super::super::Run {
+            seed,
+            shuffle: false,
+            trace: false,
+            variants: None,
+        })
     }
 
     /// Threads end in any order, and a stopped run goes on with other seeds under way.

@@ -1,0 +1,233 @@
+//! Reads that need no entry of the log: what a client may ask for, what a protocol must do for it,
+//! and the queries that wait. Shared by all algorithms and drivers.
+
+use crate::effects::Refusal;
+use crate::id::{ClientId, LogIndex, NodeId};
+use bytes::Bytes;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How a read is made safe, chosen for each read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ReadMode {
+    /// The leader confirms that it leads by a round of messages, which all waiting reads share
+    /// (Raft thesis §6.4, ReadIndex). Any replica may be asked. Linearizable.
+    Index,
+    /// The leader answers by its lease, without a message (Raft thesis §6.4.1). Linearizable while
+    /// clocks drift no more than declared.
+    Lease,
+    /// The replica asks a quorum itself, without the leader (Paxos Quorum Reads, HotStorage 2019).
+    /// Linearizable.
+    Quorum,
+}
+
+/// A read, as the protocol knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Read {
+    /// Names it. The driver numbers the reads of one life of a replica upwards.
+    pub id: u64,
+    /// How.
+    pub mode: ReadMode,
+}
+
+/// What a client wants of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Consistency {
+    /// Linearizable, in this way.
+    Linearizable(ReadMode),
+    /// What the replica has applied, but not older than this: the replica has, within that time,
+    /// confirmed what was committed then. Zero is as good as [`ReadMode::Index`].
+    AtMost(Duration),
+    /// What the replica happens to have applied.
+    Local,
+}
+
+/// A question of a client to the state machine. Changes nothing, so it has no session, and asking
+/// again is always safe.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Query {
+    /// Who asks.
+    pub client: ClientId,
+    /// Counts the client's questions; an answer repeats it.
+    pub number: u64,
+    /// How fresh the answer must be.
+    pub consistency: Consistency,
+    /// For [`StateMachine::query`](crate::StateMachine::query).
+    pub question: Bytes,
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QueryReply {
+    /// The replica.
+    pub from: NodeId,
+    /// The client.
+    pub client: ClientId,
+    /// The question's number.
+    pub number: u64,
+    /// The state machine's answer and the index up to which it had applied the log, or why there
+    /// is none.
+    pub answer: Result<(LogIndex, Bytes), Refusal>,
+}
+
+/// Queries that wait at one replica: first for the protocol to name an index, then for that index
+/// to be applied. `Q` is what the driver knows of a query.
+#[derive(Clone, Debug)]
+pub struct Reads<Q> {
+    next: u64,
+    asked: BTreeMap<u64, Asked<Q>>,
+    /// By the index that must be applied first.
+    ready: BTreeMap<(LogIndex, u64), Q>,
+    fresh: Option<(Duration, LogIndex)>,
+}
+
+#[derive(Clone, Debug)]
+struct Asked<Q> {
+    at: Duration,
+    query: Q,
+}
+
+impl<Q> Default for Reads<Q> {
+    fn default() -> Self {
+        Self { next: 1, asked: BTreeMap::new(), ready: BTreeMap::new(), fresh: None }
+    }
+}
+
+/// What is to become of a query that came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admitted<Q> {
+    /// Answer it now, of what is applied.
+    Now(Q),
+    /// The protocol is to be asked.
+    Ask(Read),
+    /// It waits for what is known to be committed to be applied.
+    Wait,
+}
+
+impl<Q> Reads<Q> {
+    /// A query came in at `now`, at a replica that has applied so much.
+    pub fn admit(
+        &mut self,
+        query: Q,
+        consistency: Consistency,
+        now: Duration,
+        applied: LogIndex,
+    ) -> Admitted<Q> {
+        let mode = match consistency {
+            Consistency::Local => return Admitted::Now(query),
+            Consistency::Linearizable(mode) => mode,
+            Consistency::AtMost(bound) => match self.fresh {
+                Some((at, index)) if !bound.is_zero() && now.saturating_sub(at) <= bound => {
+                    if index <= applied {
+                        return Admitted::Now(query);
+                    }
+                    self.wait(query, index);
+                    return Admitted::Wait;
+                }
+                _ => ReadMode::Index,
+            },
+        };
+        let id = self.next;
+        self.next += 1;
+        self.asked.insert(id, Asked { at: now, query });
+        Admitted::Ask(Read { id, mode })
+    }
+
+    fn wait(&mut self, query: Q, index: LogIndex) {
+        let id = self.next;
+        self.next += 1;
+        self.ready.insert((index, id), query);
+    }
+
+    /// The protocol says that a read may be answered once everything up to `index` is applied.
+    /// What was committed when it was asked is in that, which bounds the age of what is read.
+    pub fn ready(&mut self, id: u64, index: LogIndex) {
+        let Some(Asked { at, query }) = self.asked.remove(&id) else { return };
+        if self.fresh.is_none_or(|(fresh, _)| fresh < at) {
+            self.fresh = Some((at, index));
+        }
+        self.ready.insert((index, id), query);
+    }
+
+    /// The protocol will not name an index: the query.
+    pub fn refused(&mut self, id: u64) -> Option<Q> {
+        self.asked.remove(&id).map(|asked| asked.query)
+    }
+
+    /// Everything up to here is applied: what may be answered now.
+    pub fn applied(&mut self, upto: LogIndex) -> impl Iterator<Item = Q> {
+        let later = self.ready.split_off(&(upto.next(), 0));
+        std::mem::replace(&mut self.ready, later).into_values()
+    }
+
+    /// Queries that were asked of the protocol before this time and got no index.
+    pub fn overdue(&mut self, before: Duration) -> impl Iterator<Item = Q> {
+        let late: Vec<u64> =
+            self.asked.iter().filter(|(_, read)| read.at < before).map(|(id, _)| *id).collect();
+        late.into_iter().filter_map(|id| self.refused(id)).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Everything that waits, because the replica stops.
+    pub fn drain(&mut self) -> impl Iterator<Item = Q> {
+        let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.query);
+        asked.chain(std::mem::take(&mut self.ready).into_values())
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.asked.len() + self.ready.len()
+    }
+
+    /// Does none wait?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INDEX: Consistency = Consistency::Linearizable(ReadMode::Index);
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn ask(reads: &mut Reads<char>, name: char, with: Consistency, at: u64, applied: u64) -> u64 {
+        match reads.admit(name, with, ms(at), LogIndex(applied)) {
+            Admitted::Ask(read) => read.id,
+            other => panic!("not asked of the protocol: {other:?}"),
+        }
+    }
+
+    /// Raft thesis §6.4, step 4: a read waits until its index is applied.
+    #[test]
+    fn a_read_waits_for_its_index() {
+        let mut reads = Reads::default();
+        let [a, b] = ['a', 'b'].map(|name| ask(&mut reads, name, INDEX, 0, 1));
+        reads.ready(a, LogIndex(3));
+        reads.ready(b, LogIndex(2));
+        reads.ready(b, LogIndex(9));
+        assert_eq!(reads.applied(LogIndex(2)).collect::<Vec<_>>(), ['b']);
+        assert_eq!(reads.applied(LogIndex(3)).collect::<Vec<_>>(), ['a']);
+        assert!(reads.is_empty());
+    }
+
+    /// The bound counts from when the confirmation was asked for, not from when it came.
+    #[test]
+    fn a_bounded_read_is_local_while_the_last_confirmation_is_young_enough() {
+        let mut reads = Reads::default();
+        let bounded = Consistency::AtMost(ms(100));
+        let first = ask(&mut reads, 'a', bounded, 10, 4);
+        reads.ready(first, LogIndex(5));
+        assert_eq!(reads.admit('b', bounded, ms(110), LogIndex(5)), Admitted::Now('b'));
+        assert_eq!(reads.admit('c', bounded, ms(110), LogIndex(4)), Admitted::Wait);
+        ask(&mut reads, 'd', bounded, 111, 5);
+        ask(&mut reads, 'e', Consistency::AtMost(Duration::ZERO), 10, 5);
+        assert_eq!(reads.applied(LogIndex(5)).collect::<Vec<_>>(), ['a', 'c']);
+        assert_eq!(reads.overdue(ms(100)).collect::<Vec<_>>(), ['e']);
+        assert_eq!(reads.drain().collect::<Vec<_>>(), ['d']);
+    }
+}

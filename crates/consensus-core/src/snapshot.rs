@@ -1,0 +1,222 @@
+//! Snapshots between replicas: asked for by who needs one, sent in chunks with a digest each, and
+//! put together again. Shared by all algorithms and drivers.
+//!
+//! A snapshot is a statement about what is decided, so any replica may take one from any other, in
+//! any term or view; the protocol only says when one is needed ([`Effect::Fetch`]) and whom to ask.
+//! The receiver asks for each chunk, so that it sets the pace, and repeats what got lost whenever
+//! the protocol says again that it is behind. Nobody needs to know the size beforehand.
+//!
+//! [`Effect::Fetch`]: crate::Effect::Fetch
+
+use crate::fingerprint::Fingerprint;
+use crate::id::LogIndex;
+use crate::membership::Membership;
+use crate::mutant::planted;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// What a snapshot is of, beside the state itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SnapshotMeta {
+    /// Everything up to here is in it.
+    pub index: LogIndex,
+    /// The epoch (Raft: term) of the entry at that index, where entries have one; else 0.
+    pub epoch: u64,
+    /// The members as of that index.
+    pub membership: Membership,
+}
+
+/// What replicas say to each other about snapshots. A protocol wraps it in a message of its own
+/// and hands what it gets to the driver ([`Effects::snapshot`](crate::Effects::snapshot)).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SnapshotMessage {
+    /// "Send me your snapshot."
+    Ask {
+        /// The one that is being received, if one is; the sender may have a newer one by now.
+        of: Option<LogIndex>,
+        /// From this byte on.
+        offset: u64,
+    },
+    /// A piece of a snapshot.
+    Chunk {
+        /// Of which.
+        meta: SnapshotMeta,
+        /// Its first byte.
+        offset: u64,
+        /// The bytes.
+        bytes: Bytes,
+        /// Is it the last?
+        last: bool,
+        /// Over all of the above.
+        digest: u64,
+    },
+}
+
+impl SnapshotMessage {
+    /// A chunk of these bytes.
+    pub fn chunk(meta: SnapshotMeta, offset: u64, bytes: Bytes, last: bool) -> Self {
+        let digest = digest(&meta, offset, &bytes, last);
+        Self::Chunk { meta, offset, bytes, last, digest }
+    }
+}
+
+fn digest(meta: &SnapshotMeta, offset: u64, bytes: &[u8], last: bool) -> u64 {
+    Fingerprint::of(&(meta, offset, bytes, last)).0
+}
+
+/// The snapshot that a replica is receiving, as far as it goes without storage: the driver keeps
+/// the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Incoming {
+    meta: Option<SnapshotMeta>,
+    received: u64,
+}
+
+/// What a chunk means to who receives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Is this the beginning? Then whatever was kept of another snapshot is void.
+    pub first: bool,
+    /// To be appended to what is kept.
+    pub bytes: Bytes,
+    /// What to do then.
+    pub then: Then,
+}
+
+/// What follows a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Say this to who sent it.
+    Ask(SnapshotMessage),
+    /// The snapshot is whole: put it on stable storage, restore from it, and tell the protocol.
+    Whole(SnapshotMeta),
+}
+
+impl Incoming {
+    /// Nothing is being received.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The protocol needs a snapshot: what to ask for, again or for the first time.
+    pub fn ask(&self) -> SnapshotMessage {
+        let of = self.meta.as_ref().map(|meta| meta.index);
+        SnapshotMessage::Ask { of, offset: self.received }
+    }
+
+    /// A message about snapshots that is not an `Ask` came. `applied` is what this replica has
+    /// already. `None` if it is of no use: late, repeated, damaged, or nothing new.
+    pub fn receive(&mut self, message: SnapshotMessage, applied: LogIndex) -> Option<Received> {
+        let SnapshotMessage::Chunk { meta, offset, bytes, last, digest: told } = message else {
+            return None;
+        };
+        if meta.index <= applied || digest(&meta, offset, &bytes, last) != told {
+            return None;
+        }
+        let known = self.meta.as_ref() == Some(&meta);
+        let newer = self.meta.as_ref().is_none_or(|known| known.index < meta.index);
+        let begins = offset == 0 && !known && newer;
+        let follows = known && offset == self.received;
+        let taken = begins || follows || (known && planted("S-offset"));
+        if !taken {
+            return None;
+        }
+        if begins {
+            self.received = 0;
+            self.meta = Some(meta.clone());
+        }
+        if !last && bytes.is_empty() {
+            return None;
+        }
+        self.received += bytes.len() as u64;
+        let then = if last {
+            *self = Self::default();
+            Then::Whole(meta)
+        } else {
+            Then::Ask(self.ask())
+        };
+        Some(Received { first: begins, bytes, then })
+    }
+
+    /// The index of the snapshot that is being received.
+    pub fn index(&self) -> Option<LogIndex> {
+        self.meta.as_ref().map(|meta| meta.index)
+    }
+
+    /// Forgets what was received, for example because storing it failed.
+    pub fn abandon(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Where an `Ask` wants to be answered from, for the snapshot of index `have`: if it asks for
+/// another one, from the beginning.
+pub fn asked_offset(of: Option<LogIndex>, offset: u64, have: LogIndex) -> u64 {
+    if of == Some(have) { offset } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(index: u64) -> SnapshotMeta {
+        SnapshotMeta { index: LogIndex(index), epoch: 1, membership: Membership::default() }
+    }
+
+    fn chunk(index: u64, whole: &[u8], offset: usize, len: usize) -> SnapshotMessage {
+        let end = (offset + len).min(whole.len());
+        let bytes = Bytes::copy_from_slice(&whole[offset..end]);
+        SnapshotMessage::chunk(meta(index), offset as u64, bytes, end == whole.len())
+    }
+
+    /// Chunks that are lost, doubled or late do no harm; the whole comes out.
+    #[test]
+    fn a_snapshot_is_put_together_from_chunks() {
+        let whole = b"0123456789";
+        let mut incoming = Incoming::new();
+        let mut kept = Vec::new();
+        let mut asked = incoming.ask();
+        let mut done = None;
+        while done.is_none() {
+            let SnapshotMessage::Ask { of, offset } = asked.clone() else { panic!("asks") };
+            let offset = asked_offset(of, offset, LogIndex(7)) as usize;
+            let chunk = chunk(7, whole, offset, 4);
+            let received = incoming.receive(chunk.clone(), LogIndex(3)).expect("asked for");
+            assert_eq!(received.first, offset == 0);
+            kept.extend_from_slice(&received.bytes);
+            assert_eq!(incoming.receive(chunk, LogIndex(7)), None, "doubled, and done");
+            match received.then {
+                Then::Ask(ask) => asked = ask,
+                Then::Whole(meta) => done = Some(meta),
+            }
+        }
+        assert_eq!((kept.as_slice(), done), (&whole[..], Some(meta(7))));
+    }
+
+    #[test]
+    fn a_damaged_chunk_and_a_snapshot_of_the_past_are_dropped() {
+        let mut incoming = Incoming::new();
+        let mut damaged = chunk(7, b"01234567", 0, 4);
+        let SnapshotMessage::Chunk { digest, .. } = &mut damaged else { panic!("a chunk") };
+        *digest ^= 1;
+        assert_eq!(incoming.receive(damaged, LogIndex(0)), None);
+        assert_eq!(incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(7)), None);
+        assert_eq!(
+            incoming.receive(chunk(7, b"01234567", 4, 4), LogIndex(0)),
+            None,
+            "no beginning"
+        );
+    }
+
+    /// The sender took a newer one meanwhile: it begins again, and an older one does not come back.
+    #[test]
+    fn a_newer_snapshot_replaces_the_one_under_way() {
+        let mut incoming = Incoming::new();
+        incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)).expect("the first");
+        let newer = incoming.receive(chunk(9, b"abcdefgh", 0, 4), LogIndex(0)).expect("newer");
+        assert!(newer.first);
+        assert_eq!(incoming.receive(chunk(7, b"01234567", 4, 4), LogIndex(0)), None);
+        assert_eq!(incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)), None);
+        assert_eq!(incoming.ask(), SnapshotMessage::Ask { of: Some(LogIndex(9)), offset: 4 });
+    }
+}
