@@ -6,7 +6,7 @@ use crate::theory::{Cost, Theory};
 use crate::workload::{Workload, WorkloadSpec};
 use std::collections::BTreeMap;
 use std::fmt;
-use synod_algorithms::Algorithm;
+use synod_algorithms::{Algorithm, Choice};
 
 /// Sizes of clusters that are checked; those that an algorithm cannot have are left out.
 pub const SIZES: [usize; 6] = [3, 4, 5, 7, 10, 13];
@@ -16,8 +16,8 @@ pub const BATCHES: [usize; 2] = [1, 16];
 /// A number that is not what theory says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// Which algorithm.
-    pub algorithm: Algorithm,
+    /// Which algorithm, with which options.
+    pub choice: Choice,
     /// How many replicas.
     pub nodes: usize,
     /// Commands in a batch.
@@ -39,7 +39,7 @@ impl fmt::Display for Difference {
         write!(
             f,
             "{} n = {} batch = {}, {} (of one batch): formula {} [{}], expected {}, measured {}",
-            self.algorithm,
+            self.choice,
             self.nodes,
             self.batch,
             self.what,
@@ -65,10 +65,11 @@ impl fmt::Display for AssertReport {
         write!(
             f,
             "theory and measurement agree: {} runs, {} numbers, all equal ({} for n in {SIZES:?}, \
-             batches of {BATCHES:?})",
+             batches of {BATCHES:?}; and {} named options)",
             self.runs,
             self.cells,
-            Algorithm::ALL.map(Algorithm::name).join(", ")
+            Algorithm::ALL.map(Algorithm::name).join(", "),
+            Algorithm::ALL.map(|algorithm| algorithm.variants().len()).iter().sum::<usize>()
         )
     }
 }
@@ -118,15 +119,21 @@ pub fn assert_for(
         .map_err(|error| AssertFailure::Failed(error.into()))?;
     let mut runs = Vec::new();
     for &algorithm in algorithms {
-        let possible = sizes.iter().filter(|nodes| crate::cost::possible(algorithm, **nodes));
-        runs.extend(possible.flat_map(|nodes| batches.iter().map(|b| (algorithm, *nodes, *b))));
+        for &nodes in sizes.iter().filter(|nodes| crate::cost::possible(algorithm, **nodes)) {
+            let mut choices = vec![Choice::from(algorithm)];
+            choices.extend(Choice::variations(algorithm));
+            let with = |batch: &usize| {
+                choices.iter().cloned().map(move |one| (one, nodes, *batch)).collect::<Vec<_>>()
+            };
+            runs.extend(batches.iter().flat_map(with));
+        }
     }
     let (mut cells, mut different) = (0, Vec::new());
-    for (done, &(algorithm, nodes, batch)) in runs.iter().enumerate() {
+    for (done, (choice, nodes, batch)) in runs.iter().enumerate() {
         progress("assert", done as u64, runs.len() as u64);
-        let quiet = Quiet::measure(algorithm, nodes, batch, workload.operations())
+        let quiet = Quiet::measure(choice, *nodes, *batch, workload.operations())
             .map_err(AssertFailure::Failed)?;
-        let compared = compare(algorithm, &quiet);
+        let compared = compare(&quiet);
         cells += compared.len();
         different.extend(compared.into_iter().filter(|cell| cell.expected != cell.measured));
     }
@@ -139,17 +146,17 @@ pub fn assert_for(
 }
 
 /// The numbers of a measurement that are not what theory says.
-pub(crate) fn differences(algorithm: Algorithm, quiet: &Quiet) -> Vec<Difference> {
-    let cells = compare(algorithm, quiet).into_iter();
+pub(crate) fn differences(quiet: &Quiet) -> Vec<Difference> {
+    let cells = compare(quiet).into_iter();
     cells.filter(|cell| cell.expected != cell.measured).collect()
 }
 
 /// Every number of a measurement beside its theory.
-fn compare(algorithm: Algorithm, quiet: &Quiet) -> Vec<Difference> {
-    let theory = Theory::of(algorithm, quiet.nodes);
+fn compare(quiet: &Quiet) -> Vec<Difference> {
+    let theory = Theory::of(&quiet.choice, quiet.nodes);
     let batches = quiet.batches as f64;
     let cell = |what: String, cost: &Cost, times: u64, measured: f64| Difference {
-        algorithm,
+        choice: quiet.choice.clone(),
         nodes: quiet.nodes,
         batch: quiet.batch,
         what,
@@ -176,7 +183,7 @@ fn compare(algorithm: Algorithm, quiet: &Quiet) -> Vec<Difference> {
         cell("client delays, fewest".into(), &theory.delays, 1, fewest),
         cell("client delays, most".into(), &theory.delays, 1, most),
         per_batch("messages at the busiest node", &theory.busiest, quiet.busiest()),
-        per_batch("syncs at a node, fewest", &theory.syncs, syncs.0),
+        per_batch("syncs at a node, fewest", &theory.least_syncs, syncs.0),
         per_batch("syncs at a node, most", &theory.syncs, syncs.1),
         per_batch("signatures made", &theory.made, total.tags_made),
         per_batch("signatures checked", &theory.checked, total.tags_checked),
@@ -211,7 +218,7 @@ mod tests {
             let nodes = Theory::min_nodes(algorithm, 1);
             let report = assert_for(&[algorithm], &[nodes], &BATCHES, &mut |_, _, _| {});
             let report = report.unwrap_or_else(|failure| panic!("{failure}"));
-            assert_eq!(report.runs, 2);
+            assert_eq!(report.runs, 2 * (1 + algorithm.variants().len()));
             assert!(report.cells >= 20, "{report}");
         }
     }
@@ -224,12 +231,12 @@ mod tests {
         let workload = Workload::record(&WorkloadSpec::default(), 8, 1).expect("generated");
         let quiet = Quiet::measure(Algorithm::Raft, 3, 1, workload.operations());
         let mut quiet = quiet.expect("a quiet world answers");
-        assert_eq!(differences(Algorithm::Raft, &quiet), []);
+        assert_eq!(differences(&quiet), []);
         let known = MessageKind::new("append-entries", Traffic::Command);
         let unknown = MessageKind::new("gossip", Traffic::Command);
         quiet.counters[2].on_sent(known, quiet.batches as usize, 1);
         quiet.counters[1].on_sent(unknown, 3 * quiet.batches as usize, 1);
-        let found = differences(Algorithm::Raft, &quiet);
+        let found = differences(&quiet);
         let text: String = found.iter().map(|cell| format!("{cell}\n")).collect();
         let line = "raft n = 3 batch = 1, append-entries messages (of one batch): formula n-1 \
                     [Raft §5.3], expected 2, measured 3";

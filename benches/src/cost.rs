@@ -10,7 +10,7 @@ use crate::theory::Theory;
 use crate::workload::{Workload, WorkloadSpec};
 use consensus_core::{FaultModel, NodeId, Traffic};
 use serde_json::json;
-use synod_algorithms::Algorithm;
+use synod_algorithms::{Algorithm, Choice};
 
 /// What a simulated row is checked for while it is measured.
 pub(crate) const SAFE: &str =
@@ -63,9 +63,9 @@ pub(crate) fn table() -> Table {
 }
 
 /// The row of a measurement.
-pub(crate) fn row(algorithm: Algorithm, quiet: &Quiet) -> Vec<Cell> {
-    let info = algorithm.info();
-    let theory = Theory::of(algorithm, quiet.nodes);
+pub(crate) fn row(quiet: &Quiet) -> Vec<Cell> {
+    let info = quiet.choice.algorithm.info();
+    let theory = Theory::of(&quiet.choice, quiet.nodes);
     let total = quiet.total();
     let per_command = |count: u64| count as f64 / quiet.commands() as f64;
     let sent = total.sent_for(Traffic::Command);
@@ -73,12 +73,12 @@ pub(crate) fn row(algorithm: Algorithm, quiet: &Quiet) -> Vec<Cell> {
     let delays =
         if fewest == most { plain(most) } else { format!("{}..{}", plain(fewest), plain(most)) };
     let expected = theory.messages.value as f64 / quiet.batch as f64;
-    let equal = crate::assert::differences(algorithm, quiet).is_empty();
+    let equal = crate::assert::differences(quiet).is_empty();
     let verdict = if equal { "ok" } else { "NO" };
     vec![
-        Cell::text(info.name),
+        Cell::text(quiet.choice.to_string()),
         Cell::number(quiet.nodes as f64),
-        Cell::number(info.max_faults(quiet.nodes) as f64),
+        Cell::number(survived(quiet) as f64),
         Cell::text(fault_word(info.faults)),
         Cell::number(quiet.batch as f64),
         Cell::Number(most, delays),
@@ -91,6 +91,12 @@ pub(crate) fn row(algorithm: Algorithm, quiet: &Quiet) -> Vec<Cell> {
         Cell::number(per_command(total.tags_checked)),
         Cell::text("yes"),
     ]
+}
+
+/// Crashes, or liars, with which it still makes progress.
+fn survived(quiet: &Quiet) -> usize {
+    let usual = quiet.choice.algorithm.info().max_faults(quiet.nodes);
+    quiet.choice.quorums(quiet.nodes).map_or(usual, |quorums| quiet.nodes - quorums.larger())
 }
 
 pub(crate) fn fault_word(faults: FaultModel) -> &'static str {
@@ -107,8 +113,8 @@ pub(crate) fn note(algorithm: Algorithm, nodes: usize) -> Option<String> {
 }
 
 /// What must equal theory and does not, in words.
-pub(crate) fn faults(algorithm: Algorithm, quiet: &Quiet) -> Vec<String> {
-    let cells = crate::assert::differences(algorithm, quiet);
+pub(crate) fn faults(quiet: &Quiet) -> Vec<String> {
+    let cells = crate::assert::differences(quiet);
     cells.into_iter().map(|cell| cell.to_string()).collect()
 }
 
@@ -130,43 +136,119 @@ pub fn cost(
 ) -> Result<Comparison, CompareError> {
     check(options)?;
     let workload = Workload::record(&WorkloadSpec::default(), 64, 1)?;
-    let (mut table, mut notes, mut faults, mut raw) = (table(), Vec::new(), Vec::new(), Vec::new());
-    let mut measured = Vec::new();
-    let cells = cells(options);
-    for (done, &(algorithm, nodes, batch)) in cells.iter().enumerate() {
-        progress("cost", done as u64, cells.len() as u64);
-        if !possible(algorithm, nodes) {
-            notes.push(format!("{algorithm} cannot run with n = {nodes}: it needs n >= 4"));
-            continue;
-        }
-        let quiet = Quiet::measure(algorithm, nodes, batch, workload.operations())?;
-        table.push(row(algorithm, &quiet));
-        notes.extend(note(algorithm, nodes));
-        faults.extend(self::faults(algorithm, &quiet));
-        raw.push(raw_counts(algorithm, &quiet));
-        if batch == 1 {
-            let messages = quiet.total().sent_for(Traffic::Command).messages;
-            measured.push((algorithm, nodes, messages as f64 / quiet.commands() as f64));
-        }
+    let (usual, named) = (cells(options), named_cells(options));
+    let all = (usual.len() + named.len()) as u64;
+    let mut measured = Measured::default();
+    for (done, (choice, nodes, batch)) in usual.iter().enumerate() {
+        progress("cost", done as u64, all);
+        measured.add(choice, *nodes, *batch, &workload)?;
     }
-    progress("cost", cells.len() as u64, cells.len() as u64);
-    notes.dedup();
-    let section = Section {
-        key: "cost",
-        title: "Cost of a command, simulated".into(),
-        about: conditions(),
-        table,
-        notes,
-    };
+    let mut options_of = Measured::default();
+    for (done, (choice, nodes, batch)) in named.iter().enumerate() {
+        progress("cost", (usual.len() + done) as u64, all);
+        options_of.add(choice, *nodes, *batch, &workload)?;
+    }
+    progress("cost", all, all);
+    if options_of.rows == 0 && !named.is_empty() {
+        return Err(CompareError::Options(options_of.notes.join("; ")));
+    }
+    let mut faults = measured.faults;
+    faults.extend(options_of.faults);
+    let mut sections =
+        vec![section("cost", "Cost of a command, simulated", measured.table, measured.notes)];
+    if !named.is_empty() {
+        let title = "Cost of a command with named options, simulated";
+        let mut notes = about(&named);
+        notes.extend(options_of.notes);
+        sections.push(section("options", title, options_of.table, notes));
+    }
     Ok(Comparison {
         title: "What consensus costs: measured beside theory".into(),
         heading: vec![workload.describe()],
-        sections: vec![section],
-        charts: vec![plots::messages_against_n(&options.algorithms, &measured)],
+        sections,
+        charts: vec![plots::messages_against_n(&options.algorithms, &measured.points)],
         options: json!({ "ns": options.ns, "batches": options.batches, "seed": 1 }),
-        raw: json!({ "trace": format!("{:016x}", workload.hash().0), "cost": raw }),
+        raw: json!({
+            "trace": format!("{:016x}", workload.hash().0),
+            "cost": measured.raw,
+            "options": options_of.raw,
+        }),
         faults,
     })
+}
+
+fn section(
+    key: &'static str,
+    title: &'static str,
+    table: Table,
+    mut notes: Vec<String>,
+) -> Section {
+    notes.dedup();
+    Section { key, title: title.into(), about: conditions(), table, notes }
+}
+
+/// Rows, and what belongs to them.
+struct Measured {
+    table: Table,
+    rows: usize,
+    notes: Vec<String>,
+    faults: Vec<String>,
+    raw: Vec<serde_json::Value>,
+    points: Vec<(Algorithm, usize, f64)>,
+}
+
+impl Default for Measured {
+    fn default() -> Self {
+        let (notes, faults, raw, points) = Default::default();
+        Self { table: table(), rows: 0, notes, faults, raw, points }
+    }
+}
+
+impl Measured {
+    fn add(
+        &mut self,
+        choice: &Choice,
+        nodes: usize,
+        batch: usize,
+        workload: &Workload,
+    ) -> Result<(), CompareError> {
+        let algorithm = choice.algorithm;
+        if !possible(algorithm, nodes) {
+            self.notes.push(format!("{algorithm} cannot run with n = {nodes}: it needs n >= 4"));
+            return Ok(());
+        }
+        let quiet = match Quiet::measure(choice, nodes, batch, workload.operations()) {
+            Err(CompareError::Cluster(_, why)) if !choice.variants.is_empty() => {
+                self.notes.push(format!("{choice} cannot be with n = {nodes}: {why}"));
+                return Ok(());
+            }
+            measured => measured?,
+        };
+        self.table.push(row(&quiet));
+        self.rows += 1;
+        self.notes.extend(note(algorithm, nodes));
+        self.faults.extend(faults(&quiet));
+        self.raw.push(raw_counts(&quiet));
+        if batch == 1 {
+            let messages = quiet.total().sent_for(Traffic::Command).messages;
+            self.points.push((algorithm, nodes, messages as f64 / quiet.commands() as f64));
+        }
+        Ok(())
+    }
+}
+
+/// What the named options are, each once.
+fn about(cells: &[(Choice, usize, usize)]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (choice, ..) in cells {
+        for variant in choice.algorithm.variants().iter().filter(|one| choice.has(one.name)) {
+            let note = format!("{}:{}: {}", choice.algorithm, variant.name, variant.about);
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    notes
 }
 
 fn check(options: &CostOptions) -> Result<(), CompareError> {
@@ -184,18 +266,29 @@ fn check(options: &CostOptions) -> Result<(), CompareError> {
 }
 
 /// What to measure, in the order of the table.
-fn cells(options: &CostOptions) -> Vec<(Algorithm, usize, usize)> {
+fn cells(options: &CostOptions) -> Vec<(Choice, usize, usize)> {
     let mut cells = Vec::new();
     for &batch in &options.batches {
         for &nodes in &options.ns {
-            cells.extend(options.algorithms.iter().map(|algorithm| (*algorithm, nodes, batch)));
+            let cell = |algorithm: &Algorithm| (Choice::from(*algorithm), nodes, batch);
+            cells.extend(options.algorithms.iter().map(cell));
         }
     }
     cells
 }
 
+/// The same for named options: few sizes say all, so that they fit below the others.
+fn named_cells(options: &CostOptions) -> Vec<(Choice, usize, usize)> {
+    let listed = || options.algorithms.iter().flat_map(|one| Choice::variations(*one)).collect();
+    let choices: Vec<Choice> = options.variants.clone().unwrap_or_else(listed);
+    let batch = options.batches.iter().min().copied().unwrap_or(1);
+    let small = |nodes: &&usize| **nodes <= 5 || options.variants.is_some();
+    let sizes = options.ns.iter().filter(small);
+    sizes.flat_map(|nodes| choices.iter().map(|one| (one.clone(), *nodes, batch))).collect()
+}
+
 /// The counts behind a row.
-pub(crate) fn raw_counts(algorithm: Algorithm, quiet: &Quiet) -> serde_json::Value {
+pub(crate) fn raw_counts(quiet: &Quiet) -> serde_json::Value {
     let node = |counters: &consensus_core::Counters| {
         let sent = counters.sent().map(|(kind, sent)| {
             json!({
@@ -216,7 +309,7 @@ pub(crate) fn raw_counts(algorithm: Algorithm, quiet: &Quiet) -> serde_json::Val
         })
     };
     json!({
-        "algorithm": algorithm.name(),
+        "algorithm": quiet.choice.to_string(),
         "n": quiet.nodes,
         "batch": quiet.batch,
         "batches": quiet.batches,

@@ -5,7 +5,7 @@ use consensus_core::{FaultModel, ProtocolInfo};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use synod_algorithms::Algorithm;
+use synod_algorithms::{Algorithm, Choice};
 
 /// How large the clusters are: by the faults that all survive, or by the nodes that all have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +161,9 @@ pub struct CostOptions {
     pub ns: Vec<usize>,
     /// Commands in a log entry.
     pub batches: Vec<usize>,
+    /// Algorithms with named options, for a table of their own. `None`: each option that there is,
+    /// alone, in small clusters.
+    pub variants: Option<Vec<Choice>>,
 }
 
 impl Default for CostOptions {
@@ -169,6 +172,7 @@ impl Default for CostOptions {
             algorithms: Algorithm::ALL.to_vec(),
             ns: vec![3, 4, 5, 7, 10, 13, 19, 25],
             batches: vec![1, 16],
+            variants: None,
         }
     }
 }

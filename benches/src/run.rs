@@ -190,9 +190,9 @@ fn costs(
         for &(algorithm, nodes) in rows {
             progress("simulated costs", raw.len() as u64, total);
             let quiet = Quiet::measure(algorithm, nodes, batch, workload.operations())?;
-            table.push(cost::row(algorithm, &quiet));
-            out.faults.extend(cost::faults(algorithm, &quiet));
-            raw.push(cost::raw_counts(algorithm, &quiet));
+            table.push(cost::row(&quiet));
+            out.faults.extend(cost::faults(&quiet));
+            raw.push(cost::raw_counts(&quiet));
         }
     }
     progress("simulated costs", total, total);
@@ -225,7 +225,7 @@ fn scale(
     for &(algorithm, nodes) in &cells {
         progress("simulated sizes", points.len() as u64, cells.len() as u64);
         let quiet = Quiet::measure(algorithm, nodes, 1, workload.operations())?;
-        out.faults.extend(cost::faults(algorithm, &quiet));
+        out.faults.extend(cost::faults(&quiet));
         let messages = quiet.total().sent_for(Traffic::Command).messages;
         points.push((algorithm, nodes, messages as f64 / quiet.commands() as f64));
     }

@@ -8,9 +8,11 @@
 //! *batch*, one log entry: the cost of a command is that divided by the commands in the batch,
 //! except signatures of clients, which every command brings along.
 
+mod paxos;
+
 use consensus_core::FaultModel;
 use std::fmt::Write as _;
-use synod_algorithms::Algorithm;
+use synod_algorithms::{Algorithm, Choice};
 
 /// A cost: how it is computed, where that is said, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +40,10 @@ pub struct Theory {
     pub delays: Cost,
     /// Messages that the busiest node sends and receives.
     pub busiest: Cost,
-    /// Syncs at every node.
+    /// Syncs at the node that syncs most.
     pub syncs: Cost,
+    /// Syncs at the node that syncs least; fewer where not all are asked.
+    pub least_syncs: Cost,
     /// Signatures that replicas make over messages to replicas, all together.
     pub made: Cost,
     /// Signatures of replicas that replicas check, all together.
@@ -49,11 +53,12 @@ pub struct Theory {
 }
 
 impl Theory {
-    /// Of this algorithm with so many replicas.
-    pub fn of(algorithm: Algorithm, nodes: usize) -> Self {
-        let n = nodes as u64;
+    /// Of this algorithm, with its named options, with so many replicas.
+    pub fn of(choice: impl Into<Choice>, nodes: usize) -> Self {
+        let choice = choice.into();
+        let (algorithm, n) = (choice.algorithm, nodes as u64);
         match algorithm {
-            Algorithm::Paxos => paxos(n),
+            Algorithm::Paxos => paxos::paxos(&choice, nodes),
             Algorithm::MultiPaxos => {
                 let source = "Paxos Made Simple §3, commit piggybacked";
                 let syncs = "Paxos Made Simple §2.5 and §3: only the acceptance, in every acceptor";
@@ -80,26 +85,6 @@ impl Theory {
 /// Nothing is signed where replicas may only crash.
 const UNSIGNED: Cost = Cost { formula: "0", source: "crash faults only: nothing signed", value: 0 };
 
-fn paxos(n: u64) -> Theory {
-    let source = "Paxos Made Simple §2.2, the proposer is one of the n";
-    let cost = |formula, value| Cost { formula, source, value };
-    let each = cost("n-1", n - 1);
-    let kinds = ["prepare", "promise", "accept", "accepted"];
-    let syncs = "Paxos Made Simple §2.5: promise and acceptance are stable before they are sent";
-    Theory {
-        algorithm: Algorithm::Paxos,
-        nodes: n as usize,
-        kinds: kinds.map(|kind| (kind, each)).to_vec(),
-        messages: cost("4(n-1)", 4 * (n - 1)),
-        delays: cost("6", 6),
-        busiest: cost("4(n-1)", 4 * (n - 1)),
-        syncs: Cost { formula: "2", source: syncs, value: 2 },
-        made: UNSIGNED,
-        checked: UNSIGNED,
-        client_checked: UNSIGNED,
-    }
-}
-
 /// Multi-Paxos and Raft cost the same: one round trip between the leader and each of the others.
 fn stable_leader(
     algorithm: Algorithm,
@@ -109,6 +94,7 @@ fn stable_leader(
 ) -> Theory {
     let cost = |formula, value| Cost { formula, source, value };
     let each = cost("n-1", n - 1);
+    let syncs = Cost { formula: "1", source: syncs, value: 1 };
     Theory {
         algorithm,
         nodes: n as usize,
@@ -116,7 +102,8 @@ fn stable_leader(
         messages: cost("2(n-1)", 2 * (n - 1)),
         delays: cost("4", 4),
         busiest: cost("2(n-1)", 2 * (n - 1)),
-        syncs: Cost { formula: "1", source: syncs, value: 1 },
+        syncs,
+        least_syncs: syncs,
         made: UNSIGNED,
         checked: UNSIGNED,
         client_checked: UNSIGNED,
@@ -126,7 +113,9 @@ fn stable_leader(
 fn pbft(n: u64) -> Theory {
     let source = "Castro & Liskov, OSDI '99, §4.2";
     let cost = |formula, value| Cost { formula, source, value };
-    let syncs = "Synod: what was pre-prepared, what was prepared (the paper writes nothing)";
+    let source_of_syncs =
+        "Synod: what was pre-prepared, what was prepared (the paper writes nothing)";
+    let syncs = Cost { formula: "2", source: source_of_syncs, value: 2 };
     Theory {
         algorithm: Algorithm::Pbft,
         nodes: n as usize,
@@ -138,7 +127,8 @@ fn pbft(n: u64) -> Theory {
         messages: cost("2n(n-1)", 2 * n * (n - 1)),
         delays: cost("5", 5),
         busiest: cost("4(n-1)", 4 * (n - 1)),
-        syncs: Cost { formula: "2", source: syncs, value: 2 },
+        syncs,
+        least_syncs: syncs,
         made: cost("2n", 2 * n),
         checked: cost("2n(n-1)", 2 * n * (n - 1)),
         client_checked: cost("n", n),
@@ -198,6 +188,26 @@ fn formulas(algorithm: Algorithm, text: &mut String) {
     line("signatures made", &theory.made);
     line("signatures checked", &theory.checked);
     line("client signatures", &theory.client_checked);
+    for choice in Choice::variations(algorithm) {
+        let about = algorithm.variants().iter().find(|variant| choice.has(variant.name));
+        let _ = writeln!(
+            text,
+            "  with {}: {}",
+            choice.variants.join("+"),
+            about.expect("listed").about
+        );
+        let with = Theory::of(choice, 4);
+        for (name, cost, usual) in [
+            ("messages", &with.messages, &theory.messages),
+            ("client delays", &with.delays, &theory.delays),
+            ("busiest node handles", &with.busiest, &theory.busiest),
+            ("syncs where fewest", &with.least_syncs, &theory.least_syncs),
+        ] {
+            if cost.formula != usual.formula {
+                let _ = writeln!(text, "    {name:<22} {:<9} {}", cost.formula, cost.source);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

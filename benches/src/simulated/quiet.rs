@@ -7,7 +7,7 @@ use bytes::Bytes;
 use consensus_core::{Audit, Cluster, ClusterId, Counters, ProtocolConfig, Traffic};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use synod_algorithms::{Algorithm, Visitor};
+use synod_algorithms::{Choice, Visitor};
 use synod_kv::KvStore;
 use synod_sim::{Setup, World};
 
@@ -21,6 +21,8 @@ pub(crate) const LINK_DELAY: Duration = Duration::from_millis(1);
 /// What some batches cost in the quiet world.
 #[derive(Clone, Debug)]
 pub(crate) struct Quiet {
+    /// Of which algorithm, with which options.
+    pub(crate) choice: Choice,
     pub(crate) nodes: usize,
     /// Commands in each batch.
     pub(crate) batch: usize,
@@ -36,15 +38,16 @@ impl Quiet {
     /// Runs this algorithm with so many nodes, giving each of `batch` clients at node 0 the same
     /// number of operations, all at the same times.
     pub(crate) fn measure(
-        algorithm: Algorithm,
+        choice: impl Into<Choice>,
         nodes: usize,
         batch: usize,
         operations: &[Bytes],
     ) -> Result<Self, CompareError> {
+        let choice = choice.into();
         assert!(!operations.is_empty() && batch > 0, "there is something to measure");
         let wanted = batch * (WARM + COUNTED);
         let operations = operations.iter().cycle().take(wanted).cloned().collect();
-        algorithm.dispatch(Measure { algorithm, nodes, batch, operations })
+        choice.algorithm.dispatch(Measure { choice, nodes, batch, operations })
     }
 
     /// Messages that decide commands, by kind, of all nodes together.
@@ -92,7 +95,7 @@ impl Quiet {
 }
 
 struct Measure {
-    algorithm: Algorithm,
+    choice: Choice,
     nodes: usize,
     batch: usize,
     operations: Vec<Bytes>,
@@ -103,20 +106,26 @@ impl Visitor for Measure {
 
     fn visit<P: Audit>(self) -> Self::Output {
         let cluster = Cluster::new(ClusterId(1), self.nodes);
-        let cannot = |error| CompareError::Cluster(self.algorithm, error);
-        cluster.validate().and_then(|()| P::Config::for_cluster(&cluster)).map_err(cannot)?;
-        run::<P>(cluster, self.batch, &self.operations).map_err(wrong(self.algorithm))
+        let algorithm = self.choice.algorithm;
+        let config = cluster
+            .validate()
+            .and_then(|()| P::Config::for_cluster(&cluster))
+            .and_then(|config| config.with_variants(&self.choice.variants, &cluster))
+            .map_err(|error| CompareError::Cluster(algorithm, error))?;
+        let mut setup = Setup::<P>::new(cluster, 1);
+        setup.config = Some(config);
+        run(setup, self).map_err(wrong(algorithm))
     }
 }
 
-fn run<P: Audit>(cluster: Cluster, batch: usize, operations: &[Bytes]) -> Result<Quiet, String> {
-    let (nodes, members) = (cluster.size, cluster.nodes());
-    let mut setup = Setup::<P>::new(cluster, 1);
+fn run<P: Audit>(mut setup: Setup<P>, measure: Measure) -> Result<Quiet, String> {
+    let Measure { choice, nodes, batch, operations } = measure;
+    let members = setup.cluster.nodes();
     setup.max_batch = batch;
     setup.message_size = Some(synod_runtime::codec::encoded_len::<P::Message>);
     let mut world = World::new(setup, KvStore::default);
     elect(&mut world)?;
-    add_clients(&mut world, batch, NEVER_TWICE, operations, None);
+    add_clients(&mut world, batch, NEVER_TWICE, &operations, None);
     let snapshot = |world: &World<P, KvStore>| -> Vec<Counters> {
         members.iter().map(|node| world.counters(node).clone()).collect()
     };
@@ -130,7 +139,7 @@ fn run<P: Audit>(cluster: Cluster, batch: usize, operations: &[Bytes]) -> Result
     let waited = || counted.iter().map(|completion| completion.ended - completion.begun);
     let waited = (waited().min().unwrap_or_default(), waited().max().unwrap_or_default());
     let counters = after.iter().zip(&before).map(|(after, before)| after.since(before)).collect();
-    Ok(Quiet { nodes, batch, batches: COUNTED as u64, counters, waited })
+    Ok(Quiet { choice, nodes, batch, batches: COUNTED as u64, counters, waited })
 }
 
 /// Runs until so many operations were answered.

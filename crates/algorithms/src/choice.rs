@@ -1,7 +1,8 @@
 //! A protocol with named options: what a row of a comparison, or a run, is about.
 
 use crate::{Algorithm, UnknownAlgorithm, Visitor};
-use consensus_core::{Audit, ProtocolConfig, Variant};
+use consensus_core::quorum::Quorums;
+use consensus_core::{Audit, Cluster, ClusterId, ProtocolConfig, Variant};
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,7 +22,29 @@ impl From<Algorithm> for Choice {
     }
 }
 
+impl From<&Self> for Choice {
+    fn from(choice: &Self) -> Self {
+        choice.clone()
+    }
+}
+
 impl Choice {
+    /// How many replicas each phase needs in a cluster of this size, where that is a setting and
+    /// the options can be.
+    pub fn quorums(&self, nodes: usize) -> Option<Quorums> {
+        struct Sizes<'a>(&'a [String], usize);
+        impl Visitor for Sizes<'_> {
+            type Output = Option<Quorums>;
+
+            fn visit<P: Audit>(self) -> Self::Output {
+                let cluster = Cluster::new(ClusterId(1), self.1);
+                let config = P::Config::for_cluster(&cluster).ok()?;
+                config.with_variants(self.0, &cluster).ok()?.quorums(self.1)
+            }
+        }
+        self.algorithm.dispatch(Sizes(&self.variants, nodes))
+    }
+
     /// Each named option of this protocol, alone.
     pub fn variations(algorithm: Algorithm) -> Vec<Self> {
         let alone = |variant: &Variant| {
@@ -108,7 +131,7 @@ impl FromStr for Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Cluster, ClusterId, ConfigError};
+    use consensus_core::ConfigError;
 
     #[test]
     fn every_option_is_read_as_it_is_shown_and_no_other() {

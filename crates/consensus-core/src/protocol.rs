@@ -112,9 +112,10 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
         Ok(config)
     }
 
-    /// How many replicas each phase needs, where that is a setting (flexible quorums). `None`:
+    /// How many of so many voters each phase needs, where that is a setting (flexible quorums). `None`:
     /// [`ProtocolInfo::quorum`] in all phases.
-    fn quorums(&self) -> Option<Quorums> {
+    fn quorums(&self, voters: usize) -> Option<Quorums> {
+        let _ = voters;
         None
     }
 }

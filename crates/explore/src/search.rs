@@ -8,6 +8,7 @@ use crate::arena::Arena;
 use crate::bounds::{Bounds, Preset};
 use crate::chart;
 use crate::context::{BadModel, Context};
+use crate::settle::begin;
 use crate::state::State;
 use crate::table::{Link, Table};
 use crate::violation::Violation;
@@ -98,15 +99,15 @@ pub fn explore<P: Audit>(
 pub fn explore_with<P: Audit>(
     bounds: &Bounds,
     limits: &Limits<'_>,
-    configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+    configure: impl Fn(&Cluster) -> Result<P::Config, ConfigError>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Explored, BadModel> {
     let context = Context::<P>::new(*bounds, configure)?;
     let arena = Arena::new();
-    let root = match State::initial(&context, &arena) {
+    let root = match begin(&context, &arena) {
         Ok(root) => root,
         Err(violation) => {
-            let steps = vec!["all nodes start".to_owned()];
+            let steps = vec!["the beginning of the model".to_owned()];
             let found = Found { violation, states: 0, steps };
             let mut explored = Explored::nothing();
             explored.found = Some(found);
@@ -119,9 +120,20 @@ pub fn explore_with<P: Audit>(
 /// Explores the bounds of a preset in the caller's thread, in search of a planted bug. `None` if
 /// none was found within so many states, or if the preset makes no sense for the algorithm.
 pub fn hunt<P: Audit>(preset: Preset, budget_states: u64) -> Option<Found> {
+    hunt_with::<P>(preset, &[], budget_states)
+}
+
+/// The same with named options of the algorithm on.
+pub fn hunt_with<P: Audit>(
+    preset: Preset,
+    variants: &[String],
+    budget_states: u64,
+) -> Option<Found> {
     let bounds = preset.bounds(&P::INFO)?;
     let limits = Limits { states: budget_states, ..Limits::default() };
-    explore::<P>(&bounds, &limits, &mut |_| {}).ok()?.found
+    let configure =
+        |cluster: &Cluster| P::Config::smallest(cluster)?.with_variants(variants, cluster);
+    explore_with::<P>(&bounds, &limits, configure, &mut |_| {}).ok()?.found
 }
 
 impl Explored {

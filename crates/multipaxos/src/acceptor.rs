@@ -3,7 +3,7 @@
 use crate::message::{Accept, Message, Promise, Pvalue, after};
 use crate::node::Node;
 use crate::record::Record;
-use crate::replica::{MultiPaxos, Out};
+use crate::replica::{MultiPaxos, Out, Role};
 use consensus_core::mutant::planted;
 use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId, RecordNumber};
 use std::collections::BTreeMap;
@@ -104,17 +104,25 @@ impl Acceptor {
         self.accepted.range(from..).map(|(slot, accepted)| (*slot, accepted))
     }
 
+    /// Slots up to here are chosen, and in a snapshot: nobody needs to know what was accepted there.
+    pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
+        self.accepted = self.accepted.split_off(&slot.next());
+    }
+
     /// Phase 1b: one piece of the report, with at most `limit` bytes of values but at least one
     /// value. `chosen` is what this replica knows to be chosen from slot `from` on, without gap;
-    /// there it does not matter any more what was accepted.
+    /// there it does not matter any more what was accepted. Slots up to `forgotten` are chosen, too.
     pub(crate) fn report<'a>(
         &self,
         from: LogIndex,
+        forgotten: LogIndex,
         chosen: impl Iterator<Item = &'a Batch>,
         limit: usize,
     ) -> Promise {
         let ballot = self.promised;
-        let mut piece = Promise { ballot, from, chosen: vec![], accepted: vec![], next: None };
+        let (accepted, next) = (vec![], None);
+        let mut piece = Promise { ballot, from, forgotten, chosen: vec![], accepted, next };
+        let from = piece.start();
         let mut bytes = 0;
         let mut fits = |batch: &Batch| {
             let fits = bytes == 0 || bytes + cost(batch) <= limit;
@@ -153,10 +161,11 @@ impl MultiPaxos {
         from: NodeId,
         ballot: Ballot,
         first: LogIndex,
+        handed: Option<Ballot>,
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        if self.refused(from, ballot, effects) {
+        if self.refused(from, ballot, effects) || self.is_held_back(ballot, handed, effects) {
             return;
         }
         if ballot > self.node.acceptor.promised() {
@@ -165,7 +174,12 @@ impl MultiPaxos {
             self.become_follower(None, env, effects);
         }
         let Node { acceptor, learner, config, .. } = &self.node;
-        let piece = acceptor.report(first, learner.values_from(first), config.max_message_bytes);
+        let forgotten = if planted("M79") { LogIndex::ZERO } else { learner.base() };
+        let limit = config.max_message_bytes;
+        let piece = acceptor.report(first, forgotten, learner.values_from(first), limit);
+        if forgotten >= first {
+            effects.reached("promise says what is forgotten");
+        }
         if piece.next.is_some() {
             effects.reached("promise in several pages");
         }
@@ -188,6 +202,12 @@ impl MultiPaxos {
             return;
         }
         self.hear(ballot, env, effects);
+        if slot <= self.node.learner.base() {
+            // No answer would do harm: the value is the chosen one. But who proposes here does
+            // not know that it is chosen, and can learn it from a snapshot only.
+            self.node.say_forgotten(from, effects);
+            return;
+        }
         let held = self.node.acceptor.accepted(slot);
         if held.is_some_and(|held| held.ballot < ballot) {
             let same = held.is_some_and(|held| held.batch == batch);
@@ -217,6 +237,19 @@ impl MultiPaxos {
         let chosen = if planted("M36") { chosen.next() } else { chosen };
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);
+    }
+
+    /// With leases, who heard a leader, or may have before it crashed, promises nobody else
+    /// anything for the shortest election timeout, unless that leader gave way.
+    fn is_held_back(&self, ballot: Ballot, handed: Option<Ballot>, effects: Out<'_>) -> bool {
+        let Role::Follower(follower) = &self.role else { return false };
+        let leases = self.node.config.lease.is_some() && !planted("M99");
+        let gave_way = handed.is_some() && follower.leader == handed;
+        let held = leases && !follower.lost && !gave_way && ballot > self.node.acceptor.promised();
+        if held {
+            effects.reached("prepare held back by a lease");
+        }
+        held
     }
 
     /// A ballot below the promised one gets no answer but the higher ballot.
@@ -257,7 +290,7 @@ mod tests {
         let mut effects = Effects::after_recovery(0);
         acceptor.accept(pvalue(1, 4), &mut effects);
         acceptor.promise(ballot(7), &mut effects);
-        let report = acceptor.report(LogIndex(1), std::iter::empty(), 1 << 20);
+        let report = acceptor.report(LogIndex(1), LogIndex(0), std::iter::empty(), 1 << 20);
         assert_eq!((report.ballot, report.accepted), (ballot(7), vec![pvalue(1, 4)]));
     }
 
@@ -290,7 +323,7 @@ mod tests {
         let (mut from, mut pieces, mut told, mut slots) = (LogIndex(1), 0, 0, Vec::new());
         loop {
             let known = chosen.iter().skip(from.0 as usize - 1);
-            let piece = acceptor.report(from, known, 130);
+            let piece = acceptor.report(from, LogIndex(0), known, 130);
             pieces += 1;
             told += piece.chosen.len();
             slots.extend(piece.accepted.iter().map(|pvalue| pvalue.slot.0));

@@ -79,8 +79,16 @@ impl Audit for MultiPaxos {
             | Message::Nack { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatReply { .. }
+            | Message::Wish { .. }
+            | Message::Read { .. }
+            | Message::ReadReply { .. }
+            | Message::QuorumRead { .. }
+            | Message::QuorumReadReply { .. }
+            | Message::TimeoutNow { .. }
             | Message::Learn { .. }
-            | Message::Learned { .. } => Vec::new(),
+            | Message::Learned { .. }
+            | Message::Forgotten { .. }
+            | Message::Snapshot(_) => Vec::new(),
         }
     }
 
@@ -89,6 +97,7 @@ impl Audit for MultiPaxos {
             Record::Accepted { ballot, slot, batch } => {
                 disk.hold(*slot, ballot.rank(), batch.fingerprint());
             }
+            Record::Forgotten { upto, .. } => disk.forget_upto(*upto),
             // A learned value was not accepted by this disk's owner, and a note proves nothing.
             Record::Promised { .. } | Record::Learned { .. } | Record::Chosen { .. } => {}
         }

@@ -1,19 +1,28 @@
 //! What must hold of one replica, and of a step between two of its states. What must hold between
 //! replicas is the oracles' business.
 
-use crate::leader::Leader;
+use crate::leader::{Leader, Phase};
 use crate::replica::{MultiPaxos, Role};
 use consensus_core::{Ballot, LogIndex};
 
 /// What is checked after every step, in release builds, too. Each takes a comparison or two.
 pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), String> {
     let promised = replica.acceptor().promised();
+    let learner = &replica.node.learner;
+    let (base, snapshot, upto) = (learner.base(), learner.snapshot(), learner.upto());
+    require(base <= snapshot && snapshot <= upto && upto <= learner.last(), || {
+        format!("forgotten {base}, snapshot {snapshot}, chosen {upto}, last {}", learner.last())
+    })?;
     match &replica.role {
         Role::Follower(_) | Role::Canvasser(_) => Ok(()),
         Role::Scout(scout) => owns(replica, scout.ballot, promised),
         Role::Leader(leader) => {
             owns(replica, leader.ballot, promised)?;
-            require(leader.next > replica.node.learner.last(), || {
+            let last = match leader.phase {
+                Phase::Open => learner.last(),
+                Phase::Change(_) | Phase::Asking => learner.upto().min(leader.next.previous()),
+            };
+            require(leader.next > last, || {
                 format!("slot {} would be proposed in, but it is chosen", leader.next)
             })
         }
@@ -31,6 +40,7 @@ pub(crate) fn check(replica: &MultiPaxos) -> Result<(), String> {
     check_cheap(replica)?;
     let acceptor = replica.acceptor();
     for (slot, accepted) in acceptor.accepted_from(LogIndex::ZERO) {
+        require(slot > replica.node.learner.base(), || format!("slot {slot} was not forgotten"))?;
         require(accepted.ballot <= acceptor.promised(), || {
             format!("slot {slot} was accepted under {:?}, above the promise", accepted.ballot)
         })?;
@@ -47,7 +57,7 @@ fn check_leader(replica: &MultiPaxos, leader: &Leader) -> Result<(), String> {
     let learner = &replica.node.learner;
     let mut slot = learner.upto().next();
     while slot < leader.next {
-        let known = leader.open.contains_key(&slot) || learner.get(slot).is_some();
+        let known = leader.open.contains_key(&slot) || learner.knows(slot);
         require(known, || format!("slot {slot} is neither open nor chosen"))?;
         slot = slot.next();
     }
@@ -66,7 +76,9 @@ fn check_leader(replica: &MultiPaxos, leader: &Leader) -> Result<(), String> {
 pub(crate) fn check_step(before: &MultiPaxos, after: &MultiPaxos) -> Result<(), String> {
     let (old, new) = (before.acceptor(), after.acceptor());
     require(old.promised() <= new.promised(), || "the promised ballot fell".into())?;
-    for (slot, accepted) in old.accepted_from(LogIndex::ZERO) {
+    let base = after.node.learner.base();
+    require(before.node.learner.base() <= base, || "what was forgotten came back".into())?;
+    for (slot, accepted) in old.accepted_from(base.next()) {
         let now = new.accepted(slot).map(|accepted| accepted.ballot);
         require(now >= Some(accepted.ballot), || format!("slot {slot}: an acceptance was undone"))?;
         let same = new.accepted(slot).is_some_and(|now| now.batch == accepted.batch);
@@ -76,7 +88,8 @@ pub(crate) fn check_step(before: &MultiPaxos, after: &MultiPaxos) -> Result<(), 
     }
     let (old, new) = (&before.node.learner, &after.node.learner);
     require(old.upto() <= new.upto(), || "what was executed shrank".into())?;
-    for (slot, value) in (1u64..).map(LogIndex).zip(old.values_from(LogIndex(1))) {
+    let first = base.next();
+    for (slot, value) in (first.0..).map(LogIndex).zip(old.values_from(first)) {
         let kept = new.get(slot).is_some_and(|chosen| chosen.batch == *value);
         require(kept, || format!("slot {slot}: the chosen value changed"))?;
     }

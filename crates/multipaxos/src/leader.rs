@@ -6,11 +6,15 @@ use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
 use crate::message::{Accept, Message, Pvalue};
 use crate::node::Node;
+use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
 use crate::scout::Scout;
+use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, Refusal};
+use consensus_core::{
+    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber, Refusal,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Proposes, counts, and keeps its place.
@@ -21,9 +25,32 @@ use std::collections::{BTreeMap, VecDeque};
 ///
 /// * `ballot` is what the acceptor next door has promised.
 /// * Every slot below `next` is open or known to be chosen.
+/// * Nothing is proposed in the slots after a change of members before a quorum of them promised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
     pub(crate) ballot: Ballot,
+    pub(crate) phase: Phase,
+    /// Who promised, and what was reported and not proposed yet.
+    pub(crate) scout: Scout,
+    /// The last slot in which phase 1 said what to propose.
+    pub(crate) adopted: LogIndex,
+    /// The members in force, and the slot that says so.
+    pub(crate) members: NodeSet,
+    pub(crate) version: LogIndex,
+    /// Members before, who may not know that they are no longer.
+    pub(crate) leaving: NodeSet,
+    /// Reads and the lease.
+    pub(crate) confirmation: Confirmation,
+    /// Handing over.
+    pub(crate) transfer: Option<Transfer>,
+    /// How gladly the others would lead.
+    pub(crate) priorities: BTreeMap<NodeId, u8>,
+    /// One of a higher priority had its chance.
+    pub(crate) preferred: bool,
+    /// The disk, when the quorum was checked last.
+    disk: Disk,
+    /// How far each other replica knows what is chosen.
+    pub(crate) known: BTreeMap<NodeId, LogIndex>,
     /// The slot of the next new proposal.
     pub(crate) next: LogIndex,
     /// Slots that are proposed in and not yet executed.
@@ -33,9 +60,33 @@ pub(crate) struct Leader {
     queue: VecDeque<Batch>,
     queue_bytes: usize,
     /// Who answered since the quorum was checked last.
-    heard: NodeSet,
+    pub(crate) heard: NodeSet,
     /// Slots below were open when unanswered accepts were sent again last.
     aged: LogIndex,
+}
+
+/// May the leader propose?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    /// Yes.
+    Open,
+    /// Nothing after this slot, in which it proposed a change of members.
+    Change(LogIndex),
+    /// The change is chosen; its members have still to promise.
+    Asking,
+}
+
+/// How far the write stream reached, and how far it is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Disk {
+    written: RecordNumber,
+    durable: RecordNumber,
+}
+
+impl Disk {
+    fn of(node: &Node, effects: &Effects<MultiPaxos>) -> Self {
+        Self { written: effects.last_needed(), durable: node.durable }
+    }
 }
 
 /// Gets one value chosen in one slot.
@@ -53,19 +104,31 @@ impl Leader {
     /// A scout's ballot is promised by a quorum: proposes what phase 1 demands, and begins to
     /// serve.
     pub(crate) fn new(
-        scout: &Scout,
+        scout: Scout,
         node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) -> Self {
         let mut leader = Self {
             ballot: scout.ballot,
-            next: node.learner.last().next(),
+            phase: Phase::Open,
+            adopted: LogIndex::ZERO,
+            members: node.learner.members().current().members(),
+            version: node.version(),
+            leaving: NodeSet::EMPTY,
+            confirmation: Confirmation::default(),
+            transfer: None,
+            priorities: BTreeMap::new(),
+            preferred: false,
+            disk: Disk::of(node, effects),
+            known: BTreeMap::new(),
+            next: node.first_unchosen(),
             open: BTreeMap::new(),
             open_bytes: 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
             heard: scout.promised_by(),
+            scout,
             aged: LogIndex::ZERO,
         };
         leader.beat(node, env, effects);
@@ -74,16 +137,7 @@ impl Leader {
         if node.learner.last() > node.learner.upto() {
             effects.reached("new leader knows a choice behind a gap");
         }
-        for (slot, batch) in scout.proposals(node) {
-            let hole = scout.is_hole(slot);
-            effects.reached(if hole {
-                "hole filled with a no-op"
-            } else {
-                "value adopted from phase 1"
-            });
-            leader.propose_in(slot, batch, node, env, effects);
-            leader.next = leader.next.max(slot.next());
-        }
+        leader.adopt(node, effects);
         leader
     }
 
@@ -92,10 +146,14 @@ impl Leader {
         &mut self,
         batch: Batch,
         node: &mut Node,
-        env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
         let pending = self.open_bytes + self.queue_bytes;
+        if self.transfer.is_some() {
+            effects.reached("busy: handing over");
+            effects.refuse(batch, Refusal::Busy);
+            return;
+        }
         if pending > 0 && pending + cost(&batch) > node.config.max_pending_bytes {
             effects.reached("leader is busy");
             effects.refuse(batch, Refusal::Busy);
@@ -103,11 +161,13 @@ impl Leader {
         }
         self.queue_bytes += cost(&batch);
         self.queue.push_back(batch);
-        self.fill_window(node, env, effects);
+        self.fill_window(node, effects);
     }
 
-    fn fill_window(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
-        while let Some(first) = self.queue.front() {
+    /// Proposes what waits, as far as there is room.
+    pub(crate) fn fill_window(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
+        while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
+        {
             let cost = cost(first);
             if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
                 effects.reached("window full");
@@ -119,20 +179,19 @@ impl Leader {
             }
             let slot = self.next;
             self.next = slot.next();
-            self.propose_in(slot, batch, node, env, effects);
+            self.propose_in(slot, batch, node, effects);
         }
     }
 
     /// Phase 2a: proposes a value in a slot, to the acceptor next door, too.
-    fn propose_in(
+    pub(crate) fn propose_in(
         &mut self,
         slot: LogIndex,
         batch: Batch,
         node: &mut Node,
-        env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        assert!(node.learner.get(slot).is_none(), "proposing in chosen slot {slot}");
+        assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
         let ballot = self.ballot;
         node.accept_own(Pvalue { ballot, slot, batch: batch.clone() }, effects);
         let mut accepted = Votes::default();
@@ -145,7 +204,7 @@ impl Leader {
         let twice = self.open.insert(slot, commander);
         assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
         let accept = Accept { ballot, slot, batch, chosen: node.learner.upto(), again: false };
-        effects.send(env.cluster.peers_of(node.id), Message::Accept(accept));
+        effects.send(node.peers(), Message::Accept(accept));
     }
 
     /// Phase 2b: an acceptor has accepted.
@@ -200,8 +259,8 @@ impl Leader {
         if commander.chosen {
             return;
         }
+        let (Some(quorums), true) = (node.quorums(), node.voters().contains(from)) else { return };
         commander.accepted.add(from);
-        let quorums = node.config.quorums;
         let needed = if planted("M38") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() };
         if commander.accepted.count() < needed {
             return;
@@ -219,7 +278,8 @@ impl Leader {
             effects.halt(format!("a second value was chosen in slot {slot}"));
         }
         self.retire(node.learner.upto());
-        self.fill_window(node, env, effects);
+        self.pass(node.learner.upto(), node, env, effects);
+        self.fill_window(node, effects);
     }
 
     /// Forgets the commanders of executed slots.
@@ -236,18 +296,43 @@ impl Leader {
     }
 
     /// Says that it is alive, and how far slots are chosen.
-    pub(crate) fn beat(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+    pub(crate) fn beat(&mut self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        self.begin_round(node, env);
         let upto = if planted("M39") { self.next.previous() } else { node.learner.upto() };
-        let beat = Message::Heartbeat { ballot: self.ballot, chosen: upto };
-        effects.send(env.cluster.peers_of(node.id), beat);
+        let beat = Message::Heartbeat {
+            ballot: self.ballot,
+            chosen: upto,
+            settled: node.finished(),
+            round: self.confirmation.round,
+            priority: self.highest_priority(node),
+        };
+        effects.send(self.audience(node), beat);
         effects.set_timer(Timer::Heartbeat, env.cluster.timing.heartbeat());
     }
 
     /// A follower answered a heartbeat.
-    pub(crate) fn on_heartbeat_reply(&mut self, from: NodeId, ballot: Ballot) {
-        if ballot == self.ballot {
-            self.heard.insert(from);
-        }
+    pub(crate) fn on_heartbeat_reply(
+        &mut self,
+        from: NodeId,
+        (round, priority): (u64, u8),
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        self.heard.insert(from);
+        self.priorities.insert(from, priority);
+        self.on_round(from, round, node, env, effects);
+    }
+
+    /// The driver has nothing more: reads that came together share a round.
+    pub(crate) fn drained(
+        &mut self,
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        self.confirm(node, env, effects);
+        self.hand_over(node, env, effects);
     }
 
     /// Sends again what is open for longer than a round trip, lowest slots first, as they hold back
@@ -267,7 +352,7 @@ impl Leader {
                 break;
             }
             bytes += cost(&commander.batch);
-            let silent = env.cluster.peers_of(node.id).minus(commander.accepted.from());
+            let silent = node.peers().minus(commander.accepted.from());
             let accept = Accept {
                 ballot: self.ballot,
                 slot: *slot,
@@ -281,23 +366,42 @@ impl Leader {
         if !planted("M40") {
             self.aged = self.next;
         }
+        if self.phase == Phase::Asking {
+            self.scout.ask(node, effects);
+        }
         effects.set_timer(Timer::Retry, retry(env));
     }
 
-    /// Has a quorum answered since this was asked last? A leader that nobody hears must make room
-    /// for one that can be heard.
+    /// Has a quorum answered since this was asked last, and has the disk moved? A leader that
+    /// nobody hears must make room for one that can be heard, and so must one whose disk stands
+    /// still, as its followers could not tell.
     pub(crate) fn check_quorum(
         &mut self,
-        node: &Node,
+        node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) -> bool {
+        let disk = Disk::of(node, effects);
+        let stalled = disk.durable < self.disk.written && disk.durable <= self.disk.durable;
+        if stalled && !planted("M100") {
+            effects.reached("leader stepped down: disk");
+            node.stalled = true;
+            return false;
+        }
+        self.disk = disk;
         self.heard.insert(node.id);
-        let answered = self.heard.len() >= node.config.quorums.phase_2();
+        let answered = node.is_phase_2_quorum(self.heard);
+        if node.finished() == node.version() {
+            // Who left and does not listen will hear of it from others, or from nobody.
+            self.leaving = NodeSet::EMPTY;
+        }
         if !planted("M41") {
             self.heard = NodeSet::EMPTY;
         }
         effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
+        if !answered {
+            effects.reached("leader stepped down: quorum");
+        }
         answered
     }
 
@@ -308,6 +412,7 @@ impl Leader {
             effects.refuse(batch, Refusal::NotLeader(leader));
         }
         self.queue_bytes = 0;
+        self.refuse_reads(effects);
     }
 
     /// Bytes of values that are open, counted anew.

@@ -1,25 +1,33 @@
 //! The learner: which value is chosen in which slot (§2.3), and handing the values out in order.
 
 use crate::acceptor::{Acceptor, cost};
+use crate::members::Members;
 use crate::message::{Message, after};
 use crate::node::Node;
 use crate::record::Record;
 use crate::replica::{MultiPaxos, Out, Role};
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Effects, LogIndex, NodeId, NodeSet};
-use std::collections::BTreeMap;
+use consensus_core::{Ballot, Batch, Effects, LogIndex, NodeId, NodeSet, SnapshotMeta};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What this replica knows to be chosen. It only grows, and a value in it never changes.
 ///
 /// * Values are executed in the order of slots, and none before all earlier ones (§3).
+/// * base ≤ snapshot ≤ upto: only what a snapshot covers is forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Learner {
-    /// Slots 1, 2, 3 … without gap: handed out.
-    chosen: Vec<Chosen>,
+    /// Slots up to here are forgotten.
+    base: LogIndex,
+    /// The newest snapshot covers slots up to here.
+    snapshot: LogIndex,
+    /// Slots after `base` without gap: handed out.
+    chosen: VecDeque<Chosen>,
     /// Slots after a gap.
     later: BTreeMap<LogIndex, Chosen>,
     /// The disk was told that slots up to here are chosen.
     noted: LogIndex,
+    /// Who votes, as the values up to the gap say.
+    members: Members,
 }
 
 /// A chosen value.
@@ -42,9 +50,29 @@ pub(crate) struct Vote {
 pub(crate) struct Contradiction(pub(crate) LogIndex);
 
 impl Learner {
+    /// Knows nothing but the members, as of a slot up to which everything is forgotten.
+    pub(crate) fn after(base: LogIndex, members: Members) -> Self {
+        Self { base, snapshot: base, noted: base, members, ..Self::default() }
+    }
+
     /// Every slot up to here is chosen and handed out.
     pub(crate) fn upto(&self) -> LogIndex {
-        LogIndex(self.chosen.len() as u64)
+        after(self.base, self.chosen.len())
+    }
+
+    /// Slots up to here are forgotten.
+    pub(crate) fn base(&self) -> LogIndex {
+        self.base
+    }
+
+    /// The newest snapshot covers slots up to here.
+    pub(crate) fn snapshot(&self) -> LogIndex {
+        self.snapshot
+    }
+
+    /// Who votes.
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
     }
 
     /// The last slot of which the value is known, behind a gap or not.
@@ -54,18 +82,22 @@ impl Learner {
 
     /// What is known of a slot.
     pub(crate) fn get(&self, slot: LogIndex) -> Option<&Chosen> {
-        if slot == LogIndex::ZERO {
-            return None;
-        }
         if slot > self.upto() {
             return self.later.get(&slot);
         }
-        self.chosen.get(slot.previous().0 as usize)
+        let behind_base = slot.0.checked_sub(self.base.0 + 1)?;
+        self.chosen.get(usize::try_from(behind_base).ok()?)
     }
 
-    /// The values from a slot on, as far as there is no gap.
+    /// Is the choice known, or was it?
+    pub(crate) fn knows(&self, slot: LogIndex) -> bool {
+        slot <= self.upto() || self.later.contains_key(&slot)
+    }
+
+    /// The values from a slot on that is not forgotten, as far as there is no gap.
     pub(crate) fn values_from(&self, from: LogIndex) -> impl Iterator<Item = &Batch> {
-        let skip = usize::try_from(from.previous().0).unwrap_or(usize::MAX);
+        let skip = from.0.saturating_sub(self.base.0 + 1);
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         self.chosen.iter().skip(skip).map(|chosen| &chosen.batch)
     }
 
@@ -91,12 +123,24 @@ impl Learner {
             let same = known.batch == chosen.batch;
             return if same { Ok(false) } else { Err(Contradiction(slot)) };
         }
-        self.later.insert(slot, chosen);
-        while let Some(chosen) = self.later.remove(&self.upto().next()) {
-            effects.commit(self.upto().next(), chosen.batch.clone());
-            self.chosen.push(chosen);
+        if slot <= self.base {
+            return Ok(false);
         }
+        self.later.insert(slot, chosen);
+        self.hand_out(effects);
         Ok(true)
+    }
+
+    /// Hands out what no gap holds back any more.
+    pub(crate) fn hand_out(&mut self, effects: &mut Effects<MultiPaxos>) {
+        while let Some(chosen) = self.later.remove(&self.upto().next()) {
+            let slot = self.upto().next();
+            effects.commit(slot, chosen.batch.clone());
+            if self.members.execute(slot, &chosen.batch) {
+                effects.members(self.members.current().clone(), false);
+            }
+            self.chosen.push_back(chosen);
+        }
     }
 
     /// The owner of `ballot` says that every slot up to `upto` is chosen: takes what the acceptor
@@ -159,15 +203,43 @@ impl Learner {
     /// Takes what was found on the disk.
     pub(crate) fn recall(&mut self, slot: LogIndex, batch: Batch) {
         assert_eq!(slot, self.upto().next(), "chosen values are recalled in order");
-        self.chosen.push(Chosen { batch, vote: None });
+        self.members.execute(slot, &batch);
+        self.chosen.push_back(Chosen { batch, vote: None });
         self.noted = slot;
     }
 
-    /// After a restart the state machine is empty: hands everything out again.
+    /// After a restart the state machine is that of the snapshot: hands everything out again that
+    /// is not in it.
     pub(crate) fn replay(&self, effects: &mut Effects<MultiPaxos>) {
-        for (offset, chosen) in self.chosen.iter().enumerate() {
-            effects.commit(after(LogIndex(1), offset), chosen.batch.clone());
+        let first = if planted("M77") { self.base.next() } else { self.snapshot.next() };
+        for (offset, batch) in self.values_from(first).enumerate() {
+            effects.commit(after(first, offset), batch.clone());
         }
+    }
+
+    /// A snapshot covers slots up to here.
+    pub(crate) fn covered(&mut self, upto: LogIndex) {
+        self.snapshot = self.snapshot.max(upto);
+    }
+
+    /// Slots up to here go: a snapshot covers them.
+    pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
+        let count = slot.0.saturating_sub(self.base.0).min(self.chosen.len() as u64);
+        self.chosen.drain(..count as usize);
+        self.members.forget_upto(slot);
+        self.base = self.base.max(slot);
+    }
+
+    /// A snapshot takes the place of everything up to its slot, which is further than all that is
+    /// known without gap.
+    pub(crate) fn install(&mut self, meta: SnapshotMeta) {
+        let later = self.later.split_off(&meta.index.next());
+        *self = Self { later, ..Self::after(meta.index, Members::new(meta.membership)) };
+    }
+
+    /// The disk was told everything anew.
+    pub(crate) fn noted_all(&mut self) {
+        self.noted = self.upto();
     }
 
     /// Notes on disk how far values are chosen, so that a restart hands them out without asking.
@@ -186,6 +258,10 @@ impl MultiPaxos {
     /// Tells a replica that fell behind what is chosen.
     pub(crate) fn on_learn(&self, from: NodeId, first: LogIndex, effects: Out<'_>) {
         let Node { learner, config, .. } = &self.node;
+        if first <= learner.base() && !planted("M78") {
+            self.node.say_forgotten(from, effects);
+            return;
+        }
         let start = if planted("M46") { first.next() } else { first };
         let batches = learner.values_within(start, config.max_message_bytes);
         if !batches.is_empty() {

@@ -81,20 +81,25 @@
 
 mod acceptor;
 mod audit;
+mod compaction;
 mod config;
 mod follower;
 mod invariants;
 mod leader;
 mod learner;
+mod members;
 mod message;
 mod mutants;
 mod node;
+mod reads;
+mod reconfigure;
 mod record;
 mod replica;
 mod scout;
+mod transfer;
 mod votes;
 
-pub use config::Config;
+pub use config::{Config, Drift};
 pub use message::{Accept, Message, Promise, Pvalue};
 pub use mutants::MUTANTS;
 pub use record::Record;

@@ -3,7 +3,10 @@
 //! a leader and brings back a replica that fell behind.
 
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Gate, LogIndex, MessageKind, NodeId, Rejected, Traffic};
+use consensus_core::{
+    Ballot, Batch, Gate, Incarnation, LogIndex, MessageKind, NodeId, Rejected, SnapshotMessage,
+    Traffic,
+};
 use serde::{Deserialize, Serialize};
 
 /// A message between replicas.
@@ -30,6 +33,8 @@ pub enum Message {
         ballot: Ballot,
         /// Nothing is asked about earlier slots.
         from: LogIndex,
+        /// The leader of this ballot gave way to the sender: its lease holds nobody back.
+        handed: Option<Ballot>,
     },
     /// Phase 1b.
     Promise(Promise),
@@ -60,10 +65,66 @@ pub enum Message {
         ballot: Ballot,
         /// Every slot up to here is chosen.
         chosen: LogIndex,
+        /// Changes of members in slots up to here are final.
+        settled: LogIndex,
+        /// Counts what the leader wants confirmed; the reply repeats it.
+        round: u64,
+        /// The highest priority of those that answer.
+        priority: u8,
     },
     /// The sender is alive and follows.
     HeartbeatReply {
         /// The heartbeat's ballot.
+        ballot: Ballot,
+        /// The sender knows every slot up to here, and its disk who votes after it.
+        known: LogIndex,
+        /// The heartbeat's.
+        round: u64,
+        /// How gladly the sender would lead.
+        priority: u8,
+    },
+    /// An operator wants the sender to lead, in place of the leader of this ballot.
+    Wish {
+        /// The leader's ballot.
+        ballot: Ballot,
+    },
+    /// A client reads at the sender, who asks the leader.
+    Read {
+        /// The sender's life: the next one numbers its reads anew.
+        reader: Incarnation,
+        /// The read.
+        read: u64,
+        /// May the lease answer it?
+        lease: bool,
+    },
+    /// The leader's answer.
+    ReadReply {
+        /// From the question.
+        reader: Incarnation,
+        /// From the question.
+        read: u64,
+        /// The read may be answered once this slot is executed. `None`: ask somebody else.
+        index: Option<LogIndex>,
+    },
+    /// A client reads at the sender, who asks acceptors, without the leader.
+    QuorumRead {
+        /// The sender's life.
+        reader: Incarnation,
+        /// The question, for all reads that waited for it.
+        round: u64,
+    },
+    /// An acceptor's answer. No promise: to say too much does no harm.
+    QuorumReadReply {
+        /// From the question.
+        reader: Incarnation,
+        /// From the question.
+        round: u64,
+        /// The last slot in which the sender has accepted a value, or knows one to be chosen.
+        last: LogIndex,
+    },
+    /// The leader gives way: the receiver is to raise the ballot at once.
+    TimeoutNow {
+        /// The leader's ballot.
         ballot: Ballot,
     },
     /// The sender does not know what was chosen in these slots and the later ones.
@@ -80,6 +141,13 @@ pub enum Message {
         /// The sender knows every slot up to here; more than it has put into this message.
         chosen: LogIndex,
     },
+    /// What was asked for, or proposed in, is chosen, and only a snapshot tells it.
+    Forgotten {
+        /// The sender has forgotten the slots up to here.
+        upto: LogIndex,
+    },
+    /// Drivers speak about snapshots.
+    Snapshot(SnapshotMessage),
 }
 
 /// Phase 1b (§2.2): the acceptor will accept nothing more below `ballot`, and this is the
@@ -91,9 +159,12 @@ pub enum Message {
 pub struct Promise {
     /// The promised ballot.
     pub ballot: Ballot,
-    /// This piece reports slots from here on.
+    /// Slots from here on were asked for.
     pub from: LogIndex,
-    /// What the acceptor knows to be chosen, without gap, the first in slot `from`.
+    /// Slots up to here are chosen, and forgotten by the acceptor, as a snapshot covers them. The
+    /// report begins after them, or at `from`.
+    pub forgotten: LogIndex,
+    /// What the acceptor knows to be chosen, without gap, the first where the report begins.
     pub chosen: Vec<Batch>,
     /// What it has accepted in later slots, lowest slot first.
     pub accepted: Vec<Pvalue>,
@@ -140,8 +211,18 @@ pub(crate) const ACCEPTED_REPAIR: MessageKind =
 pub(crate) const HEARTBEAT: MessageKind = MessageKind::new("heartbeat", Traffic::Heartbeat);
 pub(crate) const HEARTBEAT_REPLY: MessageKind =
     MessageKind::new("heartbeat-reply", Traffic::Heartbeat);
+pub(crate) const TIMEOUT_NOW: MessageKind = MessageKind::new("timeout-now", Traffic::Election);
+pub(crate) const WISH: MessageKind = MessageKind::new("wish", Traffic::Election);
+pub(crate) const READ: MessageKind = MessageKind::new("read", Traffic::Command);
+pub(crate) const READ_REPLY: MessageKind = MessageKind::new("read-reply", Traffic::Command);
+pub(crate) const QUORUM_READ: MessageKind = MessageKind::new("quorum-read", Traffic::Command);
+pub(crate) const QUORUM_READ_REPLY: MessageKind =
+    MessageKind::new("quorum-read-reply", Traffic::Command);
 pub(crate) const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
 pub(crate) const LEARNED: MessageKind = MessageKind::new("learned", Traffic::Repair);
+pub(crate) const FORGOTTEN: MessageKind = MessageKind::new("forgotten", Traffic::Repair);
+pub(crate) const SNAPSHOT_ASK: MessageKind = MessageKind::new("snapshot-ask", Traffic::Repair);
+pub(crate) const SNAPSHOT_CHUNK: MessageKind = MessageKind::new("snapshot-chunk", Traffic::Repair);
 
 impl consensus_core::Message for Message {
     const KINDS: &'static [MessageKind] = &[
@@ -154,10 +235,19 @@ impl consensus_core::Message for Message {
         PREPARE,
         PROMISE,
         NACK,
+        WISH,
+        TIMEOUT_NOW,
+        READ,
+        READ_REPLY,
+        QUORUM_READ,
+        QUORUM_READ_REPLY,
         ACCEPT_REPAIR,
         ACCEPTED_REPAIR,
         LEARN,
         LEARNED,
+        FORGOTTEN,
+        SNAPSHOT_ASK,
+        SNAPSHOT_CHUNK,
     ];
 
     fn kind(&self) -> MessageKind {
@@ -173,9 +263,22 @@ impl consensus_core::Message for Message {
             Self::Accepted { again: false, .. } => ACCEPTED,
             Self::Heartbeat { .. } => HEARTBEAT,
             Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
+            Self::Wish { .. } => WISH,
+            Self::Read { .. } => READ,
+            Self::ReadReply { .. } => READ_REPLY,
+            Self::QuorumRead { .. } => QUORUM_READ,
+            Self::QuorumReadReply { .. } => QUORUM_READ_REPLY,
+            Self::TimeoutNow { .. } => TIMEOUT_NOW,
             Self::Learn { .. } => LEARN,
             Self::Learned { .. } => LEARNED,
+            Self::Forgotten { .. } => FORGOTTEN,
+            Self::Snapshot(SnapshotMessage::Ask { .. }) => SNAPSHOT_ASK,
+            Self::Snapshot(SnapshotMessage::Chunk { .. }) => SNAPSHOT_CHUNK,
         }
+    }
+
+    fn snapshot(message: SnapshotMessage) -> Option<Self> {
+        Some(Self::Snapshot(message))
     }
 
     /// "An acceptor records its intended response in stable storage before actually sending the
@@ -193,8 +296,16 @@ impl consensus_core::Message for Message {
             | Self::Nack { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
+            | Self::Wish { .. }
+            | Self::Read { .. }
+            | Self::ReadReply { .. }
+            | Self::QuorumRead { .. }
+            | Self::QuorumReadReply { .. }
+            | Self::TimeoutNow { .. }
             | Self::Learn { .. }
-            | Self::Learned { .. } => Gate::Free,
+            | Self::Learned { .. }
+            | Self::Forgotten { .. }
+            | Self::Snapshot(_) => Gate::Free,
         }
     }
 }
@@ -207,13 +318,25 @@ impl Message {
     pub(crate) fn check(&self, from: NodeId) -> Result<(), Rejected> {
         match self {
             Self::Canvass { ballot } => own(*ballot, from),
-            Self::Prepare { ballot, from: first } => own(*ballot, from).and(slot(*first)),
-            Self::Heartbeat { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
+            Self::Prepare { ballot, from: first, handed } => {
+                if handed.is_some_and(|handed| handed >= *ballot) {
+                    return Err(Rejected("handed over by a ballot that is not lower"));
+                }
+                own(*ballot, from).and(slot(*first))
+            }
+            Self::Heartbeat { ballot, chosen, settled, .. } => {
+                own(*ballot, from).and(position(*chosen)).and(position(*settled))
+            }
+            Self::TimeoutNow { ballot } => own(*ballot, from),
             Self::Accept(accept) => {
                 own(accept.ballot, from).and(slot(accept.slot)).and(position(accept.chosen))
             }
             Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
-            Self::HeartbeatReply { ballot } => round(*ballot),
+            Self::HeartbeatReply { ballot, known, .. } => round(*ballot).and(position(*known)),
+            Self::Wish { ballot } => round(*ballot),
+            Self::Read { .. } | Self::QuorumRead { .. } => Ok(()),
+            Self::ReadReply { index, .. } => position(index.unwrap_or(LogIndex::ZERO)),
+            Self::QuorumReadReply { last, .. } => position(*last),
             Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),
             Self::Nack { ballot, promised } => {
                 if promised <= ballot {
@@ -223,6 +346,14 @@ impl Message {
             }
             Self::Promise(promise) => promise.check(),
             Self::Learn { from } => slot(*from),
+            Self::Forgotten { upto } => slot(*upto),
+            Self::Snapshot(SnapshotMessage::Ask { .. }) => Ok(()),
+            Self::Snapshot(SnapshotMessage::Chunk { meta, .. }) => {
+                if meta.membership.voters.is_empty() || meta.membership.is_joint() {
+                    return Err(Rejected("a snapshot without voters, or with two sets of them"));
+                }
+                slot(meta.index).and(position(meta.membership.version))
+            }
             Self::Learned { from, batches, chosen } => {
                 slot(*from)?;
                 position(*chosen)?;
@@ -236,10 +367,16 @@ impl Message {
 }
 
 impl Promise {
+    /// Where the report begins.
+    pub(crate) fn start(&self) -> LogIndex {
+        self.from.max(self.forgotten.next())
+    }
+
     fn check(&self) -> Result<(), Rejected> {
         round(self.ballot)?;
         slot(self.from)?;
-        let mut free = after(self.from, self.chosen.len());
+        position(self.forgotten)?;
+        let mut free = after(self.start(), self.chosen.len());
         for pvalue in &self.accepted {
             slot(pvalue.slot)?;
             if pvalue.slot < free {
@@ -251,7 +388,7 @@ impl Promise {
             free = pvalue.slot.next();
         }
         match self.next {
-            Some(next) if next < free || next <= self.from || next.0 >= LIMIT => {
+            Some(next) if next < free || next <= self.start() || next.0 >= LIMIT => {
                 Err(Rejected("the next piece begins in this one"))
             }
             Some(_) | None => Ok(()),
@@ -289,7 +426,7 @@ fn slot(index: LogIndex) -> Result<(), Rejected> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Incarnation, Message as _};
+    use consensus_core::Message as _;
 
     fn ballot(round: u64, node: u8) -> Ballot {
         Ballot { round, node: Some(NodeId(node)), incarnation: Incarnation(1) }
@@ -304,6 +441,7 @@ mod tests {
         Message::Promise(Promise {
             ballot: ballot(5, 1),
             from: LogIndex(3),
+            forgotten: LogIndex(0),
             chosen: vec![Batch::noop()],
             accepted: accepted.iter().map(pvalue).collect(),
             next: next.map(LogIndex),
@@ -317,7 +455,7 @@ mod tests {
             Message::Accepted { ballot: ballot(1, 0), slot: LogIndex(1), value: 0, again: false };
         assert_eq!(accepted.gate(), Gate::AfterSync);
         assert_eq!(promise(&[], None).gate(), Gate::AfterSync);
-        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1) };
+        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1), handed: None };
         assert_eq!(prepare.gate(), Gate::Free);
         let nack = Message::Nack { ballot: ballot(1, 0), promised: ballot(2, 1) };
         assert_eq!(nack.gate(), Gate::Free);
@@ -325,14 +463,21 @@ mod tests {
 
     #[test]
     fn a_replica_speaks_for_its_own_ballots_only() {
-        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1) };
+        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1), handed: None };
         assert!(prepare.check(NodeId(0)).is_ok());
         assert!(prepare.check(NodeId(1)).is_err());
-        let zero = Message::Prepare { ballot: ballot(1, 0), from: LogIndex::ZERO };
+        let zero = Message::Prepare { ballot: ballot(1, 0), from: LogIndex::ZERO, handed: None };
         assert!(zero.check(NodeId(0)).is_err());
-        let huge = Message::Heartbeat { ballot: ballot(1, 0), chosen: LogIndex(u64::MAX) };
+        let heartbeat = |round, chosen| Message::Heartbeat {
+            ballot: ballot(round, 0),
+            chosen: LogIndex(chosen),
+            settled: LogIndex(0),
+            round: 0,
+            priority: 0,
+        };
+        let huge = heartbeat(1, u64::MAX);
         assert!(huge.check(NodeId(0)).is_err());
-        let round = Message::Heartbeat { ballot: ballot(u64::MAX, 0), chosen: LogIndex(0) };
+        let round = heartbeat(u64::MAX, 0);
         assert!(round.check(NodeId(0)).is_err());
         let lower = Message::Nack { ballot: ballot(2, 0), promised: ballot(1, 1) };
         assert!(lower.check(NodeId(1)).is_err());

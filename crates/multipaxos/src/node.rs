@@ -3,12 +3,16 @@
 use crate::acceptor::Acceptor;
 use crate::config::Config;
 use crate::learner::{Contradiction, Learner};
+use crate::members::Members;
 use crate::message::{Message, Pvalue};
+use crate::reads::QuorumReads;
 use crate::record::Record;
 use crate::replica::MultiPaxos;
 use consensus_core::mutant::planted;
+use consensus_core::quorum::Quorums;
 use consensus_core::{
-    Ballot, Batch, Durable, Effects, InFlight, Incarnation, LogIndex, NodeId, RecoverError,
+    Ballot, Batch, Durable, Effects, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
+    RecordNumber, RecoverError, SnapshotMeta,
 };
 
 /// Acceptor, learner, and who one is.
@@ -23,6 +27,21 @@ pub(crate) struct Node {
     pub(crate) learner: Learner,
     /// Votes of the acceptor next door that wait for the disk.
     pub(crate) own_votes: InFlight<OwnVote>,
+    /// The last change of members that is known to be final.
+    pub(crate) finished: LogIndex,
+    /// The disk would remember changes of members up to this version.
+    pub(crate) members_durable: LogIndex,
+    /// It was told of them up to this version.
+    pub(crate) members_written: LogIndex,
+    /// Reads without the leader.
+    pub(crate) quorum_reads: QuorumReads,
+    /// Records up to this one are on disk.
+    pub(crate) durable: RecordNumber,
+    /// As leader it found that its disk stands still, which is so until it moves.
+    pub(crate) stalled: bool,
+    /// The snapshot on disk was newer than the records, which must be replaced before others
+    /// follow.
+    behind_snapshot: bool,
 }
 
 /// A vote of the own acceptor for the own ballot. It counts when it is durable.
@@ -30,6 +49,8 @@ pub(crate) struct Node {
 pub(crate) enum OwnVote {
     Promise(Ballot),
     Accepted(Ballot, LogIndex),
+    /// No vote: the members of this version.
+    Members(LogIndex),
 }
 
 impl Node {
@@ -39,11 +60,16 @@ impl Node {
         config: Config,
         durable: Durable<Record>,
     ) -> Result<Self, RecoverError> {
-        let (mut acceptor, mut learner) = (Acceptor::default(), Learner::default());
+        config.validate().map_err(|error| RecoverError(error.to_string()))?;
+        let mut acceptor = Acceptor::default();
+        let mut learner = Learner::after(LogIndex::ZERO, Members::initial(config.voters));
+        let written = RecordNumber(durable.records.len() as u64);
         for (number, record) in durable.records.into_iter().enumerate() {
-            read(record, &mut acceptor, &mut learner)
+            read(record, number == 0, &mut acceptor, &mut learner)
                 .map_err(|why| RecoverError(format!("record {}: {why}", number + 1)))?;
         }
+        let behind_snapshot = restore(durable.snapshot, &mut acceptor, &mut learner)?;
+        let version = learner.members().current().version;
         Ok(Self {
             id,
             config,
@@ -52,7 +78,76 @@ impl Node {
             acceptor,
             learner,
             own_votes: InFlight::default(),
+            finished: LogIndex::ZERO,
+            members_durable: version,
+            members_written: version,
+            quorum_reads: QuorumReads::default(),
+            durable: written,
+            stalled: false,
+            behind_snapshot,
         })
+    }
+
+    /// The first step of a life: what the disk knew is given out again.
+    pub(crate) fn start(&mut self, effects: &mut Effects<MultiPaxos>) {
+        self.learner.replay(effects);
+        let members = self.learner.members().current();
+        effects.members(members.clone(), members.version == LogIndex::ZERO);
+        if self.behind_snapshot && !planted("M80") {
+            self.behind_snapshot = false;
+            effects.reached("started from a snapshot newer than the records");
+            self.compact(effects);
+        }
+    }
+
+    /// The driver has nothing more: what is to be noted is noted. A change of members is more than
+    /// a note, as others may count on it when those who voted before are gone.
+    pub(crate) fn drained(&mut self, effects: &mut Effects<MultiPaxos>) {
+        self.learner.note(effects);
+        let version = self.version();
+        if version > self.members_written {
+            self.members_written = version;
+            let number = effects.write(Record::Chosen { upto: self.learner.upto() });
+            self.own_votes.wrote(number, OwnVote::Members(version));
+        }
+        self.quorum_read(effects);
+    }
+
+    /// Who votes in the slots after the last one known.
+    pub(crate) fn voters(&self) -> NodeSet {
+        self.learner.members().current().voters
+    }
+
+    /// Does this replica vote?
+    pub(crate) fn is_voter(&self) -> bool {
+        self.voters().contains(self.id)
+    }
+
+    /// All other members: they are told what is chosen.
+    pub(crate) fn peers(&self) -> NodeSet {
+        self.learner.members().current().members().without(self.id)
+    }
+
+    /// The quorums of the voters. `None` while no voters are known.
+    pub(crate) fn quorums(&self) -> Option<Quorums> {
+        self.config.quorums_of(self.voters().len())
+    }
+
+    /// Have enough of the voters promised?
+    pub(crate) fn is_phase_1_quorum(&self, nodes: NodeSet) -> bool {
+        let votes = nodes.and(self.voters()).len();
+        self.quorums().is_some_and(|quorums| votes >= quorums.phase_1())
+    }
+
+    /// Have enough of the voters accepted?
+    pub(crate) fn is_phase_2_quorum(&self, nodes: NodeSet) -> bool {
+        let votes = nodes.and(self.voters()).len();
+        self.quorums().is_some_and(|quorums| votes >= quorums.phase_2())
+    }
+
+    /// The last slot of which this replica knows that something was accepted or chosen.
+    pub(crate) fn last(&self) -> LogIndex {
+        self.learner.last().max(self.acceptor.last())
     }
 
     /// Notes that a ballot is in use.
@@ -112,12 +207,41 @@ impl Node {
     }
 }
 
+/// Brings what the records say together with the snapshot, which may be newer. True if it is.
+fn restore(
+    snapshot: Option<SnapshotMeta>,
+    acceptor: &mut Acceptor,
+    learner: &mut Learner,
+) -> Result<bool, RecoverError> {
+    let covered = snapshot.as_ref().map_or(LogIndex::ZERO, |meta| meta.index);
+    if covered < learner.base() {
+        let base = learner.base();
+        return Err(RecoverError(format!(
+            "slots up to {base} are forgotten, and the snapshot covers slots up to {covered} only"
+        )));
+    }
+    learner.covered(covered);
+    match snapshot {
+        Some(meta) if meta.index > learner.upto() => {
+            acceptor.forget_upto(meta.index);
+            learner.install(meta);
+            Ok(true)
+        }
+        Some(_) | None => Ok(false),
+    }
+}
+
 fn read(
     record: Record,
+    first: bool,
     acceptor: &mut Acceptor,
     learner: &mut Learner,
 ) -> Result<(), &'static str> {
     match record {
+        Record::Forgotten { .. } if !first => return Err("slots are forgotten in the middle"),
+        Record::Forgotten { upto, members } => {
+            *learner = Learner::after(upto, Members::new(members));
+        }
         Record::Promised { ballot } => {
             if ballot < acceptor.promised() {
                 return Err("the promised ballot falls");
@@ -128,8 +252,8 @@ fn read(
             if ballot < acceptor.promised() {
                 return Err("accepted below the promised ballot");
             }
-            if slot == LogIndex::ZERO {
-                return Err("accepted in slot 0");
+            if slot <= learner.base() {
+                return Err("accepted in a forgotten slot");
             }
             acceptor.recall(Pvalue { ballot, slot, batch });
         }
@@ -158,7 +282,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Cluster, ClusterId, ProtocolConfig};
+    use consensus_core::{Cluster, ClusterId, Membership, ProtocolConfig};
 
     fn ballot(round: u64) -> Ballot {
         Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
@@ -167,6 +291,10 @@ mod tests {
     fn recover(records: Vec<Record>) -> Result<Node, RecoverError> {
         let config = Config::for_cluster(&Cluster::new(ClusterId(1), 3)).expect("three nodes do");
         Node::recover(NodeId(0), config, Durable::of(Incarnation(2), records))
+    }
+
+    fn forgotten(upto: u64) -> Record {
+        Record::Forgotten { upto: LogIndex(upto), members: Membership::default() }
     }
 
     fn accepted(round: u64, slot: u64) -> Record {
@@ -199,6 +327,8 @@ mod tests {
             vec![accepted(1, 0)],
             vec![accepted(1, 1), Record::Chosen { upto: LogIndex(2) }],
             vec![Record::Learned { slot: LogIndex(2), batch: Batch::noop() }],
+            vec![promised(1), forgotten(3)],
+            vec![forgotten(3), accepted(1, 3)],
         ] {
             let last = records.len();
             let error = recover(records).expect_err("these records contradict each other");

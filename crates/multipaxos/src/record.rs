@@ -1,10 +1,11 @@
 //! What a replica writes to its disk.
 
-use consensus_core::{Ballot, Batch, LogIndex};
+use consensus_core::{Ballot, Batch, LogIndex, Membership};
 use serde::{Deserialize, Serialize};
 
 /// One record. The first two are the acceptor's memory and are durable before the acceptor says
-/// so (§2.5). The other two are notes that save work after a restart and that a crash may lose.
+/// so (§2.5). The next two are notes that save work after a restart and that a crash may lose. The
+/// last begins a log of which the first slots are forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Record {
     /// The acceptor promised this ballot.
@@ -34,5 +35,13 @@ pub enum Record {
     Chosen {
         /// The slot.
         upto: LogIndex,
+    },
+    /// Every slot up to here is chosen, in the snapshot, and forgotten. Only at the beginning of
+    /// what is kept.
+    Forgotten {
+        /// The slot.
+        upto: LogIndex,
+        /// The members as of that slot.
+        members: Membership,
     },
 }

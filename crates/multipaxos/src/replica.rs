@@ -2,18 +2,18 @@
 
 use crate::acceptor::Acceptor;
 use crate::config::Config;
-use crate::follower::{Canvasser, Follower};
+use crate::follower::{Canvasser, Follower, retry};
 use crate::invariants;
 use crate::leader::Leader;
-use crate::message::Message;
+use crate::message::{Message, Promise};
 use crate::node::{Node, OwnVote};
 use crate::record::Record;
 use crate::scout::Scout;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, Ballot, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input,
-    Links, LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, Status,
-    Takes, Verified,
+    Links, LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected,
+    SnapshotMeta, Status, Takes, Verified,
 };
 
 /// A replica of Multi-Paxos: proposer, acceptor and learner on one node.
@@ -41,6 +41,8 @@ pub enum Timer {
     Election,
     /// It is time to ask those again who did not answer.
     Retry,
+    /// A hand-over has taken too long.
+    Transfer,
     /// The leader says that it is alive.
     Heartbeat,
     /// The leader looks whether a quorum still answers.
@@ -73,8 +75,9 @@ impl ConsensusProtocol for MultiPaxos {
     }
 
     fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
-        if !env.cluster.contains(envelope.from) {
-            return Err(Rejected("not a replica of this cluster"));
+        let _ = env;
+        if envelope.from.index() >= NodeId::LIMIT {
+            return Err(Rejected("not a replica"));
         }
         envelope.message.check(envelope.from)?;
         Ok(Verified::vouch(envelope))
@@ -89,16 +92,16 @@ impl ConsensusProtocol for MultiPaxos {
                     self.on_message(from, message, env, effects);
                 }
             }
-            Input::Propose(batch) => self.on_propose(batch, env, effects),
+            Input::Propose(batch) => self.on_propose(batch, effects),
             Input::Timer(timer) => self.on_timer(timer, env, effects),
             Input::Durable(upto) => self.on_durable(upto, env, effects),
-            other @ (Input::Transfer(_)
-            | Input::Change(_)
-            | Input::Read(_)
-            | Input::SnapshotTaken(_)
-            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
+            Input::SnapshotInstalled(meta) => self.on_snapshot_installed(meta, env, effects),
+            Input::Change(change) => self.on_change(&change, effects),
+            Input::Transfer(to) => self.on_transfer(to, env, effects),
+            Input::Read(read) => self.on_read(read, env, effects),
             Input::Campaign => self.on_campaign(env, effects),
-            Input::Drained => self.node.learner.note(effects),
+            Input::Drained => self.on_drained(env, effects),
         }
         if let Err(broken) = invariants::check_cheap(self) {
             effects.halt(broken);
@@ -116,9 +119,13 @@ impl ConsensusProtocol for MultiPaxos {
             epoch: self.node.seen.round,
             leader: self.leader(),
             committed: self.node.learner.upto(),
-            last: self.node.learner.last().max(self.node.acceptor.last()),
-            purged: LogIndex::ZERO,
+            last: self.node.last(),
+            purged: self.node.learner.base(),
         }
+    }
+
+    fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        self.meta(index)
     }
 }
 
@@ -141,12 +148,12 @@ impl MultiPaxos {
     }
 
     fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
-        self.node.learner.replay(effects);
+        self.node.start(effects);
         self.role = Role::Follower(Follower::new(None, &self.node, env, effects));
     }
 
     /// Whom it takes for the leader.
-    fn leader(&self) -> Option<NodeId> {
+    pub(crate) fn leader(&self) -> Option<NodeId> {
         match &self.role {
             Role::Follower(follower) => follower.leader.and_then(|ballot| ballot.node),
             Role::Leader(_) => Some(self.node.id),
@@ -154,9 +161,13 @@ impl MultiPaxos {
         }
     }
 
-    fn on_propose(&mut self, batch: Batch, env: &Env<'_>, effects: Out<'_>) {
+    fn on_propose(&mut self, batch: Batch, effects: Out<'_>) {
+        if batch.is_membership() && !planted("M87") {
+            effects.refuse(batch, Refusal::Unsupported);
+            return;
+        }
         match &mut self.role {
-            Role::Leader(leader) => leader.propose(batch, &mut self.node, env, effects),
+            Role::Leader(leader) => leader.propose(batch, &mut self.node, effects),
             Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => {
                 effects.refuse(batch, Refusal::NotLeader(self.leader()));
             }
@@ -169,14 +180,11 @@ impl MultiPaxos {
             Message::CanvassReply { ballot, lost, seen } => {
                 self.on_canvass_reply(from, ballot, lost, seen, env, effects);
             }
-            Message::Prepare { ballot, from: first } => {
-                self.on_prepare(from, ballot, first, env, effects);
+            Message::Prepare { ballot, from: first, handed } => {
+                self.on_prepare(from, ballot, first, handed, env, effects);
             }
             Message::Promise(promise) => {
-                if let Role::Scout(scout) = &mut self.role {
-                    scout.on_promise(from, promise, &mut self.node, effects);
-                    self.lead_if_elected(env, effects);
-                }
+                self.on_promise(from, promise, env, effects);
             }
             Message::Accept(accept) => self.on_accept(from, accept, env, effects),
             Message::Accepted { ballot, slot, value, again: _ } => {
@@ -186,24 +194,71 @@ impl MultiPaxos {
                 }
             }
             Message::Nack { ballot, promised } => self.on_nack(ballot, promised, env, effects),
-            Message::Heartbeat { ballot, chosen } => {
-                self.on_heartbeat(from, ballot, chosen, env, effects);
-            }
-            Message::HeartbeatReply { ballot } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_heartbeat_reply(from, ballot);
+            Message::Heartbeat { .. } => self.on_heartbeat(from, &message, env, effects),
+            Message::HeartbeatReply { ballot, known, round, priority } => {
+                if let Role::Leader(leader) = &mut self.role
+                    && leader.ballot == ballot
+                {
+                    let about = (round, priority);
+                    leader.on_heartbeat_reply(from, about, &self.node, env, effects);
+                    self.on_known(from, known, env, effects);
                 }
             }
+            Message::Wish { ballot } => self.on_wish(from, ballot, env, effects),
+            Message::Read { reader, read, lease } => {
+                self.on_read_of(from, (reader, read), lease, env, effects);
+            }
+            Message::ReadReply { reader, read, index } => {
+                self.on_read_reply(reader, read, index, effects);
+            }
+            Message::QuorumRead { reader, round } => {
+                self.on_quorum_read(from, reader, round, effects);
+            }
+            Message::QuorumReadReply { reader, round, last } => {
+                self.on_quorum_read_reply(from, reader, round, last);
+            }
+            Message::TimeoutNow { ballot } => self.on_timeout_now(from, ballot, env, effects),
             Message::Learn { from: first } => self.on_learn(from, first, effects),
             Message::Learned { from: first, batches, chosen } => {
                 self.on_learned(from, first, &batches, chosen, effects);
             }
+            Message::Forgotten { upto } => self.on_forgotten(from, upto, env, effects),
+            Message::Snapshot(message) => effects.snapshot(from, message),
+        }
+    }
+
+    fn on_promise(&mut self, from: NodeId, promise: Promise, env: &Env<'_>, effects: Out<'_>) {
+        let scout = match &self.role {
+            Role::Scout(scout) => scout,
+            Role::Leader(leader) => &leader.scout,
+            Role::Follower(_) | Role::Canvasser(_) => return,
+        };
+        if scout.on_forgotten(&promise, &self.node) && !planted("M82") {
+            effects.reached("scout needs a snapshot first");
+            effects.fetch(from);
+            self.become_beaten(env, effects);
+            return;
+        }
+        match &mut self.role {
+            Role::Scout(scout) => {
+                scout.on_promise(from, promise, &mut self.node, effects);
+                self.lead_if_elected(env, effects);
+            }
+            _ => self.on_promise_to_leader(from, promise, env, effects),
+        }
+    }
+
+    /// The driver has no more input just now.
+    fn on_drained(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        self.node.drained(effects);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.drained(&self.node, env, effects);
         }
     }
 
     fn on_timer(&mut self, timer: Timer, env: &Env<'_>, effects: Out<'_>) {
         match (timer, &mut self.role) {
-            (Timer::Silence, Role::Follower(follower)) => follower.on_silence(env, effects),
+            (Timer::Silence, Role::Follower(role)) => role.on_silence(&self.node, env, effects),
             (Timer::Election, Role::Follower(_) | Role::Canvasser(_)) => {
                 self.become_canvasser(env, effects);
             }
@@ -212,20 +267,25 @@ impl MultiPaxos {
                 self.become_canvasser(env, effects);
             }
             (Timer::Retry, Role::Canvasser(role)) => role.ask(&self.node, env, effects),
-            (Timer::Retry, Role::Scout(role)) => role.ask_again(&self.node, env, effects),
+            (Timer::Retry, Role::Scout(role)) => {
+                role.ask(&self.node, effects);
+                effects.set_timer(Timer::Retry, retry(env));
+            }
             (Timer::Retry, Role::Leader(role)) => role.accept_again(&self.node, env, effects),
             (Timer::Heartbeat, Role::Leader(role)) => role.beat(&self.node, env, effects),
             (Timer::CheckQuorum, Role::Leader(role)) => {
-                if !role.check_quorum(&self.node, env, effects) {
-                    tracing::debug!(id = %self.node.id, "no quorum answers its leader");
-                    effects.reached("leader stepped down: quorum");
+                role.prefer(&self.node, env, effects);
+                if !role.check_quorum(&mut self.node, env, effects) {
+                    tracing::debug!(id = %self.node.id, "steps down");
                     self.become_beaten(env, effects);
                 }
             }
+            (Timer::Transfer, Role::Leader(_)) => self.on_transfer_deadline(effects),
             (
                 Timer::Silence
                 | Timer::Election
                 | Timer::Retry
+                | Timer::Transfer
                 | Timer::Heartbeat
                 | Timer::CheckQuorum,
                 _,
@@ -235,6 +295,10 @@ impl MultiPaxos {
 
     /// The disk has the own acceptor's votes up to here: they count now.
     fn on_durable(&mut self, upto: RecordNumber, env: &Env<'_>, effects: Out<'_>) {
+        if upto > self.node.durable {
+            self.node.durable = upto;
+            self.node.stalled = false;
+        }
         let votes: Vec<OwnVote> = self.node.own_votes.durable(upto).collect();
         for vote in votes {
             match (vote, &mut self.role) {
@@ -244,6 +308,14 @@ impl MultiPaxos {
                 }
                 (OwnVote::Accepted(ballot, slot), Role::Leader(leader)) => {
                     leader.on_own_accepted(ballot, slot, &mut self.node, env, effects);
+                }
+                (OwnVote::Promise(ballot), Role::Leader(leader)) => {
+                    leader.scout.on_own_promise(&self.node, ballot);
+                    leader.go_on(&mut self.node, env, effects);
+                }
+                (OwnVote::Members(version), _) => {
+                    self.node.members_durable = version;
+                    self.settle(env, effects);
                 }
                 // A ballot that was given up before the disk was done, or one that a quorum of
                 // others promised already.
@@ -257,9 +329,16 @@ impl MultiPaxos {
     /// An operator wants this replica to lead: it does not ask around first.
     fn on_campaign(&mut self, env: &Env<'_>, effects: Out<'_>) {
         match &self.role {
+            Role::Follower(_) | Role::Canvasser(_) if !self.node.is_voter() => {}
+            Role::Follower(follower) if self.node.config.lease.is_some() && !follower.lost => {
+                // The leader may hold a lease, so it must give way first.
+                if let Some(ballot @ Ballot { node: Some(leader), .. }) = follower.leader {
+                    effects.send(leader, Message::Wish { ballot });
+                }
+            }
             Role::Follower(_) | Role::Canvasser(_) => {
                 effects.reached("election by wish");
-                self.become_scout(env, effects);
+                self.become_scout(None, env, effects);
             }
             Role::Scout(_) | Role::Leader(_) => {}
         }
@@ -291,19 +370,15 @@ impl MultiPaxos {
         if let Role::Canvasser(canvasser) = &mut self.role {
             canvasser.on_reply(from, ballot, lost);
             if canvasser.agreed(&self.node) {
-                self.become_scout(env, effects);
+                self.become_scout(None, env, effects);
             }
         }
     }
 
-    fn on_heartbeat(
-        &mut self,
-        from: NodeId,
-        ballot: Ballot,
-        chosen: LogIndex,
-        env: &Env<'_>,
-        effects: Out<'_>,
-    ) {
+    fn on_heartbeat(&mut self, from: NodeId, message: &Message, env: &Env<'_>, effects: Out<'_>) {
+        let Message::Heartbeat { ballot, chosen, settled, round, priority } = *message else {
+            return;
+        };
         if self.refused(from, ballot, effects) {
             return;
         }
@@ -311,9 +386,13 @@ impl MultiPaxos {
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);
         if let Role::Follower(follower) = &mut self.role {
+            follower.priority = priority;
             follower.keep_up(&self.node, from, chosen, effects);
         }
-        effects.send(from, Message::HeartbeatReply { ballot });
+        self.node.finish(settled, effects);
+        let (known, config) = (self.node.known(), &self.node.config);
+        let priority = if self.node.stalled { 0 } else { config.priority };
+        effects.send(from, Message::HeartbeatReply { ballot, known, round, priority });
     }
 
     /// A ballot that was outbid is abandoned (§2.2, at the end).
@@ -354,7 +433,7 @@ impl MultiPaxos {
     }
 
     /// This replica was ahead and is no longer, and nobody is known to lead.
-    fn become_beaten(&mut self, env: &Env<'_>, effects: Out<'_>) {
+    pub(crate) fn become_beaten(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.leave_role(None, effects);
         self.role = Role::Follower(Follower::beaten(&self.node, env, effects));
     }
@@ -365,38 +444,51 @@ impl MultiPaxos {
             Role::Canvasser(_) | Role::Scout(_) => effects.cancel_timer(Timer::Retry),
             Role::Leader(role) => {
                 role.resign(leader, effects);
-                for timer in [Timer::Retry, Timer::Heartbeat, Timer::CheckQuorum] {
+                for timer in [Timer::Retry, Timer::Heartbeat, Timer::CheckQuorum, Timer::Transfer] {
                     effects.cancel_timer(timer);
                 }
             }
         }
     }
 
-    /// The leader is lost, or the last attempt to replace it came to nothing.
+    /// The leader is lost, or the last attempt to replace it came to nothing. Who does not vote
+    /// waits.
     fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
+        let idle = !self.node.is_voter() && !planted("M81");
+        if idle || self.node.stalled {
+            self.become_beaten(env, effects);
+            return;
+        }
         let canvasser = Canvasser::new(&self.node, env, effects);
         let agreed = canvasser.agreed(&self.node);
         self.role = Role::Canvasser(canvasser);
         if agreed {
-            self.become_scout(env, effects);
+            self.become_scout(None, env, effects);
         }
     }
 
-    fn become_scout(&mut self, env: &Env<'_>, effects: Out<'_>) {
+    pub(crate) fn become_scout(&mut self, handed: Option<Ballot>, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader has its promises");
         effects.cancel_timer(Timer::Silence);
-        self.role = Role::Scout(Scout::new(&mut self.node, env, effects));
+        self.role = Role::Scout(Scout::new(handed, &mut self.node, env, effects));
     }
 
     /// A quorum has promised: phase 1 is over, for all slots.
     fn lead_if_elected(&mut self, env: &Env<'_>, effects: Out<'_>) {
         let Role::Scout(scout) = &self.role else { return };
+        if !self.node.is_voter() {
+            effects.reached("scout learns that it votes no more");
+            self.become_beaten(env, effects);
+            return;
+        }
         if !scout.elected(&self.node) {
             return;
         }
         effects.cancel_timer(Timer::Election);
-        self.role = Role::Leader(Leader::new(scout, &mut self.node, env, effects));
+        let leader = Leader::new(scout.clone(), &mut self.node, env, effects);
+        self.role = Role::Leader(leader);
+        self.settle(env, effects);
     }
 
     /// The acceptor, for invariants and oracles.

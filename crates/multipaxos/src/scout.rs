@@ -7,7 +7,7 @@ use crate::node::Node;
 use crate::replica::{MultiPaxos, Timer};
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId};
+use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId, NodeSet};
 use std::collections::BTreeMap;
 
 /// With a smaller window, so many holes are still possible: windows may have been larger before.
@@ -17,8 +17,8 @@ const LEAST_ABSURD: usize = 1 << 17;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scout {
     pub(crate) ballot: Ballot,
-    /// Phase 1 begins here: at the first slot of which no chosen value was known.
-    from: LogIndex,
+    /// The leader of this ballot gave way to it.
+    handed: Option<Ballot>,
     /// From where on each acceptor has still to report.
     missing: BTreeMap<NodeId, LogIndex>,
     promises: Votes,
@@ -28,15 +28,19 @@ pub(crate) struct Scout {
 
 impl Scout {
     /// Phase 1a: takes a new ballot and asks everybody, the acceptor next door first.
-    pub(crate) fn new(node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) -> Self {
+    pub(crate) fn new(
+        handed: Option<Ballot>,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Self {
         let ballot = node.next_ballot();
         let from = node.first_unchosen();
         node.promise_own(ballot, effects);
-        let peers = env.cluster.peers_of(node.id);
         let mut scout = Self {
             ballot,
-            from,
-            missing: peers.iter().map(|peer| (peer, from)).collect(),
+            handed,
+            missing: BTreeMap::new(),
             promises: Votes::default(),
             pvalues: BTreeMap::new(),
         };
@@ -44,20 +48,28 @@ impl Scout {
         for (slot, Accepted { ballot, batch }) in node.acceptor.accepted_from(own) {
             scout.absorb(slot, *ballot, batch.clone());
         }
-        effects.send(peers, Message::Prepare { ballot, from });
+        scout.ask(node, effects);
         effects.set_timer(Timer::Retry, retry(env));
         effects.set_timer(Timer::Election, env.cluster.timing.election());
         scout
     }
 
-    /// Asks again for the reports that are missing.
-    pub(crate) fn ask_again(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
-        let missing = env.cluster.peers_of(node.id).minus(self.promises.from());
-        for peer in missing.iter() {
-            let from = self.missing.get(&peer).copied().unwrap_or(self.from);
-            effects.send(peer, Message::Prepare { ballot: self.ballot, from });
+    /// Asks for the reports that are missing, again or for the first time: of all who vote now. A
+    /// promise is for all slots, so whoever has promised need not be asked again by other members.
+    pub(crate) fn ask(&mut self, node: &Node, effects: &mut Effects<MultiPaxos>) {
+        let (ballot, handed) = (self.ballot, self.handed);
+        let silent = node.voters().without(node.id).minus(self.promises.from());
+        let (mut fresh, first) = (NodeSet::EMPTY, node.first_unchosen());
+        for peer in silent.iter() {
+            match self.missing.get(&peer) {
+                Some(from) => effects.send(peer, Message::Prepare { ballot, from: *from, handed }),
+                None => {
+                    self.missing.insert(peer, first);
+                    fresh.insert(peer);
+                }
+            }
         }
-        effects.set_timer(Timer::Retry, retry(env));
+        effects.send(fresh, Message::Prepare { ballot, from: first, handed });
     }
 
     /// The own promise is durable.
@@ -82,10 +94,11 @@ impl Scout {
             effects.reached("promise that was not asked for now");
             return;
         }
-        node.told(promise.from, &promise.chosen, effects);
+        let start = promise.start();
+        node.told(start, &promise.chosen, effects);
         for (offset, batch) in promise.chosen.into_iter().enumerate() {
-            let slot = after(promise.from, offset);
-            if node.learner.get(slot).is_none() {
+            let slot = after(start, offset);
+            if !node.learner.knows(slot) {
                 // Chosen, but behind a gap: to propose it is right under any ballot.
                 self.absorb(slot, self.ballot, batch);
             }
@@ -103,10 +116,18 @@ impl Scout {
                     self.promises.add(from);
                 }
                 self.missing.insert(from, next);
-                effects.send(from, Message::Prepare { ballot: self.ballot, from: next });
+                effects.send(
+                    from,
+                    Message::Prepare { ballot: self.ballot, from: next, handed: self.handed },
+                );
             }
             None => self.promises.add(from),
         }
+    }
+
+    /// Has somebody forgotten slots that phase 1 would have to know? A snapshot is needed first.
+    pub(crate) fn on_forgotten(&self, promise: &Promise, node: &Node) -> bool {
+        promise.ballot == self.ballot && promise.forgotten > node.learner.upto()
     }
 
     /// P2c: in each slot the value of the highest-numbered proposal counts.
@@ -124,7 +145,7 @@ impl Scout {
     /// Has a quorum promised, and nothing that cannot be? Some reported slot beyond any log would
     /// have to be reached by no-ops one by one: then rather no leader than no memory.
     pub(crate) fn elected(&self, node: &Node) -> bool {
-        self.promises.count() >= node.config.quorums.phase_1() && !self.is_absurd(node)
+        node.is_phase_1_quorum(self.promises.from()) && !self.is_absurd(node)
     }
 
     /// A slot of which a quorum reports nothing was open, with all slots after it, at one leader;
@@ -142,28 +163,22 @@ impl Scout {
     }
 
     /// Who promised.
-    pub(crate) fn promised_by(&self) -> consensus_core::NodeSet {
+    pub(crate) fn promised_by(&self) -> NodeSet {
         self.promises.from()
     }
 
-    /// What must be proposed in the slots that phase 1 found in use (§3): the reported value, or a
-    /// no-op where a quorum has accepted nothing, so that later slots can be executed. Slots with
-    /// a known choice are not proposed in again.
-    pub(crate) fn proposals(&self, node: &Node) -> Vec<(LogIndex, Batch)> {
-        let mut last = self.pvalues.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot);
-        if planted("M30") {
-            last = last.previous();
-        }
-        let mut proposals = Vec::new();
-        let mut slot = node.first_unchosen();
-        while slot <= last.max(node.learner.last()) {
-            let hole = planted("M31") && self.is_hole(slot);
-            if node.learner.get(slot).is_none() && !hole {
-                proposals.push((slot, self.value(slot, node)));
-            }
-            slot = slot.next();
-        }
-        proposals
+    /// The last slot that phase 1 found in use. In slots up to here the reported value must be
+    /// proposed, or a no-op where a quorum has accepted nothing (§3), so that later ones can be
+    /// executed.
+    pub(crate) fn last(&self, node: &Node) -> LogIndex {
+        let last = self.pvalues.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot);
+        let last = if planted("M30") { last.previous() } else { last };
+        last.max(node.learner.last())
+    }
+
+    /// All that was reported is proposed.
+    pub(crate) fn forget_values(&mut self) {
+        self.pvalues.clear();
     }
 
     /// Was nothing reported for this slot? Then it is a hole, and any value will do.
@@ -171,7 +186,8 @@ impl Scout {
         !self.pvalues.contains_key(&slot)
     }
 
-    fn value(&self, slot: LogIndex, node: &Node) -> Batch {
+    /// What must be proposed in a slot that phase 1 found in use.
+    pub(crate) fn value(&self, slot: LogIndex, node: &Node) -> Batch {
         let reported =
             if planted("M01") { node.acceptor.accepted(slot) } else { self.pvalues.get(&slot) };
         reported.map_or_else(Batch::noop, |accepted| accepted.batch.clone())

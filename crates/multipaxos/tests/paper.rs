@@ -3,7 +3,6 @@
 
 mod lab;
 
-use consensus_core::quorum::Quorums;
 use consensus_core::{
     Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex, Message as _, NodeId,
     ProtocolConfig, Refusal, Role,
@@ -499,9 +498,8 @@ fn a_leader_is_not_told_what_is_chosen() {
 #[test]
 fn flexible_quorums_choose_with_fewer_and_elect_with_more() {
     let cluster = Cluster::new(ClusterId(1), 4);
-    let quorums = Quorums::flexible(4, 3, 2).expect("3 + 2 > 4");
     let usual = Config::for_cluster(&cluster).expect("four nodes do");
-    let mut lab = Lab::with(cluster, Config { quorums, ..usual });
+    let mut lab = Lab::with(cluster, usual.with_phase_2(2).expect("3 + 2 > 4"));
     lab.without_oracles(); // They know majorities only.
     lab.give(0, Input::Campaign);
     lab.carry(0, 1, "prepare");
@@ -527,7 +525,16 @@ fn nonsense_is_dropped() {
     let lie = |slot, value| Message::Accepted { ballot: accept.ballot, slot, value, again: false };
     lab.hand(2, 0, lie(LogIndex(1), 7)); // Another value.
     lab.hand(2, 0, lie(LogIndex(99), 7)); // A slot that is not open.
-    lab.hand(2, 0, Message::HeartbeatReply { ballot: lab_ballot(2) });
+    lab.hand(
+        2,
+        0,
+        Message::HeartbeatReply {
+            ballot: lab_ballot(2),
+            known: LogIndex(0),
+            round: 0,
+            priority: 0,
+        },
+    );
     lab.hand(2, 0, Message::Learn { from: LogIndex(1 << 61) });
     assert_eq!(lab.words(0), [] as [&str; 0]);
     lab.carry_all();

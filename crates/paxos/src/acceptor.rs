@@ -82,7 +82,8 @@ impl Acceptor {
             Accepting::OnlyPromised => ballot != instance.promised,
         };
         if refused {
-            return Err(Outbid(instance.promised));
+            // Who accepts only what it promised may never have heard of this ballot.
+            return Err(Outbid(instance.promised.max(ballot)));
         }
         if let Some(accepted) = &instance.accepted {
             if accepted.ballot == ballot || planted("P25") {

@@ -38,7 +38,7 @@ impl Audit for Paxos {
         "chosen values in several pages",
         "doubt whether a value is chosen",
         "learner asks",
-        "asks all after a silence",
+        "asks others after a silence",
         "begins anew after a silence",
         "chosen by overheard acceptances",
         "outbid in phase 1",

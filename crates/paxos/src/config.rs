@@ -200,7 +200,7 @@ impl ProtocolConfig for Config {
         }
     }
 
-    fn quorums(&self) -> Option<Quorums> {
+    fn quorums(&self, _voters: usize) -> Option<Quorums> {
         Some(self.quorums)
     }
 }

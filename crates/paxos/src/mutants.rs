@@ -159,8 +159,8 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new(
         "P45",
-        "refusals=silent: a proposer that hears nothing repeats the same number for ever",
-        &["O13"],
+        "refusals=silent: a proposer that hears nothing begins anew with the same number",
+        &["O7", "O8", "O1", "O6", "O16"],
     ),
     Mutant::new(
         "P46",

@@ -192,6 +192,11 @@ impl Proposer {
             matches!(self.phase, Phase::Preparing(_) | Phase::Accepting { .. }),
             "it waits for answers"
         );
+        if let Phase::Accepting { at, .. } = &self.phase
+            && planted("P45")
+        {
+            self.seen = Ballot { round: at.ballot.round - 1, ..at.ballot };
+        }
         self.phase = Phase::Idle;
         self.outbid = self.outbid.saturating_add(1);
     }

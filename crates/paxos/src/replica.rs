@@ -2,10 +2,10 @@
 //! act as more than one agent"). Brings messages to the roles and their answers to the world.
 
 use crate::acceptor::{Acceptor, Outbid};
-use crate::config::{Config, Learners, Refusals, Sending};
+use crate::config::{Config, Learners, Refusals};
 use crate::learner::Learner;
 use crate::message::{ChosenAt, Decision, Message, Proposal};
-use crate::proposer::{Phase, Proposer};
+use crate::proposer::Proposer;
 use crate::record::Record;
 use consensus_core::mutant::planted;
 use consensus_core::{
@@ -29,7 +29,9 @@ pub struct Paxos {
     pub(crate) news: bool,
     /// The distinguished learner has something to tell at the end of this step.
     pub(crate) to_tell: bool,
-    /// Thrifty: acceptors that were asked and did not answer, nor said anything since.
+    /// Whom the proposer here asked in the phase under way.
+    pub(crate) asked: NodeSet,
+    /// Of those that it asked lately, those that did not answer, nor said anything since.
     pub(crate) silent: NodeSet,
 }
 
@@ -94,6 +96,7 @@ impl ConsensusProtocol for Paxos {
             own_answers: InFlight::default(),
             news: false,
             to_tell: false,
+            asked: NodeSet::EMPTY,
             silent: NodeSet::EMPTY,
         })
     }
@@ -193,53 +196,6 @@ impl Paxos {
         if self.acceptor.last_accepted() > self.learner.committed() {
             effects.reached("restart with an open slot");
             effects.set_timer(Timer::Doubt, self.config.doubt);
-        }
-    }
-
-    /// Says the request under way again, to those who have not answered; or ends the back-off.
-    fn retry(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
-        let peers = env.cluster.peers_of(self.id);
-        let answered = match self.proposer.phase() {
-            Phase::Preparing(preparing) => preparing.promised,
-            _ => peers.minus(self.learner.uncounted(peers)),
-        };
-        let waits = !matches!(self.proposer.phase(), Phase::Idle | Phase::BackingOff);
-        if waits && self.config.sending == Sending::Thrifty {
-            effects.reached("asks all after a silence");
-            self.silent = peers.minus(answered);
-        }
-        if waits && self.config.refusals == Refusals::Silent && !planted("P45") {
-            effects.reached("begins anew after a silence");
-            return self.proposer.on_silence();
-        }
-        let peers = if planted("P48") {
-            self.asked(self.config.promises_needed(), answered, env)
-        } else {
-            peers
-        };
-        match self.proposer.phase() {
-            Phase::Idle => {}
-            Phase::BackingOff => {
-                effects.reached("tries again after it was outbid");
-                self.proposer.end_back_off();
-            }
-            Phase::Preparing(preparing) => {
-                let ChosenAt { slot, ballot } = preparing.at;
-                let chosen = self.learner.last_chosen();
-                let message = Message::Prepare { slot, ballot, chosen, repeat: true };
-                effects.send(peers.minus(preparing.promised), message);
-                effects.set_timer(Timer::Retry, self.config.retransmit);
-            }
-            Phase::Accepting { at: ChosenAt { slot, ballot }, batch } => {
-                let (slot, ballot, mut batch) = (*slot, *ballot, batch.clone());
-                if planted("P35") {
-                    batch = self.proposer.own().unwrap_or(batch);
-                }
-                let message = Message::Accept { slot, ballot, batch, repeat: true };
-                effects.reached("accept repeated");
-                effects.send(self.learner.uncounted(peers), message);
-                effects.set_timer(Timer::Retry, self.config.retransmit);
-            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! A round of the proposer on this node, phase by phase, and what follows when a slot is decided.
 
 use crate::acceptor::Outbid;
-use crate::config::{Learners, Sending};
+use crate::config::{Learners, Refusals, Sending};
 use crate::message::{ChosenAt, Decision, Message, Proposal};
 use crate::proposer::Phase;
 use crate::record::Record;
@@ -17,8 +17,8 @@ impl Paxos {
         let at = ChosenAt { slot, ballot };
         let chosen = self.learner.last_chosen();
         let message = Message::Prepare { slot, ballot, chosen, repeat: false };
-        let few = self.asked(self.config.promises_needed(), NodeSet::EMPTY, env);
-        effects.send(few, message);
+        let asked = self.ask(self.config.promises_needed(), NodeSet::EMPTY, env);
+        effects.send(asked, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
         match self.acceptor.on_prepare(slot, ballot, effects) {
             Ok(accepted) => {
@@ -59,8 +59,8 @@ impl Paxos {
         self.learner.start_count(slot, ballot, &batch);
         let fingerprint = batch.fingerprint().0;
         let message = Message::Accept { slot, ballot, batch: batch.clone(), repeat: false };
-        let few = self.asked(self.config.acceptances_needed(), promised, env);
-        effects.send(few, message);
+        let asked = self.ask(self.config.acceptances_needed(), promised, env);
+        effects.send(asked, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
         if planted("P46") && self.config.learners == Learners::Distinguished {
             effects.send(env.cluster.peers_of(self.id), Message::Decided(at));
@@ -81,22 +81,70 @@ impl Paxos {
 
     /// Whom the proposer asks for so many answers, its own node's among them. Thrifty: just so
     /// many, of those that `answered` in this round first, and then of those that were not silent
-    /// lately.
-    pub(crate) fn asked(&self, needed: usize, answered: NodeSet, env: &Env<'_>) -> NodeSet {
+    /// lately; all, if those are too few.
+    pub(crate) fn ask(&mut self, needed: usize, answered: NodeSet, env: &Env<'_>) -> NodeSet {
         let peers = env.cluster.peers_of(self.id);
-        if self.config.sending == Sending::Full {
+        let others = needed.saturating_sub(1);
+        let able = peers.minus(self.silent).or(answered.and(peers));
+        if self.config.sending == Sending::Full || able.len() < others {
+            self.asked = peers;
             return peers;
         }
         // Each proposer begins with the node after its own, so that they load the nodes alike.
-        let turn = |node: &NodeId| (*node < self.id, *node);
-        let mut few = NodeSet::EMPTY;
-        for group in [answered.and(peers), peers.minus(self.silent), peers] {
-            let mut group: Vec<NodeId> = group.minus(few).iter().collect();
-            group.sort_unstable_by_key(turn);
-            let room = needed.saturating_sub(1 + few.len());
-            few = few.or(group.into_iter().take(room).collect());
+        let mut in_turn: Vec<NodeId> = able.iter().collect();
+        in_turn.sort_unstable_by_key(|node| (!answered.contains(*node), *node < self.id, *node));
+        self.asked = in_turn.into_iter().take(others).collect();
+        self.asked
+    }
+
+    /// The timer of the proposer: the back-off is over, or nobody answers.
+    pub(crate) fn retry(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
+        let peers = env.cluster.peers_of(self.id);
+        let answered = match self.proposer.phase() {
+            Phase::Idle => return,
+            Phase::BackingOff => {
+                effects.reached("tries again after it was outbid");
+                return self.proposer.end_back_off();
+            }
+            Phase::Preparing(preparing) => preparing.promised,
+            Phase::Accepting { .. } => peers.minus(self.learner.uncounted(peers)),
+        };
+        self.on_silence(answered, env, effects);
+    }
+
+    /// Says the request under way again to all who have not answered, or gives it up: where
+    /// refusals are not told, silence may be one.
+    fn on_silence(&mut self, answered: NodeSet, env: &Env<'_>, effects: &mut Effects<Self>) {
+        if self.config.sending == Sending::Thrifty {
+            effects.reached("asks others after a silence");
+            self.silent = self.silent.or(self.asked).minus(answered);
         }
-        few
+        if self.config.refusals == Refusals::Silent {
+            effects.reached("begins anew after a silence");
+            return self.proposer.on_silence();
+        }
+        if !planted("P48") {
+            self.asked = env.cluster.peers_of(self.id);
+        }
+        let to = self.asked.minus(answered);
+        let message = match self.proposer.phase() {
+            Phase::Idle | Phase::BackingOff => return,
+            Phase::Preparing(preparing) => {
+                let ChosenAt { slot, ballot } = preparing.at;
+                let chosen = self.learner.last_chosen();
+                Message::Prepare { slot, ballot, chosen, repeat: true }
+            }
+            Phase::Accepting { at: ChosenAt { slot, ballot }, batch } => {
+                let (slot, ballot, mut batch) = (*slot, *ballot, batch.clone());
+                if planted("P35") {
+                    batch = self.proposer.own().unwrap_or(batch);
+                }
+                effects.reached("accept repeated");
+                Message::Accept { slot, ballot, batch, repeat: true }
+            }
+        };
+        effects.send(to, message);
+        effects.set_timer(Timer::Retry, self.config.retransmit);
     }
 
     /// The own acceptance counts when it is on the disk, as that of any other node.

@@ -98,6 +98,7 @@ mod registers;
 mod report;
 mod rng;
 mod scenario;
+mod shelf;
 mod shrink;
 mod shuffle;
 mod stage;
@@ -119,13 +120,14 @@ pub use registers::{Operation, Registers};
 pub use report::{Report, Violation};
 pub use rng::{CERTAIN, Rng};
 pub use scenario::{
-    Action, BadScenario, Chart, Compare, Cut, Entry, Expectation, Line, Missed, Name, Outcome,
-    Pick, Proposal, Scenario, Step,
+    Act, Action, BadScenario, Chart, CommonWords, Compare, Condition, Cut, Entry, Expectation,
+    Formula, Item, Line, Load, Memory, Missed, Name, Names, Net, Number, Outcome, Pattern, Pick,
+    Proposal, Scenario, Sight, Span, Step, Vocabulary, Weather, batch_of, command_of, said_by,
 };
 pub use shrink::{
     Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, can_be_told, needs_time, record, shrink,
 };
 pub use shuffle::Shuffle;
-pub use stage::{Flight, Impossible, Scene, Stage};
+pub use stage::{Asked, Flight, Impossible, Scene, Stage};
 pub use traitor::Treason;
-pub use world::{Completion, Fate, Setup, World};
+pub use world::{Completion, Fate, ReadDone, Setup, World};

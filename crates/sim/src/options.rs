@@ -5,7 +5,10 @@ use crate::disk::DiskModel;
 use crate::network::{Latency, Network};
 use crate::rng::Rng;
 use crate::shuffle::Shuffle;
-use consensus_core::{Audit, FaultModel, NodeId, NodeSet, ProtocolConfig, Timing, Variant};
+use consensus_core::{
+    Audit, Cluster, ClusterId, ConfigError, FaultModel, NodeId, NodeSet, ProtocolConfig, Timing,
+    Variant,
+};
 use core::time::Duration;
 
 /// A class of faults.
@@ -276,6 +279,23 @@ impl Options {
             patience: 40,
             shuffle: None,
         }
+    }
+
+    /// The same run with these named options of the algorithm on; in a cluster of another size, if
+    /// they cannot be in one of this.
+    ///
+    /// # Errors
+    /// If they cannot be in a cluster of any size that is simulated.
+    pub fn with_variants<P: Audit>(self, variants: &[String]) -> Result<Self, ConfigError> {
+        let possible = |nodes: usize| {
+            let cluster = Cluster::new(ClusterId(0), nodes);
+            P::Config::for_cluster(&cluster)?.with_variants(variants, &cluster).map(drop)
+        };
+        let variants = variants.to_vec();
+        let Err(why) = possible(self.nodes) else { return Ok(Self { variants, ..self }) };
+        let nodes = (2..=7).find(|nodes| possible(*nodes).is_ok()).ok_or(why)?;
+        let traitors = self.traitors.min(P::INFO.max_faults(nodes));
+        Ok(Self { nodes, traitors, variants, ..self })
     }
 
     /// A run without faults, for tests of one's own.

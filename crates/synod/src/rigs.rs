@@ -1,13 +1,13 @@
 //! The rigs of the kill matrix, in one place. A new rig is a name here, and a way to hunt.
 
-use consensus_core::Audit;
+use consensus_core::{Audit, ProtocolConfig};
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_benches::{AssertFailure, BATCHES, SIZES};
-use synod_explore::{Preset, hunt};
+use synod_explore::{Preset, hunt, hunt_with};
 use synod_sim::{Options, Violation};
 
 /// A way to look for bugs.
@@ -136,7 +136,17 @@ impl Visitor for States {
     fn visit<P: Audit>(self) -> Self::Output {
         let presets = [Preset::Small, Preset::Disks, Preset::Closed, Preset::Deep, Preset::Traitor];
         let share = self.budget / presets.len() as u64 + 1;
-        let found = presets.into_iter().find_map(|preset| hunt::<P>(preset, share))?;
+        let usual = || presets.into_iter().find_map(|preset| hunt::<P>(preset, share));
+        // A bug of a named option is only there where it is on.
+        let named = || {
+            let names = P::Config::VARIANTS.iter().map(|variant| vec![variant.name.to_owned()]);
+            let presets = [Preset::Small, Preset::Disks];
+            let models = presets
+                .into_iter()
+                .flat_map(|preset| names.clone().map(move |name| (preset, name)));
+            models.into_iter().find_map(|(preset, name)| hunt_with::<P>(preset, &name, share))
+        };
+        let found = usual().or_else(named)?;
         let oracle = found.violation.oracle;
         let detail = format!("{} (after {} steps)", found.violation, found.steps.len());
         Some(Found { oracle, case: found.states, detail })

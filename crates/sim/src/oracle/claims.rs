@@ -1,8 +1,8 @@
 //! O7 and O16: what nodes said, and whether a replica may believe what it counted.
 
+use super::members::{Electorates, counts};
 use super::{Table, Verdict};
 use crate::report::Finding;
-use consensus_core::quorum::Quorums;
 use consensus_core::{Certificate, Claim, FaultModel, LogIndex, NodeId, NodeSet, Proof, Topic};
 
 /// All that was claimed by correct nodes, over all their lives.
@@ -45,22 +45,17 @@ impl Claims {
         counted_by: NodeId,
         index: LogIndex,
         certificate: &Certificate,
-        correct: NodeSet,
-        world: (usize, FaultModel, Option<Quorums>),
+        (correct, all): (NodeSet, NodeSet),
+        electorates: &Electorates<'_>,
         own: bool,
     ) -> Verdict {
-        let (nodes, faults, quorums) = world;
         let Certificate { topic, value, signers } = certificate;
         let broken = |detail| Err(Finding::new("O16", "certificate", detail));
-        if !signers.minus(NodeSet::first(nodes)).is_empty() {
+        if !signers.minus(all).is_empty() {
             return broken(format!("index {index}: {signers:?} are not all of the cluster"));
         }
-        let enough = match quorums {
-            None => is_quorum(signers.len(), nodes, faults),
-            Some(quorums) => meets_all(signers.len(), quorums),
-        };
-        if !enough {
-            return broken(format!("index {index}: {signers:?} are no quorum of {nodes}"));
+        if !electorates.are_enough_signers(*signers) {
+            return broken(format!("index {index}: {signers:?} are no quorum of {electorates}"));
         }
         for signer in signers.and(correct).iter() {
             let honest = self.said(signer, *topic, *value) || (signer == counted_by && own);
@@ -94,7 +89,7 @@ impl Claims {
         if !signers.minus(NodeSet::first(nodes)).is_empty() {
             return broken(format!("{signers:?} are not all of the cluster"));
         }
-        if matches!(proof, Proof::Quorum(_)) && !is_quorum(signers.len(), nodes, faults) {
+        if matches!(proof, Proof::Quorum(_)) && !counts(signers.len(), nodes, faults) {
             return broken(format!("{signers:?} are no quorum of {nodes}"));
         }
         let liar = signers.and(correct).iter().find(|node| !self.said(*node, *topic, *value));
@@ -111,25 +106,12 @@ fn contradiction(topic: Topic, before: u128, now: u128, verb: &str) -> Verdict {
     Err(Finding::new("O7", "no self-contradiction", detail))
 }
 
-/// A second formula, apart from the one that the algorithms use: two sets of this size overlap in
-/// a node, or in more than f where f may lie.
-fn is_quorum(size: usize, nodes: usize, faults: FaultModel) -> bool {
-    let liars = match faults {
-        FaultModel::Crash => 0,
-        FaultModel::Byzantine => (0..nodes).take_while(|f| 3 * (f + 1) < nodes).count(),
-    };
-    2 * size > nodes + liars
-}
-
-/// Do so many acceptors share one with every phase-1 quorum ("Flexible Paxos", §3)?
-fn meets_all(size: usize, quorums: Quorums) -> bool {
-    size + quorums.phase_1() > quorums.nodes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use consensus_core::Membership;
     use consensus_core::quorum;
+    use consensus_core::quorum::Quorums;
 
     const N0: NodeId = NodeId(0);
     const N1: NodeId = NodeId(1);
@@ -157,17 +139,12 @@ mod tests {
         let mut claims = Claims::default();
         claims.say(N1, Claim::Once(vote(3), 7)).expect("a vote");
         let all = NodeSet::first(3);
+        let members = Membership { voters: all, ..Membership::default() };
         let judge = |signers: &[u8], own, quorums| {
             let signers = signers.iter().map(|node| NodeId(*node)).collect();
             let certificate = Certificate { topic: vote(3), value: 7, signers };
-            claims.certified(
-                N0,
-                LogIndex(1),
-                &certificate,
-                all,
-                (3, FaultModel::Crash, quorums),
-                own,
-            )
+            let electorates = Electorates::Members(vec![(&members, quorums)]);
+            claims.certified(N0, LogIndex(1), &certificate, (all, all), &electorates, own)
         };
         let check = |signers: &[u8], own| judge(signers, own, None);
         check(&[0, 1], true).expect("a majority, itself included");
@@ -211,9 +188,9 @@ mod tests {
         for nodes in 1..=40 {
             for size in 0..=nodes {
                 let crash = size >= quorum::majority(nodes);
-                assert_eq!(is_quorum(size, nodes, FaultModel::Crash), crash);
+                assert_eq!(counts(size, nodes, FaultModel::Crash), crash);
                 let byzantine = size >= quorum::byzantine(nodes);
-                assert_eq!(is_quorum(size, nodes, FaultModel::Byzantine), byzantine, "n = {nodes}");
+                assert_eq!(counts(size, nodes, FaultModel::Byzantine), byzantine, "n = {nodes}");
             }
         }
     }

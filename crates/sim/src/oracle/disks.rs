@@ -1,9 +1,11 @@
 //! O4 (log matching) and O6: what the disks hold. The truth about a promise is the synced disk of
 //! who made it, not the replica's opinion.
 
+use super::members::Electorates;
 use super::{Table, Verdict};
+use crate::disk::Written;
 use crate::report::Finding;
-use consensus_core::{Audit, Batch, Fingerprint, Ledger, LogIndex, NodeSet};
+use consensus_core::{Audit, Batch, Fingerprint, Ledger, LogIndex, NodeId, NodeSet, SnapshotMeta};
 use std::marker::PhantomData;
 
 /// What one disk holds, written and synced.
@@ -11,8 +13,24 @@ use std::marker::PhantomData;
 struct Platter {
     written: Ledger,
     synced: Ledger,
-    /// For each index what the written log holds up to it, while it has no hole.
+    /// Where the written log begins, and what stands for everything before, if that is known.
+    base: (LogIndex, Option<Fingerprint>),
+    /// For each index after it what the written log holds up to it, while it has no hole.
     chain: Vec<Fingerprint>,
+    /// The newest snapshot that is durable, and the epoch of the last entry in it.
+    snapshot: (LogIndex, u64),
+}
+
+impl Platter {
+    /// What stands for the log up to this index.
+    fn chained(&self, index: LogIndex) -> Option<Fingerprint> {
+        let (base, known) = self.base;
+        if index == base {
+            return known;
+        }
+        let place = index.0.checked_sub(base.0 + 1)?;
+        self.chain.get(usize::try_from(place).ok()?).copied()
+    }
 }
 
 /// All disks of a world.
@@ -29,8 +47,12 @@ pub(crate) struct Disks<P> {
 
 impl<P: Audit> Disks<P> {
     pub(crate) fn new(nodes: usize, matching: bool) -> Self {
+        let mut platters: Vec<Platter> = (0..nodes).map(|_| Platter::default()).collect();
+        for platter in &mut platters {
+            platter.base.1 = Some(Fingerprint::default());
+        }
         Self {
-            platters: (0..nodes).map(|_| Platter::default()).collect(),
+            platters,
             matches: Table::default(),
             matching,
             scratch: Ledger::default(),
@@ -41,21 +63,25 @@ impl<P: Audit> Disks<P> {
     /// The replica wrote this record.
     pub(crate) fn wrote(&mut self, node: usize, record: &P::Record) -> Verdict {
         let platter = &mut self.platters[node];
+        let covered = platter.written.covered();
         P::absorb(record, &mut platter.written);
+        if platter.written.covered() > covered {
+            self.rebase(node);
+        }
         if !self.matching {
             return Ok(());
         }
         self.scratch.cut_from(LogIndex::ZERO);
         P::absorb(record, &mut self.scratch); // Says which places the record touches.
+        let platter = &mut self.platters[node];
         for (index, _) in self.scratch.iter() {
             let Some(held) = platter.written.get(index) else { continue };
-            let place = index.previous().0 as usize;
             let stands_for = if P::LOG_MATCHING {
-                if platter.chain.len() < place {
+                let Some(before) = platter.chained(index.previous()) else {
                     continue; // A hole before it: nothing follows for what comes before.
-                }
+                };
+                let place = (index.0 - platter.base.0.0 - 1) as usize;
                 platter.chain.truncate(place);
-                let before = platter.chain.last().copied().unwrap_or_default();
                 let chained = before.then(&(held.epoch, held.batch));
                 platter.chain.push(chained);
                 chained
@@ -75,24 +101,85 @@ impl<P: Audit> Disks<P> {
         Ok(())
     }
 
-    /// These records of the replica are durable now.
-    pub(crate) fn synced(&mut self, node: usize, records: &[P::Record]) {
+    /// The log begins later now: what stands for what is before is remembered, or looked up.
+    fn rebase(&mut self, node: usize) {
+        let platter = &mut self.platters[node];
+        let covered = platter.written.covered();
+        let (snapshot, epoch) = platter.snapshot;
+        let told = || self.matches.get(&(snapshot, u128::from(epoch))).copied();
+        let known = platter.chained(covered);
+        let known = known.or_else(|| (covered == snapshot).then(told).flatten());
+        let gone = (covered.0 - platter.base.0.0) as usize;
+        platter.chain.drain(..gone.min(platter.chain.len()));
+        if known.is_none() {
+            platter.chain.clear();
+        }
+        platter.base = (covered, known);
+    }
+
+    /// The replica replaced everything that it wrote by these records: what they leave out must be
+    /// in a snapshot that no crash takes away.
+    pub(crate) fn compacted(&mut self, node: usize, records: &[P::Record]) -> Verdict {
+        self.platters[node].written = Ledger::default();
+        let mut verdict = Ok(());
         for record in records {
-            P::absorb(record, &mut self.platters[node].synced);
+            verdict = verdict.and(self.wrote(node, record));
+        }
+        let Platter { written, snapshot: (durable, _), .. } = &self.platters[node];
+        let covered = written.covered();
+        if covered > *durable {
+            let detail = format!(
+                "its log is forgotten up to {covered}, and its newest durable snapshot is of \
+                 {durable}"
+            );
+            return Err(Finding::new("O6", "what is forgotten is in a snapshot", detail));
+        }
+        verdict
+    }
+
+    /// A snapshot of the node is durable.
+    pub(crate) fn saved(&mut self, node: usize, meta: &SnapshotMeta) {
+        self.platters[node].snapshot = (meta.index, meta.epoch);
+    }
+
+    /// These writes of the replica are durable now.
+    pub(crate) fn synced(&mut self, node: usize, writes: &[Written<P::Record>]) {
+        let synced = &mut self.platters[node].synced;
+        for write in writes {
+            match write {
+                Written::Record(record) => P::absorb(record, synced),
+                Written::Compact(records) => {
+                    *synced = Ledger::default();
+                    records.iter().for_each(|record| P::absorb(record, synced));
+                }
+            }
         }
     }
 
     /// The replica crashed, and its disk holds these records.
-    pub(crate) fn survived(&mut self, node: usize, records: &[P::Record]) {
-        let platter = &mut self.platters[node];
-        platter.written = Ledger::default();
-        platter.chain.clear();
+    pub(crate) fn survived<'a>(
+        &mut self,
+        node: usize,
+        records: impl Iterator<Item = &'a P::Record>,
+    ) {
+        self.platters[node].written = Ledger::default();
         for record in records {
-            P::absorb(record, &mut platter.written);
+            P::absorb(record, &mut self.platters[node].written);
         }
-        let mut chained = Fingerprint::default();
+        let covered = self.platters[node].written.covered();
+        if covered > self.platters[node].base.0 {
+            self.rebase(node); // A compaction that survived.
+        }
+        let platter = &mut self.platters[node];
+        if covered < platter.base.0 {
+            // One that did not: the whole log from there on is in the records.
+            let known = covered == LogIndex::ZERO;
+            platter.base = (covered, known.then(Fingerprint::default));
+        }
+        platter.chain.clear();
+        let (base, Some(mut chained)) = platter.base else { return };
         for (place, (index, held)) in platter.written.iter().enumerate() {
-            if index != LogIndex(place as u64 + 1) {
+            if index != LogIndex(base.0 + place as u64 + 1) {
                 break;
             }
             chained = chained.then(&(held.epoch, held.batch));
@@ -100,27 +187,29 @@ impl<P: Audit> Disks<P> {
         }
     }
 
-    /// Does the synced disk of this node hold the batch there?
+    /// Does the synced disk of this node hold the batch there, or a snapshot that covers it?
     pub(crate) fn proves(&self, node: usize, index: LogIndex, batch: Fingerprint) -> bool {
-        self.platters[node].synced.get(index).is_some_and(|held| held.batch == batch)
+        let Platter { synced, snapshot: (snapshot, _), .. } = &self.platters[node];
+        index <= *snapshot || synced.get(index).is_some_and(|held| held.batch == batch)
     }
 
-    /// O6: when the first replica commits, so many synced disks of these nodes hold the batch.
+    /// O6: when the first replica commits, the synced disks of a quorum of these nodes hold the
+    /// batch.
     pub(crate) fn durable(
         &self,
         index: LogIndex,
         batch: &Batch,
         correct: NodeSet,
-        needed: usize,
+        electorates: &Electorates<'_>,
     ) -> Verdict {
         let fingerprint = batch.fingerprint();
-        let holds = |node: &consensus_core::NodeId| self.proves(node.index(), index, fingerprint);
+        let holds = |node: &NodeId| self.proves(node.index(), index, fingerprint);
         let on: NodeSet = correct.iter().filter(holds).collect();
-        if on.len() >= needed {
+        if electorates.are_enough_disks(on) {
             return Ok(());
         }
         let detail = format!(
-            "index {index} is committed as {batch:?}; synced on {on:?}, needed on {needed} disks"
+            "index {index} is committed as {batch:?}; synced on {on:?}, no quorum of {electorates}"
         );
         Err(Finding::new("O6", "durable quorum", detail))
     }
@@ -130,7 +219,9 @@ impl<P: Audit> Disks<P> {
 mod tests {
     use super::*;
     use crate::toy::{Record, Toy};
-    use consensus_core::{ClientId, Command, RequestId, SessionId, Tag};
+    use consensus_core::{
+        ClientId, Cluster, ClusterId, Command, Membership, RequestId, SessionId, Tag,
+    };
 
     fn batch(name: u64) -> Batch {
         let (client, session, request) = (ClientId(name), SessionId(0), RequestId(1));
@@ -165,9 +256,9 @@ mod tests {
         disks.wrote(0, &record(1, 2, 20)).expect("a log");
         disks.wrote(0, &record(2, 1, 11)).expect("index 1 again, in a later epoch");
         disks.wrote(0, &record(2, 2, 21)).expect("and on from there");
-        disks.survived(0, &[record(2, 1, 11)]);
+        disks.survived(0, [record(2, 1, 11)].iter());
         disks.wrote(0, &record(2, 2, 21)).expect("the same past, so the same entry");
-        disks.survived(1, &[record(1, 1, 10)]);
+        disks.survived(1, [record(1, 1, 10)].iter());
         assert_eq!(disks.wrote(1, &record(2, 2, 21)).unwrap_err().oracle, "O4");
     }
 
@@ -180,13 +271,16 @@ mod tests {
         for node in 0..3 {
             disks.wrote(node, &record(1, 1, 10)).expect("equal logs");
         }
-        let durable = |disks: &Disks<Toy>, nodes| disks.durable(index, &decided, nodes, 2);
-        disks.synced(0, &[record(1, 1, 10)]);
-        disks.synced(1, &[record(1, 1, 11)]);
+        let three = Membership::initial(&Cluster::new(ClusterId(1), 3));
+        let electorates = Electorates::Members(vec![(&three, None)]);
+        let durable =
+            |disks: &Disks<Toy>, nodes| disks.durable(index, &decided, nodes, &electorates);
+        disks.synced(0, &[Written::Record(record(1, 1, 10))]);
+        disks.synced(1, &[Written::Record(record(1, 1, 11))]);
         assert_eq!(durable(&disks, all).unwrap_err().oracle, "O6");
-        disks.synced(2, &[record(1, 1, 10)]);
+        disks.synced(2, &[Written::Record(record(1, 1, 10))]);
         durable(&disks, all).expect("a majority of disks");
-        let without = all.without(consensus_core::NodeId(2));
+        let without = all.without(NodeId(2));
         assert_eq!(durable(&disks, without).unwrap_err().oracle, "O6", "n2 is a traitor");
     }
 }

@@ -33,7 +33,9 @@ impl Epochs {
 /// O5: a replica that becomes leader holds everything that was committed while only lower epochs
 /// had leaders (Raft §5.4, Leader Completeness). What was committed since is the newer leaders'.
 pub(crate) fn complete<P: Audit>(replica: &P, epoch: u64, decided: &[Decided]) -> Verdict {
-    for (place, entry) in decided.iter().enumerate() {
+    // What it has forgotten is in a snapshot, and the states of those are compared.
+    let purged = replica.status().purged.0 as usize;
+    for (place, entry) in decided.iter().enumerate().skip(purged) {
         if entry.led.is_some_and(|led| led >= epoch) {
             break; // Epochs only grow, so all later entries are out of scope too.
         }
@@ -62,6 +64,20 @@ pub(crate) fn rises(before: &Status, now: &Status) -> Verdict {
         return fell("commit index", before.committed.0, now.committed.0);
     }
     Ok(())
+}
+
+/// O12: a replica forgets only what its durable snapshot covers, applies only what is committed,
+/// and that is in its log.
+pub(crate) fn in_order(now: &Status, snapshot: LogIndex, applied: LogIndex) -> Verdict {
+    let Status { purged, committed, last, .. } = *now;
+    if purged <= snapshot && snapshot <= applied && applied <= committed && committed <= last {
+        return Ok(());
+    }
+    let detail = format!(
+        "purged {purged}, snapshot {snapshot}, applied {applied}, committed {committed}, last \
+         {last}"
+    );
+    Err(Finding::new("O12", "purged ≤ snapshot ≤ applied ≤ committed ≤ last", detail))
 }
 
 #[cfg(test)]
@@ -96,6 +112,26 @@ mod tests {
         epochs.leads(NodeId(0), 1).expect("itself, again");
         assert_eq!(epochs.leads(NodeId(2), 1).unwrap_err().oracle, "O3");
         assert_eq!(epochs.highest_led(), Some(2));
+    }
+
+    #[test]
+    fn o12_sees_what_is_forgotten_too_early_and_applied_too_early() {
+        let status = |purged, committed, last| Status {
+            role: Role::Follower,
+            epoch: 1,
+            leader: None,
+            committed: LogIndex(committed),
+            last: LogIndex(last),
+            purged: LogIndex(purged),
+        };
+        let check = |status, snapshot, applied| {
+            in_order(&status, LogIndex(snapshot), LogIndex(applied)).map_err(|found| found.oracle)
+        };
+        assert_eq!(check(status(3, 5, 9), 4, 5), Ok(()));
+        assert_eq!(check(status(5, 5, 9), 4, 5), Err("O12"), "forgotten beyond the snapshot");
+        assert_eq!(check(status(3, 5, 9), 6, 5), Err("O12"), "a snapshot of the future");
+        assert_eq!(check(status(3, 5, 9), 4, 6), Err("O12"), "applied, not committed");
+        assert_eq!(check(status(3, 5, 4), 4, 5), Err("O12"), "committed, not in the log");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! O1, O2, O4 (no gap), O9, O11: what was committed, against what clients sent and were told.
 
+use super::members::Members;
 use super::{Seen, Table, Verdict};
 use crate::report::Finding;
 use bytes::Bytes;
 use consensus_core::{
-    Answer, Batch, ClientId, Command, Executed, Executor, LogIndex, Position, RequestId, SessionId,
-    StateMachine,
+    Answer, Batch, ClientId, Command, Executed, Executor, LogIndex, Membership, Position,
+    RequestId, SessionId, StateMachine,
 };
 
 /// Names a command across its attempts.
@@ -41,10 +42,15 @@ pub(crate) struct History<S> {
     replay: Executor<S>,
     executed: Vec<Executed>,
     highest: Option<Position>,
+    members: Members,
+    /// The last index that some client was told of.
+    told: LogIndex,
+    /// For each question that is watched: since when, and from which index on it has which answer.
+    watched: Vec<(Bytes, LogIndex, Vec<(LogIndex, Bytes)>)>,
 }
 
 impl<S: StateMachine> History<S> {
-    pub(crate) fn new(replay: Executor<S>) -> Self {
+    pub(crate) fn new(replay: Executor<S>, initial: Membership) -> Self {
         Self {
             decided: Vec::new(),
             submitted: Table::default(),
@@ -53,11 +59,19 @@ impl<S: StateMachine> History<S> {
             replay,
             executed: Vec::new(),
             highest: None,
+            members: Members::new(initial),
+            told: LogIndex::ZERO,
+            watched: Vec::new(),
         }
     }
 
     pub(crate) fn decided(&self) -> &[Decided] {
         &self.decided
+    }
+
+    /// The members, as far as the log was decided.
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
     }
 
     pub(crate) fn replay(&self) -> &Executor<S> {
@@ -91,15 +105,21 @@ impl<S: StateMachine> History<S> {
             let detail = format!("index {index} was {held:?} and is now {batch:?}");
             return Err(Finding::new("O1", "agreement", detail));
         }
-        // Nobody skips an index, so the first to commit this one is right behind the history.
-        assert_eq!(index.0 as usize, self.decided.len() + 1, "the history has no gap");
+        if index.0 as usize != self.decided.len() + 1 {
+            let last = self.decided.len();
+            let detail = format!("committed index {index}; nobody went beyond {last} so far");
+            return Err(Finding::new("O4", "gap-free", detail));
+        }
         self.judge(index, batch)?;
+        self.members.decided(index, batch)?;
         self.decided.push(Decided { batch: batch.clone(), at, led });
         Ok(true)
     }
 
     fn judge(&mut self, index: LogIndex, batch: &Batch) -> Verdict {
-        for command in batch.commands() {
+        // Members are changed in the log's own words; that an operator asked for it, nobody notes.
+        let of_clients = (!batch.is_membership()).then(|| batch.commands());
+        for command in of_clients.into_iter().flatten() {
             if self.submitted.get(&key_of(&command)) != Some(&command) {
                 let detail = format!("index {index} holds {command:?}, which no client sent");
                 return Err(Finding::new("O2", "integrity", detail));
@@ -107,6 +127,7 @@ impl<S: StateMachine> History<S> {
         }
         let executed = &mut self.executed;
         self.replay.execute(index, batch, |one| executed.push(one));
+        self.look();
         for one in self.executed.drain(..).filter(|one| one.applied) {
             let key = key_of(&one.command);
             if self.refused.contains(&key) {
@@ -157,7 +178,60 @@ impl<S: StateMachine> History<S> {
             return broken(format!("{key:?} was committed at {position:?} before it was asked"));
         }
         self.highest = self.highest.max(Some(position));
+        self.told(position.index);
         Ok(())
+    }
+
+    /// A client was told of something at this index.
+    pub(crate) fn told(&mut self, index: LogIndex) {
+        self.told = self.told.max(index);
+    }
+
+    /// The last index that some client was told of: whoever reads now must see that.
+    pub(crate) fn told_index(&self) -> LogIndex {
+        self.told
+    }
+
+    /// The last index that was committed by then.
+    pub(crate) fn committed_at(&self, time: u64) -> LogIndex {
+        LogIndex(self.decided.partition_point(|one| one.at <= time) as u64)
+    }
+
+    /// Remembers the answers to this question from now on.
+    pub(crate) fn watch(&mut self, question: Bytes) {
+        if self.watched.iter().all(|(known, ..)| *known != question) {
+            let (now, answer) = (self.replay.applied(), self.replay.machine().query(&question));
+            self.watched.push((question, now, vec![(now, answer)]));
+        }
+    }
+
+    fn look(&mut self) {
+        let Self { watched, replay, .. } = self;
+        for (question, _, answers) in watched {
+            let answer = replay.machine().query(question);
+            if answers.last().is_none_or(|(_, before)| *before != answer) {
+                answers.push((replay.applied(), answer));
+            }
+        }
+    }
+
+    /// O9: a question was answered as of this index, as a replay up to there would have.
+    pub(crate) fn read(&self, index: LogIndex, question: &Bytes, answer: &Bytes) -> Verdict {
+        let broken = |detail| Err(Finding::new("O9", "linearizable", detail));
+        if index.0 > self.decided.len() as u64 {
+            return broken(format!("a read is answered as of {index}, which nobody committed"));
+        }
+        let watched = self.watched.iter().find(|(known, ..)| known == question);
+        let Some((_, since, answers)) = watched else { return Ok(()) };
+        if index < *since {
+            return Ok(());
+        }
+        let later = answers.partition_point(|(at, _)| *at <= index);
+        let truly = &answers[later - 1].1;
+        if truly == answer {
+            return Ok(());
+        }
+        broken(format!("a read as of {index} is answered {answer:?}, a replay says {truly:?}"))
     }
 
     /// A client was told that its command is surely not applied.
@@ -177,10 +251,11 @@ impl<S: StateMachine> History<S> {
 mod tests {
     use super::*;
     use crate::registers::{Operation, Registers};
-    use consensus_core::Tag;
+    use consensus_core::{Cluster, ClusterId, Tag};
 
     fn history() -> History<Registers> {
-        History::new(Executor::new(Registers::default(), 8))
+        let three = Membership::initial(&Cluster::new(ClusterId(1), 3));
+        History::new(Executor::new(Registers::default(), 8), three)
     }
 
     fn open(client: u64) -> Command {

@@ -20,13 +20,16 @@
 //! | O14 | cost: a healed cluster without traffic is at rest | `check` |
 //! | O15 | equal states at equal indices | [`states`] |
 //! | O16 | certificates: enough distinct signers who really said it | [`claims`] |
+//! | O12 | order: purged ≤ snapshot ≤ applied ≤ committed ≤ last | [`epochs`] |
 //! | O18 | no stop without a reason: no panic, no halt, no refusal to recover | `world` |
+//! | O19 | members: what is announced or kept is what the log says | [`members`] |
 
 pub(crate) mod blackbox;
 pub(crate) mod claims;
 pub(crate) mod disks;
 pub(crate) mod epochs;
 pub(crate) mod history;
+pub(crate) mod members;
 pub(crate) mod states;
 
 use crate::report::Finding;

@@ -1,7 +1,7 @@
 //! The steps of a scenario, for any protocol.
 
 use bytes::Bytes;
-use consensus_core::{ClientId, NodeId, RequestId, SessionId};
+use consensus_core::{Change, ClientId, NodeId, ReadMode, RequestId, SessionId};
 
 /// One step, and whether its node crashes in the midst of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,36 @@ pub enum Action {
     Restart(NodeId),
     /// A replica is asked to lead.
     Campaign(NodeId),
+    /// A replica is asked to hand over leadership.
+    Transfer {
+        /// Who.
+        node: NodeId,
+        /// To whom.
+        to: NodeId,
+    },
+    /// A replica is asked for other members.
+    Change {
+        /// Who.
+        node: NodeId,
+        /// What they are to be.
+        change: Change,
+    },
+    /// A replica is asked for an index as of which a read may be answered.
+    Read {
+        /// Who.
+        node: NodeId,
+        /// How.
+        mode: ReadMode,
+    },
+    /// A snapshot is taken of what a node has applied, and waits to be saved.
+    Snapshot(NodeId),
+    /// A snapshot is durable, and the replica is told if it runs.
+    Save {
+        /// Whose.
+        node: NodeId,
+        /// The one that came from another node, not the own one.
+        received: bool,
+    },
 }
 
 /// Names a message on its way.
@@ -119,7 +149,12 @@ impl Action {
             | Self::Sync { node, .. }
             | Self::Crash { node, .. }
             | Self::Restart(node)
-            | Self::Campaign(node) => *node,
+            | Self::Campaign(node)
+            | Self::Transfer { node, .. }
+            | Self::Change { node, .. }
+            | Self::Read { node, .. }
+            | Self::Snapshot(node)
+            | Self::Save { node, .. } => *node,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Writes down the inputs of every replica of a world, in their order, as steps of a scenario.
 
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
+use crate::shelf::Origin;
 use crate::stage::kebab;
 use consensus_core::{Command, ConsensusProtocol, Input, MessageKind, NodeId};
 
@@ -47,11 +48,10 @@ impl Tape {
             Input::Timer(timer) => Action::Timeout { node, timer: kebab(timer) },
             Input::Durable(_) => Action::Sync { node, but: unsynced as u32 },
             Input::Campaign => Action::Campaign(node),
-            Input::Transfer(_)
-            | Input::Change(_)
-            | Input::Read(_)
-            | Input::SnapshotTaken(_)
-            | Input::SnapshotInstalled(_) => return,
+            Input::Transfer(to) => Action::Transfer { node, to: *to },
+            Input::Change(change) => Action::Change { node, change: change.clone() },
+            Input::Read(read) => Action::Read { node, mode: read.mode },
+            Input::SnapshotTaken(_) | Input::SnapshotInstalled(_) => return, // By saving it.
         };
         self.begin(action);
     }
@@ -66,6 +66,16 @@ impl Tape {
     /// A node starts again.
     pub(crate) fn restart(&mut self, node: NodeId) {
         self.begin(Action::Restart(node));
+    }
+
+    /// A node takes a snapshot of what it has applied.
+    pub(crate) fn snapshot(&mut self, node: NodeId) {
+        self.steps.push(Action::Snapshot(node).into());
+    }
+
+    /// A snapshot of a node is durable.
+    pub(crate) fn save(&mut self, node: NodeId, origin: Origin) {
+        self.begin(Action::Save { node, received: origin == Origin::Received });
     }
 
     /// An effect of the step was carried out.

@@ -254,16 +254,12 @@ fn shorter<P: Audit>(
 
 fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
     Scenario {
-        comments: Vec::new(),
-        title: String::new(),
         algo: P::INFO.name.to_owned(),
         smallest: run.options.smallest,
         variants: run.options.variants.clone(),
         nodes: run.options.nodes,
         seed: run.seed,
         traitors,
-        instant: NodeSet::EMPTY,
-        mutant: None,
-        entries: Vec::new(),
+        ..Scenario::default()
     }
 }

@@ -225,6 +225,11 @@ fn kind(step: &Step) -> String {
         Action::Crash { .. } => "crash".into(),
         Action::Restart(_) => "restart".into(),
         Action::Campaign(_) => "campaign".into(),
+        Action::Transfer { .. } => "transfer".into(),
+        Action::Change { .. } => "change".into(),
+        Action::Read { mode, .. } => format!("read {mode:?}"),
+        Action::Snapshot(_) => "snapshot".into(),
+        Action::Save { .. } => "save".into(),
     }
 }
 

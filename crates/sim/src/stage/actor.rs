@@ -1,21 +1,25 @@
 //! One replica on the stage, with its disk and its timers.
 
+use super::service::Asked;
+use crate::disk::Disk;
 use crate::registers::Registers;
+use crate::shelf::Shelf;
 use consensus_core::{
-    AuthMeter, Batch, ConsensusProtocol, Delay, Durable, Effects, Executor, Incarnation, Outbox,
-    Refusal, Status,
+    AuthMeter, Batch, ChangeRefusal, ConsensusProtocol, Delay, Durable, Effects, Executor,
+    Incarnation, Membership, Outbox, Refusal, Status,
 };
 use std::collections::BTreeMap;
 
 pub(crate) struct Actor<P: ConsensusProtocol> {
     /// `None` while it is down.
     pub(crate) replica: Option<P>,
-    life: u32,
+    pub(crate) life: u32,
     pub(crate) effects: Effects<P>,
     pub(crate) outbox: Outbox<P::Message>,
-    pub(crate) disk: Vec<P::Record>,
-    /// So many of the records survive any crash.
-    pub(crate) synced: usize,
+    pub(crate) disk: Disk<P::Record>,
+    /// The records that count, synced or not.
+    pub(crate) records: Vec<P::Record>,
+    pub(crate) shelf: Shelf,
     pub(crate) timers: BTreeMap<P::Timer, Delay>,
     pub(crate) executor: Executor<Registers>,
     pub(crate) meter: AuthMeter,
@@ -23,18 +27,24 @@ pub(crate) struct Actor<P: ConsensusProtocol> {
     pub(crate) leads: Option<u64>,
     pub(crate) committed: Vec<Batch>,
     pub(crate) refused: Vec<(Batch, Refusal)>,
+    pub(crate) reads: Vec<Asked>,
+    pub(crate) members: Option<(Membership, bool)>,
+    /// It spoke of members in this step.
+    pub(crate) news: bool,
+    pub(crate) refused_changes: Vec<ChangeRefusal>,
 }
 
 impl<P: ConsensusProtocol> Actor<P> {
-    /// Before its first life, with this disk.
-    pub(crate) fn new(disk: Vec<P::Record>) -> Self {
+    /// Before its first life, with these records on its disk.
+    pub(crate) fn new(records: Vec<P::Record>) -> Self {
         Self {
             replica: None,
             life: 0,
-            effects: Effects::after_recovery(disk.len()),
-            outbox: Outbox::after_recovery(disk.len(), P::INFO.links),
-            synced: disk.len(),
-            disk,
+            effects: Effects::after_recovery(records.len()),
+            outbox: Outbox::after_recovery(records.len(), P::INFO.links),
+            disk: Disk::holding(records.clone()),
+            records,
+            shelf: Shelf::default(),
             timers: BTreeMap::new(),
             executor: Executor::new(Registers::default(), consensus_core::DEFAULT_SESSIONS),
             meter: AuthMeter::default(),
@@ -42,12 +52,16 @@ impl<P: ConsensusProtocol> Actor<P> {
             leads: None,
             committed: Vec::new(),
             refused: Vec::new(),
+            reads: Vec::new(),
+            members: None,
+            news: false,
+            refused_changes: Vec::new(),
         }
     }
 
     /// Records that a crash may take away.
     pub(crate) fn unsynced(&self) -> usize {
-        self.disk.len() - self.synced
+        self.disk.unsynced()
     }
 
     /// Everything in memory is gone.
@@ -57,6 +71,8 @@ impl<P: ConsensusProtocol> Actor<P> {
         self.status = None;
         self.leads = None;
         self.committed.clear();
+        self.reads.clear();
+        self.news = false;
     }
 
     /// What the next life finds on the disk.
@@ -64,9 +80,12 @@ impl<P: ConsensusProtocol> Actor<P> {
         assert!(self.replica.is_none(), "a life begins after a crash");
         assert_eq!(self.unsynced(), 0, "a crash decides what the disk kept");
         self.life += 1;
-        self.effects = Effects::after_recovery(self.disk.len());
-        self.outbox = Outbox::after_recovery(self.disk.len(), P::INFO.links);
+        self.records = self.disk.begin_life();
+        self.shelf.crash();
+        self.effects = Effects::after_recovery(self.records.len());
+        self.outbox = Outbox::after_recovery(self.records.len(), P::INFO.links);
         self.executor = executor;
-        Durable::of(Incarnation(self.life), self.disk.clone())
+        let snapshot = self.shelf.newest().map(|snapshot| snapshot.meta.clone());
+        Durable { incarnation: Incarnation(self.life), records: self.records.clone(), snapshot }
     }
 }

@@ -9,11 +9,15 @@ mod actor;
 mod flights;
 mod hands;
 mod perform;
+mod service;
+mod watch;
 mod witness;
 
 pub use flights::Flight;
+pub(crate) use flights::Sent;
 pub use perform::Impossible;
 pub(crate) use perform::{Carried, kebab};
+pub use service::Asked;
 
 use crate::keys::SimKeys;
 use crate::oracle::Verdict;
@@ -23,8 +27,7 @@ use crate::scenario::payload_text;
 use actor::Actor;
 use consensus_core::{
     Audit, Batch, Cluster, Command, DEFAULT_SESSIONS, Delay, Effect, Env, Envelope, Executor,
-    FaultModel, Input, NodeId, NodeSet, ProtocolConfig, RecordNumber, Refusal, Rejected, Role,
-    Signer, Status,
+    FaultModel, Input, NodeId, NodeSet, RecordNumber, Refusal, Rejected, Role, Signer, Status,
 };
 use core::time::Duration;
 use flights::Flights;
@@ -46,13 +49,18 @@ pub struct Scene<P: Audit> {
     pub instant: NodeSet,
     /// What the disks hold at first, as if synced; empty disks where nothing is said.
     pub disks: Vec<Vec<P::Record>>,
+    /// Bytes of a snapshot that one message carries.
+    pub chunk: usize,
+    /// The settings of nodes that do not vote at the beginning, if they are others.
+    pub joining: Option<P::Config>,
 }
 
 impl<P: Audit> Scene<P> {
     /// Honest nodes with empty disks that wait for their syncs.
     pub fn new(cluster: Cluster, config: P::Config) -> Self {
         let (traitors, instant, disks) = (NodeSet::EMPTY, NodeSet::EMPTY, Vec::new());
-        Self { cluster, seed: 0, config, traitors, instant, disks }
+        let (chunk, joining) = (64 << 10, None);
+        Self { cluster, seed: 0, config, traitors, instant, disks, chunk, joining }
     }
 }
 
@@ -77,6 +85,12 @@ pub(crate) struct Note {
 pub struct Stage<P: Audit> {
     cluster: Cluster,
     config: P::Config,
+    /// What a node that does not vote at the beginning is told, and its settings.
+    outside: Cluster,
+    joining: P::Config,
+    chunk: usize,
+    /// A snapshot was received whole in this step.
+    arrived: bool,
     seed: u64,
     keys: Vec<SimKeys>,
     instant: NodeSet,
@@ -95,12 +109,13 @@ pub struct Stage<P: Audit> {
 }
 
 impl<P: Audit> Stage<P> {
-    /// All nodes have just started.
+    /// All nodes have just started, but those that do not vote at the beginning:
+    /// [`restart`](Self::restart) starts one.
     ///
     /// # Panics
     /// If the cluster cannot be, or has traitors under an algorithm that does not stand them.
     pub fn new(scene: Scene<P>) -> Self {
-        let Scene { cluster, seed, config, traitors, instant, mut disks } = scene;
+        let Scene { cluster, seed, config, traitors, instant, mut disks, chunk, joining } = scene;
         cluster.validate().expect("the cluster can be");
         let honest = traitors.is_empty() || P::INFO.faults == FaultModel::Byzantine;
         assert!(honest, "only Byzantine algorithms are run with traitors");
@@ -108,7 +123,7 @@ impl<P: Audit> Stage<P> {
         let key = |node| SimKeys::new(seed, Signer::Node(NodeId(node as u8)));
         let mut stage = Self {
             keys: (0..cluster.size).map(key).collect(),
-            witness: Witness::new(cluster.size, config.quorums(), traitors),
+            witness: Witness::new(&cluster, config.clone(), traitors),
             actors: disks.into_iter().map(Actor::new).collect(),
             flights: Flights::default(),
             steps: 0,
@@ -117,15 +132,21 @@ impl<P: Audit> Stage<P> {
             fuse: None,
             violation: None,
             notes: None,
+            outside: Cluster { voters: NodeSet::EMPTY, ..cluster.clone() },
+            joining: joining.unwrap_or_else(|| config.clone()),
+            chunk,
+            arrived: false,
             cluster,
             config,
             seed,
             instant,
         };
         for node in stage.cluster.nodes().iter() {
-            let disk = &stage.actors[node.index()].disk;
-            stage.witness.begins_with(node, disk);
-            stage.boot(node);
+            let records = &stage.actors[node.index()].records;
+            stage.witness.begins_with(node, records);
+            if stage.cluster.voters.contains(node) {
+                stage.boot(node);
+            }
         }
         stage
     }
@@ -150,7 +171,8 @@ impl<P: Audit> Stage<P> {
         self.replica(node).map(P::status)
     }
 
-    /// What a node committed in this life, from index 1.
+    /// What a node committed in this life, from index 1; with what is in the snapshot on which it
+    /// stands.
     pub fn committed(&self, node: NodeId) -> &[Batch] {
         &self.actors[node.index()].committed
     }
@@ -165,9 +187,9 @@ impl<P: Audit> Stage<P> {
         &self.actors[node.index()].timers
     }
 
-    /// The records that a node wrote, synced or not.
+    /// The records that a node wrote, synced or not, without those that were replaced.
     pub fn disk(&self, node: NodeId) -> &[P::Record] {
-        &self.actors[node.index()].disk
+        &self.actors[node.index()].records
     }
 
     /// What is on its way, in order of sending on each link.
@@ -211,7 +233,9 @@ impl<P: Audit> Stage<P> {
         let Some(replica) = &mut actor.replica else { return };
         let drained = matches!(input, Input::Drained);
         let keys = &self.keys[id.index()];
-        let env = Env::new(Duration::ZERO, &self.cluster, keys, &actor.meter);
+        let founder = self.cluster.voters.contains(id);
+        let cluster = if founder { &self.cluster } else { &self.outside };
+        let env = Env::new(Duration::ZERO, cluster, keys, &actor.meter);
         replica.step(input, &env, &mut actor.effects);
         if let Some(why) = actor.effects.halted() {
             let why = why.to_owned();
@@ -227,6 +251,7 @@ impl<P: Audit> Stage<P> {
             }
             self.carry_out(id, effect);
         }
+        self.check_news(id);
     }
 
     /// One input, then `Drained`, then the disk where it is instant.
@@ -235,6 +260,9 @@ impl<P: Audit> Stage<P> {
         self.give(id, Input::Drained);
         if self.instant.contains(id) && self.actors[id.index()].unsynced() > 0 {
             self.sync_but(id, 0);
+        }
+        if std::mem::take(&mut self.arrived) && self.instant.contains(id) {
+            self.save(id, true);
         }
     }
 
@@ -280,7 +308,12 @@ impl<P: Audit> Stage<P> {
         if status.role == Role::Leader && was != Some(Role::Leader) {
             self.note(id, || format!("leads in epoch {}", status.epoch));
         }
-        self.judge(id, verdict);
+        if self.judge(id, verdict) {
+            let actor = &self.actors[id.index()];
+            let (snapshot, applied) = (actor.shelf.index(), actor.executor.applied());
+            let verdict = self.witness.in_order(id, &status, snapshot, applied);
+            self.judge(id, verdict);
+        }
     }
 
     /// Is this the moment at which the node crashes, in the midst of a step?
@@ -302,9 +335,10 @@ impl<P: Audit> Stage<P> {
         let actor = &mut self.actors[id.index()];
         match effect {
             Effect::Write { number, record, .. } => {
-                assert_eq!(number.0, actor.disk.len() as u64 + 1, "one write stream");
+                assert_eq!(number.0, actor.disk.written() as u64 + 1, "one write stream");
                 let verdict = self.witness.wrote(id, &record);
-                actor.disk.push(record);
+                actor.records.push(record.clone());
+                actor.disk.append(record, true);
                 self.judge(id, verdict);
             }
             Effect::Send { to, message, after } => {
@@ -325,13 +359,19 @@ impl<P: Audit> Stage<P> {
                 actor.refused.push((batch, why));
                 self.note(id, || format!("refuses: {why}"));
             }
-            Effect::Compact { .. }
-            | Effect::Fetch { .. }
-            | Effect::Snapshot { .. }
-            | Effect::Ready { .. }
-            | Effect::RefuseRead { .. }
-            | Effect::Members { .. }
-            | Effect::RefuseChange { .. } => {}
+            Effect::Compact { number, records } => self.compact(id, number, records),
+            Effect::Fetch { from } => {
+                let ask = actor.shelf.ask();
+                self.say_of_snapshots(id, from, ask);
+            }
+            Effect::Snapshot { from, message } => self.about_snapshots(id, from, *message),
+            Effect::Ready { read, index } => self.read_is_ready(id, read, index),
+            Effect::RefuseRead { read, why } => self.refuse_read(id, read, why),
+            Effect::Members { membership, committed } => self.announce(id, membership, committed),
+            Effect::RefuseChange { why } => {
+                actor.refused_changes.push(why);
+                self.note(id, || format!("does not change members: {why}"));
+            }
         }
     }
 
@@ -375,12 +415,11 @@ impl<P: Audit> Stage<P> {
     /// Everything but the last `but` records is on the disk now.
     pub(crate) fn sync_but(&mut self, id: NodeId, but: usize) {
         let actor = &mut self.actors[id.index()];
-        let upto = actor.disk.len().saturating_sub(but);
-        if actor.replica.is_none() || upto <= actor.synced {
+        let upto = actor.disk.written().saturating_sub(but);
+        if actor.replica.is_none() || upto <= actor.disk.synced() {
             return;
         }
-        self.witness.synced(id, &actor.disk[actor.synced..upto]);
-        actor.synced = upto;
+        self.witness.synced(id, actor.disk.reach(upto));
         let upto = RecordNumber(upto as u64);
         for (to, message) in actor.outbox.durable(upto) {
             self.transmit(id, to, message);
@@ -408,11 +447,10 @@ impl<P: Audit> Stage<P> {
     pub fn crash(&mut self, id: NodeId, keep: usize) {
         let actor = &mut self.actors[id.index()];
         actor.end_life();
-        let kept = actor.synced + keep.min(actor.unsynced());
-        actor.disk.truncate(kept);
-        self.witness.synced(id, &actor.disk[actor.synced..]);
-        actor.synced = kept;
-        self.witness.survived(id, &actor.disk);
+        let kept = keep.min(actor.unsynced());
+        self.witness.synced(id, actor.disk.crash_keeping(kept));
+        actor.records = actor.disk.records().cloned().collect();
+        self.witness.survived(id, actor.disk.records());
     }
 
     /// A node that is down starts again, on what its disk kept.
@@ -429,7 +467,14 @@ impl<P: Audit> Stage<P> {
         }
         let executor = Executor::new(Registers::default(), DEFAULT_SESSIONS);
         let durable = self.actors[id.index()].begin_life(executor);
-        match P::recover(id, self.config.clone(), durable) {
+        if let Some(snapshot) = self.actors[id.index()].shelf.newest().cloned()
+            && !self.stand_on(id, &snapshot)
+        {
+            return;
+        }
+        let founder = self.cluster.voters.contains(id);
+        let config = if founder { &self.config } else { &self.joining };
+        match P::recover(id, config.clone(), durable) {
             Ok(replica) => {
                 self.actors[id.index()].replica = Some(replica);
                 self.input(id, Input::Start);

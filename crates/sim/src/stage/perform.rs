@@ -1,11 +1,8 @@
 //! Carrying out the steps of a scenario.
 
 use super::Stage;
-use crate::scenario::{Action, Name, Proposal, Step};
-use bytes::Bytes;
-use consensus_core::{
-    Audit, Batch, ClientId, Command, Fingerprint, Input, NodeId, RequestId, SessionId, Tag,
-};
+use crate::scenario::{Action, Name, Proposal, Step, command_of};
+use consensus_core::{Audit, Batch, Command, Fingerprint, Input, NodeId, Tag};
 use std::fmt;
 use std::sync::Arc;
 
@@ -101,6 +98,29 @@ impl<P: Audit> Stage<P> {
                 self.running(*node)?;
                 self.input(*node, Input::Campaign);
             }
+            Action::Transfer { node, to } => {
+                self.running(*node)?;
+                self.transfer(*node, *to);
+            }
+            Action::Change { node, change } => {
+                self.running(*node)?;
+                self.change(*node, change.clone());
+            }
+            Action::Read { node, mode } => {
+                self.running(*node)?;
+                self.read(*node, *mode);
+            }
+            Action::Snapshot(node) => {
+                self.running(*node)?;
+                if !self.snapshot(*node) {
+                    return Err(Impossible(format!("{node} has nothing new for a snapshot")));
+                }
+            }
+            Action::Save { node, received } => {
+                if !self.save(*node, *received) {
+                    return Err(Impossible(format!("no snapshot of {node} waits to be saved")));
+                }
+            }
         }
         Ok(None)
     }
@@ -166,12 +186,7 @@ impl<P: Audit> Stage<P> {
     /// The command that a proposal stands for.
     pub fn command(&self, proposal: &Proposal) -> Command {
         let (client, session, request, payload) = match proposal {
-            // One request of a client of its own, which never opened a session.
-            Proposal::Text(text) => {
-                let client = Fingerprint::of(text.as_bytes()).0 | (1 << 63);
-                let payload = Bytes::copy_from_slice(text.as_bytes());
-                (ClientId(client), SessionId(u64::MAX), RequestId(1), payload)
-            }
+            Proposal::Text(text) => return self.signed(command_of(text)),
             Proposal::Request { client, session, request, payload } => {
                 (*client, *session, *request, payload.clone())
             }

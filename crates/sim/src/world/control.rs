@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::traitor::Treason;
-use consensus_core::{Audit, Durable, Executor, FaultModel, Input, NodeId, NodeSet, StateMachine};
+use consensus_core::{Audit, Executor, FaultModel, Input, NodeId, NodeSet, StateMachine};
 use core::time::Duration;
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -27,11 +27,12 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let (survivors, lost) = self.nodes[place].disk.crash(&mut self.rng);
         let kept = survivors.len();
         self.disks.synced(place, survivors);
-        self.disks.survived(place, self.nodes[place].disk.records());
         if let Some(tape) = &mut self.tape {
             tape.crash(node, kept);
         }
-        self.chronicle_crash(node, self.nodes[place].disk.records().len());
+        self.crash_files(node);
+        self.disks.survived(place, self.nodes[place].disk.records());
+        self.chronicle_crash(node, self.nodes[place].disk.records().count());
         self.fault("crash");
         self.tell(|| {
             format!("{node} crashes; {lost} unsynced writes and {held} promises are lost")
@@ -64,7 +65,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// A crashed node starts again on what its disk kept.
     pub fn restart(&mut self, node: NodeId) {
         let state = &self.nodes[node.index()];
-        if state.replica.is_none() && !state.condemned {
+        if state.replica.is_none() && !state.condemned && state.life > 0 {
             self.fault("restart");
             self.boot(node);
         }
@@ -212,12 +213,21 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if let Some(tape) = &mut self.tape {
             tape.restart(id);
         }
-        let incarnation = node.begin_life(executor);
-        let records = node.disk.records().to_vec();
+        let durable = node.begin_life(executor);
+        let (incarnation, records) = (durable.incarnation, durable.records.len());
+        let newest = node.shelf.newest().cloned();
         self.chronicle_restart(id, incarnation);
-        self.fold(14, u64::from(id.0), records.len() as u64);
-        self.tell(|| format!("{id} starts, life {}, {} records", incarnation.0, records.len()));
-        match P::recover(id, self.config.clone(), Durable::of(incarnation, records)) {
+        self.fold(14, u64::from(id.0), records as u64);
+        self.tell(|| format!("{id} starts, life {}, {records} records", incarnation.0));
+        if let Some(snapshot) = newest {
+            self.mark("restart on a snapshot");
+            if !self.restore(id, &snapshot) {
+                return;
+            }
+        }
+        let founder = self.setup.cluster.voters.contains(id);
+        let config = if founder { &self.config } else { &self.joining };
+        match P::recover(id, config.clone(), durable) {
             Ok(replica) => {
                 self.nodes[id.index()].replica = Some(replica);
                 self.input(id, Input::Start);

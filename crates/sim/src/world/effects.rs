@@ -6,11 +6,9 @@ use crate::oracle::history::key_of;
 use crate::report::Finding;
 use crate::traitor::Treason;
 use bytes::Bytes;
-use consensus_core::quorum::Quorums;
 use consensus_core::{
     Answer, Answers, Audit, Authenticator, Batch, Delay, Effect, Executed, FaultModel, Input,
-    LogIndex, NodeId, ProtocolConfig, RecordNumber, Refusal, Reply, RequestId, StateMachine, Tag,
-    Takes,
+    LogIndex, NodeId, RecordNumber, Refusal, Reply, RequestId, StateMachine, Tag, Takes,
 };
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -78,13 +76,15 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             }
             Effect::Commit { index, batch } => self.commit(id, index, &batch),
             Effect::Refuse { batch, why } => self.refuse(id, &batch, why),
-            Effect::Compact { .. }
-            | Effect::Fetch { .. }
-            | Effect::Snapshot { .. }
-            | Effect::Ready { .. }
-            | Effect::RefuseRead { .. }
-            | Effect::Members { .. }
-            | Effect::RefuseChange { .. } => {}
+            Effect::Compact { number, records } => self.compact(id, number, records),
+            Effect::Fetch { from } => self.fetch(id, from),
+            Effect::Snapshot { from, message } => self.about_snapshots(id, from, *message),
+            Effect::Ready { read, index } => self.read_is_ready(id, read, index),
+            Effect::RefuseRead { read, why } => self.refuse_read(id, read, why),
+            Effect::Members { membership, committed } => {
+                self.announce(id, membership, committed);
+            }
+            Effect::RefuseChange { why } => self.refuse_change(id, why),
         }
     }
 
@@ -98,7 +98,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return self.crash(id);
         }
         let node = &mut self.nodes[id.index()];
-        let written = node.disk.records().len() as u64 + 1;
+        let written = node.disk.written() as u64 + 1;
         assert_eq!(number.0, written, "records are numbered without gap");
         node.counters.writes += 1;
         let verdict = self.disks.wrote(id.index(), &record);
@@ -216,13 +216,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 return false;
             }
         };
-        let size = self.setup.cluster.size;
         if first {
             let correct = self.correct();
-            let traitors = self.setup.traitors.len();
-            let quorum = self.config.quorums().map_or(P::INFO.quorum(size), Quorums::phase_2);
-            let needed = quorum.saturating_sub(traitors);
-            let verdict = self.disks.durable(index, batch, correct, needed);
+            let verdict = self.disks.durable(index, batch, correct, &self.electorates(index));
             if !self.judge(id, verdict) {
                 return false;
             }
@@ -233,9 +229,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let replica = self.nodes[id.index()].replica.as_ref().expect("it has just stepped");
         let Some(certificate) = replica.certificate(index) else { return true };
         let own = self.disks.proves(id.index(), index, batch.fingerprint());
-        let correct = self.correct();
-        let world = (size, P::INFO.faults, self.config.quorums());
-        let verdict = self.claims.certified(id, index, &certificate, correct, world, own);
+        let nodes = (self.correct(), self.setup.cluster.nodes());
+        let electorates = self.electorates(index);
+        let verdict = self.claims.certified(id, index, &certificate, nodes, &electorates, own);
         self.judge(id, verdict)
     }
 

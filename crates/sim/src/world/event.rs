@@ -1,6 +1,7 @@
 //! What can happen, and in which order it does.
 
-use consensus_core::{ConsensusProtocol, NodeId, Reply, Request};
+use crate::shelf::Origin;
+use consensus_core::{ConsensusProtocol, NodeId, Query, QueryReply, Reply, Request};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -15,22 +16,36 @@ pub(crate) enum Event<P: ConsensusProtocol> {
     Reply { client: usize, reply: Reply },
     Wake { client: usize, at: u64 },
     Lie { node: NodeId, at: u64 },
+    Saved { node: NodeId, life: u32, origin: Origin },
+    Query { to: NodeId, reader: usize, query: Query },
+    Answer { reader: usize, reply: QueryReply },
+    ReaderWake { reader: usize, at: u64 },
 }
 
 impl<P: ConsensusProtocol> Event<P> {
     /// Is something on its way, that the world cannot be called quiet before it arrived?
     fn is_traffic(&self) -> bool {
-        !matches!(self, Self::Timer { .. } | Self::Wake { .. } | Self::Lie { .. })
+        !matches!(
+            self,
+            Self::Timer { .. } | Self::Wake { .. } | Self::Lie { .. } | Self::ReaderWake { .. }
+        )
     }
 
     /// The replica to which it happens, if it happens to one.
     pub(crate) fn node(&self) -> Option<NodeId> {
         match self {
-            Self::Deliver { to, .. } | Self::Request { to, .. } => Some(*to),
-            Self::Timer { node, .. } | Self::Synced { node, .. } | Self::Intake { node, .. } => {
-                Some(*node)
+            Self::Deliver { to, .. } | Self::Request { to, .. } | Self::Query { to, .. } => {
+                Some(*to)
             }
-            Self::Reply { .. } | Self::Wake { .. } | Self::Lie { .. } => None,
+            Self::Timer { node, .. }
+            | Self::Synced { node, .. }
+            | Self::Intake { node, .. }
+            | Self::Saved { node, .. } => Some(*node),
+            Self::Reply { .. }
+            | Self::Wake { .. }
+            | Self::Lie { .. }
+            | Self::Answer { .. }
+            | Self::ReaderWake { .. } => None,
         }
     }
 }

@@ -7,14 +7,18 @@ mod effects;
 mod event;
 mod harm;
 mod links;
+mod members;
 mod node;
+mod reads;
 mod setup;
 mod shuffle;
+mod snapshots;
 mod treason;
 
 pub use links::Fate;
-pub use setup::{Completion, Setup};
+pub use setup::{Completion, ReadDone, Setup};
 pub(crate) use shuffle::Pool;
+pub(crate) use snapshots::restore;
 
 use crate::keys::SimKeys;
 use crate::network::Links;
@@ -30,13 +34,15 @@ use crate::traitor::{Gossip, Treason};
 use chronicle::Chronicle;
 use clients::SimClient;
 use consensus_core::{
-    Audit, Batch, Counters, Effect, Env, Executed, Executor, FaultModel, Fingerprint, Input,
-    LogIndex, NodeId, NodeSet, ProtocolConfig, Role, Signer, StateMachine, Status,
+    Audit, Batch, Cluster, Counters, Effect, Env, Executed, Executor, FaultModel, Fingerprint,
+    Input, LogIndex, Membership, NodeId, NodeSet, ProtocolConfig, Role, Signer, StateMachine,
+    Status,
 };
 use core::time::Duration;
 use event::{Event, Queue};
 use links::Intercept;
 use node::Node;
+use reads::Reader;
 use std::collections::BTreeMap;
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
@@ -46,6 +52,9 @@ use std::collections::BTreeMap;
 pub struct World<P: Audit, S: StateMachine> {
     setup: Setup<P>,
     config: P::Config,
+    /// What a node that joins later is told of the cluster, and its settings.
+    outside: Cluster,
+    joining: P::Config,
     machine: Box<dyn Fn() -> S>,
     keys: Vec<SimKeys>,
     now: u64,
@@ -55,6 +64,8 @@ pub struct World<P: Audit, S: StateMachine> {
     nodes: Vec<Node<P, S>>,
     clients: Vec<SimClient>,
     completions: Vec<Completion>,
+    readers: Vec<Reader>,
+    reads: Vec<ReadDone>,
     submitted: u64,
     treason: Vec<Treason>,
     old_messages: Vec<Vec<P::Message>>,
@@ -98,12 +109,19 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let config = config.unwrap_or_else(|| {
             P::Config::for_cluster(&setup.cluster).expect("the algorithm can run in this cluster")
         });
+        let outside = Cluster { voters: NodeSet::EMPTY, ..setup.cluster.clone() };
+        let joining = setup.joining.clone().unwrap_or_else(|| match setup.cluster.voters {
+            all if all == setup.cluster.nodes() => config.clone(),
+            _ => P::Config::for_cluster(&outside).expect("a node can join"),
+        });
         let size = setup.cluster.size;
         let seed = setup.seed;
         let executor = || Executor::new(machine(), setup.sessions);
         let key = |node| SimKeys::new(seed, Signer::Node(NodeId(node as u8)));
         let mut world = Self {
             config,
+            outside,
+            joining,
             keys: (0..size).map(key).collect(),
             now: 0,
             queue: Queue::new(),
@@ -112,6 +130,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             nodes: (0..size).map(|_| Node::new(executor())).collect(),
             clients: Vec::new(),
             completions: Vec::new(),
+            readers: Vec::new(),
+            reads: Vec::new(),
             submitted: 0,
             treason: vec![Treason::None; size],
             old_messages: vec![Vec::new(); size],
@@ -121,7 +141,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             faction: None,
             intercept: None,
             held: Vec::new(),
-            history: History::new(executor()),
+            history: History::new(executor(), Membership::initial(&setup.cluster)),
             disks: Disks::new(size, setup.traitors.is_empty()),
             epochs: Epochs::default(),
             claims: Claims::default(),
@@ -140,7 +160,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             machine: Box::new(machine),
             setup,
         };
-        for node in world.setup.cluster.nodes().iter() {
+        for node in world.setup.cluster.voters.iter() {
             world.boot(node);
         }
         world
@@ -183,7 +203,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     /// The cluster.
-    pub fn cluster(&self) -> &consensus_core::Cluster {
+    pub fn cluster(&self) -> &Cluster {
         &self.setup.cluster
     }
 
@@ -202,7 +222,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// How many nodes must be up for progress.
     pub(crate) fn live_quorum(&self) -> usize {
         let size = self.setup.cluster.size;
-        self.config.quorums().map_or(P::INFO.quorum(size), |quorums| {
+        self.config.quorums(size).map_or(P::INFO.quorum(size), |quorums| {
             // Who is no acceptor helps nobody.
             quorums.larger() + (size - quorums.nodes())
         })
@@ -367,6 +387,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             Event::Reply { client, reply } => self.take_reply(client, &reply),
             Event::Wake { client, at } => self.wake(client, at),
             Event::Lie { node, at } => self.lie_unasked(node, at),
+            Event::Saved { node, life, origin } => self.saved(node, life, origin),
+            Event::Query { to, reader, query } => self.take_query(to, reader, query),
+            Event::Answer { reader, reply } => self.take_answer(reader, &reply),
+            Event::ReaderWake { reader, at } => self.wake_reader(reader, at),
         }
     }
 
@@ -390,6 +414,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if let Some(tape) = &mut self.tape {
             tape.rest();
         }
+        self.snapshot_if_due(id);
     }
 
     fn step(&mut self, id: NodeId, input: Input<P>) {
@@ -402,7 +427,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);
         let keys = &self.keys[id.index()];
-        let env = Env::new(now, &self.setup.cluster, keys, &node.meter);
+        let founder = self.setup.cluster.voters.contains(id);
+        let cluster = if founder { &self.setup.cluster } else { &self.outside };
+        let env = Env::new(now, cluster, keys, &node.meter);
         replica.step(input, &env, &mut node.effects);
         node.read_meter();
         for mark in node.effects.take_reached() {
@@ -419,6 +446,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.chronicle_step(id, heard);
         let deposed = self.observe(id);
         self.carry_out(id);
+        self.check_news(id);
+        self.answer_queries(id);
         if deposed {
             self.answer_lost(id);
         }
@@ -457,6 +486,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             && self.is_correct(id)
             && !self.judge(id, epochs::rises(&before, &status))
         {
+            return false;
+        }
+        let node = &self.nodes[id.index()];
+        let (snapshot, applied) = (node.shelf.index(), node.executor.applied());
+        if self.is_correct(id) && !self.judge(id, epochs::in_order(&status, snapshot, applied)) {
             return false;
         }
         was == Some(Role::Leader) && status.role != Role::Leader

@@ -1,12 +1,14 @@
 //! One replica with everything around it that a crash takes away or leaves.
 
 use super::event::Event;
+use super::reads::Asked;
 use crate::disk::Disk;
 use crate::oracle::history::Key;
 use crate::rng::CERTAIN;
+use crate::shelf::Shelf;
 use consensus_core::{
-    AuthMeter, Command, ConsensusProtocol, Counters, Effects, Executor, Incarnation, LogIndex,
-    Outbox, Status,
+    AuthMeter, ChangeRefusal, Command, ConsensusProtocol, Counters, Durable, Effects, Executor,
+    Incarnation, LogIndex, Membership, Outbox, Reads, Status,
 };
 use std::collections::BTreeMap;
 
@@ -33,6 +35,7 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) effects: Effects<P>,
     pub(crate) outbox: Outbox<P::Message>,
     pub(crate) disk: Disk<P::Record>,
+    pub(crate) shelf: Shelf,
     pub(crate) timers: BTreeMap<P::Timer, Slot>,
     pub(crate) executor: Executor<S>,
     pub(crate) waiting: BTreeMap<Key, Waiting>,
@@ -66,6 +69,13 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     /// Clients were told the results up to here, in this life or before. A restarted replica
     /// replays its log, but sends no old answers again.
     pub(crate) answered: LogIndex,
+    pub(crate) reads: Reads<Asked>,
+    /// What it said last of the members, and whether they are committed. Kept over a crash: its
+    /// log may well say so, too.
+    pub(crate) members: Option<(Membership, bool)>,
+    /// It spoke of members in this step.
+    pub(crate) news: bool,
+    pub(crate) refused_changes: Vec<ChangeRefusal>,
 }
 
 impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
@@ -76,6 +86,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             effects: Effects::after_recovery(0),
             outbox: Outbox::after_recovery(0, P::INFO.links),
             disk: Disk::new(),
+            shelf: Shelf::default(),
             timers: BTreeMap::new(),
             executor,
             waiting: BTreeMap::new(),
@@ -96,19 +107,24 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             clock_ahead: 0,
             stalled_until: 0,
             answered: LogIndex::ZERO,
+            reads: Reads::default(),
+            members: None,
+            news: false,
+            refused_changes: Vec::new(),
         }
     }
 
-    /// A new life begins, on what the disk kept. The executor starts empty: what was committed is
-    /// given out again.
-    pub(crate) fn begin_life(&mut self, executor: Executor<S>) -> Incarnation {
+    /// A new life begins, on what the disk kept. The executor starts empty: what was committed
+    /// since the newest snapshot is given out again.
+    pub(crate) fn begin_life(&mut self, executor: Executor<S>) -> Durable<P::Record> {
         assert!(self.replica.is_none(), "a life begins after a crash");
-        let kept = self.disk.records().len();
+        let records = self.disk.begin_life();
         self.life += 1;
-        self.effects = Effects::after_recovery(kept);
-        self.outbox = Outbox::after_recovery(kept, P::INFO.links);
+        self.effects = Effects::after_recovery(records.len());
+        self.outbox = Outbox::after_recovery(records.len(), P::INFO.links);
         self.executor = executor;
-        Incarnation(self.life)
+        let snapshot = self.shelf.newest().map(|snapshot| snapshot.meta.clone());
+        Durable { incarnation: Incarnation(self.life), records, snapshot }
     }
 
     /// Everything in memory is gone.
@@ -126,6 +142,8 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.doomed = false;
         self.sync_fails = false;
         self.disk_full = false;
+        self.reads = Reads::default();
+        self.news = false;
     }
 
     /// Takes over what the protocol did with keys in the last step.

@@ -3,7 +3,9 @@
 use crate::disk::DiskModel;
 use crate::network::Network;
 use bytes::Bytes;
-use consensus_core::{Audit, ClientId, Cluster, DEFAULT_SESSIONS, NodeSet, Outcome};
+use consensus_core::{
+    Audit, ClientId, Cluster, Consistency, DEFAULT_SESSIONS, LogIndex, NodeSet, Outcome, Refusal,
+};
 use core::time::Duration;
 
 /// How a world is set up. [`Setup::new`] is the quiet world: every link takes one millisecond,
@@ -29,6 +31,13 @@ pub struct Setup<P: Audit> {
     /// States are compared (O15) whenever so many indices were applied. A comparison takes a
     /// snapshot: with a large service, rarely or never (`None`).
     pub compare_states_every: Option<u64>,
+    /// The settings of nodes that do not vote at the beginning; the algorithm's defaults if `None`.
+    pub joining: Option<P::Config>,
+    /// A node takes a snapshot whenever it has applied so many indices since the last one. Never,
+    /// if `None`.
+    pub snapshot_every: Option<u64>,
+    /// Bytes of a snapshot that one message carries.
+    pub snapshot_chunk: usize,
     /// Nodes that lie, see [`Treason`](crate::Treason). Only for Byzantine algorithms.
     pub traitors: NodeSet,
 }
@@ -46,6 +55,9 @@ impl<P: Audit> Setup<P> {
             message_size: None,
             sessions: DEFAULT_SESSIONS,
             compare_states_every: Some(64),
+            joining: None,
+            snapshot_every: None,
+            snapshot_chunk: 64 << 10,
             traitors: NodeSet::EMPTY,
         }
     }
@@ -68,4 +80,21 @@ pub struct Completion {
     pub outcome: Outcome,
     /// What was asked.
     pub payload: Bytes,
+}
+
+/// A question that ended, as its client saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadDone {
+    /// The client.
+    pub client: ClientId,
+    /// What was asked.
+    pub question: Bytes,
+    /// How fresh the answer had to be.
+    pub consistency: Consistency,
+    /// When the client asked first.
+    pub begun: Duration,
+    /// When it had its answer, or gave up.
+    pub ended: Duration,
+    /// The answer and the index as of which it holds, or why there is none.
+    pub answer: Result<(LogIndex, Bytes), Option<Refusal>>,
 }

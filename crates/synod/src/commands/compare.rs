@@ -127,6 +127,10 @@ struct CostArgs {
     #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "1,16",
           value_parser = super::count)]
     batch: Vec<usize>,
+    /// Only these rows of named options, as paxos:learners=all+sending=thrifty,..
+    /// [default: every option alone, with n up to 5]
+    #[arg(long, value_name = "ALGO:OPTIONS", value_parser = super::parse_choices)]
+    variant: Option<super::ChoiceList>,
     /// Write table.txt, data.csv, data.json, plots/*.svg and report.html there
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -199,7 +203,12 @@ fn compare(args: RunArgs) -> Outcome {
 }
 
 fn cost(args: CostArgs) -> Outcome {
-    let options = CostOptions { algorithms: args.algo.0, ns: sizes(&args.n), batches: args.batch };
+    let options = CostOptions {
+        algorithms: args.algo.0,
+        ns: sizes(&args.n),
+        batches: args.batch,
+        variants: args.variant.map(|named| named.0),
+    };
     with_progress(args.out.as_deref(), |progress| synod_benches::cost(&options, progress))
 }
 

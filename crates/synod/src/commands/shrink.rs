@@ -1,5 +1,6 @@
 //! `synod simulate --shrink`: makes a failing run small and writes it down as a scenario.
 
+use super::simulate::with_named;
 use crate::exit::Failure;
 use crate::output::say;
 use crate::planted::Planted;
@@ -65,10 +66,7 @@ impl Visitor for Shrink<'_> {
                 self.progress.show(&steps, (most - left) as u64, most as u64);
             }
         };
-        let mut options = Options::for_seed::<P>(seed);
-        if let Some(variants) = self.variants {
-            options.variants = variants.to_vec();
-        }
+        let options = with_named::<P>(Options::for_seed::<P>(seed), self.variants);
         let mut shrunk = synod_sim::shrink::<P>(seed, &options, budget, &mut show)?;
         let violation = &shrunk.violation;
         let scenario = &mut shrunk.scenario;

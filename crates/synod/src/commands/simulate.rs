@@ -6,7 +6,7 @@ use crate::files;
 use crate::output::say;
 use crate::planted::Planted;
 use crate::progress::Progress;
-use consensus_core::{Audit, FaultModel, Fingerprint};
+use consensus_core::{Audit, ConfigError, FaultModel, Fingerprint};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -103,6 +103,10 @@ something rare that an algorithm tells of was reached by no run.";
 pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(named) = &args.variant {
         named.check(&args.algo.0)?;
+        for choice in &named.0 {
+            let possible = choice.algorithm.dispatch(Possible(&choice.variants));
+            possible.map_err(|why| Failure::usage(format!("--variant {choice}: {why}")))?;
+        }
     }
     if args.trace {
         return trace(args);
@@ -202,16 +206,37 @@ impl Visitor for Run<'_> {
 
     fn visit<P: Audit>(self) -> Report {
         let Self { seed, shuffle, trace, variants } = self;
-        let mut options =
+        let drawn =
             if shuffle { Options::for_shuffle::<P>(seed) } else { Options::for_seed::<P>(seed) };
-        if let Some(variants) = variants {
-            options.variants = variants.to_vec();
-        }
+        let options = with_named::<P>(drawn, variants);
         if trace {
+            let on = options.variants.join(", ");
+            say(format!(
+                "{} nodes, options: {}",
+                options.nodes,
+                if on.is_empty() { "none" } else { &on }
+            ));
             synod_sim::trace::<P>(seed, &options, &mut |line| say(line))
         } else {
             synod_sim::check::<P>(seed, &options)
         }
+    }
+}
+
+/// With these named options instead of those that were drawn. They were checked before.
+pub(super) fn with_named<P: Audit>(drawn: Options, variants: Option<&[String]>) -> Options {
+    let Some(variants) = variants else { return drawn };
+    drawn.with_variants::<P>(variants).expect("some cluster can have them")
+}
+
+/// Can some cluster have these options?
+struct Possible<'a>(&'a [String]);
+
+impl Visitor for Possible<'_> {
+    type Output = Result<(), ConfigError>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        Options::for_seed::<P>(0).with_variants::<P>(self.0).map(drop)
     }
 }
 

@@ -1,0 +1,169 @@
+//! Forgetting what a snapshot covers, and being brought up to date by one. The papers leave it out;
+//! "Paxos Made Live" (Chandra, Griesemer, Redstone, PODC 2007, §5.5) tells what it takes.
+//!
+//! A snapshot is a statement about what is chosen: any replica may take one from any other, under
+//! any ballot. It replaces slots, never votes: an acceptor keeps what it accepted beyond.
+
+use crate::learner::Learner;
+use crate::message::Message;
+use crate::node::Node;
+use crate::record::Record;
+use crate::replica::{MultiPaxos, Out, Role};
+use consensus_core::mutant::planted;
+use consensus_core::{Effects, Env, LogIndex, NodeId, SnapshotMeta};
+
+impl MultiPaxos {
+    /// A snapshot of the own state is on disk: slots that it covers may go, but for those that a
+    /// replica a little behind may still ask for.
+    pub(crate) fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, effects: Out<'_>) {
+        let node = &mut self.node;
+        if meta.index > node.learner.upto() {
+            effects.halt(format!("a snapshot of slot {}, which is not executed", meta.index));
+            return;
+        }
+        node.learner.covered(meta.index);
+        let kept = if planted("M70") { 0 } else { node.config.trailing_entries };
+        let forget = LogIndex(meta.index.0.saturating_sub(kept));
+        let forget = if planted("M71") { forget.next() } else { forget };
+        if forget > node.learner.base() {
+            effects.reached("slots forgotten");
+            node.forget_upto(forget);
+            node.compact(effects);
+        }
+    }
+
+    /// The state machine was restored from another replica's snapshot.
+    pub(crate) fn on_snapshot_installed(
+        &mut self,
+        meta: SnapshotMeta,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        if meta.index <= self.node.learner.upto() {
+            self.on_snapshot_taken(&meta, effects);
+            return;
+        }
+        if matches!(self.role, Role::Leader(_)) && !planted("M72") {
+            // Its followers take its word for what they accepted from it, see `Leader`.
+            effects.reached("leader stepped down: told of chosen slots");
+            self.become_beaten(env, effects);
+        }
+        effects.reached("snapshot installed");
+        if self.node.acceptor.last() > meta.index {
+            effects.reached("snapshot installed below accepted slots");
+        }
+        self.node.install(meta, effects);
+        self.node.compact(effects);
+    }
+
+    /// Another replica has forgotten slots that this one asked for, or proposed in.
+    pub(crate) fn on_forgotten(
+        &mut self,
+        from: NodeId,
+        upto: LogIndex,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        if upto <= self.node.learner.upto() {
+            return;
+        }
+        if matches!(self.role, Role::Leader(_)) {
+            effects.reached("leader stepped down: told of chosen slots");
+            self.become_beaten(env, effects);
+        }
+        effects.reached("snapshot asked for");
+        effects.fetch(from);
+    }
+
+    /// What is to be kept beside a snapshot of everything up to a slot. Who was never told the
+    /// members cannot tell others.
+    pub(crate) fn meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        let learner = &self.node.learner;
+        if index < learner.base() || index > learner.upto() {
+            return None;
+        }
+        let members = if planted("M73") {
+            learner.members().current()
+        } else {
+            learner.members().as_of(index)
+        };
+        let known = !members.voters.is_empty();
+        known.then(|| SnapshotMeta { index, epoch: 0, membership: members.clone() })
+    }
+}
+
+impl Node {
+    /// Slots up to here are forgotten.
+    pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
+        self.learner.forget_upto(slot);
+        self.acceptor.forget_upto(slot);
+    }
+
+    /// Everything up to the snapshot's slot is chosen and applied. What the acceptor accepted
+    /// beyond it stays.
+    pub(crate) fn install(&mut self, meta: SnapshotMeta, effects: &mut Effects<MultiPaxos>) {
+        self.acceptor.forget_upto(meta.index);
+        if planted("M74") {
+            self.acceptor.forget_upto(self.acceptor.last());
+        }
+        self.members_durable = self.members_durable.max(meta.membership.version);
+        self.members_written = self.members_written.max(self.members_durable);
+        self.learner.install(meta);
+        let members = self.learner.members().current();
+        effects.members(members.clone(), members.version <= self.finished);
+        self.learner.hand_out(effects);
+    }
+
+    /// Writes what there is to remember in place of all that was written.
+    pub(crate) fn compact(&mut self, effects: &mut Effects<MultiPaxos>) {
+        let records = self.records();
+        self.learner.noted_all();
+        effects.compact(records);
+    }
+
+    /// The records from which recovery makes this very acceptor and learner. Acceptances go by
+    /// ballot, as they would have been written.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let Self { acceptor, learner, .. } = self;
+        let base = learner.base();
+        let mut records = Vec::new();
+        if base > LogIndex::ZERO {
+            let members = learner.members().as_of(base).clone();
+            records.push(Record::Forgotten { upto: base, members });
+        }
+        let mut accepted: Vec<_> = acceptor.accepted_from(base).collect();
+        accepted.sort_by_key(|(slot, accepted)| (accepted.ballot, *slot));
+        for (slot, accepted) in accepted {
+            let (ballot, batch) = (accepted.ballot, accepted.batch.clone());
+            records.push(Record::Accepted { ballot, slot, batch });
+        }
+        if !planted("M75") {
+            records.push(Record::Promised { ballot: acceptor.promised() });
+        }
+        self.record_choices(learner, &mut records);
+        records
+    }
+
+    fn record_choices(&self, learner: &Learner, records: &mut Vec<Record>) {
+        let mut slot = learner.base();
+        for batch in learner.values_from(slot.next()) {
+            let accepted = self.acceptor.accepted(slot.next());
+            if accepted.is_none_or(|accepted| accepted.batch != *batch) && !planted("M76") {
+                if slot > learner.base() {
+                    records.push(Record::Chosen { upto: slot });
+                }
+                records.push(Record::Learned { slot: slot.next(), batch: batch.clone() });
+            }
+            slot = slot.next();
+        }
+        if slot > learner.base() {
+            records.push(Record::Chosen { upto: slot });
+        }
+    }
+
+    /// Tells who asks for forgotten slots that they are.
+    pub(crate) fn say_forgotten(&self, to: NodeId, effects: &mut Effects<MultiPaxos>) {
+        effects.reached("asked for forgotten slots");
+        effects.send(to, Message::Forgotten { upto: self.learner.base() });
+    }
+}

@@ -1,0 +1,263 @@
+//! Other members (§3). A change is a value like others: chosen in slot i, it says who votes in the
+//! slots after i. The crate page has the argument why this is safe.
+
+use crate::leader::{Leader, Phase};
+use crate::members::change;
+use crate::message::{Message, Promise};
+use crate::node::Node;
+use crate::replica::{MultiPaxos, Out, Role, Timer};
+use consensus_core::mutant::planted;
+use consensus_core::{
+    Batch, Change, ChangeRefusal, Delay, Effects, Env, LogIndex, Membership, NodeId, NodeSet,
+};
+
+impl MultiPaxos {
+    /// An operator wants other members.
+    pub(crate) fn on_change(&mut self, wish: &Change, effects: Out<'_>) {
+        let known = self.leader();
+        let Role::Leader(leader) = &mut self.role else {
+            effects.refuse_change(ChangeRefusal::NotLeader(known));
+            return;
+        };
+        match leader.sound(wish, &self.node) {
+            Ok(members) => leader.propose_members(&members, &mut self.node, effects),
+            Err(why) => effects.refuse_change(why),
+        }
+    }
+
+    /// A leader has news of its own phase 1: it is still asking new members.
+    pub(crate) fn on_promise_to_leader(
+        &mut self,
+        from: NodeId,
+        promise: Promise,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        if leader.phase == Phase::Asking {
+            leader.scout.on_promise(from, promise, &mut self.node, effects);
+            leader.go_on(&mut self.node, env, effects);
+        }
+    }
+
+    /// A follower tells how far it knows what is chosen, as far as its disk would remember who
+    /// votes.
+    pub(crate) fn on_known(
+        &mut self,
+        from: NodeId,
+        known: LogIndex,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.on_known(from, known);
+            self.settle(env, effects);
+        }
+    }
+
+    /// Is a change of members final? Then whoever was removed may be switched off, and a leader
+    /// that does not vote makes room for one that does.
+    pub(crate) fn settle(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        if !leader.is_settled(&self.node) {
+            return;
+        }
+        let version = self.node.version();
+        if self.node.finish(version, effects) {
+            leader.beat(&self.node, env, effects);
+        }
+        if !self.node.is_voter() && !planted("M86") {
+            effects.reached("removed leader makes room");
+            let heir = leader.heir(&self.node);
+            effects.send(heir, Message::TimeoutNow { ballot: leader.ballot });
+            self.become_beaten(env, effects);
+        }
+    }
+}
+
+impl Leader {
+    /// The members that result from a change that can begin now.
+    fn sound(&self, wish: &Change, node: &Node) -> Result<Membership, ChangeRefusal> {
+        if self.phase != Phase::Open {
+            return Err(ChangeRefusal::UnderWay);
+        }
+        let members = wish.apply_to(node.learner.members().current())?;
+        if node.config.suits(&members) { Ok(members) } else { Err(ChangeRefusal::Impossible) }
+    }
+
+    /// A change goes into the next slot, and nothing into later ones before it is chosen.
+    fn propose_members(
+        &mut self,
+        members: &Membership,
+        node: &mut Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let slot = self.next;
+        self.next = slot.next();
+        self.propose_in(slot, members.to_batch(), node, effects);
+        self.stop_at(slot);
+    }
+
+    fn stop_at(&mut self, slot: LogIndex) {
+        if !planted("M05") {
+            self.phase = Phase::Change(slot);
+        }
+    }
+
+    /// Proposes what phase 1 demands, slot after slot, and stops at a change of members, be it
+    /// demanded or known to be chosen behind a gap: what it says governs the slots after it.
+    pub(crate) fn adopt(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
+        self.next = self.next.max(node.first_unchosen());
+        let last = self.scout.last(node);
+        while self.phase == Phase::Open && self.next <= last {
+            let slot = self.next;
+            self.next = slot.next();
+            self.adopted = slot;
+            let value = self.value(slot, node, effects);
+            if change(&value, slot).is_some() && slot > node.learner.upto() {
+                effects.reached("change of members found in phase 1");
+                self.stop_at(slot);
+            }
+            let hole = planted("M31") && self.scout.is_hole(slot);
+            if !node.learner.knows(slot) && !hole {
+                self.propose_in(slot, value, node, effects);
+            }
+        }
+        if self.phase == Phase::Open {
+            self.scout.forget_values();
+        }
+    }
+
+    fn value(&self, slot: LogIndex, node: &Node, effects: &mut Effects<MultiPaxos>) -> Batch {
+        if let Some(chosen) = node.learner.get(slot) {
+            return chosen.batch.clone();
+        }
+        let hole = self.scout.is_hole(slot);
+        effects.reached(if hole {
+            "hole filled with a no-op"
+        } else {
+            "value adopted from phase 1"
+        });
+        self.scout.value(slot, node)
+    }
+
+    /// Slots up to here are chosen. If a change of members is among them, its members must promise
+    /// this ballot, too, before anything is proposed to them.
+    pub(crate) fn pass(
+        &mut self,
+        upto: LogIndex,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let Phase::Change(slot) = self.phase else { return };
+        if upto < slot {
+            return;
+        }
+        self.phase = Phase::Asking;
+        self.meet(node, env, effects);
+        self.go_on(node, env, effects);
+    }
+
+    /// New members are in force.
+    fn meet(&mut self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        let members = node.learner.members().current().members();
+        self.leaving = self.leaving.or(self.members).minus(members);
+        self.members = members;
+        self.version = node.version();
+        // They had no time to answer yet.
+        self.heard = members;
+        self.void_lease();
+        effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
+        self.beat(node, env, effects);
+        self.scout.ask(node, effects);
+    }
+
+    /// Goes on to propose, if a quorum of those who vote now has promised.
+    pub(crate) fn go_on(
+        &mut self,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        if self.phase != Phase::Asking {
+            return;
+        }
+        if self.version != node.version() {
+            effects.reached("promise brings a later change of members");
+            self.meet(node, env, effects);
+        }
+        if self.scout.elected(node) || planted("M83") {
+            effects.reached("new members promised");
+            self.phase = Phase::Open;
+            self.adopt(node, effects);
+            self.fill_window(node, effects);
+        }
+    }
+
+    fn on_known(&mut self, from: NodeId, known: LogIndex) {
+        self.known.insert(from, known);
+        if known >= self.version {
+            self.leaving.remove(from);
+        }
+    }
+
+    /// Do the voters remember who votes, without those who voted before? So many that some of
+    /// them are among any new leader's quorum.
+    fn is_settled(&self, node: &Node) -> bool {
+        let version = node.version();
+        let knows = |id: &NodeId| self.known.get(id).is_some_and(|known| *known >= version);
+        let mut knowing: NodeSet = self.known.keys().copied().filter(knows).collect();
+        if node.known() >= version {
+            knowing.insert(node.id);
+        }
+        let enough = node.is_phase_2_quorum(knowing) || planted("M85");
+        enough && self.phase == Phase::Open && version > node.finished()
+    }
+
+    /// Who is to lead after a leader that was removed: the voter that knows most.
+    fn heir(&self, node: &Node) -> NodeSet {
+        let voters = node.voters().iter();
+        let known = |id: &NodeId| self.known.get(id).copied().unwrap_or(LogIndex::ZERO);
+        voters.max_by_key(known).map(NodeSet::from).unwrap_or(NodeSet::EMPTY)
+    }
+
+    /// All who are told that there is a leader: those who were removed, too, until they know.
+    pub(crate) fn audience(&self, node: &Node) -> NodeSet {
+        node.peers().or(self.leaving).without(node.id)
+    }
+}
+
+impl Node {
+    /// The slot that says who votes now.
+    pub(crate) fn version(&self) -> LogIndex {
+        self.learner.members().current().version
+    }
+
+    /// The last change of members that is known to be final.
+    pub(crate) fn finished(&self) -> LogIndex {
+        self.finished
+    }
+
+    /// Changes of members up to this version are final. True if that is news.
+    pub(crate) fn finish(&mut self, version: LogIndex, effects: &mut Effects<MultiPaxos>) -> bool {
+        let current = self.version();
+        if current > version || current <= self.finished {
+            return false;
+        }
+        self.finished = current;
+        effects.reached("change of members is final");
+        effects.members(self.learner.members().current().clone(), true);
+        true
+    }
+
+    /// How far this replica knows what is chosen, and will know who votes after a crash.
+    pub(crate) fn known(&self) -> LogIndex {
+        let upto = self.learner.upto();
+        if planted("M84") {
+            return upto;
+        }
+        let forgettable = self.learner.members().first_after(self.members_durable);
+        forgettable.map_or(upto, |version| version.previous())
+    }
+}

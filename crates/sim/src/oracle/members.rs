@@ -1,0 +1,165 @@
+//! Who must agree: the oracles' own reading of membership, apart from the one that the algorithms
+//! use; and O19, what is said about members.
+
+use super::Verdict;
+use crate::report::Finding;
+use consensus_core::quorum::Quorums;
+use consensus_core::{Batch, FaultModel, LogIndex, Membership, NodeId, NodeSet, SnapshotMeta};
+use std::fmt;
+
+/// Every membership by which something may rightly be decided just now. A quorum of one of them
+/// is enough: which one was in force is for the algorithm to know, and a wrong choice shows sooner
+/// or later as two batches at one index.
+#[derive(Clone, Debug)]
+pub(crate) enum Electorates<'a> {
+    /// Any of these, each with the sizes of its quorums where they are a setting.
+    Members(Vec<(&'a Membership, Option<Quorums>)>),
+    /// The members are so many, for ever, and so many of them are traitors, whose disks count
+    /// nothing.
+    Fixed {
+        /// All nodes.
+        nodes: usize,
+        /// What they may do.
+        faults: FaultModel,
+        /// Disks that nobody looks at.
+        traitors: usize,
+    },
+}
+
+impl Electorates<'_> {
+    /// Are these nodes, if all of them hold something, a quorum that has it for ever?
+    pub(crate) fn are_enough_disks(&self, nodes: NodeSet) -> bool {
+        match self {
+            Self::Members(all) => all.iter().any(|members| is_enough(*members, nodes)),
+            Self::Fixed { nodes: all, faults, traitors } => {
+                counts(nodes.len() + traitors, *all, *faults)
+            }
+        }
+    }
+
+    /// Are these signers a quorum?
+    pub(crate) fn are_enough_signers(&self, signers: NodeSet) -> bool {
+        match self {
+            Self::Members(all) => all.iter().any(|members| is_enough(*members, signers)),
+            Self::Fixed { nodes, faults, .. } => counts(signers.len(), *nodes, *faults),
+        }
+    }
+}
+
+impl fmt::Display for Electorates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Members(all) => {
+                for (place, (members, _)) in all.iter().enumerate() {
+                    let Membership { version, voters, outgoing, .. } = members;
+                    let or = if place > 0 { " or " } else { "" };
+                    write!(f, "{or}{voters:?} (version {version}")?;
+                    if !outgoing.is_empty() {
+                        write!(f, ", with {outgoing:?}")?;
+                    }
+                    f.write_str(")")?;
+                }
+                Ok(())
+            }
+            Self::Fixed { nodes, .. } => write!(f, "{nodes}"),
+        }
+    }
+}
+
+/// A quorum by majority; or, where sizes are a setting, so many acceptors that they share one with
+/// every phase-1 quorum ("Flexible Paxos", §3).
+fn is_enough((members, quorums): (&Membership, Option<Quorums>), nodes: NodeSet) -> bool {
+    match quorums {
+        None => is_quorum(members, nodes),
+        Some(quorums) => nodes.and(members.voters).len() + quorums.phase_1() > quorums.nodes(),
+    }
+}
+
+/// More than half of the voters, and of those that are going.
+pub(crate) fn is_quorum(members: &Membership, nodes: NodeSet) -> bool {
+    let half = |of: NodeSet| 2 * nodes.and(of).len() > of.len();
+    half(members.voters) && (members.outgoing.is_empty() || half(members.outgoing))
+}
+
+/// A second formula, apart from the one that the algorithms use: two sets of this size overlap in
+/// a node, or in more than f where f may lie.
+pub(crate) fn counts(size: usize, nodes: usize, faults: FaultModel) -> bool {
+    let liars = match faults {
+        FaultModel::Crash => 0,
+        FaultModel::Byzantine => (0..nodes).take_while(|f| 3 * (f + 1) < nodes).count(),
+    };
+    2 * size > nodes + liars
+}
+
+/// The members as the log says, entry by entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Members {
+    /// By version, the lowest first: those at the beginning, then one for each entry.
+    versions: Vec<Membership>,
+}
+
+impl Members {
+    pub(crate) fn new(initial: Membership) -> Self {
+        Self { versions: vec![initial] }
+    }
+
+    /// The batch was decided: the next version, if it is one.
+    pub(crate) fn decided(&mut self, index: LogIndex, batch: &Batch) -> Verdict {
+        if !batch.is_membership() {
+            return Ok(());
+        }
+        let Some(next) = Membership::from_batch(batch, index) else {
+            return broken(format!("index {index} holds members that cannot be read"));
+        };
+        let before = self.newest();
+        if before.is_joint() && !(next.outgoing.is_empty() && next.voters == before.voters) {
+            return broken(format!("{before:?} were being changed, and index {index} is {next:?}"));
+        }
+        if next.is_joint() && next.outgoing != before.voters {
+            return broken(format!("index {index} is {next:?}, after {before:?}"));
+        }
+        self.versions.push(next);
+        Ok(())
+    }
+
+    pub(crate) fn newest(&self) -> &Membership {
+        self.versions.last().expect("there are members at the beginning")
+    }
+
+    /// The members as of this index.
+    pub(crate) fn at(&self, index: LogIndex) -> &Membership {
+        let later = self.versions.iter().rposition(|members| members.version <= index);
+        &self.versions[later.unwrap_or(0)]
+    }
+
+    /// Every version that may have been in force when something at this index was counted, by
+    /// whoever counts it: from the one before the index on.
+    pub(crate) fn since(&self, index: LogIndex) -> &[Membership] {
+        let before = self.versions.iter().rposition(|members| members.version < index);
+        &self.versions[before.unwrap_or(0)..]
+    }
+
+    /// O19: a snapshot is kept with the members as of its index.
+    pub(crate) fn kept(&self, meta: &SnapshotMeta) -> Verdict {
+        let (index, true_ones) = (meta.index, self.at(meta.index));
+        if meta.membership == *true_ones {
+            return Ok(());
+        }
+        let said = &meta.membership;
+        broken(format!("a snapshot of {index} says {said:?}; the log says {true_ones:?}"))
+    }
+
+    /// O19: a node says that these members are committed.
+    pub(crate) fn announced(&self, node: NodeId, said: &Membership) -> Verdict {
+        if self.at(said.version) == said {
+            return Ok(());
+        }
+        let version = said.version;
+        let truly = self.at(version);
+        broken(format!("{node} says that {said:?} is committed; the log says {truly:?}"))
+    }
+}
+
+fn broken<T>(detail: String) -> Result<T, Finding> {
+    Err(Finding::new("O19", "members are what the log says", detail))
+}
