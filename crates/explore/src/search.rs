@@ -59,7 +59,7 @@ pub struct Explored {
     pub leaders: u64,
     /// Pairs of a node's state and something that happens to it.
     pub steps: u64,
-    /// Rare things that the protocol said it reached.
+    /// Rare things that the protocol said it reached, or that its driver did.
     pub marks: BTreeSet<&'static str>,
     /// Bytes of the table of seen states.
     pub table_bytes: u64,

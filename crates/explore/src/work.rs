@@ -245,6 +245,7 @@ impl<'a, P: Audit> Work<'a, P> {
     fn ready(&mut self, read: u64, index: LogIndex) -> Result<(), Violation> {
         let Some(decided) = self.local.service.waiting.remove(&read) else { return Ok(()) };
         if index >= decided {
+            self.marks.push("read answered");
             return Ok(());
         }
         let detail = format!(
@@ -282,6 +283,7 @@ impl<'a, P: Audit> Work<'a, P> {
             return Ok(());
         }
         self.local.service.applied = restored(self.id, &snapshot)?;
+        self.marks.push("snapshot installed");
         self.snapshot = Some(snapshot);
         self.input(Input::SnapshotInstalled(meta))
     }
