@@ -12,7 +12,7 @@ use consensus_core::mutant::planted;
 use consensus_core::quorum::Quorums;
 use consensus_core::{
     Ballot, Batch, Durable, Effects, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
-    RecordNumber, RecoverError, SnapshotMeta,
+    ProtocolConfig as _, RecordNumber, RecoverError, SnapshotMeta,
 };
 
 /// Acceptor, learner, and who one is.
@@ -130,7 +130,7 @@ impl Node {
 
     /// The quorums of the voters. `None` while no voters are known.
     pub(crate) fn quorums(&self) -> Option<Quorums> {
-        self.config.quorums_of(self.voters().len())
+        self.config.quorums(self.voters().len())
     }
 
     /// Have enough of the voters promised?
