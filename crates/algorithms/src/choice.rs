@@ -39,7 +39,7 @@ impl Choice {
             fn visit<P: Audit>(self) -> Self::Output {
                 let cluster = Cluster::new(ClusterId(1), self.1);
                 let config = P::Config::for_cluster(&cluster).ok()?;
-                config.with_variants(self.0, &cluster).ok()?.quorums()
+                config.with_variants(self.0, &cluster).ok()?.quorums(self.1)
             }
         }
         self.algorithm.dispatch(Sizes(&self.variants, nodes))

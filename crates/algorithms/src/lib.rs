@@ -2,8 +2,10 @@
 //! generic, and reach a protocol by name through [`Algorithm::dispatch`].
 
 mod choice;
+mod words;
 
 pub use choice::{Choice, UnknownChoice};
+pub use words::{MultiPaxosWords, PaxosWords, RaftWords};
 
 use consensus_core::mutant::Mutant;
 use consensus_core::{Audit, ConsensusProtocol, ProtocolInfo};
@@ -13,6 +15,7 @@ use synod_multipaxos::MultiPaxos;
 use synod_paxos::Paxos;
 use synod_pbft::Pbft;
 use synod_raft::Raft;
+use synod_sim::{CommonWords, Outcome, Scenario};
 
 /// A protocol of this workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +65,19 @@ impl Algorithm {
             Self::MultiPaxos => visitor.visit::<MultiPaxos>(),
             Self::Raft => visitor.visit::<Raft>(),
             Self::Pbft => visitor.visit::<Pbft>(),
+        }
+    }
+
+    /// Plays a scenario with this algorithm, in the words of its paper.
+    ///
+    /// # Errors
+    /// If the algorithm cannot run so.
+    pub fn play(self, scenario: &Scenario, lenient: bool) -> Result<Outcome, String> {
+        match self {
+            Self::Paxos => scenario.play_with::<Paxos>(&PaxosWords, lenient),
+            Self::MultiPaxos => scenario.play_with::<MultiPaxos>(&MultiPaxosWords, lenient),
+            Self::Raft => scenario.play_with::<Raft>(&RaftWords, lenient),
+            Self::Pbft => scenario.play_with::<Pbft>(&CommonWords, lenient),
         }
     }
 

@@ -139,12 +139,16 @@ impl NodeSet {
     /// The nodes, lowest number first.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
-        let mut rest = self.0;
+        // A word at a time: most sets have nothing in the upper one.
+        let (mut rest, mut upper, mut base) = (self.0 as u64, (self.0 >> 64) as u64, 0);
         std::iter::from_fn(move || {
             if rest == 0 {
-                return None;
+                if upper == 0 {
+                    return None;
+                }
+                (rest, upper, base) = (upper, 0, 64);
             }
-            let node = rest.trailing_zeros() as u8;
+            let node = base + rest.trailing_zeros() as u8;
             rest &= rest - 1;
             Some(NodeId(node))
         })

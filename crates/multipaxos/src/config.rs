@@ -81,6 +81,10 @@ impl ProtocolConfig for Config {
     fn quorums(&self, voters: usize) -> Option<Quorums> {
         self.flexible(voters).ok()
     }
+
+    fn with_lease(self, parts_per_million: u32) -> Option<Self> {
+        Some(Self { lease: Some(Drift { parts_per_million }), ..self })
+    }
 }
 
 impl Config {

@@ -1,8 +1,8 @@
 //! What a leader knows of one follower (Figure 2, nextIndex and matchIndex), and how much it may
 //! send it.
 
-use consensus_core::LogIndex;
 use consensus_core::mutant::planted;
+use consensus_core::{LogIndex, NodeId, NodeSet};
 use std::collections::VecDeque;
 
 /// One follower, as the leader sees it. Always `matched < next`.
@@ -18,6 +18,10 @@ pub(crate) struct Progress {
     /// AppendEntries that were not answered, oldest first, and their bytes.
     in_flight: VecDeque<Sent>,
     bytes: usize,
+    /// The latest heartbeat that it answered in this term.
+    round: u64,
+    /// How much it should lead, as it says.
+    priority: u8,
 }
 
 /// How a follower is fed.
@@ -27,6 +31,8 @@ pub(crate) enum Pace {
     Probe,
     /// The logs agree: nextIndex runs ahead of the answers.
     Pipeline,
+    /// What it needs next is forgotten: it has to get a snapshot first (§7).
+    Snapshot,
 }
 
 /// One AppendEntries on its way.
@@ -37,6 +43,55 @@ struct Sent {
     bytes: usize,
     /// The heartbeat round in which it was sent.
     round: u64,
+}
+
+/// What a leader knows of all others, lowest number first. They are few: a list is read faster
+/// than a tree.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Followers(Vec<(NodeId, Progress)>);
+
+impl Followers {
+    /// Followers of a new leader whose log ended at `last`.
+    pub(crate) fn new(nodes: NodeSet, last: LogIndex) -> Self {
+        Self(nodes.iter().map(|node| (node, Progress::new(last))).collect())
+    }
+
+    /// Forgets all but these.
+    pub(crate) fn retain(&mut self, nodes: NodeSet) {
+        self.0.retain(|(id, _)| nodes.contains(*id));
+    }
+
+    /// Adds one, unless it is there.
+    pub(crate) fn add(&mut self, node: NodeId, new: impl FnOnce() -> Progress) {
+        if let Err(place) = self.0.binary_search_by_key(&node, |(id, _)| *id) {
+            self.0.insert(place, (node, new()));
+        }
+    }
+
+    /// What is known of one.
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Progress> {
+        self.0.iter().find(|(id, _)| *id == node).map(|(_, progress)| progress)
+    }
+
+    /// What is known of one, to be changed.
+    pub(crate) fn get_mut(&mut self, node: NodeId) -> Option<&mut Progress> {
+        self.0.iter_mut().find(|(id, _)| *id == node).map(|(_, progress)| progress)
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
+        self.0.iter().map(|(id, progress)| (*id, progress))
+    }
+
+    /// Each of them, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Progress)> {
+        self.0.iter_mut().map(|(id, progress)| (*id, progress))
+    }
+
+    /// What is known of each.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Progress> {
+        self.0.iter().map(|(_, progress)| progress)
+    }
 }
 
 /// How much may be on its way to one follower.
@@ -57,6 +112,52 @@ impl Progress {
             sent_once: last,
             in_flight: VecDeque::new(),
             bytes: 0,
+            round: 0,
+            priority: 0,
+        }
+    }
+
+    /// It answered this heartbeat.
+    pub(crate) fn answered(&mut self, round: u64, priority: u8) {
+        self.round = self.round.max(round);
+        self.priority = priority;
+    }
+
+    /// It did not answer for an election timeout: it should not lead.
+    pub(crate) fn is_silent(&mut self) {
+        self.priority = 0;
+    }
+
+    /// The latest heartbeat that it answered.
+    pub(crate) fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// How much it should lead.
+    pub(crate) fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    /// Is what it needs next forgotten, in a log that starts after `start`? From then on it waits
+    /// until it has a snapshot. True if that is news.
+    pub(crate) fn falls_behind(&mut self, start: LogIndex) -> bool {
+        let news = self.next <= start && self.pace != Pace::Snapshot;
+        if news {
+            self.pace = Pace::Snapshot;
+            self.forget_in_flight();
+        }
+        news
+    }
+
+    /// Does it wait until it has a snapshot?
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        self.pace == Pace::Snapshot
+    }
+
+    /// Its log agrees with the leader's up to here, wherever it has that from.
+    pub(crate) fn agrees_upto(&mut self, index: LogIndex) {
+        if self.pace == Pace::Snapshot && index >= self.next {
+            self.probe_from(index.next());
         }
     }
 
@@ -80,6 +181,7 @@ impl Progress {
     pub(crate) fn wants(&self, last: LogIndex, window: Window) -> bool {
         match self.pace {
             Pace::Probe => self.in_flight.is_empty() && self.matched < last,
+            Pace::Snapshot => false,
             Pace::Pipeline => {
                 self.next <= last
                     && self.in_flight.len() < window.messages
@@ -101,7 +203,7 @@ impl Progress {
 
     /// The follower has everything up to `matched`. False for a late or repeated answer.
     pub(crate) fn acknowledged(&mut self, matched: LogIndex) -> bool {
-        if matched >= self.next.previous() && self.pace == Pace::Probe {
+        if matched >= self.next.previous() && self.pace != Pace::Pipeline {
             self.pace = Pace::Pipeline;
             self.forget_in_flight();
         }
@@ -120,6 +222,7 @@ impl Progress {
     pub(crate) fn rejected(&mut self, prev: LogIndex, hint: LogIndex) {
         let current = match self.pace {
             Pace::Probe => prev == self.next.previous(),
+            Pace::Snapshot => false,
             Pace::Pipeline => prev < self.next,
         };
         if current && prev > self.matched {

@@ -92,6 +92,7 @@ mod hunt;
 mod keys;
 mod nemesis;
 mod network;
+mod operators;
 mod options;
 mod oracle;
 mod registers;
@@ -115,13 +116,15 @@ pub use disk::DiskModel;
 pub use hunt::first_violation;
 pub use keys::SimKeys;
 pub use network::{Curse, Latency, Network};
+pub use operators::{Offers, Operators};
 pub use options::{Fault, Faults, Options};
 pub use registers::{Operation, Registers};
 pub use report::{Report, Violation};
 pub use rng::{CERTAIN, Rng};
 pub use scenario::{
-    Action, BadScenario, Chart, Compare, Cut, Entry, Expectation, Line, Missed, Name, Outcome,
-    Pick, Proposal, Scenario, Step,
+    Act, Action, BadScenario, Chart, CommonWords, Compare, Condition, Cut, Entry, Expectation,
+    Formula, Item, Line, Load, Memory, Missed, Name, Names, Net, Number, Outcome, Pattern, Pick,
+    Proposal, Scenario, Sight, Span, Step, Vocabulary, Weather, batch_of, command_of, said_by,
 };
 pub use shrink::{
     Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, can_be_told, needs_time, record, shrink,

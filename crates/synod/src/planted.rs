@@ -28,6 +28,12 @@ impl Planted {
         )))
     }
 
+    /// The bug that the environment variable `SYNOD_MUTANT` names, if it is one of this algorithm.
+    pub(crate) fn from_outside(algorithm: Algorithm) -> Self {
+        let name = std::env::var("SYNOD_MUTANT").unwrap_or_default();
+        Self::find(algorithm, Some(&name)).unwrap_or(Self(None))
+    }
+
     /// Switches it on in this thread, or all off.
     pub(crate) fn plant(self) {
         #[cfg(feature = "mutants")]

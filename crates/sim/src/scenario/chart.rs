@@ -1,6 +1,6 @@
 //! A scenario as a picture: a column a node, a line a step, an arrow a message.
 
-use super::{Action, Name, Step};
+use super::{Action, Name, Names, Step};
 use crate::report::Violation;
 use crate::stage::Note;
 use consensus_core::NodeId;
@@ -10,20 +10,44 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chart {
     nodes: usize,
+    names: Names,
     lines: Vec<String>,
+    steps: usize,
 }
 
 /// Characters between two columns.
 const GAP: usize = 8;
 
 impl Chart {
-    pub(crate) fn new(nodes: usize) -> Self {
-        Self { nodes, lines: Vec::new() }
+    pub(crate) fn new(nodes: usize, names: Names) -> Self {
+        Self { nodes, names, lines: Vec::new(), steps: 0 }
+    }
+
+    /// What follows is another way that things could go.
+    pub(crate) fn title(&mut self, title: &str) {
+        self.remark(&format!("\nbranch: {title}"));
+    }
+
+    /// A line without columns.
+    pub(crate) fn remark(&mut self, text: &str) {
+        self.lines.push(text.to_owned());
+    }
+
+    /// Adds another chart of the same scenario.
+    pub(crate) fn append(&mut self, other: Self) {
+        if self.nodes == 0 {
+            *self = other;
+        } else if self.nodes == other.nodes {
+            self.lines.extend(other.lines);
+            self.steps += other.steps;
+        } else {
+            self.lines.push(format!("\nwith {} nodes: {} steps", other.nodes, other.steps));
+        }
     }
 
     /// So many steps were drawn.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.steps
     }
 
     /// Was nothing drawn?
@@ -31,11 +55,21 @@ impl Chart {
         self.lines.is_empty()
     }
 
-    pub(crate) fn add(&mut self, step: &Step, notes: &[Note], violation: Option<&Violation>) {
-        let place = self.lines.len() + 1;
+    /// A step, what its message says, and what came of it.
+    pub(crate) fn add(
+        &mut self,
+        (step, says): (&Step, &[String]),
+        notes: &[Note],
+        violation: Option<&Violation>,
+    ) {
+        self.steps += 1;
+        let place = self.steps;
         let mover = step.action.mover();
-        let mut line = format!("{place:>4}  {}", self.columns(&step.action));
-        line.push_str(&label(step));
+        let columns = self.columns(&step.action);
+        let mut line = label(step);
+        for says in says {
+            line.push_str(&format!(" {says}"));
+        }
         for Note { node, what } in notes {
             let who = if *node == mover { String::new() } else { format!("{node} ") };
             line.push_str(&format!("; {who}{what}"));
@@ -45,7 +79,8 @@ impl Chart {
             let node = node.map_or(String::new(), |node| format!(" at {node}"));
             line.push_str(&format!("  <== {oracle} ({name}){node}"));
         }
-        self.lines.push(line);
+        let line = self.names.rename(&line);
+        self.lines.push(format!("{place:>4}  {columns}{line}"));
     }
 
     /// The columns of one line: bars, and on them an arrow or a mark.
@@ -108,11 +143,15 @@ fn label(step: &Step) -> String {
 
 impl fmt::Display for Chart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step  ")?;
-        for node in 0..self.nodes {
-            write!(f, "{:<GAP$}", format!("n{node}"))?;
+        if self.nodes > 0 {
+            write!(f, "step  ")?;
         }
-        writeln!(f)?;
+        for node in 0..self.nodes {
+            write!(f, "{:<GAP$}", self.names.of(NodeId(node as u8)))?;
+        }
+        if self.nodes > 0 {
+            writeln!(f)?;
+        }
         self.lines.iter().try_for_each(|line| writeln!(f, "{}", line.trim_end()))
     }
 }

@@ -1,24 +1,36 @@
 //! Scenarios: what is to happen on a [`Stage`](crate::Stage), step by step, and what is to come of
 //! it. As text they are files that end in `.scn`; `docs/scenarios.md` describes them.
 
+mod act;
 mod chart;
+mod condition;
+mod formula;
+mod item;
+mod names;
 mod operator;
 mod parse;
 mod play;
 mod step;
 mod tape;
 mod text;
+mod vocabulary;
 mod words;
 
+pub use act::{Act, Load, Memory, Net, Weather};
 pub use chart::Chart;
+pub use condition::{Condition, Number, Pattern, Span};
+pub use formula::Formula;
+pub use item::Item;
+pub use names::Names;
 pub use parse::BadScenario;
 pub use play::{Missed, Outcome};
 pub use step::{Action, Cut, Name, Pick, Proposal, Step};
 pub(crate) use tape::Tape;
 pub(crate) use text::payload_text;
+pub use vocabulary::{CommonWords, Sight, Vocabulary, batch_of, command_of, said_by};
 
 use crate::shrink::Reduction;
-use consensus_core::{NodeId, NodeSet};
+use consensus_core::NodeSet;
 
 /// A scenario. [`parse`](Self::parse) reads one, `to_string` writes it, [`play`](Self::play) plays
 /// it.
@@ -28,14 +40,28 @@ pub struct Scenario {
     pub comments: Vec<String>,
     /// What it shows.
     pub title: String,
+    /// What it proves or disproves, by the numbers of a list of claims.
+    pub shows: Vec<String>,
+    /// Planted bugs with which it must fail.
+    pub catches: Vec<String>,
     /// The name of the algorithm.
     pub algo: String,
+    /// Other algorithms with which it can be played, too.
+    pub others: Vec<String>,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
     /// Named options of the algorithm that are on.
     pub variants: Vec<String>,
     /// Replicas, `n0` and on.
     pub nodes: usize,
+    /// What they are called.
+    pub names: Names,
+    /// Other sizes of the cluster with which it can be played, too.
+    pub other_sizes: Vec<usize>,
+    /// How messages move.
+    pub net: Net,
+    /// What nodes remember at the beginning.
+    pub memories: Vec<Memory>,
     /// Keys come from here; and everything else, where the scenario is a simulated run.
     pub seed: u64,
     /// Nodes that may lie.
@@ -86,6 +112,12 @@ pub enum Entry {
     Simulate(Vec<Reduction>),
     /// This must be so by now.
     Expect(Expectation),
+    /// More than a step, or something that no replica notices.
+    Act(Act),
+    /// All this, so many times.
+    Repeat(u32, Vec<Line>),
+    /// What could happen instead of all that follows: it is played apart, up to its own end.
+    Branch(String, Vec<Line>),
 }
 
 /// Something that must be so.
@@ -95,14 +127,14 @@ pub enum Expectation {
     Safe,
     /// The rule of this oracle was broken.
     Violation(String),
-    /// This node leads.
-    Leader(NodeId),
-    /// This node is down.
-    Down(NodeId),
-    /// What this node has committed in this life compares so with a number.
-    Committed(NodeId, Compare, u64),
-    /// The term, view or round of this node compares so with a number.
-    Epoch(NodeId, Compare, u64),
+    /// All this is so, by now.
+    Now(Vec<Condition>),
+    /// It is not so, from now on, after any step.
+    Never(Vec<Condition>),
+    /// These messages, and no others that fit, were sent since counting began, with these words.
+    Trace(Pattern, Vec<String>),
+    /// The exploration of all orders ended with just these lists of chosen commands.
+    Outcomes(Vec<Item>),
 }
 
 /// A comparison.
@@ -116,10 +148,15 @@ pub enum Compare {
     AtMost,
     /// `>=`
     AtLeast,
+    /// `<`
+    Less,
+    /// `>`
+    More,
 }
 
 impl Compare {
-    const ALL: [Self; 4] = [Self::Equal, Self::Unequal, Self::AtMost, Self::AtLeast];
+    const ALL: [Self; 6] =
+        [Self::Equal, Self::Unequal, Self::AtMost, Self::AtLeast, Self::Less, Self::More];
 
     fn word(self) -> &'static str {
         match self {
@@ -127,25 +164,73 @@ impl Compare {
             Self::Unequal => "!=",
             Self::AtMost => "<=",
             Self::AtLeast => ">=",
+            Self::Less => "<",
+            Self::More => ">",
         }
     }
 
-    fn holds(self, a: u64, b: u64) -> bool {
+    fn holds<T: Ord>(self, a: T, b: T) -> bool {
         match self {
             Self::Equal => a == b,
             Self::Unequal => a != b,
             Self::AtMost => a <= b,
             Self::AtLeast => a >= b,
+            Self::Less => a < b,
+            Self::More => a > b,
+        }
+    }
+}
+
+impl Default for Scenario {
+    /// A cluster of nobody, with nothing to happen.
+    fn default() -> Self {
+        Self {
+            comments: Vec::new(),
+            title: String::new(),
+            shows: Vec::new(),
+            catches: Vec::new(),
+            algo: String::new(),
+            others: Vec::new(),
+            smallest: false,
+            variants: Vec::new(),
+            nodes: 0,
+            names: Names::numbered(),
+            other_sizes: Vec::new(),
+            net: Net::Manual,
+            memories: Vec::new(),
+            seed: 0,
+            traitors: NodeSet::EMPTY,
+            instant: NodeSet::EMPTY,
+            voters: NodeSet::EMPTY,
+            chunk: 0,
+            mutant: None,
+            entries: Vec::new(),
         }
     }
 }
 
 impl Scenario {
-    /// The steps, in order.
+    /// The steps, in order; those of blocks are not among them.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.entries.iter().filter_map(|line| match &line.entry {
             Entry::Step(step) => Some(step),
-            Entry::Simulate(_) | Entry::Expect(_) => None,
+            _ => None,
         })
+    }
+
+    /// The names of all algorithms with which it is to be played.
+    pub fn algorithms(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.algo).chain(&self.others)
+    }
+
+    /// The same for each size of the cluster with which it is to be played.
+    pub fn sizes(&self) -> Vec<Self> {
+        let sizes = std::iter::once(self.nodes).chain(self.other_sizes.iter().copied());
+        let sized = |nodes| {
+            let all = self.instant == NodeSet::first(self.nodes);
+            let instant = if all { NodeSet::first(nodes) } else { self.instant };
+            Self { nodes, other_sizes: Vec::new(), instant, ..self.clone() }
+        };
+        sizes.map(sized).collect()
     }
 }

@@ -1,14 +1,19 @@
 //! Reading scenarios. Any text is read or refused with the number of the line and what was
 //! expected there; nothing that is read makes the player panic.
 
+mod acts;
+mod conditions;
+
 use super::operator;
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use super::words::Words;
-use super::{Compare, Entry, Expectation, Line, Scenario};
+use super::{Act, Entry, Line, Memory, Names, Net, Scenario, Weather};
 use crate::registers::Operation;
 use bytes::Bytes;
 use consensus_core::{ClientId, NodeId, NodeSet, RequestId, SessionId};
+use core::time::Duration;
 use std::fmt;
+use std::rc::Rc;
 
 /// Why a text is no scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +33,18 @@ impl fmt::Display for BadScenario {
 impl std::error::Error for BadScenario {}
 
 /// Lines that say what the stage is like come before those that move it.
-const HEADERS: &str = "scenario, algo, nodes, net, seed, traitors, voters, chunk, disks, \
-                       mutant";
+const HEADERS: &str = "scenario, shows, catches, algo, nodes, net, seed, traitors, disks, mutant, \
+                       setup";
 /// Commands that one line proposes at most.
 const MOST_COMMANDS: usize = 1_000;
+/// Times that a block is repeated at most.
+const MOST_TIMES: u32 = 100_000;
 
 const STEPS: &str = "deliver, dup, drop, timeout, propose, sync, crash, restart, campaign, \
-                     transfer, change, read, snapshot, save, simulate, expect";
+                     transfer, change, read, snapshot, save, \
+                     simulate, link, isolate, partition, heal, hold, release, run, at, pause, \
+                     resume, slow, stabilize, load, unload, explore, recount, say, repeat, \
+                     branch, end, expect";
 
 impl Scenario {
     /// Reads a scenario.
@@ -55,27 +65,28 @@ impl Scenario {
 
 struct Reader {
     scenario: Scenario,
+    names: Rc<Names>,
     simulated: bool,
+    /// Blocks that were begun and not ended, outermost first.
+    open: Vec<Block>,
+}
+
+/// A block that was begun.
+struct Block {
+    number: usize,
+    kind: Kind,
+    lines: Vec<Line>,
+}
+
+enum Kind {
+    Repeat(u32),
+    Branch(String),
 }
 
 impl Reader {
     fn new() -> Self {
-        let scenario = Scenario {
-            comments: Vec::new(),
-            title: String::new(),
-            algo: String::new(),
-            smallest: false,
-            variants: Vec::new(),
-            nodes: 0,
-            seed: 0,
-            traitors: NodeSet::EMPTY,
-            instant: NodeSet::EMPTY,
-            voters: NodeSet::EMPTY,
-            chunk: 0,
-            mutant: None,
-            entries: Vec::new(),
-        };
-        Self { scenario, simulated: false }
+        let (scenario, names) = (Scenario::default(), Rc::new(Names::numbered()));
+        Self { scenario, names, simulated: false, open: Vec::new() }
     }
 
     fn finish(self) -> Result<Scenario, String> {
@@ -84,6 +95,9 @@ impl Reader {
         }
         if self.scenario.nodes == 0 {
             return Err("expected a line 'nodes COUNT' somewhere".into());
+        }
+        if let Some(block) = self.open.last() {
+            return Err(format!("expected 'end' for the block of line {}", block.number));
         }
         Ok(self.scenario)
     }
@@ -96,48 +110,94 @@ impl Reader {
             }
             return Ok(());
         }
-        let mut words = Words::of(line)?;
+        let mut words = Words::of(line, self.names.clone())?;
         if words.is_empty() {
             return Ok(());
         }
-        let verb = words.word(&format!("one of {HEADERS}, {STEPS}"))?;
-        if !self.header(&verb, &mut words)? {
+        let what = format!("one of {HEADERS}, {STEPS}");
+        let mut verb = words.word(&what)?;
+        if verb == "at" {
+            let at = self.at(&mut words)?;
+            self.put(number, vec![at]);
+            if words.is_empty() {
+                return Ok(());
+            }
+            verb = words.word(&what)?;
+        }
+        if !self.block(number, &verb, &mut words)? && !self.header(&verb, &mut words)? {
             let entries = self.entry(&verb, &mut words)?;
-            let line = |entry| Line { number, entry };
-            self.scenario.entries.extend(entries.into_iter().map(line));
+            self.put(number, entries);
         }
         words.end()
+    }
+
+    fn at(&self, words: &mut Words) -> Result<Entry, String> {
+        self.some_nodes()?;
+        self.needs_time("at")?;
+        Ok(Entry::Act(Act::At(words.time()?)))
+    }
+
+    fn put(&mut self, number: usize, entries: Vec<Entry>) {
+        let lines = match self.open.last_mut() {
+            Some(block) => &mut block.lines,
+            None => &mut self.scenario.entries,
+        };
+        lines.extend(entries.into_iter().map(|entry| Line { number, entry }));
+    }
+
+    /// Begins or ends a block. False if the line does neither.
+    fn block(&mut self, number: usize, verb: &str, words: &mut Words) -> Result<bool, String> {
+        let kind = match verb {
+            "repeat" => {
+                let times = words.number("how often")?;
+                if times > MOST_TIMES {
+                    return Err(format!("at most {MOST_TIMES} times"));
+                }
+                Kind::Repeat(times)
+            }
+            "branch" => Kind::Branch(words.text("a title in quotes")?),
+            "end" => {
+                let Some(Block { number, kind, lines }) = self.open.pop() else {
+                    return Err("there is no block to end".into());
+                };
+                let entry = match kind {
+                    Kind::Repeat(times) => Entry::Repeat(times, lines),
+                    Kind::Branch(title) => Entry::Branch(title, lines),
+                };
+                self.put(number, vec![entry]);
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        };
+        self.some_nodes()?;
+        if self.simulated {
+            return Err("after 'simulate' only 'expect' can follow".into());
+        }
+        let inside_branch = matches!(self.open[..], [Block { kind: Kind::Branch(_), .. }]);
+        if !self.open.is_empty() && !(inside_branch && matches!(kind, Kind::Repeat(_))) {
+            return Err("only 'repeat' within a 'branch' is a block in a block".into());
+        }
+        self.open.push(Block { number, kind, lines: Vec::new() });
+        Ok(true)
     }
 
     /// Reads a header line. False if it is none.
     fn header(&mut self, verb: &str, words: &mut Words) -> Result<bool, String> {
         match verb {
             "scenario" => self.scenario.title = words.text("a title in quotes")?,
-            "algo" => {
-                self.scenario.algo = words.word("the name of an algorithm")?;
+            "shows" | "catches" => {
+                let mut names = vec![words.word("a name")?];
                 while !words.is_empty() {
-                    let option = words.word("sizes=smallest, or an option KEY=VALUE")?;
-                    if option == "sizes=smallest" {
-                        self.scenario.smallest = true;
-                    } else if option.contains('=') {
-                        self.scenario.variants.push(option);
-                    } else {
-                        return Err(format!("expected an option KEY=VALUE, found '{option}'"));
-                    }
+                    names.push(words.word("a name")?);
                 }
+                let shows = verb == "shows";
+                let known =
+                    if shows { &mut self.scenario.shows } else { &mut self.scenario.catches };
+                known.extend(names);
             }
-            "nodes" => {
-                let nodes = words.number("a number of nodes")?;
-                if !(1..=NodeId::LIMIT).contains(&nodes) {
-                    return Err(format!("a cluster has 1 to {} nodes", NodeId::LIMIT));
-                }
-                if self.scenario.nodes != 0 {
-                    return Err("the number of nodes was said before".into());
-                }
-                self.scenario.nodes = nodes;
-            }
-            "net" if words.take("manual") => {}
-            "net" => return Err(words.expected("manual; messages move by steps only")),
+            "algo" => self.algorithm(words)?,
+            "nodes" => self.nodes(words)?,
+            "net" => self.scenario.net = net(words)?,
             "seed" => self.scenario.seed = words.number("a number")?,
             "traitors" => self.scenario.traitors = self.node_set(words)?,
             "voters" => self.scenario.voters = self.node_set(words)?,
@@ -152,10 +212,70 @@ impl Reader {
                     if all { NodeSet::first(self.scenario.nodes) } else { self.node_set(words)? };
             }
             "mutant" => self.scenario.mutant = Some(words.word("the name of a planted bug")?),
+            "setup" => {
+                let node = self.node(words)?;
+                let what = words.word("what it remembers, as log, term or promised")?;
+                let values = conditions::items(words)?;
+                self.scenario.memories.push(Memory { node, what, values });
+            }
             _ => return Ok(false),
         }
-        let early = self.scenario.entries.is_empty();
+        let early = self.scenario.entries.is_empty() && self.open.is_empty();
         if early { Ok(true) } else { Err(format!("'{verb}' comes before all steps")) }
+    }
+
+    /// `algo raft|multipaxos sizes=smallest repair=decrement`.
+    fn algorithm(&mut self, words: &mut Words) -> Result<(), String> {
+        let names = words.word("the name of an algorithm")?;
+        let mut names = names.split('|').map(str::to_owned);
+        self.scenario.algo = names.next().unwrap_or_default();
+        self.scenario.others = names.collect();
+        if self.scenario.algorithms().any(String::is_empty) {
+            return Err("expected names of algorithms with | between, as raft|paxos".into());
+        }
+        (self.scenario.smallest, self.scenario.variants) = (false, Vec::new());
+        while !words.is_empty() {
+            let setting = words.word("OPTION=VALUE")?;
+            if setting == "sizes=smallest" {
+                self.scenario.smallest = true;
+            } else if setting.contains('=') {
+                self.scenario.variants.push(setting);
+            } else {
+                return Err(format!("expected OPTION=VALUE, found '{setting}'"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `nodes 3`, `nodes 3 5 7`, or `nodes A1=P1 A2 A3`.
+    fn nodes(&mut self, words: &mut Words) -> Result<(), String> {
+        if self.scenario.nodes != 0 {
+            return Err("the number of nodes was said before".into());
+        }
+        let numbers = words.peek().is_some_and(|word| word.bytes().all(|b| b.is_ascii_digit()));
+        let good = |nodes: usize| match (1..=NodeId::LIMIT).contains(&nodes) {
+            true => Ok(nodes),
+            false => Err(format!("a cluster has 1 to {} nodes", NodeId::LIMIT)),
+        };
+        if numbers || words.is_empty() {
+            self.scenario.nodes = good(words.number("a number of nodes, or their names")?)?;
+            while !words.is_empty() {
+                let size = good(words.number("a number of nodes")?)?;
+                if size <= self.scenario.nodes {
+                    return Err("the smallest number of nodes comes first".into());
+                }
+                self.scenario.other_sizes.push(size);
+            }
+            return Ok(());
+        }
+        let mut names = Names::numbered();
+        while !words.is_empty() {
+            names.add(&words.word("the name of a node")?)?;
+        }
+        self.scenario.nodes = good(names.len())?;
+        self.names = Rc::new(names.clone());
+        self.scenario.names = names;
+        Ok(())
     }
 
     fn some_nodes(&self) -> Result<(), String> {
@@ -187,12 +307,18 @@ impl Reader {
         if verb == "expect" {
             return Ok(vec![Entry::Expect(self.expectation(words)?)]);
         }
+        if let Some(act) = self.act(verb, words)? {
+            if self.simulated {
+                return Err("after 'simulate' only 'expect' can follow".into());
+            }
+            return Ok(vec![Entry::Act(act)]);
+        }
         if verb == "simulate" {
             let mut reductions = Vec::new();
             while !words.is_empty() {
                 reductions.push(words.word("KEY=VALUE")?.parse()?);
             }
-            if !self.scenario.entries.is_empty() {
+            if !self.scenario.entries.is_empty() || !self.open.is_empty() {
                 return Err("'simulate' stands alone: it comes first, and no steps follow".into());
             }
             self.simulated = true;
@@ -211,7 +337,33 @@ impl Reader {
         Ok(steps.into_iter().map(Entry::Step).collect())
     }
 
+    /// The line makes sense only where messages move by themselves.
+    fn needs_time(&self, verb: &str) -> Result<(), String> {
+        if self.simulated {
+            return Err("after 'simulate' only 'expect' can follow".into());
+        }
+        match self.scenario.net {
+            Net::Timed(_) => Ok(()),
+            Net::Manual => {
+                Err(format!("'{verb}' needs time, and there is none: say 'net delay 1ms' first"))
+            }
+        }
+    }
+
+    /// The line makes sense only where messages move by steps.
+    fn needs_hands(&self, verb: &str) -> Result<(), String> {
+        match self.scenario.net {
+            Net::Manual => Ok(()),
+            Net::Timed(_) => {
+                Err(format!("'{verb}' is done by hand, and here time passes: say 'net manual'"))
+            }
+        }
+    }
+
     fn actions(&self, verb: &str, words: &mut Words) -> Result<Vec<Action>, String> {
+        if ["deliver", "dup", "drop", "timeout", "sync"].contains(&verb) {
+            self.needs_hands(verb)?;
+        }
         let action = match verb {
             "deliver" | "dup" => {
                 let (keep, lie) = (verb == "dup", words.take("contrary"));
@@ -278,27 +430,27 @@ impl Reader {
         }
         Ok(names)
     }
+}
 
-    fn expectation(&self, words: &mut Words) -> Result<Expectation, String> {
-        let what = "safe, violation, leader, down, committed or epoch";
-        let word = words.word(what)?;
-        match &*word {
-            "safe" => Ok(Expectation::Safe),
-            "violation" => Ok(Expectation::Violation(words.word("an oracle such as O1")?)),
-            "leader" => Ok(Expectation::Leader(self.node(words)?)),
-            "down" => Ok(Expectation::Down(self.node(words)?)),
-            "committed" | "epoch" => {
-                let node = self.node(words)?;
-                let compare = Compare::ALL.into_iter().find(|compare| words.take(compare.word()));
-                let compare = compare.ok_or_else(|| words.expected("==, !=, <= or >="))?;
-                let number = words.number("a number")?;
-                let committed = word == "committed";
-                let make = if committed { Expectation::Committed } else { Expectation::Epoch };
-                Ok(make(node, compare, number))
-            }
-            _ => Err(format!("expected {what}, found '{word}'")),
+/// `manual`, or `delay 1ms jitter 1ms loss 1% dup 1%`.
+fn net(words: &mut Words) -> Result<Net, String> {
+    if words.take("manual") {
+        return Ok(Net::Manual);
+    }
+    if !words.take("delay") {
+        return Err(words.expected("manual, or delay 1ms"));
+    }
+    let delay = words.time()?;
+    let mut weather = Weather { delay, jitter: Duration::ZERO, loss: 0, duplication: 0 };
+    while !words.is_empty() {
+        match &*words.word("jitter, loss or dup")? {
+            "jitter" => weather.jitter = words.time()?,
+            "loss" => weather.loss = words.share()?,
+            "dup" => weather.duplication = words.share()?,
+            other => return Err(format!("expected jitter, loss or dup, found '{other}'")),
         }
     }
+    Ok(Net::Timed(weather))
 }
 
 fn pick(words: &mut Words) -> Result<Option<Pick>, String> {
@@ -394,13 +546,17 @@ mod tests {
     const ALL_WORDS: &str = "\
 # A comment at the head.
 scenario \"all \\\"words\\\"\"
-algo toy sizes=smallest
-nodes 4
+shows S-001 S-002
+catches T01
+algo toy|other sizes=smallest repair=slow
+nodes 4 5
 net manual
 seed 7
 traitors n3
 disks instant n0 n2
 mutant T01
+setup n0 log [1,1] [1, 2] \"x\" 5.n1 n2
+setup n1 vote nothing
 
 campaign n0   # a comment
 propose n0 \"x = 1\", c1/s2.5/r3 put 1 5, c1/s0.0/r0 bytes 0100ff, c2/s0.0/r1 bytes -
@@ -422,20 +578,76 @@ expect leader n0
 expect down n1
 expect safe
 expect violation O1
+link n0 n1 -> n2 down
+link n0 -> n2 up
+isolate n3
+partition n0 n1 | n2 | n3
+heal
+hold vote n0 n1 -> n2
+hold all
+release
+drop all vote
+drop all all n0 -> n1 n2
+run
+run until leader n0 and not down n1
+recount
+say \"a # \\\\ word\"
+explore all orders
+repeat 3
+  run
+end
+branch \"other \\\"wise\\\"\"
+  crash n0
+  repeat 2
+    run
+  end
+end
+expect log n0 == [1,1] [1,2] and vote n1 != nothing and log n1 slot 2 == log n0
+expect count all == 4*(n-1) and on-way vote n0 -> n1 < 3
+expect never no leader
+expect chosen == \"x\" \"y\" and state n1 == x=1
+expect trace append n0 -> n1 == \"prev=1\" \"prev=2\"
+expect trace vote ==
+expect outcomes == \"x\" \"y\"
+";
+
+    const TIMED_WORDS: &str = "\
+algo toy
+nodes A=B C
+net delay 1500us jitter 2ms loss 1% dup 0.5%
+seed 3
+disks instant C
+
+load 2 clients every 5ms commands 10
+load 1 clients
+at 1s
+at 2s crash B
+at 2500ms expect gap < 5s and slowest <= 20ms and median > 1ms
+restart A
+pause C
+resume C
+slow C 20ms
+run until answered >= 20 and not down A within 10s
+run 3s
+stabilize
+unload
+expect linearizable and unknown == 0 and elections >= n/2
 ";
 
     #[test]
     fn what_is_written_is_read_again() {
         let scenario = Scenario::parse(ALL_WORDS).expect("all words are known");
-        assert_eq!(scenario.entries.len(), 20);
-        assert_eq!(scenario.entries[0].number, 11, "lines are numbered as in the text");
-        let text = scenario.to_string();
-        let again = Scenario::parse(&text).unwrap_or_else(|bad| panic!("{bad} in\n{text}"));
-        assert_eq!(again, scenario);
-        assert_eq!(again.to_string(), text);
+        assert_eq!(scenario.entries.len(), 44);
+        assert_eq!(scenario.entries[0].number, 15, "lines are numbered as in the text");
         let run = "algo toy\nnodes 3\nsimulate clients=1 without=crash links=plain\nexpect safe\n";
-        let run = Scenario::parse(run).expect("a simulated run");
-        assert_eq!(Scenario::parse(&run.to_string()), Ok(run));
+        for text in [ALL_WORDS, TIMED_WORDS, run] {
+            let scenario = Scenario::parse(text).expect("all words are known");
+            let text = scenario.to_string();
+            let again = Scenario::parse(&text).unwrap_or_else(|bad| panic!("{bad} in\n{text}"));
+            assert_eq!(again, scenario, "{text}");
+            assert_eq!(again.to_string(), text);
+        }
+        assert!(Scenario::parse(TIMED_WORDS).expect("good").to_string().contains("crash A\n"));
     }
 
     #[test]
@@ -472,7 +684,27 @@ expect violation O1
             ("deliver ack n0 -> n1 n2 ! crash after 1", "a single step"),
             ("expect committed n1 = 2", "=="),
             ("expect happiness", "found 'happiness'"),
-            ("net delay 1ms", "manual"),
+            ("net slow", "manual, or delay 1ms, found 'slow'"),
+            ("net delay 1h", "150ms"),
+            ("net delay 1ms loss 101%", "1% or 0.5%"),
+            ("at 5s run", "'at' needs time"),
+            ("run 5s", "needs time"),
+            ("run until leader n1 within 5s", "needs time"),
+            ("load 2 clients", "'load' needs time"),
+            ("partition n0 n1", "another group"),
+            ("partition n0 | n0", "n0 is in two groups"),
+            ("link n0 -> n1", "up or down"),
+            ("explore", "all orders"),
+            ("end", "no block to end"),
+            ("repeat 5", "expected 'end' for the block of line 3"),
+            ("repeat 5000000", "at most 100000 times"),
+            ("repeat 2\nrepeat 2", "a block in a block"),
+            ("setup n1 log [1,x]", "as [2,3]"),
+            ("expect count vote == 2(n)", "found '2(n)'"),
+            ("expect log n1 = 2", "=="),
+            ("expect leader n1 and", "found the end of the line"),
+            ("algo a|", "with | between"),
+            ("algo toy fast", "OPTION=VALUE"),
             ("nodes 4", "said before"),
             ("simulate rain=1", "there is no 'rain'"),
             ("campaign n0\nseed 5", "before all steps"),
@@ -487,6 +719,11 @@ expect violation O1
             ("algo toy", "nodes COUNT"),
             ("nodes 0", "1 to 128"),
             ("nodes 129", "1 to 128"),
+            ("nodes 3 3", "comes first"),
+            ("nodes a b", "capital letter"),
+            ("nodes A A", "two nodes are called A"),
+            ("algo a\nnodes 2\nnet delay 1ms\nsync n1", "done by hand"),
+            ("algo a\nnodes 2\nnet delay 1ms\nrun until leader n1", "done by hand"),
             ("campaign n0", "comes before"),
             ("disks instant", "comes before"),
         ] {
@@ -500,7 +737,8 @@ expect violation O1
     #[test]
     fn noise_is_no_reason_to_panic() {
         let mut rng = Rng::new(1);
-        let words: Vec<&str> = ALL_WORDS.split([' ', '\n']).collect();
+        let both = format!("{ALL_WORDS} {TIMED_WORDS}");
+        let words: Vec<&str> = both.split([' ', '\n']).collect();
         let letters: Vec<char> = "#\"\\!,-> \t\n=n0r1s.c/é\u{0}9".chars().collect();
         let mut read = 0;
         for _ in 0..4_000 {
@@ -523,9 +761,7 @@ expect violation O1
             if !scenario.entries.iter().any(|line| matches!(line.entry, Entry::Simulate(_))) {
                 for lenient in [false, true] {
                     // A scene that cannot be is refused; all else is played.
-                    if let Ok(outcome) = scenario.play::<Toy>(lenient) {
-                        assert!(outcome.chart.len() <= scenario.steps().count());
-                    }
+                    let _ = scenario.play::<Toy>(lenient);
                 }
             }
         }

@@ -1,12 +1,19 @@
 //! Playing a scenario, and holding what comes of it against what was expected.
 
-use super::{Chart, Entry, Expectation, Line, Scenario};
+mod hands;
+mod judge;
+mod orders;
+mod time;
+
+use super::vocabulary::{CommonWords, Vocabulary};
+use super::{Chart, Entry, Expectation, Line, Memory, Net, Scenario};
 use crate::check::{check, panic_text, settings};
 use crate::options::Options;
 use crate::report::Violation;
 use crate::shrink::Reduction;
 use crate::stage::{Scene, Stage};
-use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeId, NodeSet, Role};
+use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeSet};
+use hands::Hands;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What came of a scenario.
@@ -20,6 +27,33 @@ pub struct Outcome {
     pub chart: Chart,
     /// Steps that were left out, as they could not be.
     pub skipped: usize,
+    /// What the scenario tells its reader.
+    pub told: Vec<String>,
+}
+
+impl Outcome {
+    /// Nothing happened, and nothing was missed.
+    fn nothing() -> Self {
+        let (missed, chart, told) = (Vec::new(), Chart::default(), Vec::new());
+        Self { violation: None, missed, chart, skipped: 0, told }
+    }
+
+    /// Adds what came of another play of the same scenario.
+    fn and(&mut self, other: Self) {
+        self.violation = self.violation.take().or(other.violation);
+        for missed in other.missed {
+            if !self.missed.contains(&missed) {
+                self.missed.push(missed);
+            }
+        }
+        self.chart.append(other.chart);
+        self.skipped += other.skipped;
+        for told in other.told {
+            if !self.told.contains(&told) {
+                self.told.push(told);
+            }
+        }
+    }
 }
 
 /// A line that was not as it should be.
@@ -37,6 +71,10 @@ impl Scenario {
     /// # Errors
     /// If the algorithm cannot run in such a cluster.
     pub fn scene<P: Audit>(&self) -> Result<Scene<P>, String> {
+        self.scene_with(&CommonWords)
+    }
+
+    fn scene_with<P: Audit>(&self, words: &dyn Vocabulary<P>) -> Result<Scene<P>, String> {
         let mut cluster = Cluster::new(ClusterId(u128::from(self.seed)), self.nodes);
         if !self.voters.is_empty() {
             cluster.voters = self.voters;
@@ -58,6 +96,12 @@ impl Scenario {
         scene.seed = self.seed;
         scene.traitors = self.traitors;
         scene.instant = self.instant;
+        for node in scene.cluster.nodes().iter() {
+            let of_node = |memory: &&Memory| memory.node == node;
+            let memory: Vec<&Memory> = self.memories.iter().filter(of_node).collect();
+            let disk = words.disk(&memory);
+            scene.disks.push(disk.map_err(|why| format!("setup {}: {why}", self.names.of(node)))?);
+        }
         let most = match P::INFO.faults {
             FaultModel::Crash => 0,
             FaultModel::Byzantine => P::INFO.max_faults(self.nodes),
@@ -75,30 +119,80 @@ impl Scenario {
     /// # Errors
     /// If the algorithm cannot run in such a cluster.
     pub fn play<P: Audit>(&self, lenient: bool) -> Result<Outcome, String> {
+        self.play_with::<P>(&CommonWords, lenient)
+    }
+
+    /// The same, by somebody who knows the words of the algorithm.
+    ///
+    /// # Errors
+    /// If the algorithm cannot run in such a cluster, or remembers or sets no such thing.
+    pub fn play_with<P: Audit>(
+        &self,
+        words: &dyn Vocabulary<P>,
+        lenient: bool,
+    ) -> Result<Outcome, String> {
+        let mut whole = Outcome::nothing();
+        for scenario in self.sizes() {
+            let mut outcome = scenario.play_one::<P>(words, lenient)?;
+            if !self.other_sizes.is_empty() {
+                for missed in &mut outcome.missed {
+                    missed.why = format!("with {} nodes: {}", scenario.nodes, missed.why);
+                }
+            }
+            whole.and(outcome);
+        }
+        Ok(whole)
+    }
+
+    /// Plays it with one size of the cluster.
+    fn play_one<P: Audit>(
+        &self,
+        words: &dyn Vocabulary<P>,
+        lenient: bool,
+    ) -> Result<Outcome, String> {
         let simulated = self.entries.iter().find_map(|line| match &line.entry {
             Entry::Simulate(reductions) => Some(reductions),
-            Entry::Step(_) | Entry::Expect(_) => None,
+            _ => None,
         });
         if let Some(reductions) = simulated {
             return Ok(self.simulate::<P>(reductions));
         }
-        let mut stage = Stage::new(self.scene::<P>()?);
-        let mut play = Play {
-            stage: &mut stage,
-            chart: Chart::new(self.nodes),
-            missed: Vec::new(),
-            skipped: 0,
-            lenient,
-        };
-        play.stage.keep_notes();
-        play.stage.loose = lenient;
-        let ended = catch_unwind(AssertUnwindSafe(|| play.all(&self.entries)));
-        if let Err(panic) = ended {
-            play.stage.panicked(panic_text(panic.as_ref()));
+        if let Net::Timed(weather) = &self.net {
+            return time::play::<P>(self, weather, words);
         }
-        let Play { chart, missed, skipped, .. } = play;
+        let is_branch = |line: &&Line| matches!(line.entry, Entry::Branch(..));
+        let trunk: Vec<&Line> = self.entries.iter().filter(|line| !is_branch(line)).collect();
+        let mut outcome = self.play_lines(words, lenient, None, &trunk)?;
+        for (place, line) in self.entries.iter().enumerate() {
+            let Entry::Branch(title, lines) = &line.entry else { continue };
+            let before = self.entries[..place].iter().filter(|line| !is_branch(line));
+            let branch: Vec<&Line> = before.chain(lines).collect();
+            outcome.and(self.play_lines(words, lenient, Some(title), &branch)?);
+        }
+        Ok(outcome)
+    }
+
+    /// Plays these lines on a stage.
+    fn play_lines<P: Audit>(
+        &self,
+        words: &dyn Vocabulary<P>,
+        lenient: bool,
+        title: Option<&String>,
+        lines: &[&Line],
+    ) -> Result<Outcome, String> {
+        let mut stage = Stage::new(self.scene_with::<P>(words)?);
+        stage.believe_disks();
+        let mut hands = Hands::new(self, words, &mut stage, lenient);
+        if let Some(title) = title {
+            hands.chart.title(title);
+        }
+        let ended = catch_unwind(AssertUnwindSafe(|| hands.all(lines)));
+        if let Err(panic) = ended {
+            hands.stage.panicked(panic_text(panic.as_ref()));
+        }
+        let Hands { chart, missed, skipped, told, .. } = hands;
         let violation = stage.violation().cloned();
-        Ok(self.judged(Outcome { violation, missed, chart, skipped }))
+        Ok(self.judged(lines, Outcome { violation, missed, chart, skipped, told }))
     }
 
     /// A seeded run instead of steps.
@@ -109,15 +203,15 @@ impl Scenario {
             reduction.apply::<P>(&mut options);
         }
         let violation = check::<P>(self.seed, &options).violation;
-        let (missed, chart) = (Vec::new(), Chart::new(0));
-        self.judged(Outcome { violation, missed, chart, skipped: 0 })
+        let lines: Vec<&Line> = self.entries.iter().collect();
+        self.judged(&lines, Outcome { violation, ..Outcome::nothing() })
     }
 
     /// Adds what was expected of the end.
-    fn judged(&self, mut outcome: Outcome) -> Outcome {
+    fn judged(&self, lines: &[&Line], mut outcome: Outcome) -> Outcome {
         let violation = outcome.violation.clone();
         let mut named = false;
-        for line in &self.entries {
+        for line in lines {
             let Entry::Expect(expectation) = &line.entry else { continue };
             let why = match (expectation, &violation) {
                 (Expectation::Violation(oracle), found) => {
@@ -125,90 +219,26 @@ impl Scenario {
                     match found {
                         Some(found) if found.oracle == oracle => continue,
                         Some(found) => {
-                            format!("expected a violation of {oracle}, not {}", found.in_short())
+                            format!(
+                                "expected a violation of {oracle}, not {}",
+                                self.names.rename(&found.in_short())
+                            )
                         }
                         None => format!("expected a violation of {oracle}; there was none"),
                     }
                 }
                 (Expectation::Safe, Some(found)) => {
                     named = true;
-                    format!("expected no violation, not {}", found.in_short())
+                    format!("expected no violation, not {}", self.names.rename(&found.in_short()))
                 }
                 _ => continue,
             };
             outcome.missed.push(Missed { line: line.number, why });
         }
         if let Some(found) = violation.filter(|_| !named) {
-            let why = format!("an unexpected violation: {}", found.in_short());
+            let why = format!("an unexpected violation: {}", self.names.rename(&found.in_short()));
             outcome.missed.push(Missed { line: 0, why });
         }
         outcome
-    }
-}
-
-struct Play<'a, P: Audit> {
-    stage: &'a mut Stage<P>,
-    chart: Chart,
-    missed: Vec<Missed>,
-    skipped: usize,
-    lenient: bool,
-}
-
-impl<P: Audit> Play<'_, P> {
-    fn all(&mut self, lines: &[Line]) {
-        for line in lines {
-            if self.stage.violation().is_some() {
-                return;
-            }
-            match &line.entry {
-                Entry::Step(step) => {
-                    if let Err(why) = self.stage.perform(step) {
-                        if self.lenient {
-                            self.skipped += 1;
-                            continue;
-                        }
-                        let why = format!("cannot {step}: {why}");
-                        return self.missed.push(Missed { line: line.number, why });
-                    }
-                    let notes = self.stage.take_notes();
-                    self.chart.add(step, &notes, self.stage.violation());
-                }
-                Entry::Expect(expectation) => {
-                    if let Err(why) = self.holds(expectation) {
-                        self.missed.push(Missed { line: line.number, why });
-                    }
-                }
-                Entry::Simulate(_) => {}
-            }
-        }
-    }
-
-    fn holds(&self, expectation: &Expectation) -> Result<(), String> {
-        let running = |node| self.stage.status(node).ok_or(format!("{node} is down"));
-        let counted =
-            |what: &str, node: &NodeId, found: u64, compare: &super::Compare, wanted: u64| {
-                if compare.holds(found, wanted) {
-                    return Ok(());
-                }
-                Err(format!("expected {what} of {node} {compare} {wanted}; it is {found}"))
-            };
-        match expectation {
-            Expectation::Safe | Expectation::Violation(_) => Ok(()), // Judged at the end.
-            Expectation::Leader(node) => match running(*node)?.role {
-                Role::Leader => Ok(()),
-                role => Err(format!("expected {node} to lead; it is {role:?}")),
-            },
-            Expectation::Down(node) => match self.stage.status(*node) {
-                None => Ok(()),
-                Some(_) => Err(format!("expected {node} to be down; it runs")),
-            },
-            Expectation::Committed(node, compare, number) => {
-                let found = running(*node).map(|_| self.stage.committed(*node).len() as u64)?;
-                counted("what was committed", node, found, compare, *number)
-            }
-            Expectation::Epoch(node, compare, number) => {
-                counted("the epoch", node, running(*node)?.epoch, compare, *number)
-            }
-        }
     }
 }

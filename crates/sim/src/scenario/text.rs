@@ -1,8 +1,12 @@
 //! Scenarios as text: one line a step. The words agree with the grammar of larger scenario files,
 //! of which this is the part where nothing happens by itself.
 
+mod acts;
+
+pub(super) use acts::{All, Time};
+
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
-use super::{Compare, Entry, Expectation, Scenario};
+use super::{Compare, Entry, Line, Net, Scenario};
 use crate::registers::Operation;
 use crate::stage::kebab;
 use bytes::Bytes;
@@ -15,15 +19,31 @@ impl Display for Scenario {
             writeln!(f, "{}", format!("# {comment}").trim_end())?;
         }
         writeln!(f, "scenario {}", Quoted(&self.title))?;
+        for (word, names) in [("shows", &self.shows), ("catches", &self.catches)] {
+            if !names.is_empty() {
+                writeln!(f, "{word} {}", names.join(" "))?;
+            }
+        }
         write!(f, "algo {}", self.algo)?;
+        self.others.iter().try_for_each(|other| write!(f, "|{other}"))?;
+        write!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
         self.variants.iter().try_for_each(|variant| write!(f, " {variant}"))?;
-        writeln!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
-        writeln!(f, "nodes {}", self.nodes)?;
+        if self.names.are_numbers() {
+            write!(f, "\nnodes {}", self.nodes)?;
+            self.other_sizes.iter().try_for_each(|size| write!(f, " {size}"))?;
+        } else {
+            write!(f, "\nnodes")?;
+            self.names.all().try_for_each(|name| write!(f, " {name}"))?;
+        }
+        writeln!(f)?;
+        if let Net::Timed(weather) = &self.net {
+            writeln!(f, "net {weather}")?;
+        }
         if self.seed != 0 {
             writeln!(f, "seed {}", self.seed)?;
         }
         if !self.traitors.is_empty() {
-            writeln!(f, "traitors{}", Nodes(self.traitors))?;
+            writeln!(f, "{}", self.names.rename(&format!("traitors{}", Nodes(self.traitors))))?;
         }
         if !self.voters.is_empty() {
             writeln!(f, "voters{}", Nodes(self.voters))?;
@@ -34,13 +54,35 @@ impl Display for Scenario {
         if self.instant == NodeSet::first(self.nodes) {
             writeln!(f, "disks instant")?;
         } else if !self.instant.is_empty() {
-            writeln!(f, "disks instant{}", Nodes(self.instant))?;
+            let line = format!("disks instant{}", Nodes(self.instant));
+            writeln!(f, "{}", self.names.rename(&line))?;
         }
         if let Some(mutant) = &self.mutant {
             writeln!(f, "mutant {mutant}")?;
         }
+        for memory in &self.memories {
+            writeln!(f, "{}", self.names.rename(&memory.to_string()))?;
+        }
         writeln!(f)?;
-        self.entries.iter().try_for_each(|line| writeln!(f, "{}", line.entry))
+        self.lines(&self.entries, "", f)
+    }
+}
+
+impl Scenario {
+    fn lines(&self, lines: &[Line], indent: &str, f: &mut Formatter<'_>) -> fmt::Result {
+        for Line { entry, .. } in lines {
+            let (head, inner) = match entry {
+                Entry::Repeat(times, inner) => (format!("repeat {times}"), Some(inner)),
+                Entry::Branch(title, inner) => (format!("branch {}", Quoted(title)), Some(inner)),
+                other => (self.names.rename(&other.to_string()), None),
+            };
+            writeln!(f, "{indent}{head}")?;
+            if let Some(inner) = inner {
+                self.lines(inner, &format!("{indent}  "), f)?;
+                writeln!(f, "{indent}end")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -52,7 +94,7 @@ impl Display for Nodes {
     }
 }
 
-struct Quoted<'a>(&'a str);
+pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -78,6 +120,9 @@ impl Display for Entry {
                 reductions.iter().try_for_each(|reduction| write!(f, " {reduction}"))
             }
             Self::Expect(expectation) => write!(f, "expect {expectation}"),
+            Self::Act(act) => act.fmt(f),
+            Self::Repeat(times, lines) => write!(f, "repeat {times}: {} lines", lines.len()),
+            Self::Branch(title, _) => write!(f, "branch {}", Quoted(title)),
         }
     }
 }
@@ -190,21 +235,6 @@ impl Display for Payload<'_> {
                 }
                 self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
-        }
-    }
-}
-
-impl Display for Expectation {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Safe => f.write_str("safe"),
-            Self::Violation(oracle) => write!(f, "violation {oracle}"),
-            Self::Leader(node) => write!(f, "leader {node}"),
-            Self::Down(node) => write!(f, "down {node}"),
-            Self::Committed(node, compare, number) => {
-                write!(f, "committed {node} {compare} {number}")
-            }
-            Self::Epoch(node, compare, number) => write!(f, "epoch {node} {compare} {number}"),
         }
     }
 }

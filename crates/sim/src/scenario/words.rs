@@ -1,7 +1,11 @@
 //! The words of one line of a scenario.
 
+use super::item::Item;
+use super::names::Names;
 use consensus_core::{NodeId, NodeSet};
+use core::time::Duration;
 use std::fmt::Display;
+use std::rc::Rc;
 use std::str::FromStr;
 
 /// A word, or a text in quotes.
@@ -15,11 +19,12 @@ enum Word {
 #[derive(Debug)]
 pub(super) struct Words {
     words: std::vec::IntoIter<Word>,
+    names: Rc<Names>,
 }
 
 impl Words {
     /// Cuts a line into words. A comment is not among them.
-    pub(super) fn of(line: &str) -> Result<Self, String> {
+    pub(super) fn of(line: &str, names: Rc<Names>) -> Result<Self, String> {
         let mut words = Vec::new();
         let mut letters = line.chars().peekable();
         while let Some(letter) = letters.next() {
@@ -29,6 +34,7 @@ impl Words {
                 ',' | '!' if letters.peek() != Some(&'=') => {
                     words.push(Word::Plain(letter.to_string()));
                 }
+                '[' => words.push(Word::Plain(bracketed(&mut letters)?)),
                 // `#2` picks a message; anything else after a # is a comment.
                 '#' if words.is_empty() => break,
                 '#' if !letters
@@ -48,14 +54,14 @@ impl Words {
                 }
             }
         }
-        Ok(Self { words: words.into_iter() })
+        Ok(Self { words: words.into_iter(), names })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.words.len() == 0
     }
 
-    fn peek(&self) -> Option<&str> {
+    pub(super) fn peek(&self) -> Option<&str> {
         match self.words.as_slice().first()? {
             Word::Plain(word) => Some(word),
             Word::Quoted(_) => None,
@@ -118,15 +124,50 @@ impl Words {
 
     /// A node, if the next word is one.
     pub(super) fn maybe_node(&mut self) -> Option<NodeId> {
-        let digits = self.peek()?.strip_prefix('n')?;
-        let plain = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
-        let node = digits.parse().ok().filter(|_| plain)?;
+        let node = self.names.find(self.peek()?)?;
         self.words.next();
-        Some(NodeId(node))
+        Some(node)
+    }
+
+    /// A time, as `150ms`.
+    pub(super) fn time(&mut self) -> Result<Duration, String> {
+        let time = self.peek().and_then(time_of);
+        let time = time.ok_or_else(|| self.expected("a time such as 150ms, 5s or 20us"))?;
+        self.words.next();
+        Ok(time)
+    }
+
+    /// A share, as `1%` or `0.5%`, in ten thousandths.
+    pub(super) fn share(&mut self) -> Result<u32, String> {
+        let share = self.peek().and_then(share_of);
+        let share = share.ok_or_else(|| self.expected("a share such as 1% or 0.5%"))?;
+        self.words.next();
+        Ok(share)
+    }
+
+    /// A value, whatever it is.
+    pub(super) fn item(&mut self) -> Result<Item, String> {
+        if let Some(node) = self.maybe_node() {
+            return Ok(Item::Node(node));
+        }
+        match self.words.next() {
+            None => Err("expected a value, found the end of the line".into()),
+            Some(Word::Quoted(text)) => Ok(Item::Text(text)),
+            Some(Word::Plain(word)) => {
+                let ballot = word
+                    .split_once('.')
+                    .and_then(|(round, node)| Some((round.parse().ok()?, self.names.find(node)?)));
+                Ok(match ballot {
+                    Some((round, node)) => Item::Ballot(round, node),
+                    None => Item::Word(word),
+                })
+            }
+        }
     }
 
     pub(super) fn node(&mut self) -> Result<NodeId, String> {
-        self.maybe_node().ok_or_else(|| self.expected("a node such as n0"))
+        let found = self.maybe_node();
+        found.ok_or_else(|| self.expected(format!("a node such as {}", self.names.of(NodeId(0)))))
     }
 
     /// All nodes that come next, at least one, each once: so a line is not many more steps than it
@@ -136,7 +177,8 @@ impl Words {
         let mut seen: NodeSet = nodes.iter().copied().collect();
         while let Some(node) = self.maybe_node() {
             if !seen.insert(node) {
-                return Err(format!("{node} is named twice, or beyond all clusters"));
+                let name = self.names.of(node);
+                return Err(format!("{name} is named twice, or beyond all clusters"));
             }
             nodes.push(node);
         }
@@ -147,6 +189,45 @@ impl Words {
     pub(super) fn end(&self) -> Result<(), String> {
         if self.is_empty() { Ok(()) } else { Err(self.expected("the end of the line")) }
     }
+}
+
+/// `[2,3]` is one word.
+fn bracketed(letters: &mut impl Iterator<Item = char>) -> Result<String, String> {
+    let mut word = String::from("[");
+    for letter in letters {
+        match letter {
+            ' ' => {}
+            ']' => return Ok(word + "]"),
+            '0'..='9' | ',' => word.push(letter),
+            _ => break,
+        }
+    }
+    Err("expected numbers between brackets, as [2,3]".into())
+}
+
+/// `150ms`.
+fn time_of(word: &str) -> Option<Duration> {
+    let digits = word.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = word[..digits].parse().ok().filter(|number| *number <= 1_000_000_000)?;
+    match &word[digits..] {
+        "us" => Some(Duration::from_micros(number)),
+        "ms" => Some(Duration::from_millis(number)),
+        "s" if number <= 1_000_000 => Some(Duration::from_secs(number)),
+        _ => None,
+    }
+}
+
+/// `0.5%`, in ten thousandths.
+fn share_of(word: &str) -> Option<u32> {
+    let number = word.strip_suffix('%')?;
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 2 {
+        return None;
+    }
+    let part: u32 = format!("{part:0<2}").parse().ok()?;
+    let share = whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(part)?;
+    (share <= 10_000).then_some(share)
 }
 
 fn quoted(letters: &mut impl Iterator<Item = char>) -> Result<String, String> {

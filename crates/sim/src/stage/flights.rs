@@ -46,11 +46,21 @@ pub(crate) struct Flights<M> {
     /// was said.
     prints: Table<(Link, u64), (u64, bool)>,
     sent: u64,
+    /// Everything that was sent, if it is kept.
+    pub(super) log: Option<Vec<Sent<M>>>,
+}
+
+/// A message that was sent at some time.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent<M> {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) message: Arc<M>,
 }
 
 impl<M> Default for Flights<M> {
     fn default() -> Self {
-        Self { links: BTreeMap::new(), prints: Table::default(), sent: 0 }
+        Self { links: BTreeMap::new(), prints: Table::default(), sent: 0, log: None }
     }
 }
 
@@ -70,6 +80,9 @@ impl<M: Message> Flights<M> {
             let serial = self.sent;
             self.sent += 1;
             let (message, contrary) = (message.clone(), contrary.clone());
+            if let Some(log) = &mut self.log {
+                log.push(Sent { from, to, message: message.clone() });
+            }
             let flight = Flight { from, to, message, contrary, serial, step, arrived: false };
             if let Some(lie) = lie {
                 self.prints.insert(((from, to), lie), (serial, true));

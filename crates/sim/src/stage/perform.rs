@@ -1,11 +1,8 @@
 //! Carrying out the steps of a scenario.
 
 use super::Stage;
-use crate::scenario::{Action, Name, Proposal, Step};
-use bytes::Bytes;
-use consensus_core::{
-    Audit, Batch, ClientId, Command, Fingerprint, Input, NodeId, RequestId, SessionId, Tag,
-};
+use crate::scenario::{Action, Name, Proposal, Step, command_of};
+use consensus_core::{Audit, Batch, Command, Fingerprint, Input, NodeId, Tag};
 use std::fmt;
 use std::sync::Arc;
 
@@ -189,12 +186,7 @@ impl<P: Audit> Stage<P> {
     /// The command that a proposal stands for.
     pub fn command(&self, proposal: &Proposal) -> Command {
         let (client, session, request, payload) = match proposal {
-            // One request of a client of its own, which never opened a session.
-            Proposal::Text(text) => {
-                let client = Fingerprint::of(text.as_bytes()).0 | (1 << 63);
-                let payload = Bytes::copy_from_slice(text.as_bytes());
-                (ClientId(client), SessionId(u64::MAX), RequestId(1), payload)
-            }
+            Proposal::Text(text) => return self.signed(command_of(text)),
             Proposal::Request { client, session, request, payload } => {
                 (*client, *session, *request, payload.clone())
             }

@@ -5,9 +5,8 @@ use super::shrink::QuietPanics;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::say;
 use crate::planted::Planted;
-use consensus_core::Audit;
 use std::path::{Path, PathBuf};
-use synod_algorithms::{Algorithm, Visitor};
+use synod_algorithms::Algorithm;
 use synod_sim::Scenario;
 
 /// Flags of `synod scenario`.
@@ -43,21 +42,43 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(if clean { Exit::Ok } else { Exit::Failed })
 }
 
-/// Plays one. True if all was as expected.
+/// Plays one, with each of its algorithms. True if all was as expected.
 fn play(path: &Path, args: &Args) -> Result<bool, Failure> {
-    let file = path.display();
     let text = std::fs::read_to_string(path).map_err(|why| usage(path, why))?;
     let scenario = Scenario::parse(&text).map_err(|why| usage(path, why))?;
-    let algorithm: Algorithm = scenario.algo.parse().map_err(|why| usage(path, why))?;
-    let planted = Planted::find(algorithm, scenario.mutant.as_deref());
-    let planted = planted.map_err(|why| usage(path, why.message))?;
-    planted.plant();
+    let mut clean = true;
+    for name in scenario.algorithms() {
+        let algorithm: Algorithm = name.parse().map_err(|why| usage(path, why))?;
+        clean &= play_with(path, &scenario, algorithm, args)?;
+    }
+    Ok(clean)
+}
+
+fn play_with(
+    path: &Path,
+    scenario: &Scenario,
+    algorithm: Algorithm,
+    args: &Args,
+) -> Result<bool, Failure> {
+    let planted = match &scenario.mutant {
+        Some(name) => Planted::find(algorithm, Some(name)),
+        // One that is planted from outside may belong to another algorithm.
+        None => Ok(Planted::from_outside(algorithm)),
+    };
+    planted.map_err(|why| usage(path, why.message))?.plant();
     let quiet = QuietPanics::begin();
-    let played = algorithm.dispatch(Play { scenario: &scenario, lenient: args.lenient });
+    let played = algorithm.play(scenario, args.lenient);
     drop(quiet);
     let played = played.map_err(|why| usage(path, why))?;
+    let file = match scenario.algorithms().count() {
+        1 => path.display().to_string(),
+        _ => format!("{}, {algorithm}", path.display()),
+    };
     if args.chart && !played.chart.is_empty() {
         say(format!("{}\n{}", scenario.title, played.chart));
+    }
+    for told in &played.told {
+        say(told);
     }
     for missed in &played.missed {
         let line = if missed.line > 0 { format!("line {}: ", missed.line) } else { String::new() };
@@ -79,17 +100,4 @@ fn play(path: &Path, args: &Args) -> Result<bool, Failure> {
 
 fn usage(path: &Path, why: impl std::fmt::Display) -> Failure {
     Failure::usage(format!("{}: {why}", path.display()))
-}
-
-struct Play<'a> {
-    scenario: &'a Scenario,
-    lenient: bool,
-}
-
-impl Visitor for Play<'_> {
-    type Output = Result<synod_sim::Outcome, String>;
-
-    fn visit<P: Audit>(self) -> Self::Output {
-        self.scenario.play::<P>(self.lenient)
-    }
 }

@@ -1,0 +1,225 @@
+//! Every order: of the messages that are on their way, and of all that follow from them.
+//!
+//! A message that was sent may arrive next, later, again, or never; so the messages of a state are
+//! a set that only grows, and loss and duplication need no steps of their own. Disks are instant,
+//! and no timer fires. A node that knows what is chosen takes no part any more: to the others it is
+//! as good as slow, and what comes after the first choice is another story.
+//!
+//! As what a node does depends on that node and on what it hears alone, nodes, messages and the
+//! outcome of each pair of the two are kept once and numbered; a state is a row of numbers.
+
+use super::super::item::Item;
+use super::super::vocabulary::said_by;
+use crate::oracle::{Seen, Table};
+use crate::stage::Stage;
+use consensus_core::{Audit, Batch, Effect, Effects, Input, LogIndex, NodeId, RecordNumber};
+use std::collections::BTreeSet;
+
+/// States that are visited at most.
+const MOST_STATES: u64 = 4_000_000;
+/// Different messages.
+const MOST_MESSAGES: usize = 64 * WORDS;
+const WORDS: usize = 4;
+
+/// What came of all orders.
+pub(super) struct Explored {
+    /// What was chosen at the first index, in one order or another.
+    pub(super) outcomes: BTreeSet<String>,
+    pub(super) states: u64,
+}
+
+/// A replica with what the search must know of its driver.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Node<P: Audit> {
+    replica: P,
+    /// Records that it wrote.
+    records: usize,
+    /// What it committed at the first index.
+    first: Option<Batch>,
+}
+
+/// What is under way, and who is how.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct State {
+    nodes: Box<[u32]>,
+    sent: [u64; WORDS],
+}
+
+/// What comes of a message at a node: what the node becomes, and what it sends.
+#[derive(Clone)]
+struct Step {
+    node: u32,
+    sent: Vec<u16>,
+}
+
+struct Search<'a, P: Audit> {
+    stage: &'a Stage<P>,
+    nodes: Vec<Node<P>>,
+    numbers: Table<Node<P>, u32>,
+    messages: Vec<(NodeId, NodeId, P::Message)>,
+    places: Table<(NodeId, NodeId, P::Message), u16>,
+    steps: Table<(u32, u16), Step>,
+}
+
+/// Visits every state.
+pub(super) fn explore<P: Audit>(stage: &Stage<P>) -> Result<Explored, String> {
+    let mut search = Search {
+        stage,
+        nodes: Vec::new(),
+        numbers: Table::default(),
+        messages: Vec::new(),
+        places: Table::default(),
+        steps: Table::default(),
+    };
+    let first = search.first()?;
+    search.all(first)
+}
+
+impl<P: Audit> Search<'_, P> {
+    /// What the stage shows.
+    fn first(&mut self) -> Result<State, String> {
+        let mut nodes = Vec::new();
+        for node in self.stage.cluster().nodes().iter() {
+            let Some(replica) = self.stage.replica(node) else {
+                return Err(format!("{node} is down; all orders are explored with all nodes up"));
+            };
+            let records = self.stage.disk(node).len();
+            let first = self.stage.committed(node).first().cloned();
+            nodes.push(self.number(Node { replica: replica.clone(), records, first }));
+        }
+        let mut state = State { nodes: nodes.into(), sent: [0; WORDS] };
+        for flight in self.stage.flights() {
+            let message = (*flight.message).clone();
+            let place = self.place((flight.from, flight.to, message))?;
+            state.sent[usize::from(place) / 64] |= 1 << (place % 64);
+        }
+        Ok(state)
+    }
+
+    fn all(&mut self, first: State) -> Result<Explored, String> {
+        let mut seen: Seen<State> = Seen::default();
+        let mut outcomes = BTreeSet::new();
+        let mut open = vec![first.clone()];
+        seen.insert(first);
+        while let Some(state) = open.pop() {
+            self.judge(&state, &mut outcomes)?;
+            for place in 0..self.messages.len() as u16 {
+                let here = state.sent[usize::from(place) / 64] >> (place % 64) & 1 == 1;
+                let Some(next) = here.then(|| self.after(&state, place)).transpose()?.flatten()
+                else {
+                    continue;
+                };
+                if seen.insert(next.clone()) {
+                    open.push(next);
+                }
+            }
+            if seen.len() as u64 > MOST_STATES {
+                return Err(format!("there are more than {MOST_STATES} states"));
+            }
+        }
+        Ok(Explored { outcomes, states: seen.len() as u64 })
+    }
+
+    /// Agreement (O1): nobody knows two values as chosen.
+    fn judge(&self, state: &State, outcomes: &mut BTreeSet<String>) -> Result<(), String> {
+        let known = |number: &u32| self.nodes[*number as usize].first.as_ref();
+        let mut chosen = state.nodes.iter().filter_map(known);
+        let Some(first) = chosen.next() else { return Ok(()) };
+        let text = |batch: &Batch| {
+            let texts: Vec<String> = said_by(batch).iter().map(Item::to_string).collect();
+            texts.join(" ")
+        };
+        if let Some(other) = chosen.find(|other| *other != first) {
+            let (one, two) = (text(first), text(other));
+            return Err(format!("in some order both {one} and {two} are chosen (O1, agreement)"));
+        }
+        outcomes.insert(text(first));
+        Ok(())
+    }
+
+    /// `None` if the message changes nothing.
+    fn after(&mut self, state: &State, place: u16) -> Result<Option<State>, String> {
+        let to = self.messages[usize::from(place)].1;
+        let number = state.nodes[to.index()];
+        if self.nodes[number as usize].first.is_some() {
+            return Ok(None);
+        }
+        let step = match self.steps.get(&(number, place)) {
+            Some(step) => step.clone(),
+            None => {
+                let step = self.step(number, place)?;
+                self.steps.insert((number, place), step.clone());
+                step
+            }
+        };
+        let mut next = state.clone();
+        next.nodes[to.index()] = step.node;
+        for place in &step.sent {
+            next.sent[usize::from(*place) / 64] |= 1 << (place % 64);
+        }
+        Ok((next != *state).then_some(next))
+    }
+
+    /// The real replica takes the message, and whatever its disk and driver say to that.
+    fn step(&mut self, number: u32, place: u16) -> Result<Step, String> {
+        let (from, to, message) = self.messages[usize::from(place)].clone();
+        let Ok(verified) = self.stage.verify_apart((from, to), message) else {
+            return Ok(Step { node: number, sent: Vec::new() });
+        };
+        let Node { mut replica, mut records, mut first } = self.nodes[number as usize].clone();
+        let mut effects = Effects::after_recovery(records);
+        let mut inputs = vec![Input::Drained, Input::Message(verified)];
+        let mut sent = Vec::new();
+        while let Some(input) = inputs.pop() {
+            self.stage.step_apart(to, (&mut replica, &mut effects), input);
+            if let Some(why) = effects.halted() {
+                return Err(format!("in some order {to} halts: {why} (O18)"));
+            }
+            let before = records;
+            for effect in effects.drain().collect::<Vec<_>>() {
+                match effect {
+                    Effect::Write { .. } => records += 1,
+                    Effect::Send { to: receivers, message, .. } => {
+                        for receiver in receivers.iter() {
+                            sent.push(self.place((to, receiver, message.clone()))?);
+                        }
+                    }
+                    Effect::Commit { index: LogIndex(1), batch } => first = Some(batch),
+                    _ => {}
+                }
+            }
+            if records > before {
+                let durable = Input::Durable(RecordNumber(records as u64));
+                inputs.insert(0, Input::Drained);
+                inputs.insert(1, durable);
+            }
+        }
+        sent.sort_unstable();
+        sent.dedup();
+        let node = self.number(Node { replica, records, first });
+        Ok(Step { node, sent })
+    }
+
+    fn number(&mut self, node: Node<P>) -> u32 {
+        if let Some(number) = self.numbers.get(&node) {
+            return *number;
+        }
+        let number = self.nodes.len() as u32;
+        self.nodes.push(node.clone());
+        self.numbers.insert(node, number);
+        number
+    }
+
+    fn place(&mut self, message: (NodeId, NodeId, P::Message)) -> Result<u16, String> {
+        if let Some(place) = self.places.get(&message) {
+            return Ok(*place);
+        }
+        let place = self.messages.len();
+        if place == MOST_MESSAGES {
+            return Err(format!("more than {MOST_MESSAGES} different messages are sent"));
+        }
+        self.messages.push(message.clone());
+        self.places.insert(message, place as u16);
+        Ok(place as u16)
+    }
+}
