@@ -92,7 +92,10 @@ impl Node {
     pub(crate) fn start(&mut self, effects: &mut Effects<MultiPaxos>) {
         self.learner.replay(effects);
         let members = self.learner.members().current();
-        effects.members(members.clone(), members.version == LogIndex::ZERO);
+        if !members.voters.is_empty() {
+            // The first ones are final by themselves. Who joins does not know them.
+            effects.members(members.clone(), members.version == LogIndex::ZERO);
+        }
         if self.behind_snapshot && !planted("M80") {
             self.behind_snapshot = false;
             effects.reached("started from a snapshot newer than the records");
