@@ -3,6 +3,7 @@
 /// Makes commands of one size, no two of them alike.
 #[derive(Debug)]
 pub struct Source {
+    size: usize,
     bytes: Vec<u8>,
     made: u64,
 }
@@ -11,24 +12,27 @@ impl Source {
     /// Commands of so many bytes, at least 16.
     pub fn new(size: usize) -> Self {
         assert!(size >= 16, "a command has a number and a few bytes more");
-        Self { bytes: vec![7; size], made: 0 }
+        Self { size, bytes: Vec::new(), made: 0 }
     }
 
-    /// The next command.
-    pub fn command(&mut self) -> &[u8] {
-        self.made += 1;
-        self.bytes[..8].copy_from_slice(&self.made.to_le_bytes());
-        &self.bytes
+    /// The next commands, as they might lie in the buffers of a network. Whoever wants to keep one
+    /// has to copy it.
+    pub fn commands(&mut self, count: usize) -> impl Iterator<Item = &[u8]> + Clone {
+        let length = count * self.size;
+        if self.bytes.len() < length {
+            self.bytes.resize(length, 7);
+        }
+        let bytes = &mut self.bytes[..length];
+        for command in bytes.chunks_exact_mut(self.size) {
+            self.made += 1;
+            command[..8].copy_from_slice(&self.made.to_le_bytes());
+        }
+        bytes.chunks_exact(self.size)
     }
 
     /// Commands made so far.
     pub fn made(&self) -> u64 {
         self.made
-    }
-
-    /// Bytes of a command.
-    pub fn size(&self) -> usize {
-        self.bytes.len()
     }
 }
 
@@ -49,7 +53,8 @@ impl Tally {
             u64::from_le_bytes(command[at..at + 8].try_into().expect("a word has 8 bytes"))
         };
         self.before = self.sum;
-        self.sum = (self.sum.rotate_left(5) ^ word(0) ^ word(8)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.sum =
+            (self.sum.rotate_left(5) ^ word(0) ^ word(8)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.applied += 1;
     }
 

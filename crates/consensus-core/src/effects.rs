@@ -61,8 +61,8 @@ pub enum Effect<P: ConsensusProtocol> {
     Snapshot {
         /// Who said it.
         from: NodeId,
-        /// What.
-        message: SnapshotMessage,
+        /// What. Boxed, as it is large and rare, and every effect is as large as the largest.
+        message: Box<SnapshotMessage>,
     },
     /// A read may be answered once everything up to this index is applied.
     Ready {
@@ -236,7 +236,7 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Hands a message about snapshots to the driver.
     pub fn snapshot(&mut self, from: NodeId, message: SnapshotMessage) {
-        self.list.push(Effect::Snapshot { from, message });
+        self.list.push(Effect::Snapshot { from, message: Box::new(message) });
     }
 
     /// The read may be answered once everything up to `index` is applied.

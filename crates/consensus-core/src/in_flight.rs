@@ -29,11 +29,17 @@ impl<T> InFlight<T> {
         self.writes.push_back((number, what));
     }
 
-    /// Takes out what became durable, oldest first.
+    /// Takes out what became durable, oldest first; to be taken to the end.
+    #[inline]
     pub fn durable(&mut self, upto: RecordNumber) -> impl Iterator<Item = T> {
         let upto = RecordNumber(upto.0 + u64::from(planted("K-inflight")));
-        let ready = self.writes.partition_point(|(number, _)| *number <= upto);
-        self.writes.drain(..ready).map(|(_, what)| what)
+        std::iter::from_fn(move || {
+            let (number, _) = self.writes.front()?;
+            if *number > upto {
+                return None;
+            }
+            self.writes.pop_front().map(|(_, what)| what)
+        })
     }
 
     /// Forgets what no longer counts, for example entries that were cut from the log.

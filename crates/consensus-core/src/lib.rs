@@ -67,6 +67,7 @@ mod querier;
 pub mod quorum;
 mod read;
 mod request;
+mod run;
 mod session;
 mod snapshot;
 mod variant;
@@ -87,7 +88,7 @@ pub use id::{
     SessionId,
 };
 pub use in_flight::InFlight;
-pub use machine::{RestoreError, StateMachine};
+pub use machine::{Frozen, RestoreError, StateMachine};
 pub use membership::{Change, ChangeRefusal, MAX_CONTACT, MEMBERSHIP_CLIENT, Membership};
 pub use outbox::Outbox;
 pub use protocol::{
@@ -98,6 +99,7 @@ pub use protocol::{
 pub use querier::{Ask, Querier};
 pub use read::{Admitted, Consistency, Query, QueryReply, Read, ReadMode, Reads};
 pub use request::{Answer, Reply, Request};
+pub use run::Run;
 pub use session::{Sessions, Verdict};
 pub use snapshot::{Incoming, Received, SnapshotMessage, SnapshotMeta, Then, asked_offset};
 pub use variant::Variant;

@@ -66,7 +66,7 @@ fn digest(meta: &SnapshotMeta, offset: u64, bytes: &[u8], last: bool) -> u64 {
 
 /// The snapshot that a replica is receiving, as far as it goes without storage: the driver keeps
 /// the bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Incoming {
     meta: Option<SnapshotMeta>,
     received: u64,

@@ -5,6 +5,7 @@
 //! Which number something gets may depend on which thread was faster; nothing that a search
 //! reports depends on the numbers.
 
+use crate::disk::Snapshot;
 use crate::fingerprint::{self, AsItIs};
 use crate::node::{self, Commit, Node, Packet};
 use crate::state::History;
@@ -22,6 +23,7 @@ pub(crate) struct Outcome {
     pub(crate) node: u32,
     pub(crate) sent: Box<[u32]>,
     pub(crate) commits: Box<[Commit]>,
+    pub(crate) snapshot: Option<Box<Snapshot>>,
     pub(crate) office: Option<u64>,
     pub(crate) wrote: bool,
 }
@@ -68,10 +70,11 @@ impl<P: Audit> Steps<P> {
     }
 
     pub(crate) fn enter(&mut self, outcome: node::Outcome<P>) -> Outcome {
-        let node::Outcome { node, sent, commits, office, wrote, marks } = outcome;
+        let node::Outcome { node, sent, commits, snapshot, office, wrote, marks, .. } = outcome;
         self.marks.extend(marks);
         let sent = sent.into_iter().map(|packet| self.packet(packet)).collect();
-        Outcome { node: self.node(node), sent, commits: commits.into(), office, wrote }
+        let (node, commits, snapshot) = (self.node(node), commits.into(), snapshot.map(Box::new));
+        Outcome { node, sent, commits, snapshot, office, wrote }
     }
 
     fn node(&mut self, node: Node<P>) -> u32 {

@@ -1,6 +1,7 @@
 //! What makes a model finite: how much of everything may happen in one behaviour.
 
-use consensus_core::{FaultModel, NodeId, NodeSet, ProtocolInfo, Takes};
+use crate::wish::{Wish, Wishes};
+use consensus_core::{FaultModel, NodeId, NodeSet, ProtocolInfo, ReadMode, Takes};
 use std::fmt;
 use std::str::FromStr;
 
@@ -19,8 +20,12 @@ pub enum Disks {
 /// delivered in any order or never, disks are synced at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Bounds {
-    /// Replicas.
+    /// Replicas that vote in the beginning.
     pub nodes: usize,
+    /// Replicas beside them that may join.
+    pub joiners: usize,
+    /// Node 0 leads in the beginning, and nothing is under way: a model for what happens later.
+    pub led: bool,
     /// Commands of clients; each may be given to any one node, at any time.
     pub commands: u8,
     /// Timers that fire. Any timer that is set may fire at any time.
@@ -33,6 +38,20 @@ pub struct Bounds {
     /// delivered again and again, for ever; this makes the smaller models, as nobody needs to
     /// know what was delivered already.
     pub duplicates: Option<u8>,
+    /// Times that an operator wants one node to hand over to another.
+    pub transfers: u8,
+    /// Times that an operator wants other members.
+    pub changes: u8,
+    /// What members he may want.
+    pub wishes: Wishes,
+    /// Reads that need no entry of the log; each at any node, at any time.
+    pub reads: u8,
+    /// How they are asked for.
+    pub mode: ReadMode,
+    /// Snapshots that are taken.
+    pub snapshots: u8,
+    /// The most bytes of a snapshot that one message carries. All have [`SNAPSHOT_BYTES`].
+    pub chunk: usize,
     /// How disks are modelled.
     pub disks: Disks,
     /// Nodes that lie: whatever they say, they may also say the contrary of, to anybody.
@@ -41,16 +60,33 @@ pub struct Bounds {
     pub depth: Option<u32>,
 }
 
+/// The bytes of every snapshot in a model.
+pub const SNAPSHOT_BYTES: usize = 16;
+
 impl Bounds {
+    /// All replicas: those that vote in the beginning, and those that may join.
+    pub fn all(&self) -> usize {
+        self.nodes.saturating_add(self.joiners)
+    }
+
     /// A cluster of this size in which nothing but messages and syncs happens.
     pub fn quiet(nodes: usize) -> Self {
         Self {
             nodes,
+            joiners: 0,
+            led: false,
             commands: 0,
             timeouts: 0,
             campaigns: 0,
             crashes: 0,
             duplicates: None,
+            transfers: 0,
+            changes: 0,
+            wishes: Wishes::NONE,
+            reads: 0,
+            mode: ReadMode::Index,
+            snapshots: 0,
+            chunk: SNAPSHOT_BYTES,
             disks: Disks::Explicit,
             traitors: NodeSet::EMPTY,
             depth: None,
@@ -71,11 +107,26 @@ pub enum Preset {
     Deep,
     /// With a replica that lies; only where the algorithm survives one.
     Traitor,
+    /// Members change; only where they can.
+    Members,
+    /// Logs are forgotten, and snapshots sent; only where they can be.
+    Snapshots,
+    /// Reads that need no entry of the log; only where there are some.
+    Reads,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Small, Self::Disks, Self::Closed, Self::Deep, Self::Traitor];
+    pub const ALL: [Self; 8] = [
+        Self::Small,
+        Self::Disks,
+        Self::Closed,
+        Self::Deep,
+        Self::Traitor,
+        Self::Members,
+        Self::Snapshots,
+        Self::Reads,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -85,13 +136,16 @@ impl Preset {
             Self::Closed => "closed",
             Self::Deep => "deep",
             Self::Traitor => "traitor",
+            Self::Members => "members",
+            Self::Snapshots => "snapshots",
+            Self::Reads => "reads",
         }
     }
 
     /// The bounds for an algorithm of this kind; `None` if the preset makes no sense for it.
     pub fn bounds(self, info: &ProtocolInfo) -> Option<Bounds> {
         match (info.faults, info.takes) {
-            (FaultModel::Byzantine, _) => Some(self.byzantine()),
+            (FaultModel::Byzantine, _) => self.byzantine(),
             (FaultModel::Crash, Takes::Any) => self.leaderless(),
             (FaultModel::Crash, Takes::Leader | Takes::Relayed) => self.led(),
         }
@@ -109,7 +163,7 @@ impl Preset {
                 let disks = Disks::Instant;
                 Bounds { commands: 3, crashes: 0, duplicates: Some(0), disks, ..one }
             }
-            Self::Traitor => return None,
+            Self::Traitor | Self::Members | Self::Snapshots | Self::Reads => return None,
         })
     }
 
@@ -123,20 +177,32 @@ impl Preset {
             Self::Closed => rivals,
             Self::Deep => Bounds { campaigns: 3, duplicates: Some(0), ..rivals },
             Self::Traitor => return None,
+            Self::Members => Bounds {
+                joiners: 1,
+                changes: 1,
+                wishes: Wishes::of(&[Wish::Leave, Wish::Vote, Wish::Replace]),
+                commands: 0,
+                campaigns: 1,
+                led: true,
+                ..rivals
+            },
+            Self::Snapshots => Bounds { snapshots: 1, led: true, ..rivals },
+            Self::Reads => Bounds { reads: 1, campaigns: 1, led: true, ..rivals },
         })
     }
 
     /// Replicas some of which may lie.
-    fn byzantine(self) -> Bounds {
+    fn byzantine(self) -> Option<Bounds> {
         let one = Bounds { commands: 1, ..Bounds::quiet(4) };
         let instant = Bounds { disks: Disks::Instant, ..one };
-        match self {
+        Some(match self {
             Self::Small => Bounds { depth: Some(10), ..instant },
             Self::Disks => one,
             Self::Closed => instant,
             Self::Deep => Bounds { commands: 2, timeouts: 6, crashes: 1, ..one },
             Self::Traitor => Bounds { traitors: NodeSet::only(NodeId(0)), timeouts: 3, ..instant },
-        }
+            Self::Members | Self::Snapshots | Self::Reads => return None,
+        })
     }
 }
 

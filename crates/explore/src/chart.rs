@@ -2,8 +2,9 @@
 
 use crate::arena::{Arena, Steps};
 use crate::context::Context;
-use crate::node::{Local, Outcome, happen};
+use crate::node::{Outcome, happen};
 use crate::state::{Action, State};
+use crate::worker::{Step, advance};
 use consensus_core::{Audit, NodeId, NodeSet};
 
 /// The steps of the path that these actions make.
@@ -21,18 +22,17 @@ pub(crate) fn of<P: Audit>(
         state.actions(context, &steps, &mut actions);
         let action = actions[*nth];
         let mut text = format!("{:>3}  {}", step + 1, title(context, &steps, &state, action));
-        let (id, cause) = state.cause(&steps, action);
+        let (id, _) = state.cause(&steps, action);
         let before = &steps.nodes[state.nodes[id.index()] as usize];
         let outcome = happen(context, id, Some(before), &state.stimulus(context, &steps, action));
+        drop(steps);
         if let Ok(outcome) = outcome {
-            text.push_str(&doings(&before.local, &outcome));
+            text.push_str(&doings(&outcome));
         }
         lines.push(text);
-        let Some(Ok(outcome)) = steps.outcome(cause) else { break };
-        let change = state.change(context, &steps, (action, id), outcome, &mut news);
-        let Some(change) = change else { break };
-        // Which history the next state has does not matter for what nodes do.
-        state = state.changed(&steps, &change, (id, outcome.node), &news);
+        let next = advance((context, arena), &state, action, &|_| false, &mut news);
+        let Ok(Step::To(next)) = next else { break };
+        state = next;
     }
     lines
 }
@@ -43,7 +43,7 @@ fn title<P: Audit>(
     state: &State,
     action: Action<P::Timer>,
 ) -> String {
-    let disk = |id: NodeId| &steps.nodes[state.nodes[id.index()] as usize].local.records;
+    let local = |id: NodeId| &steps.nodes[state.nodes[id.index()] as usize].local;
     match action {
         Action::Deliver { place, again: _ } => {
             let packet = &steps.packets[state.network[place] as usize];
@@ -51,8 +51,8 @@ fn title<P: Audit>(
             format!("{to} ← {from}  {:?}", packet.said.message())
         }
         Action::Sync(id) => {
-            let records = disk(id).len();
-            format!("{id} syncs its disk, up to record {records}")
+            let record = local(id).disk.written();
+            format!("{id} syncs its disk, up to record {record}")
         }
         Action::Fire(id, timer) => format!("{id} timer {timer:?} fires"),
         Action::Campaign(id) => format!("{id} is asked to lead"),
@@ -60,24 +60,34 @@ fn title<P: Audit>(
             let batch = &context.commands[usize::from(state.spent.commands)];
             format!("{id} gets a client's command: {batch:?}")
         }
-        Action::Crash(id, kept) => {
-            let lost = disk(id).len() - kept;
-            format!("{id} crashes, loses {lost} records that were not synced, and starts again")
+        Action::Crash(id, kept, file) => {
+            let disk = &local(id).disk;
+            let lost = disk.pending.len() - kept;
+            let file = match (&disk.writing, file) {
+                (None, _) => "",
+                (Some(_), true) => ", has its new snapshot",
+                (Some(_), false) => ", loses its new snapshot",
+            };
+            format!(
+                "{id} crashes, loses {lost} records that were not synced{file}, and starts again"
+            )
         }
+        Action::Transfer(id, to) => format!("{id} is asked to hand over to {to}"),
+        Action::Change(id, wish) => format!("{id} is asked for other members: {wish}"),
+        Action::Read(id) => format!("{id} gets a client's read, when {} is decided", state.upto),
+        Action::Snapshot(id) => format!("{id} takes a snapshot"),
+        Action::Keep(id) => format!("{id} has its snapshot on its disk"),
     }
 }
 
-fn doings<P: Audit>(before: &Local<P>, outcome: &Outcome<P>) -> String {
+fn doings<P: Audit>(outcome: &Outcome<P>) -> String {
     let mut text = String::new();
     let mut add = |line: String| {
         text.push_str("\n       ");
         text.push_str(&line);
     };
-    let now = &outcome.node.local;
-    if now.life == before.life {
-        for record in &now.records[before.records.len()..] {
-            add(format!("writes {record:?}"));
-        }
+    for write in &outcome.writes {
+        add(format!("writes {write:?}"));
     }
     if let Some(epoch) = outcome.office {
         add(format!("leads in epoch {epoch}"));
@@ -89,6 +99,9 @@ fn doings<P: Audit>(before: &Local<P>, outcome: &Outcome<P>) -> String {
             to.insert(same.to);
         }
         add(format!("sends to {to:?}  {:?}", first.said.message()));
+    }
+    if let Some(snapshot) = &outcome.snapshot {
+        add(format!("has the snapshot {:?}", snapshot.meta));
     }
     for commit in &outcome.commits {
         add(format!("commits index {} = {:?}", commit.index, commit.batch));

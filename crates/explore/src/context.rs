@@ -25,8 +25,12 @@ impl std::error::Error for BadModel {}
 
 /// Cluster, keys, settings, commands and bounds.
 pub(crate) struct Context<P: Audit> {
+    /// As the nodes know it that vote in the beginning.
     pub(crate) cluster: Cluster,
+    /// As the nodes know it that may join.
+    joining: Cluster,
     pub(crate) config: P::Config,
+    joining_config: P::Config,
     pub(crate) bounds: Bounds,
     pub(crate) commands: Vec<Batch>,
     keys: Vec<SimKeys>,
@@ -36,16 +40,19 @@ pub(crate) struct Context<P: Audit> {
 impl<P: Audit> Context<P> {
     pub(crate) fn new(
         bounds: Bounds,
-        configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+        configure: impl Fn(&Cluster) -> Result<P::Config, ConfigError>,
     ) -> Result<Self, BadModel> {
         let bad = |text: String| Err(BadModel(text));
-        if !(1..=MAX_NODES).contains(&bounds.nodes) {
-            return bad(format!("a model has 1 to {MAX_NODES} replicas, not {}", bounds.nodes));
+        if bounds.nodes == 0 || bounds.all() > MAX_NODES {
+            return bad(format!("a model has 1 to {MAX_NODES} replicas, not {}", bounds.all()));
+        }
+        if bounds.chunk == 0 {
+            return bad("a message about a snapshot carries some of it, not 0 bytes".to_owned());
         }
         if P::INFO.links == Links::Fifo {
             return bad(format!("{} needs FIFO links, which are not modelled", P::INFO.name));
         }
-        let all = NodeSet::first(bounds.nodes);
+        let all = NodeSet::first(bounds.all());
         let faults = P::INFO.max_faults(bounds.nodes);
         let lying = bounds.traitors.len();
         if lying > 0 && P::INFO.faults == consensus_core::FaultModel::Crash {
@@ -55,13 +62,19 @@ impl<P: Audit> Context<P> {
             return bad(format!("{} of {} replicas may lie at most", faults, bounds.nodes));
         }
         let id = ClusterId(0x5e);
-        let cluster = Cluster::new(id, bounds.nodes);
-        let config = configure(&cluster).map_err(|error| BadModel(error.to_string()))?;
+        let voters = NodeSet::first(bounds.nodes);
+        let cluster = Cluster { voters, ..Cluster::new(id, bounds.all()) };
+        let joining = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };
+        let configure = |cluster| configure(cluster).map_err(|error| BadModel(error.to_string()));
+        let config = configure(&cluster)?;
+        let joining_config = if bounds.joiners > 0 { configure(&joining)? } else { config.clone() };
         let key = |node| SimKeys::new(SEED, Signer::Node(NodeId(node as u8)));
         Ok(Self {
             config,
+            joining_config,
+            joining,
             commands: (0..bounds.commands).map(|nth| command(id, nth)).collect(),
-            keys: (0..bounds.nodes).map(key).collect(),
+            keys: (0..bounds.all()).map(key).collect(),
             meter: AuthMeter::default(),
             cluster,
             bounds,
@@ -70,7 +83,14 @@ impl<P: Audit> Context<P> {
 
     /// The world as this node sees it. There is no time in a model.
     pub(crate) fn env(&self, node: NodeId) -> Env<'_> {
-        Env::new(Duration::ZERO, &self.cluster, &self.keys[node.index()], &self.meter)
+        let votes = self.cluster.voters.contains(node);
+        let cluster = if votes { &self.cluster } else { &self.joining };
+        Env::new(Duration::ZERO, cluster, &self.keys[node.index()], &self.meter)
+    }
+
+    /// The settings of this node.
+    pub(crate) fn config_of(&self, node: NodeId) -> &P::Config {
+        if self.cluster.voters.contains(node) { &self.config } else { &self.joining_config }
     }
 
     pub(crate) fn is_correct(&self, node: NodeId) -> bool {

@@ -4,11 +4,14 @@
 
 use crate::arena::{Outcome, Steps};
 use crate::context::Context;
+use crate::disk::Snapshot;
 use crate::node::{Commit, Node};
-use crate::state::{Decided, History, MAX_NODES};
+use crate::service::Applied;
+use crate::state::{Decided, History, MAX_NODES, Spent};
 use crate::violation::Violation;
-use consensus_core::quorum::Quorums;
-use consensus_core::{Audit, FaultModel, Ledger, LogIndex, NodeId, NodeSet, ProtocolConfig};
+use consensus_core::{
+    Audit, Batch, FaultModel, Ledger, LogIndex, Membership, NodeId, NodeSet, ProtocolConfig,
+};
 
 /// A step as the oracles see it: who did it, and the nodes and the history as they are then.
 pub(crate) struct Scene<'a, P: Audit> {
@@ -17,8 +20,8 @@ pub(crate) struct Scene<'a, P: Audit> {
     pub(crate) id: NodeId,
     /// The node that acted is in it as it is now.
     pub(crate) nodes: [u32; MAX_NODES],
-    /// Commands that clients have sent.
-    pub(crate) asked: u8,
+    /// What clients and operators did by then.
+    pub(crate) spent: Spent,
 }
 
 impl<P: Audit> Scene<'_, P> {
@@ -43,7 +46,28 @@ impl<P: Audit> Scene<'_, P> {
         if !self.context.is_correct(self.id) {
             return Ok(());
         }
-        outcome.commits.iter().try_for_each(|commit| self.decided(commit, history))
+        outcome.commits.iter().try_for_each(|commit| self.decided(commit, history))?;
+        outcome.snapshot.as_ref().map_or(Ok(()), |snapshot| self.is_true(snapshot, history))
+    }
+
+    /// O15: a snapshot that was taken or put into force is of what was decided, and names the
+    /// members as of its index.
+    fn is_true(&self, snapshot: &Snapshot, history: &History) -> Result<(), Violation> {
+        let Snapshot { meta, bytes } = snapshot;
+        let state = history.state(meta.index).map(Applied::to_bytes);
+        if state.as_ref() != Some(bytes) {
+            let detail = format!("its snapshot of index {} is not of what was decided", meta.index);
+            return self.broken("O15", "equal states", detail);
+        }
+        let members = history.members(meta.index, &self.context.cluster);
+        if meta.membership != members {
+            let (said, index) = (&meta.membership, meta.index);
+            let detail = format!(
+                "its snapshot of index {index} names {said:?}; the members were {members:?}"
+            );
+            return self.broken("O15", "members of a snapshot", detail);
+        }
+        Ok(())
     }
 
     /// O3 and O5: a node became an active leader.
@@ -66,9 +90,13 @@ impl<P: Audit> Scene<'_, P> {
     /// leaders.
     fn is_complete(&self, epoch: u64, history: &History) -> Result<(), Violation> {
         let replica = &self.node(self.id).local.replica;
+        let purged = replica.status().purged;
         for (entry, index) in history.decided.iter().zip((1..).map(LogIndex)) {
             if entry.led.is_some_and(|led| led >= epoch) {
                 break; // Epochs only grow, so all later entries are out of scope, too.
+            }
+            if index <= purged {
+                continue; // Its snapshot was judged.
             }
             let held = replica.entry(index);
             if held != Some(&entry.batch) {
@@ -123,45 +151,73 @@ impl<P: Audit> Scene<'_, P> {
             None => {
                 // Nobody skips an index, so the first to commit this one is next in the history.
                 assert_eq!(place, history.decided.len(), "the history has no gap");
-                let asked = &self.context.commands[..usize::from(self.asked)];
-                let known =
-                    |one| asked.iter().any(|batch| batch.commands().any(|asked| asked == one));
-                if !batch.commands().all(known) {
+                if !self.was_asked(batch) {
                     let detail = format!("index {index} holds {batch:?}, which no client sent");
                     return self.broken("O2", "integrity", detail);
                 }
-                self.is_durable(commit)?;
                 let led = history.leaders.last().map(|(epoch, _)| *epoch);
-                let entry = Decided { batch: batch.clone(), led };
+                let before = history.state(index.previous()).expect("the one before is decided");
+                let entry = Decided { batch: batch.clone(), led, state: before.then(batch) };
                 history.decided.push(entry);
+                self.is_durable(commit, history)?;
             }
         }
-        self.is_certified(commit)
+        self.is_certified(commit, history)
     }
 
-    /// O6: when the first node commits, the synced disks of a quorum hold the batch.
-    fn is_durable(&self, commit: &Commit) -> Result<(), Violation> {
+    /// Did a client send these commands, or an operator want such members?
+    fn was_asked(&self, batch: &Batch) -> bool {
+        if batch.is_membership() {
+            return self.spent.changes > 0;
+        }
+        let asked = &self.context.commands[..usize::from(self.spent.commands)];
+        let known = |one| asked.iter().any(|batch| batch.commands().any(|asked| asked == one));
+        batch.commands().all(known)
+    }
+
+    /// Are these nodes enough to decide what is at this index? By the members before it, by those
+    /// that it makes itself (Raft: in force as soon as they are in the log), or by those that were
+    /// in force at the node that decided: a change that follows in its log.
+    fn is_quorum(&self, nodes: NodeSet, commit: &Commit, history: &History) -> bool {
+        if P::INFO.faults == FaultModel::Byzantine {
+            return nodes.len() >= P::INFO.quorum(self.context.bounds.nodes);
+        }
+        let first = &self.context.cluster;
+        let before = history.members(commit.index.previous(), first);
+        let enough = |members: &Membership| match self.context.config.quorums(members.voters.len())
+        {
+            None => members.is_quorum(nodes),
+            // "Flexible Paxos", §3: so many share an acceptor with every phase-1 quorum.
+            Some(quorums) => nodes.and(members.voters).len() + quorums.phase_1() > quorums.nodes(),
+        };
+        enough(&before)
+            || enough(&history.members(commit.index, first))
+            || commit.members.as_ref().is_some_and(enough)
+    }
+
+    /// O6: when the first node commits, the synced disks of a quorum hold the batch, or a snapshot
+    /// of it.
+    fn is_durable(&self, commit: &Commit, history: &History) -> Result<(), Violation> {
         let Commit { index, batch, on_own_disk, .. } = commit;
         let print = batch.fingerprint();
         let on_disk = |disk: &Ledger| disk.get(*index).is_some_and(|held| held.batch == print);
         let holds = |node: &NodeId| {
-            if *node == self.id { *on_own_disk } else { on_disk(&self.node(*node).synced) }
+            let own = *node == self.id;
+            let other = self.node(*node);
+            let covers = other.local.disk.covered() >= *index;
+            covers || if own { *on_own_disk } else { on_disk(&other.synced) }
         };
         let on: NodeSet = self.context.correct().iter().filter(holds).collect();
-        let quorums = self.context.config.quorums(self.context.bounds.nodes);
-        let quorum = quorums.map_or(P::INFO.quorum(self.context.bounds.nodes), Quorums::phase_2);
-        let needed = quorum.saturating_sub(self.context.bounds.traitors.len());
-        if on.len() >= needed {
+        // Whoever may lie may have it on the disk.
+        if self.is_quorum(on.or(self.context.bounds.traitors), commit, history) {
             return Ok(());
         }
-        let detail = format!(
-            "index {index} is committed as {batch:?}; synced on {on:?}, needed on {needed} disks"
-        );
+        let detail = format!("index {index} is committed as {batch:?}; synced on {on:?} only");
         self.broken("O6", "durable quorum", detail)
     }
 
     /// O16: a vote that was counted has enough distinct signers, who really said so.
-    fn is_certified(&self, commit: &Commit) -> Result<(), Violation> {
+    fn is_certified(&self, commit: &Commit, history: &History) -> Result<(), Violation> {
         let Some(certificate) = &commit.certificate else { return Ok(()) };
         let signers = certificate.signers;
         let broken = |detail: String| {
@@ -171,11 +227,7 @@ impl<P: Audit> Scene<'_, P> {
         if !signers.minus(self.context.cluster.nodes()).is_empty() {
             return broken(format!("{signers:?} are not all of the cluster"));
         }
-        let enough = match self.context.config.quorums(self.context.bounds.nodes) {
-            None => is_quorum(signers.len(), self.context.bounds.nodes, P::INFO.faults),
-            Some(quorums) => signers.len() + quorums.phase_1() > quorums.nodes(),
-        };
-        if !enough {
+        if !self.is_quorum(signers, commit, history) {
             return broken(format!("{signers:?} are no quorum"));
         }
         for signer in signers.and(self.context.correct()).iter() {
@@ -192,13 +244,4 @@ impl<P: Audit> Scene<'_, P> {
         }
         Ok(())
     }
-}
-
-/// Do two sets of this size share a node, or more than f nodes where f may lie?
-fn is_quorum(size: usize, nodes: usize, faults: FaultModel) -> bool {
-    let liars = match faults {
-        FaultModel::Crash => 0,
-        FaultModel::Byzantine => (nodes - 1) / 3,
-    };
-    2 * size > nodes + liars
 }

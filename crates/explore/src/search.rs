@@ -8,6 +8,7 @@ use crate::arena::Arena;
 use crate::bounds::{Bounds, Preset};
 use crate::chart;
 use crate::context::{BadModel, Context};
+use crate::settle::begin;
 use crate::state::State;
 use crate::table::{Link, Table};
 use crate::violation::Violation;
@@ -58,7 +59,7 @@ pub struct Explored {
     pub leaders: u64,
     /// Pairs of a node's state and something that happens to it.
     pub steps: u64,
-    /// Rare things that the protocol said it reached.
+    /// Rare things that the protocol said it reached, or that its driver did.
     pub marks: BTreeSet<&'static str>,
     /// Bytes of the table of seen states.
     pub table_bytes: u64,
@@ -98,15 +99,15 @@ pub fn explore<P: Audit>(
 pub fn explore_with<P: Audit>(
     bounds: &Bounds,
     limits: &Limits<'_>,
-    configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+    configure: impl Fn(&Cluster) -> Result<P::Config, ConfigError>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Explored, BadModel> {
     let context = Context::<P>::new(*bounds, configure)?;
     let arena = Arena::new();
-    let root = match State::initial(&context, &arena) {
+    let root = match begin(&context, &arena) {
         Ok(root) => root,
         Err(violation) => {
-            let steps = vec!["all nodes start".to_owned()];
+            let steps = vec!["the beginning of the model".to_owned()];
             let found = Found { violation, states: 0, steps };
             let mut explored = Explored::nothing();
             explored.found = Some(found);

@@ -3,9 +3,11 @@
 use crate::arena::{Arena, Cause, Outcome, Steps};
 use crate::context::Context;
 use crate::fingerprint;
-use crate::node::{Stimulus, happen};
+use crate::node::{Node, Stimulus, happen};
+use crate::service::Applied;
 use crate::violation::Violation;
-use consensus_core::{Audit, Batch, NodeId};
+use crate::wish::Wish;
+use consensus_core::{Audit, Batch, Cluster, LogIndex, Membership, NodeId};
 use std::sync::Arc;
 
 /// What was used up of the bounds.
@@ -16,6 +18,10 @@ pub(crate) struct Spent {
     pub(crate) campaigns: u8,
     pub(crate) crashes: u8,
     pub(crate) duplicates: u8,
+    pub(crate) transfers: u8,
+    pub(crate) changes: u8,
+    pub(crate) reads: u8,
+    pub(crate) snapshots: u8,
 }
 
 impl Spent {
@@ -30,6 +36,8 @@ pub(crate) struct Decided {
     pub(crate) batch: Batch,
     /// The highest epoch that anyone had led when it was first given out.
     pub(crate) led: Option<u64>,
+    /// What a state machine is that has applied so much.
+    pub(crate) state: Applied,
 }
 
 /// What all nodes did together so far, as far as a rule asks for it.
@@ -45,6 +53,29 @@ impl History {
     pub(crate) fn print(&self) -> u128 {
         fingerprint::of(self)
     }
+
+    /// Up to here all is decided.
+    pub(crate) fn upto(&self) -> LogIndex {
+        LogIndex(self.decided.len() as u64)
+    }
+
+    /// What a state machine is that has applied so much of what is decided.
+    pub(crate) fn state(&self, upto: LogIndex) -> Option<Applied> {
+        match upto.0 {
+            0 => Some(Applied::default()),
+            index => self.decided.get(index as usize - 1).map(|entry| entry.state),
+        }
+    }
+
+    /// The members as of an index, as far as it is decided: those that the last change up to there
+    /// says, or the first ones.
+    pub(crate) fn members(&self, upto: LogIndex, first: &Cluster) -> Membership {
+        let known = self.decided.iter().zip((1..).map(LogIndex));
+        let changes = known
+            .take_while(|(_, index)| *index <= upto)
+            .filter_map(|(entry, index)| Membership::from_batch(&entry.batch, index));
+        changes.last().unwrap_or_else(|| Membership::initial(first))
+    }
 }
 
 /// Replicas of the largest model; beyond, there is nothing to be hoped for.
@@ -59,6 +90,8 @@ pub(crate) struct State {
     pub(crate) print: u128,
     pub(crate) nodes: [u32; MAX_NODES],
     pub(crate) history: u32,
+    /// How much is decided, according to the history.
+    pub(crate) upto: LogIndex,
     pub(crate) spent: Spent,
     /// The messages that were sent and may arrive, by fingerprint.
     pub(crate) network: Arc<[u32]>,
@@ -77,8 +110,18 @@ pub(crate) enum Action<T> {
     Campaign(NodeId),
     /// A client gives the next command to a node.
     Propose(NodeId),
-    /// A node crashes, and so many records survive.
-    Crash(NodeId, usize),
+    /// A node crashes; so many writes survive, and the file that was being written, or not.
+    Crash(NodeId, usize, bool),
+    /// An operator wants a node to hand over to another.
+    Transfer(NodeId, NodeId),
+    /// An operator tells a node to change the members.
+    Change(NodeId, Wish),
+    /// A client asks a node.
+    Read(NodeId),
+    /// A node takes a snapshot.
+    Snapshot(NodeId),
+    /// A node's snapshot is on its disk.
+    Keep(NodeId),
 }
 
 /// What an action makes of a state, before it is known whether that was seen.
@@ -86,6 +129,7 @@ pub(crate) struct Change {
     pub(crate) print: u128,
     pub(crate) spent: Spent,
     pub(crate) history: u32,
+    pub(crate) upto: LogIndex,
     pub(crate) gone: Option<usize>,
 }
 
@@ -114,7 +158,8 @@ impl State {
             print = print.wrapping_add(steps.packets[*packet as usize].print);
         }
         let history = arena.record(history);
-        Ok(Self { print, nodes, history, spent, network: network.into() })
+        let upto = LogIndex::ZERO;
+        Ok(Self { print, nodes, history, upto, spent, network: network.into() })
     }
 
     /// Everything that may happen next.
@@ -148,9 +193,40 @@ impl State {
                 out.push(Action::Propose(id));
             }
             if spent.crashes < bounds.crashes {
-                let kept = node.local.synced..=node.local.records.len();
-                out.extend(kept.map(|kept| Action::Crash(id, kept)));
+                let disk = &node.local.disk;
+                for kept in 0..=disk.pending.len() {
+                    out.push(Action::Crash(id, kept, false));
+                    out.extend(disk.writing.as_ref().map(|_| Action::Crash(id, kept, true)));
+                }
             }
+            self.wishes(context, node, id, out);
+        }
+    }
+
+    /// What operators and readers may want of a node, and what its snapshots may do.
+    fn wishes<P: Audit>(
+        &self,
+        context: &Context<P>,
+        node: &Node<P>,
+        id: NodeId,
+        out: &mut Vec<Action<P::Timer>>,
+    ) {
+        let (bounds, spent) = (&context.bounds, &self.spent);
+        if spent.transfers < bounds.transfers {
+            let others = context.cluster.peers_of(id);
+            out.extend(others.iter().map(|to| Action::Transfer(id, to)));
+        }
+        if spent.changes < bounds.changes {
+            out.extend(bounds.wishes.iter().map(|wish| Action::Change(id, wish)));
+        }
+        if spent.reads < bounds.reads {
+            out.push(Action::Read(id));
+        }
+        if spent.snapshots < bounds.snapshots && node.local.may_take() {
+            out.push(Action::Snapshot(id));
+        }
+        if node.local.disk.writing.is_some() {
+            out.push(Action::Keep(id));
         }
     }
 
@@ -171,7 +247,12 @@ impl State {
             Action::Fire(id, timer) => (id, Cause::other(node(id), &(1, timer))),
             Action::Campaign(id) => (id, Cause::other(node(id), &2)),
             Action::Propose(id) => (id, Cause::other(node(id), &(3, self.spent.commands))),
-            Action::Crash(id, kept) => (id, Cause::other(node(id), &(4, kept))),
+            Action::Crash(id, kept, file) => (id, Cause::other(node(id), &(4, kept, file))),
+            Action::Transfer(id, to) => (id, Cause::other(node(id), &(5, to))),
+            Action::Change(id, wish) => (id, Cause::other(node(id), &(6, wish))),
+            Action::Read(id) => (id, Cause::other(node(id), &(7, self.upto))),
+            Action::Snapshot(id) => (id, Cause::other(node(id), &8)),
+            Action::Keep(id) => (id, Cause::other(node(id), &9)),
         }
     }
 
@@ -194,7 +275,12 @@ impl State {
                 let batch = &context.commands[usize::from(self.spent.commands)];
                 Stimulus::Propose(batch.clone())
             }
-            Action::Crash(_, kept) => Stimulus::Crash { kept },
+            Action::Crash(_, kept, file) => Stimulus::Crash { kept, file },
+            Action::Transfer(_, to) => Stimulus::Transfer(to),
+            Action::Change(_, wish) => Stimulus::Change(wish),
+            Action::Read(_) => Stimulus::Read { mode: context.bounds.mode, decided: self.upto },
+            Action::Snapshot(_) => Stimulus::Snapshot,
+            Action::Keep(_) => Stimulus::Keep,
         }
     }
 
@@ -238,7 +324,7 @@ impl State {
         if spent != self.spent {
             print = print.wrapping_sub(self.spent.print()).wrapping_add(spent.print());
         }
-        Some(Change { print, spent, history: self.history, gone })
+        Some(Change { print, spent, history: self.history, upto: self.upto, gone })
     }
 
     /// The state that a change makes.
@@ -249,7 +335,7 @@ impl State {
         (id, node): (NodeId, u32),
         news: &[u32],
     ) -> Self {
-        let Change { print, spent, history, gone } = *change;
+        let Change { print, spent, history, upto, gone } = *change;
         let mut nodes = self.nodes;
         nodes[id.index()] = node;
         let mut network = Arc::clone(&self.network);
@@ -265,7 +351,21 @@ impl State {
             }
             network = packets.into();
         }
-        Self { print, nodes, history, spent, network }
+        Self { print, nodes, history, upto, spent, network }
+    }
+
+    /// The same, but a message is lost.
+    pub(crate) fn without<P: Audit>(&self, steps: &Steps<P>, place: usize) -> Self {
+        let mut packets = self.network.to_vec();
+        let packet = packets.remove(place);
+        let print = self.print.wrapping_sub(steps.packets[packet as usize].print);
+        Self { print, network: packets.into(), ..self.clone() }
+    }
+
+    /// The same, but so much is used up.
+    pub(crate) fn with_spent(&self, spent: Spent) -> Self {
+        let print = self.print.wrapping_sub(self.spent.print()).wrapping_add(spent.print());
+        Self { print, spent, ..self.clone() }
     }
 
     fn spend<P: Audit>(&self, context: &Context<P>, action: Action<P::Timer>) -> Spent {
@@ -275,11 +375,15 @@ impl State {
                 let counted = again && context.bounds.duplicates.is_some();
                 spent.duplicates += u8::from(counted);
             }
-            Action::Sync(_) => {}
+            Action::Sync(_) | Action::Keep(_) => {}
             Action::Fire(..) => spent.timeouts += 1,
             Action::Campaign(_) => spent.campaigns += 1,
             Action::Propose(_) => spent.commands += 1,
             Action::Crash(..) => spent.crashes += 1,
+            Action::Transfer(..) => spent.transfers += 1,
+            Action::Change(..) => spent.changes += 1,
+            Action::Read(_) => spent.reads += 1,
+            Action::Snapshot(_) => spent.snapshots += 1,
         }
         spent
     }

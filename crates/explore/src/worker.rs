@@ -66,31 +66,59 @@ impl<T: Copy> Worker<T> {
         nth: usize,
         part: &mut Part,
     ) -> Result<(), Violation> {
-        let action = self.actions[nth];
-        let mut steps = arena.read();
-        let (id, cause) = state.cause(&steps, action);
-        if steps.outcome(cause).is_none() {
-            drop(steps);
-            work_out(context, arena, state, action);
-            steps = arena.read();
-        }
-        let outcome = match steps.outcome(cause).expect("it was just worked out") {
-            Ok(outcome) => outcome,
-            // A traitor may break all its rules, and stops when it does.
-            Err(_) if !context.is_correct(id) => return Ok(()),
-            Err(violation) => return Err(violation.clone()),
-        };
-        let change = state.change(context, &steps, (action, id), outcome, &mut self.news);
-        let Some(mut change) = change else { return Ok(()) };
-        part.transitions += 1;
-        judge(context, arena, &steps, (state, id), outcome, &mut change, seen)?;
-        if !seen.contains(change.print) {
-            let next = state.changed(&steps, &change, (id, outcome.node), &self.news);
-            let link = Link::new(state.print, nth);
-            part.successors.push(Successor { state: next, link });
+        let is_seen = |print| seen.contains(print);
+        let (model, action) = ((context, arena), self.actions[nth]);
+        match advance(model, state, action, &is_seen, &mut self.news)? {
+            Step::Nothing => {}
+            Step::Seen => part.transitions += 1,
+            Step::To(next) => {
+                part.transitions += 1;
+                let link = Link::new(state.print, nth);
+                part.successors.push(Successor { state: next, link });
+            }
         }
         Ok(())
     }
+}
+
+/// Where an action leads.
+pub(crate) enum Step {
+    /// It has no effect.
+    Nothing,
+    /// To a state that was seen.
+    Seen,
+    /// There.
+    To(State),
+}
+
+/// Does an action, and judges what it does. `news` is room to work in.
+pub(crate) fn advance<P: Audit>(
+    (context, arena): (&Context<P>, &Arena<P>),
+    state: &State,
+    action: Action<P::Timer>,
+    is_seen: &dyn Fn(u128) -> bool,
+    news: &mut Vec<u32>,
+) -> Result<Step, Violation> {
+    let mut steps = arena.read();
+    let (id, cause) = state.cause(&steps, action);
+    if steps.outcome(cause).is_none() {
+        drop(steps);
+        work_out(context, arena, state, action);
+        steps = arena.read();
+    }
+    let outcome = match steps.outcome(cause).expect("it was just worked out") {
+        Ok(outcome) => outcome,
+        // A traitor may break all its rules, and stops when it does.
+        Err(_) if !context.is_correct(id) => return Ok(Step::Nothing),
+        Err(violation) => return Err(violation.clone()),
+    };
+    let change = state.change(context, &steps, (action, id), outcome, news);
+    let Some(mut change) = change else { return Ok(Step::Nothing) };
+    judge(context, arena, &steps, (state, id), outcome, &mut change, is_seen)?;
+    if is_seen(change.print) {
+        return Ok(Step::Seen);
+    }
+    Ok(Step::To(state.changed(&steps, &change, (id, outcome.node), news)))
 }
 
 /// Runs the protocol's code, once for each node and what happens to it.
@@ -120,26 +148,28 @@ fn judge<P: Audit>(
     (state, id): (&State, NodeId),
     outcome: &Outcome,
     change: &mut Change,
-    seen: &Table,
+    is_seen: &dyn Fn(u128) -> bool,
 ) -> Result<(), Violation> {
-    let concerns_all = outcome.office.is_some() || !outcome.commits.is_empty();
+    let concerns_all =
+        outcome.office.is_some() || !outcome.commits.is_empty() || outcome.snapshot.is_some();
     let disks = outcome.wrote && context.bounds.traitors.is_empty();
     if !concerns_all && !disks {
         return Ok(());
     }
     let mut nodes = state.nodes;
     nodes[id.index()] = outcome.node;
-    let scene = Scene { context, steps, id, nodes, asked: change.spent.commands };
+    let scene = Scene { context, steps, id, nodes, spent: change.spent };
     if concerns_all {
         let before = arena.history(state.history);
         let mut history = History::clone(&before);
         scene.judge(outcome, &mut history)?;
         if history != *before {
             change.print = change.print.wrapping_sub(before.print()).wrapping_add(history.print());
+            change.upto = history.upto();
             change.history = arena.record(history);
         }
     }
-    if disks && !seen.contains(change.print) {
+    if disks && !is_seen(change.print) {
         scene.logs_match()?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use consensus_core::quorum::{self, QuorumError, Quorums};
 use consensus_core::{Cluster, ConfigError, Membership, NodeSet, ProtocolConfig};
+use core::time::Duration;
 
 /// The settings of a replica: sizes, nothing that changes the algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +17,13 @@ pub struct Config {
     /// Chosen slots that are kept although a snapshot covers them, so that a replica that is a
     /// little behind is brought up to date without a snapshot.
     pub trailing_entries: u64,
+    /// Leases: the leader answers reads without asking anybody. `None` is off. The same on all
+    /// replicas. With leases, an acceptor that heard a leader, or that has just started, promises
+    /// no other ballot for the shortest election timeout.
+    pub lease: Option<Drift>,
+    /// Who should lead rather: a follower of a higher priority that keeps up is handed the
+    /// leadership, and while it answers, others wait longer before they replace a lost leader.
+    pub priority: u8,
     /// Bytes of values that a leader has proposed and not yet executed; more wait their turn (the
     /// paper's α of §3, PMMC's WINDOW, measured in bytes). A value counts a little more than its
     /// length, so that this bounds no-ops, too.
@@ -27,23 +35,55 @@ pub struct Config {
     pub max_message_bytes: usize,
 }
 
+/// How wrong clocks may run, as leases must know it: a promise of whoever operates the replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Drift {
+    /// In a true second no clock gains or loses more than so many microseconds.
+    pub parts_per_million: u32,
+}
+
+impl Drift {
+    /// One percent: a hundred times what quartz does, for virtual machines that are moved about.
+    pub const GENEROUS: Self = Self { parts_per_million: 10_000 };
+
+    /// How long a leader's lease lasts by its own clock, if followers wait for `promised` by
+    /// theirs: both may be wrong, in opposite directions.
+    pub(crate) fn lease(self, promised: Duration) -> Duration {
+        const MILLION: u128 = 1_000_000;
+        let wrong = MILLION + u128::from(self.parts_per_million);
+        let lease = promised.as_nanos() * MILLION * MILLION / (wrong * wrong);
+        Duration::from_nanos(u64::try_from(lease).unwrap_or(u64::MAX))
+    }
+}
+
 impl ProtocolConfig for Config {
     fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError> {
         cluster.validate()?;
         Ok(Self {
             voters: cluster.voters,
             phase_2: None,
-            trailing_entries: 1024,
+            trailing_entries: 4096,
+            lease: None,
+            priority: 0,
             window_bytes: 8 << 20,
             max_pending_bytes: 64 << 20,
             max_message_bytes: 1 << 20,
         })
     }
 
+    /// With leases, so that simulated runs see both.
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual };
-        Ok(Self { trailing_entries: 0, ..sizes })
+        Ok(Self { trailing_entries: 1, lease: Some(Drift::GENEROUS), ..sizes })
+    }
+
+    fn quorums(&self, voters: usize) -> Option<Quorums> {
+        self.flexible(voters).ok()
+    }
+
+    fn with_lease(self, parts_per_million: u32) -> Option<Self> {
+        Some(Self { lease: Some(Drift { parts_per_million }), ..self })
     }
 }
 
@@ -71,11 +111,6 @@ impl Config {
         quorums.map(|_| ()).map_err(|error| ConfigError(error.to_string()))
     }
 
-    /// The quorums of so many voters. `None` if there are not enough for a quorum.
-    pub(crate) fn quorums_of(&self, voters: usize) -> Option<Quorums> {
-        self.flexible(voters).ok()
-    }
-
     fn flexible(&self, voters: usize) -> Result<Quorums, QuorumError> {
         let size = self.phase_2.unwrap_or(quorum::majority(voters));
         let other = match self.phase_2 {
@@ -87,7 +122,7 @@ impl Config {
 
     /// Can these members agree on anything?
     pub(crate) fn suits(&self, members: &Membership) -> bool {
-        self.quorums_of(members.voters.len()).is_some()
+        self.quorums(members.voters.len()).is_some()
     }
 }
 
@@ -99,10 +134,21 @@ mod tests {
     #[test]
     fn the_default_is_a_majority_in_both_phases() {
         let config = Config::for_cluster(&Cluster::new(ClusterId(1), 5)).expect("five nodes do");
-        let quorums = config.quorums_of(5).expect("five voters");
+        let quorums = config.quorums(5).expect("five voters");
         assert_eq!((quorums.phase_1(), quorums.phase_2()), (3, 3));
-        assert_eq!(config.quorums_of(0), None);
+        assert_eq!(config.quorums(0), None);
         assert!(Config::for_cluster(&Cluster::new(ClusterId(1), 0)).is_err());
+    }
+
+    /// Thesis §6.4.1: the lease ends before any follower's promise can have ended.
+    #[test]
+    fn a_lease_is_shorter_than_the_promise_by_the_drift_of_both_clocks() {
+        let promised = Duration::from_millis(300);
+        assert_eq!(Drift { parts_per_million: 0 }.lease(promised), promised);
+        let lease = Drift::GENEROUS.lease(promised).as_secs_f64();
+        // A slow clock here, a quick one there.
+        assert!(lease * 1.01 <= promised.as_secs_f64() / 1.01);
+        assert!(lease > promised.as_secs_f64() * 0.98);
     }
 
     /// Flexible Paxos: q1 + q2 > n, for whatever n the members have.
@@ -110,7 +156,7 @@ mod tests {
     fn flexible_quorums_follow_the_number_of_voters() {
         let five = Config::for_cluster(&Cluster::new(ClusterId(1), 5)).expect("five nodes do");
         let config = five.clone().with_phase_2(2).expect("2 of 5");
-        let sizes = |voters| config.quorums_of(voters).map(|quorums| quorums.phase_1());
+        let sizes = |voters| config.quorums(voters).map(|quorums| quorums.phase_1());
         assert_eq!([1, 2, 3, 5].map(sizes), [None, Some(1), Some(2), Some(4)]);
         let refused = five.with_phase_2(6).expect_err("6 of 5").to_string();
         assert!(refused.contains("among 5 nodes"), "{refused}");

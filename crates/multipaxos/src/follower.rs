@@ -16,6 +16,8 @@ pub(crate) struct Follower {
     pub(crate) leader: Option<Ballot>,
     /// No leader was heard for the shortest election timeout.
     pub(crate) lost: bool,
+    /// The highest priority of those that the leader heard.
+    pub(crate) priority: u8,
     /// Up to where values were known at the last heartbeat.
     upto_at_heartbeat: LogIndex,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Follower {
 impl Follower {
     /// Before the first input: as after a lost leader, but no timer runs.
     pub(crate) fn idle(node: &Node) -> Self {
-        Self { leader: None, lost: true, upto_at_heartbeat: node.learner.upto() }
+        Self { leader: None, lost: true, priority: 0, upto_at_heartbeat: node.learner.upto() }
     }
 
     /// Begins to follow, or to wait, and gives whoever leads the shortest election timeout.
@@ -65,13 +67,24 @@ impl Follower {
     }
 
     /// No sign of the leader for the shortest election timeout. The random rest of the timeout
-    /// decides who acts first.
-    pub(crate) fn on_silence(&mut self, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+    /// decides who acts first; one of a lower priority than others lets those go first.
+    pub(crate) fn on_silence(
+        &mut self,
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
         self.lost = true;
         self.leader = None;
         let timing = &env.cluster.timing;
         let rest = timing.election_max.saturating_sub(timing.election_min);
-        effects.set_timer(Timer::Election, Delay { min: Duration::ZERO, max: rest });
+        let lesser = node.config.priority < self.priority;
+        let delay = if lesser {
+            Delay { min: rest, max: rest * 2 }
+        } else {
+            Delay { min: Duration::ZERO, max: rest }
+        };
+        effects.set_timer(Timer::Election, delay);
     }
 
     /// The leader knows more chosen values. Asks it for them, if none came since its last

@@ -4,13 +4,17 @@
 use crate::acceptor::cost;
 use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
-use crate::message::{Accept, Message, Pvalue};
+use crate::message::{Accept, Message, Pvalue, after};
 use crate::node::Node;
+use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
 use crate::scout::Scout;
+use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, Refusal};
+use consensus_core::{
+    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber, Refusal, Run,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Proposes, counts, and keeps its place.
@@ -35,10 +39,23 @@ pub(crate) struct Leader {
     pub(crate) version: LogIndex,
     /// Members before, who may not know that they are no longer.
     pub(crate) leaving: NodeSet,
+    /// Reads and the lease.
+    pub(crate) confirmation: Confirmation,
+    /// Handing over.
+    pub(crate) transfer: Option<Transfer>,
+    /// How gladly the others would lead.
+    pub(crate) priorities: BTreeMap<NodeId, u8>,
+    /// One of a higher priority had its chance.
+    pub(crate) preferred: bool,
+    /// The disk, when the quorum was checked last.
+    disk: Disk,
     /// How far each other replica knows what is chosen.
     pub(crate) known: BTreeMap<NodeId, LogIndex>,
     /// The slot of the next new proposal.
     pub(crate) next: LogIndex,
+    /// Open slots from here on were not sent to anybody yet: what comes in one burst travels
+    /// together.
+    unsent: LogIndex,
     /// Slots that are proposed in and not yet executed.
     pub(crate) open: BTreeMap<LogIndex, Commander>,
     open_bytes: usize,
@@ -62,12 +79,23 @@ pub(crate) enum Phase {
     Asking,
 }
 
+/// How far the write stream reached, and how far it is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Disk {
+    written: RecordNumber,
+    durable: RecordNumber,
+}
+
+impl Disk {
+    fn of(node: &Node, effects: &Effects<MultiPaxos>) -> Self {
+        Self { written: effects.last_needed(), durable: node.durable }
+    }
+}
+
 /// Gets one value chosen in one slot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Commander {
     pub(crate) batch: Batch,
-    /// The value's fingerprint, as acceptors repeat it.
-    value: u64,
     accepted: Votes,
     /// Chosen, but an earlier slot is not.
     chosen: bool,
@@ -89,8 +117,14 @@ impl Leader {
             members: node.learner.members().current().members(),
             version: node.version(),
             leaving: NodeSet::EMPTY,
+            confirmation: Confirmation::default(),
+            transfer: None,
+            priorities: BTreeMap::new(),
+            preferred: false,
+            disk: Disk::of(node, effects),
             known: BTreeMap::new(),
             next: node.first_unchosen(),
+            unsent: node.first_unchosen(),
             open: BTreeMap::new(),
             open_bytes: 0,
             queue: VecDeque::new(),
@@ -117,6 +151,11 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         let pending = self.open_bytes + self.queue_bytes;
+        if self.transfer.is_some() {
+            effects.reached("busy: handing over");
+            effects.refuse(batch, Refusal::Busy);
+            return;
+        }
         if pending > 0 && pending + cost(&batch) > node.config.max_pending_bytes {
             effects.reached("leader is busy");
             effects.refuse(batch, Refusal::Busy);
@@ -129,7 +168,8 @@ impl Leader {
 
     /// Proposes what waits, as far as there is room.
     pub(crate) fn fill_window(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
-        while let (Some(first), Phase::Open) = (self.queue.front(), self.phase) {
+        while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
+        {
             let cost = cost(first);
             if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
                 effects.reached("window full");
@@ -160,38 +200,72 @@ impl Leader {
         if planted("M24") {
             accepted.add(node.id);
         }
-        let value = batch.fingerprint().0;
         self.open_bytes += cost(&batch);
-        let commander = Commander { batch: batch.clone(), value, accepted, chosen: false };
-        let twice = self.open.insert(slot, commander);
+        let twice = self.open.insert(slot, Commander { batch, accepted, chosen: false });
         assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
-        let accept = Accept { ballot, slot, batch, chosen: node.learner.upto(), again: false };
-        effects.send(node.peers(), Message::Accept(accept));
+        self.unsent = self.unsent.min(slot);
     }
 
-    /// Phase 2b: an acceptor has accepted.
+    /// Sends what was proposed since the driver drained its input last: slots without gap in one
+    /// message, as far as one message goes.
+    fn send_accepts(&mut self, node: &Node, effects: &mut Effects<MultiPaxos>) {
+        while self.unsent < self.next {
+            let first = self.unsent;
+            let (mut bytes, mut end) = (0, first);
+            let fits = |(slot, commander): &(&LogIndex, &Commander)| {
+                let (follows, cost) = (**slot == end, cost(&commander.batch));
+                let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
+                bytes += cost;
+                end = end.next();
+                fits
+            };
+            let run = self.open.range(first..).take_while(fits);
+            let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
+            self.unsent = after(first, batches.len().max(1));
+            if !batches.is_empty() {
+                self.send_accept(first, batches, node.peers(), false, node, effects);
+            }
+        }
+    }
+
+    fn send_accept(
+        &self,
+        slot: LogIndex,
+        batches: Run<Batch>,
+        to: NodeSet,
+        again: bool,
+        node: &Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let (ballot, chosen) = (self.ballot, node.learner.upto());
+        effects.send(to, Message::Accept(Accept { ballot, slot, batches, chosen, again }));
+    }
+
+    /// Phase 2b: an acceptor has accepted, in so many slots from the first one on.
     pub(crate) fn on_accepted(
         &mut self,
         from: NodeId,
-        pvalue: (Ballot, LogIndex, u64),
+        (ballot, first, count): (Ballot, LogIndex, u64),
         node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        let (ballot, slot, value) = pvalue;
         if ballot != self.ballot && !planted("M37") {
             tracing::debug!(%from, ?ballot, "accepted under another ballot");
             effects.reached("acceptance of an earlier ballot");
             return;
         }
         self.heard.insert(from);
-        match self.open.get(&slot) {
-            Some(commander) if commander.value == value => {
-                self.count(from, slot, node, env, effects);
-            }
-            Some(_) => tracing::debug!(%from, %slot, "accepted another value than was proposed"),
-            None => effects.reached("acceptance of an executed slot"),
+        let mut slot = first;
+        let end = after(first, usize::try_from(count).unwrap_or(usize::MAX)).min(self.next);
+        if !self.open.contains_key(&slot) {
+            effects.reached("acceptance of an executed slot");
         }
+        while slot < end {
+            self.count(from, slot, node, effects);
+            slot = slot.next();
+        }
+        self.settle(node, env, effects);
     }
 
     /// The own acceptance is durable.
@@ -204,7 +278,8 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         if ballot == self.ballot || planted("M49") {
-            self.count(node.id, slot, node, env, effects);
+            self.count(node.id, slot, node, effects);
+            self.settle(node, env, effects);
         }
     }
 
@@ -214,7 +289,6 @@ impl Leader {
         from: NodeId,
         slot: LogIndex,
         node: &mut Node,
-        env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
         let Some(commander) = self.open.get_mut(&slot) else { return };
@@ -239,6 +313,10 @@ impl Leader {
         if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
             effects.halt(format!("a second value was chosen in slot {slot}"));
         }
+    }
+
+    /// Votes were counted: what was chosen makes room.
+    fn settle(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         self.retire(node.learner.upto());
         self.pass(node.learner.upto(), node, env, effects);
         self.fill_window(node, effects);
@@ -258,19 +336,45 @@ impl Leader {
     }
 
     /// Says that it is alive, and how far slots are chosen.
-    pub(crate) fn beat(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+    pub(crate) fn beat(&mut self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        self.begin_round(node, env);
         let upto = if planted("M39") { self.next.previous() } else { node.learner.upto() };
-        let beat =
-            Message::Heartbeat { ballot: self.ballot, chosen: upto, settled: node.finished() };
+        let beat = Message::Heartbeat {
+            ballot: self.ballot,
+            chosen: upto,
+            settled: node.finished(),
+            round: self.confirmation.round,
+            priority: self.highest_priority(node),
+        };
         effects.send(self.audience(node), beat);
         effects.set_timer(Timer::Heartbeat, env.cluster.timing.heartbeat());
     }
 
     /// A follower answered a heartbeat.
-    pub(crate) fn on_heartbeat_reply(&mut self, from: NodeId, ballot: Ballot) {
-        if ballot == self.ballot {
-            self.heard.insert(from);
-        }
+    pub(crate) fn on_heartbeat_reply(
+        &mut self,
+        from: NodeId,
+        (round, priority): (u64, u8),
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        self.heard.insert(from);
+        self.priorities.insert(from, priority);
+        self.on_round(from, round, node, env, effects);
+    }
+
+    /// The driver has nothing more: proposals that came together share a message, and reads a
+    /// round.
+    pub(crate) fn drained(
+        &mut self,
+        node: &Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        self.send_accepts(node, effects);
+        self.confirm(node, env, effects);
+        self.hand_over(node, env, effects);
     }
 
     /// Sends again what is open for longer than a round trip, lowest slots first, as they hold back
@@ -291,15 +395,9 @@ impl Leader {
             }
             bytes += cost(&commander.batch);
             let silent = node.peers().minus(commander.accepted.from());
-            let accept = Accept {
-                ballot: self.ballot,
-                slot: *slot,
-                batch: commander.batch.clone(),
-                chosen: node.learner.upto(),
-                again: true,
-            };
             effects.reached("accept sent again");
-            effects.send(silent, Message::Accept(accept));
+            let again = commander.batch.clone().into();
+            self.send_accept(*slot, again, silent, true, node, effects);
         }
         if !planted("M40") {
             self.aged = self.next;
@@ -310,14 +408,23 @@ impl Leader {
         effects.set_timer(Timer::Retry, retry(env));
     }
 
-    /// Has a quorum answered since this was asked last? A leader that nobody hears must make room
-    /// for one that can be heard.
+    /// Has a quorum answered since this was asked last, and has the disk moved? A leader that
+    /// nobody hears must make room for one that can be heard, and so must one whose disk stands
+    /// still, as its followers could not tell.
     pub(crate) fn check_quorum(
         &mut self,
-        node: &Node,
+        node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) -> bool {
+        let disk = Disk::of(node, effects);
+        let stalled = disk.durable < self.disk.written && disk.durable <= self.disk.durable;
+        if stalled && !planted("M100") {
+            effects.reached("leader stepped down: disk");
+            node.stalled = true;
+            return false;
+        }
+        self.disk = disk;
         self.heard.insert(node.id);
         let answered = node.is_phase_2_quorum(self.heard);
         if node.finished() == node.version() {
@@ -328,6 +435,9 @@ impl Leader {
             self.heard = NodeSet::EMPTY;
         }
         effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
+        if !answered {
+            effects.reached("leader stepped down: quorum");
+        }
         answered
     }
 
@@ -338,6 +448,7 @@ impl Leader {
             effects.refuse(batch, Refusal::NotLeader(leader));
         }
         self.queue_bytes = 0;
+        self.refuse_reads(effects);
     }
 
     /// Bytes of values that are open, counted anew.

@@ -91,13 +91,16 @@ mod members;
 mod message;
 mod mutants;
 mod node;
+mod reads;
 mod reconfigure;
 mod record;
 mod replica;
 mod scout;
+mod slots;
+mod transfer;
 mod votes;
 
-pub use config::Config;
+pub use config::{Config, Drift};
 pub use message::{Accept, Message, Promise, Pvalue};
 pub use mutants::MUTANTS;
 pub use record::Record;

@@ -4,7 +4,8 @@
 
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Ballot, Batch, Gate, LogIndex, MessageKind, NodeId, Rejected, SnapshotMessage, Traffic,
+    Ballot, Batch, Gate, Incarnation, LogIndex, MessageKind, NodeId, Rejected, Run,
+    SnapshotMessage, Traffic,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub enum Message {
         ballot: Ballot,
         /// Nothing is asked about earlier slots.
         from: LogIndex,
+        /// The leader of this ballot gave way to the sender: its lease holds nobody back.
+        handed: Option<Ballot>,
     },
     /// Phase 1b.
     Promise(Promise),
@@ -39,12 +42,12 @@ pub enum Message {
     Accept(Accept),
     /// Phase 2b.
     Accepted {
-        /// The accepted proposal's ballot.
+        /// The accepted proposals' ballot. A ballot has one value for a slot at most.
         ballot: Ballot,
-        /// Its slot.
+        /// The first slot.
         slot: LogIndex,
-        /// The fingerprint of its value, so that the message says by itself what it promises.
-        value: u64,
+        /// How many slots, without gap.
+        count: u64,
         /// Copied from the request, for counting.
         again: bool,
     },
@@ -64,6 +67,10 @@ pub enum Message {
         chosen: LogIndex,
         /// Changes of members in slots up to here are final.
         settled: LogIndex,
+        /// Counts what the leader wants confirmed; the reply repeats it.
+        round: u64,
+        /// The highest priority of those that answer.
+        priority: u8,
     },
     /// The sender is alive and follows.
     HeartbeatReply {
@@ -71,6 +78,49 @@ pub enum Message {
         ballot: Ballot,
         /// The sender knows every slot up to here, and its disk who votes after it.
         known: LogIndex,
+        /// The heartbeat's.
+        round: u64,
+        /// How gladly the sender would lead.
+        priority: u8,
+    },
+    /// An operator wants the sender to lead, in place of the leader of this ballot.
+    Wish {
+        /// The leader's ballot.
+        ballot: Ballot,
+    },
+    /// A client reads at the sender, who asks the leader.
+    Read {
+        /// The sender's life: the next one numbers its reads anew.
+        reader: Incarnation,
+        /// The read.
+        read: u64,
+        /// May the lease answer it?
+        lease: bool,
+    },
+    /// The leader's answer.
+    ReadReply {
+        /// From the question.
+        reader: Incarnation,
+        /// From the question.
+        read: u64,
+        /// The read may be answered once this slot is executed. `None`: ask somebody else.
+        index: Option<LogIndex>,
+    },
+    /// A client reads at the sender, who asks acceptors, without the leader.
+    QuorumRead {
+        /// The sender's life.
+        reader: Incarnation,
+        /// The question, for all reads that waited for it.
+        round: u64,
+    },
+    /// An acceptor's answer. No promise: to say too much does no harm.
+    QuorumReadReply {
+        /// From the question.
+        reader: Incarnation,
+        /// From the question.
+        round: u64,
+        /// The last slot in which the sender has accepted a value, or knows one to be chosen.
+        last: LogIndex,
     },
     /// The leader gives way: the receiver is to raise the ballot at once.
     TimeoutNow {
@@ -133,15 +183,15 @@ pub struct Pvalue {
     pub batch: Batch,
 }
 
-/// Phase 2a.
+/// Phase 2a. What is proposed in one burst travels together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Accept {
     /// The leader's ballot.
     pub ballot: Ballot,
-    /// The slot.
+    /// The slot of the first value; the others follow without gap.
     pub slot: LogIndex,
-    /// The value.
-    pub batch: Batch,
+    /// The values.
+    pub batches: Run<Batch>,
     /// Every slot up to here is chosen: the commit of earlier slots rides along.
     pub chosen: LogIndex,
     /// Sent again; for counting.
@@ -162,6 +212,12 @@ pub(crate) const HEARTBEAT: MessageKind = MessageKind::new("heartbeat", Traffic:
 pub(crate) const HEARTBEAT_REPLY: MessageKind =
     MessageKind::new("heartbeat-reply", Traffic::Heartbeat);
 pub(crate) const TIMEOUT_NOW: MessageKind = MessageKind::new("timeout-now", Traffic::Election);
+pub(crate) const WISH: MessageKind = MessageKind::new("wish", Traffic::Election);
+pub(crate) const READ: MessageKind = MessageKind::new("read", Traffic::Command);
+pub(crate) const READ_REPLY: MessageKind = MessageKind::new("read-reply", Traffic::Command);
+pub(crate) const QUORUM_READ: MessageKind = MessageKind::new("quorum-read", Traffic::Command);
+pub(crate) const QUORUM_READ_REPLY: MessageKind =
+    MessageKind::new("quorum-read-reply", Traffic::Command);
 pub(crate) const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
 pub(crate) const LEARNED: MessageKind = MessageKind::new("learned", Traffic::Repair);
 pub(crate) const FORGOTTEN: MessageKind = MessageKind::new("forgotten", Traffic::Repair);
@@ -179,7 +235,12 @@ impl consensus_core::Message for Message {
         PREPARE,
         PROMISE,
         NACK,
+        WISH,
         TIMEOUT_NOW,
+        READ,
+        READ_REPLY,
+        QUORUM_READ,
+        QUORUM_READ_REPLY,
         ACCEPT_REPAIR,
         ACCEPTED_REPAIR,
         LEARN,
@@ -202,6 +263,11 @@ impl consensus_core::Message for Message {
             Self::Accepted { again: false, .. } => ACCEPTED,
             Self::Heartbeat { .. } => HEARTBEAT,
             Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
+            Self::Wish { .. } => WISH,
+            Self::Read { .. } => READ,
+            Self::ReadReply { .. } => READ_REPLY,
+            Self::QuorumRead { .. } => QUORUM_READ,
+            Self::QuorumReadReply { .. } => QUORUM_READ_REPLY,
             Self::TimeoutNow { .. } => TIMEOUT_NOW,
             Self::Learn { .. } => LEARN,
             Self::Learned { .. } => LEARNED,
@@ -230,6 +296,11 @@ impl consensus_core::Message for Message {
             | Self::Nack { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
+            | Self::Wish { .. }
+            | Self::Read { .. }
+            | Self::ReadReply { .. }
+            | Self::QuorumRead { .. }
+            | Self::QuorumReadReply { .. }
             | Self::TimeoutNow { .. }
             | Self::Learn { .. }
             | Self::Learned { .. }
@@ -247,17 +318,29 @@ impl Message {
     pub(crate) fn check(&self, from: NodeId) -> Result<(), Rejected> {
         match self {
             Self::Canvass { ballot } => own(*ballot, from),
-            Self::Prepare { ballot, from: first } => own(*ballot, from).and(slot(*first)),
-            Self::Heartbeat { ballot, chosen, settled } => {
+            Self::Prepare { ballot, from: first, handed } => {
+                if handed.is_some_and(|handed| handed >= *ballot) {
+                    return Err(Rejected("handed over by a ballot that is not lower"));
+                }
+                own(*ballot, from).and(slot(*first))
+            }
+            Self::Heartbeat { ballot, chosen, settled, .. } => {
                 own(*ballot, from).and(position(*chosen)).and(position(*settled))
             }
             Self::TimeoutNow { ballot } => own(*ballot, from),
             Self::Accept(accept) => {
-                own(accept.ballot, from).and(slot(accept.slot)).and(position(accept.chosen))
+                let count = accept.batches.len() as u64;
+                own(accept.ballot, from).and(slots(accept.slot, count)).and(position(accept.chosen))
             }
             Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
-            Self::HeartbeatReply { ballot, known } => round(*ballot).and(position(*known)),
-            Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),
+            Self::HeartbeatReply { ballot, known, .. } => round(*ballot).and(position(*known)),
+            Self::Wish { ballot } => round(*ballot),
+            Self::Read { .. } | Self::QuorumRead { .. } => Ok(()),
+            Self::ReadReply { index, .. } => position(index.unwrap_or(LogIndex::ZERO)),
+            Self::QuorumReadReply { last, .. } => position(*last),
+            Self::Accepted { ballot, slot: first, count, .. } => {
+                round(*ballot).and(slots(*first, *count))
+            }
             Self::Nack { ballot, promised } => {
                 if promised <= ballot {
                     return Err(Rejected("refused for a ballot that is not higher"));
@@ -321,6 +404,14 @@ pub(crate) fn after(from: LogIndex, count: usize) -> LogIndex {
     LogIndex(from.0.saturating_add(count as u64))
 }
 
+/// Some slots, the first of them this one.
+fn slots(first: LogIndex, count: u64) -> Result<(), Rejected> {
+    if count == 0 || count >= LIMIT {
+        return Err(Rejected("no slots, or more than there can be"));
+    }
+    slot(first)
+}
+
 fn round(ballot: Ballot) -> Result<(), Rejected> {
     if ballot.round < LIMIT { Ok(()) } else { Err(Rejected("a ballot that no cluster reaches")) }
 }
@@ -346,7 +437,7 @@ fn slot(index: LogIndex) -> Result<(), Rejected> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Incarnation, Message as _};
+    use consensus_core::Message as _;
 
     fn ballot(round: u64, node: u8) -> Ballot {
         Ballot { round, node: Some(NodeId(node)), incarnation: Incarnation(1) }
@@ -372,10 +463,10 @@ mod tests {
     #[test]
     fn exactly_the_acceptors_two_responses_are_promises() {
         let accepted =
-            Message::Accepted { ballot: ballot(1, 0), slot: LogIndex(1), value: 0, again: false };
+            Message::Accepted { ballot: ballot(1, 0), slot: LogIndex(1), count: 1, again: false };
         assert_eq!(accepted.gate(), Gate::AfterSync);
         assert_eq!(promise(&[], None).gate(), Gate::AfterSync);
-        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1) };
+        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1), handed: None };
         assert_eq!(prepare.gate(), Gate::Free);
         let nack = Message::Nack { ballot: ballot(1, 0), promised: ballot(2, 1) };
         assert_eq!(nack.gate(), Gate::Free);
@@ -383,15 +474,17 @@ mod tests {
 
     #[test]
     fn a_replica_speaks_for_its_own_ballots_only() {
-        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1) };
+        let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1), handed: None };
         assert!(prepare.check(NodeId(0)).is_ok());
         assert!(prepare.check(NodeId(1)).is_err());
-        let zero = Message::Prepare { ballot: ballot(1, 0), from: LogIndex::ZERO };
+        let zero = Message::Prepare { ballot: ballot(1, 0), from: LogIndex::ZERO, handed: None };
         assert!(zero.check(NodeId(0)).is_err());
         let heartbeat = |round, chosen| Message::Heartbeat {
             ballot: ballot(round, 0),
             chosen: LogIndex(chosen),
             settled: LogIndex(0),
+            round: 0,
+            priority: 0,
         };
         let huge = heartbeat(1, u64::MAX);
         assert!(huge.check(NodeId(0)).is_err());

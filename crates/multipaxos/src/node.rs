@@ -5,13 +5,14 @@ use crate::config::Config;
 use crate::learner::{Contradiction, Learner};
 use crate::members::Members;
 use crate::message::{Message, Pvalue};
+use crate::reads::QuorumReads;
 use crate::record::Record;
 use crate::replica::MultiPaxos;
 use consensus_core::mutant::planted;
 use consensus_core::quorum::Quorums;
 use consensus_core::{
     Ballot, Batch, Durable, Effects, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
-    RecoverError, SnapshotMeta,
+    ProtocolConfig as _, RecordNumber, RecoverError, SnapshotMeta,
 };
 
 /// Acceptor, learner, and who one is.
@@ -32,6 +33,12 @@ pub(crate) struct Node {
     pub(crate) members_durable: LogIndex,
     /// It was told of them up to this version.
     pub(crate) members_written: LogIndex,
+    /// Reads without the leader.
+    pub(crate) quorum_reads: QuorumReads,
+    /// Records up to this one are on disk.
+    pub(crate) durable: RecordNumber,
+    /// As leader it found that its disk stands still, which is so until it moves.
+    pub(crate) stalled: bool,
     /// The snapshot on disk was newer than the records, which must be replaced before others
     /// follow.
     behind_snapshot: bool,
@@ -56,6 +63,7 @@ impl Node {
         config.validate().map_err(|error| RecoverError(error.to_string()))?;
         let mut acceptor = Acceptor::default();
         let mut learner = Learner::after(LogIndex::ZERO, Members::initial(config.voters));
+        let written = RecordNumber(durable.records.len() as u64);
         for (number, record) in durable.records.into_iter().enumerate() {
             read(record, number == 0, &mut acceptor, &mut learner)
                 .map_err(|why| RecoverError(format!("record {}: {why}", number + 1)))?;
@@ -73,6 +81,9 @@ impl Node {
             finished: LogIndex::ZERO,
             members_durable: version,
             members_written: version,
+            quorum_reads: QuorumReads::default(),
+            durable: written,
+            stalled: false,
             behind_snapshot,
         })
     }
@@ -81,7 +92,10 @@ impl Node {
     pub(crate) fn start(&mut self, effects: &mut Effects<MultiPaxos>) {
         self.learner.replay(effects);
         let members = self.learner.members().current();
-        effects.members(members.clone(), members.version == LogIndex::ZERO);
+        if !members.voters.is_empty() {
+            // The first ones are final by themselves. Who joins does not know them.
+            effects.members(members.clone(), members.version == LogIndex::ZERO);
+        }
         if self.behind_snapshot && !planted("M80") {
             self.behind_snapshot = false;
             effects.reached("started from a snapshot newer than the records");
@@ -99,6 +113,7 @@ impl Node {
             let number = effects.write(Record::Chosen { upto: self.learner.upto() });
             self.own_votes.wrote(number, OwnVote::Members(version));
         }
+        self.quorum_read(effects);
     }
 
     /// Who votes in the slots after the last one known.
@@ -118,7 +133,7 @@ impl Node {
 
     /// The quorums of the voters. `None` while no voters are known.
     pub(crate) fn quorums(&self) -> Option<Quorums> {
-        self.config.quorums_of(self.voters().len())
+        self.config.quorums(self.voters().len())
     }
 
     /// Have enough of the voters promised?

@@ -167,6 +167,7 @@ impl Leader {
         self.version = node.version();
         // They had no time to answer yet.
         self.heard = members;
+        self.void_lease();
         effects.set_timer(Timer::CheckQuorum, Delay::fixed(env.cluster.timing.election_max));
         self.beat(node, env, effects);
         self.scout.ask(node, effects);

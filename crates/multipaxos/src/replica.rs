@@ -41,6 +41,8 @@ pub enum Timer {
     Election,
     /// It is time to ask those again who did not answer.
     Retry,
+    /// A hand-over has taken too long.
+    Transfer,
     /// The leader says that it is alive.
     Heartbeat,
     /// The leader looks whether a quorum still answers.
@@ -96,11 +98,10 @@ impl ConsensusProtocol for MultiPaxos {
             Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
             Input::SnapshotInstalled(meta) => self.on_snapshot_installed(meta, env, effects),
             Input::Change(change) => self.on_change(&change, effects),
-            other @ (Input::Transfer(_) | Input::Read(_)) => {
-                effects.unsupported(&other);
-            }
+            Input::Transfer(to) => self.on_transfer(to, env, effects),
+            Input::Read(read) => self.on_read(read, env, effects),
             Input::Campaign => self.on_campaign(env, effects),
-            Input::Drained => self.node.drained(effects),
+            Input::Drained => self.on_drained(env, effects),
         }
         if let Err(broken) = invariants::check_cheap(self) {
             effects.halt(broken);
@@ -179,28 +180,42 @@ impl MultiPaxos {
             Message::CanvassReply { ballot, lost, seen } => {
                 self.on_canvass_reply(from, ballot, lost, seen, env, effects);
             }
-            Message::Prepare { ballot, from: first } => {
-                self.on_prepare(from, ballot, first, env, effects);
+            Message::Prepare { ballot, from: first, handed } => {
+                self.on_prepare(from, ballot, first, handed, env, effects);
             }
             Message::Promise(promise) => {
                 self.on_promise(from, promise, env, effects);
             }
             Message::Accept(accept) => self.on_accept(from, accept, env, effects),
-            Message::Accepted { ballot, slot, value, again: _ } => {
+            Message::Accepted { ballot, slot, count, again: _ } => {
                 if let Role::Leader(leader) = &mut self.role {
-                    let pvalue = (ballot, slot, value);
-                    leader.on_accepted(from, pvalue, &mut self.node, env, effects);
+                    let votes = (ballot, slot, count);
+                    leader.on_accepted(from, votes, &mut self.node, env, effects);
                 }
             }
             Message::Nack { ballot, promised } => self.on_nack(ballot, promised, env, effects),
-            Message::Heartbeat { ballot, chosen, settled } => {
-                self.on_heartbeat(from, ballot, chosen, settled, env, effects);
-            }
-            Message::HeartbeatReply { ballot, known } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_heartbeat_reply(from, ballot);
+            Message::Heartbeat { .. } => self.on_heartbeat(from, &message, env, effects),
+            Message::HeartbeatReply { ballot, known, round, priority } => {
+                if let Role::Leader(leader) = &mut self.role
+                    && leader.ballot == ballot
+                {
+                    let about = (round, priority);
+                    leader.on_heartbeat_reply(from, about, &self.node, env, effects);
+                    self.on_known(from, known, env, effects);
                 }
-                self.on_known(from, known, env, effects);
+            }
+            Message::Wish { ballot } => self.on_wish(from, ballot, env, effects),
+            Message::Read { reader, read, lease } => {
+                self.on_read_of(from, (reader, read), lease, env, effects);
+            }
+            Message::ReadReply { reader, read, index } => {
+                self.on_read_reply(reader, read, index, effects);
+            }
+            Message::QuorumRead { reader, round } => {
+                self.on_quorum_read(from, reader, round, effects);
+            }
+            Message::QuorumReadReply { reader, round, last } => {
+                self.on_quorum_read_reply(from, reader, round, last);
             }
             Message::TimeoutNow { ballot } => self.on_timeout_now(from, ballot, env, effects),
             Message::Learn { from: first } => self.on_learn(from, first, effects),
@@ -233,9 +248,17 @@ impl MultiPaxos {
         }
     }
 
+    /// The driver has no more input just now.
+    fn on_drained(&mut self, env: &Env<'_>, effects: Out<'_>) {
+        self.node.drained(effects);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.drained(&self.node, env, effects);
+        }
+    }
+
     fn on_timer(&mut self, timer: Timer, env: &Env<'_>, effects: Out<'_>) {
         match (timer, &mut self.role) {
-            (Timer::Silence, Role::Follower(follower)) => follower.on_silence(env, effects),
+            (Timer::Silence, Role::Follower(role)) => role.on_silence(&self.node, env, effects),
             (Timer::Election, Role::Follower(_) | Role::Canvasser(_)) => {
                 self.become_canvasser(env, effects);
             }
@@ -251,16 +274,18 @@ impl MultiPaxos {
             (Timer::Retry, Role::Leader(role)) => role.accept_again(&self.node, env, effects),
             (Timer::Heartbeat, Role::Leader(role)) => role.beat(&self.node, env, effects),
             (Timer::CheckQuorum, Role::Leader(role)) => {
-                if !role.check_quorum(&self.node, env, effects) {
-                    tracing::debug!(id = %self.node.id, "no quorum answers its leader");
-                    effects.reached("leader stepped down: quorum");
+                role.prefer(&self.node, env, effects);
+                if !role.check_quorum(&mut self.node, env, effects) {
+                    tracing::debug!(id = %self.node.id, "steps down");
                     self.become_beaten(env, effects);
                 }
             }
+            (Timer::Transfer, Role::Leader(_)) => self.on_transfer_deadline(effects),
             (
                 Timer::Silence
                 | Timer::Election
                 | Timer::Retry
+                | Timer::Transfer
                 | Timer::Heartbeat
                 | Timer::CheckQuorum,
                 _,
@@ -270,6 +295,10 @@ impl MultiPaxos {
 
     /// The disk has the own acceptor's votes up to here: they count now.
     fn on_durable(&mut self, upto: RecordNumber, env: &Env<'_>, effects: Out<'_>) {
+        if upto > self.node.durable {
+            self.node.durable = upto;
+            self.node.stalled = false;
+        }
         let votes: Vec<OwnVote> = self.node.own_votes.durable(upto).collect();
         for vote in votes {
             match (vote, &mut self.role) {
@@ -301,9 +330,15 @@ impl MultiPaxos {
     fn on_campaign(&mut self, env: &Env<'_>, effects: Out<'_>) {
         match &self.role {
             Role::Follower(_) | Role::Canvasser(_) if !self.node.is_voter() => {}
+            Role::Follower(follower) if self.node.config.lease.is_some() && !follower.lost => {
+                // The leader may hold a lease, so it must give way first.
+                if let Some(ballot @ Ballot { node: Some(leader), .. }) = follower.leader {
+                    effects.send(leader, Message::Wish { ballot });
+                }
+            }
             Role::Follower(_) | Role::Canvasser(_) => {
                 effects.reached("election by wish");
-                self.become_scout(env, effects);
+                self.become_scout(None, env, effects);
             }
             Role::Scout(_) | Role::Leader(_) => {}
         }
@@ -335,20 +370,15 @@ impl MultiPaxos {
         if let Role::Canvasser(canvasser) = &mut self.role {
             canvasser.on_reply(from, ballot, lost);
             if canvasser.agreed(&self.node) {
-                self.become_scout(env, effects);
+                self.become_scout(None, env, effects);
             }
         }
     }
 
-    fn on_heartbeat(
-        &mut self,
-        from: NodeId,
-        ballot: Ballot,
-        chosen: LogIndex,
-        settled: LogIndex,
-        env: &Env<'_>,
-        effects: Out<'_>,
-    ) {
+    fn on_heartbeat(&mut self, from: NodeId, message: &Message, env: &Env<'_>, effects: Out<'_>) {
+        let Message::Heartbeat { ballot, chosen, settled, round, priority } = *message else {
+            return;
+        };
         if self.refused(from, ballot, effects) {
             return;
         }
@@ -356,22 +386,13 @@ impl MultiPaxos {
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);
         if let Role::Follower(follower) = &mut self.role {
+            follower.priority = priority;
             follower.keep_up(&self.node, from, chosen, effects);
         }
         self.node.finish(settled, effects);
-        effects.send(from, Message::HeartbeatReply { ballot, known: self.node.known() });
-    }
-
-    /// The leader gives way to this replica.
-    fn on_timeout_now(&mut self, from: NodeId, ballot: Ballot, env: &Env<'_>, effects: Out<'_>) {
-        let follows = match &self.role {
-            Role::Follower(follower) => follower.leader == Some(ballot),
-            Role::Canvasser(_) | Role::Scout(_) | Role::Leader(_) => false,
-        };
-        if follows && ballot.node == Some(from) && self.node.is_voter() {
-            effects.reached("takes over from the leader");
-            self.become_scout(env, effects);
-        }
+        let (known, config) = (self.node.known(), &self.node.config);
+        let priority = if self.node.stalled { 0 } else { config.priority };
+        effects.send(from, Message::HeartbeatReply { ballot, known, round, priority });
     }
 
     /// A ballot that was outbid is abandoned (§2.2, at the end).
@@ -423,7 +444,7 @@ impl MultiPaxos {
             Role::Canvasser(_) | Role::Scout(_) => effects.cancel_timer(Timer::Retry),
             Role::Leader(role) => {
                 role.resign(leader, effects);
-                for timer in [Timer::Retry, Timer::Heartbeat, Timer::CheckQuorum] {
+                for timer in [Timer::Retry, Timer::Heartbeat, Timer::CheckQuorum, Timer::Transfer] {
                     effects.cancel_timer(timer);
                 }
             }
@@ -434,7 +455,8 @@ impl MultiPaxos {
     /// waits.
     fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
-        if !self.node.is_voter() && !planted("M81") {
+        let idle = !self.node.is_voter() && !planted("M81");
+        if idle || self.node.stalled {
             self.become_beaten(env, effects);
             return;
         }
@@ -442,14 +464,14 @@ impl MultiPaxos {
         let agreed = canvasser.agreed(&self.node);
         self.role = Role::Canvasser(canvasser);
         if agreed {
-            self.become_scout(env, effects);
+            self.become_scout(None, env, effects);
         }
     }
 
-    fn become_scout(&mut self, env: &Env<'_>, effects: Out<'_>) {
+    pub(crate) fn become_scout(&mut self, handed: Option<Ballot>, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader has its promises");
         effects.cancel_timer(Timer::Silence);
-        self.role = Role::Scout(Scout::new(&mut self.node, env, effects));
+        self.role = Role::Scout(Scout::new(handed, &mut self.node, env, effects));
     }
 
     /// A quorum has promised: phase 1 is over, for all slots.

@@ -17,6 +17,8 @@ const LEAST_ABSURD: usize = 1 << 17;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scout {
     pub(crate) ballot: Ballot,
+    /// The leader of this ballot gave way to it.
+    handed: Option<Ballot>,
     /// From where on each acceptor has still to report.
     missing: BTreeMap<NodeId, LogIndex>,
     promises: Votes,
@@ -26,12 +28,18 @@ pub(crate) struct Scout {
 
 impl Scout {
     /// Phase 1a: takes a new ballot and asks everybody, the acceptor next door first.
-    pub(crate) fn new(node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) -> Self {
+    pub(crate) fn new(
+        handed: Option<Ballot>,
+        node: &mut Node,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> Self {
         let ballot = node.next_ballot();
         let from = node.first_unchosen();
         node.promise_own(ballot, effects);
         let mut scout = Self {
             ballot,
+            handed,
             missing: BTreeMap::new(),
             promises: Votes::default(),
             pvalues: BTreeMap::new(),
@@ -49,19 +57,19 @@ impl Scout {
     /// Asks for the reports that are missing, again or for the first time: of all who vote now. A
     /// promise is for all slots, so whoever has promised need not be asked again by other members.
     pub(crate) fn ask(&mut self, node: &Node, effects: &mut Effects<MultiPaxos>) {
-        let ballot = self.ballot;
+        let (ballot, handed) = (self.ballot, self.handed);
         let silent = node.voters().without(node.id).minus(self.promises.from());
         let (mut fresh, first) = (NodeSet::EMPTY, node.first_unchosen());
         for peer in silent.iter() {
             match self.missing.get(&peer) {
-                Some(from) => effects.send(peer, Message::Prepare { ballot, from: *from }),
+                Some(from) => effects.send(peer, Message::Prepare { ballot, from: *from, handed }),
                 None => {
                     self.missing.insert(peer, first);
                     fresh.insert(peer);
                 }
             }
         }
-        effects.send(fresh, Message::Prepare { ballot, from: first });
+        effects.send(fresh, Message::Prepare { ballot, from: first, handed });
     }
 
     /// The own promise is durable.
@@ -108,7 +116,10 @@ impl Scout {
                     self.promises.add(from);
                 }
                 self.missing.insert(from, next);
-                effects.send(from, Message::Prepare { ballot: self.ballot, from: next });
+                effects.send(
+                    from,
+                    Message::Prepare { ballot: self.ballot, from: next, handed: self.handed },
+                );
             }
             None => self.promises.add(from),
         }

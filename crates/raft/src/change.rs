@@ -76,7 +76,7 @@ impl Leader {
         self.promotion = None;
         let current = server.current();
         let commit = server.commit_index;
-        let lags = |id| self.progress.get(&id).is_none_or(|peer| peer.matched() < commit);
+        let lags = |id| self.progress.get(id).is_none_or(|peer| peer.matched() < commit);
         let behind: NodeSet =
             wish.voters.minus(current.voters).iter().filter(|id| lags(*id)).collect();
         if behind.is_empty() || planted("R81") {
@@ -125,9 +125,9 @@ impl Leader {
         self.append(server, entry, effects);
         self.lease.start_over();
         let (peers, last) = (server.peers(), server.log.last().index);
-        self.progress.retain(|id, _| peers.contains(*id));
+        self.progress.retain(peers);
         for peer in peers.iter() {
-            self.progress.entry(peer).or_insert_with(|| Progress::new(last.previous()));
+            self.progress.add(peer, || Progress::new(last.previous()));
         }
     }
 
@@ -156,7 +156,7 @@ impl Leader {
     fn say_farewell(&mut self, server: &Server, effects: &mut Effects<Raft>) -> Next {
         effects.reached("removed leader steps down");
         let voters = server.current().voters.iter();
-        let matched = |id| self.progress.get(&id).map(|peer| (peer.matched(), id));
+        let matched = |id| self.progress.get(id).map(|peer| (peer.matched(), id));
         if let Some((_, heir)) = voters.filter_map(matched).max() {
             effects.send(heir, Message::TimeoutNow { term: server.current_term });
         }
@@ -168,7 +168,7 @@ impl Leader {
         let Some(promotion) = &mut self.promotion else { return };
         let fresh = promotion.wish.voters.minus(server.current().voters);
         let target = promotion.target;
-        let has_it = |id| self.progress.get(&id).is_some_and(|peer| peer.matched() >= target);
+        let has_it = |id| self.progress.get(id).is_some_and(|peer| peer.matched() >= target);
         if !fresh.iter().all(has_it) {
             return;
         }

@@ -4,7 +4,7 @@ use crate::change::Promotion;
 use crate::config::Repair;
 use crate::entry::{Entry, EntryId};
 use crate::message::{AppendEntries, Conflict, Message};
-use crate::progress::{Progress, Window};
+use crate::progress::{Followers, Progress, Window};
 use crate::read::{Lease, Reads};
 use crate::replica::{Next, Raft, Timer};
 use crate::server::Server;
@@ -15,11 +15,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use tracing::debug;
 
+/// Servers of a usual cluster.
+const FEW: usize = 8;
+
 /// A leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
     /// nextIndex and matchIndex of everybody else who takes part.
-    pub(crate) progress: BTreeMap<NodeId, Progress>,
+    pub(crate) progress: Followers,
     /// Who answered since the last check of the quorum (thesis §6.2).
     pub(crate) heard: NodeSet,
     /// Heartbeats sent.
@@ -59,7 +62,7 @@ impl Leader {
         let last = server.log.last().index;
         let uncommitted = server.log.after(server.commit_index);
         let mut leader = Self {
-            progress: server.peers().iter().map(|peer| (peer, Progress::new(last))).collect(),
+            progress: Followers::new(server.peers(), last),
             heard: NodeSet::EMPTY,
             round: 0,
             pending_bytes: uncommitted.iter().map(Entry::len).sum(),
@@ -121,16 +124,19 @@ impl Leader {
         let last = server.log.last().index;
         let config = &server.config;
         let window = Window { messages: config.max_in_flight, bytes: config.max_in_flight_bytes };
-        while let Some(first) = self.progress.values().find(|peer| peer.wants(last, window)) {
-            let (next, repair) = (first.next(), first.is_repair());
+        loop {
+            let first = self.progress.values().find(|peer| peer.wants(last, window));
+            let Some((next, repair)) = first.map(|peer| (peer.next(), peer.is_repair())) else {
+                return;
+            };
             let append = self.next_append(server, next, repair);
             let bytes = append.entries.iter().map(Entry::len).sum();
             let mut to = NodeSet::EMPTY;
-            for (id, peer) in &mut self.progress {
+            for (id, peer) in self.progress.iter_mut() {
                 let same = peer.next() == next && peer.is_repair() == repair;
                 if same && peer.wants(last, window) {
                     peer.sent(append.last(), bytes, self.round);
-                    to.insert(*id);
+                    to.insert(id);
                 }
             }
             effects.send(to, Message::AppendEntries(append));
@@ -142,7 +148,7 @@ impl Leader {
         let start = server.log.start();
         let behind = self.progress.iter_mut().filter_map(|(id, peer)| {
             let news = peer.falls_behind(start.index);
-            news.then_some(*id)
+            news.then_some(id)
         });
         let to: NodeSet = behind.collect();
         if !to.is_empty() {
@@ -168,7 +174,7 @@ impl Leader {
         effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
-        let Some(peer) = self.progress.get_mut(&from) else { return };
+        let Some(peer) = self.progress.get_mut(from) else { return };
         if matched > server.log.last().index {
             debug!(?from, %matched, "acknowledges what was never sent: ignored");
             return;
@@ -189,7 +195,7 @@ impl Leader {
         effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
-        let Some(peer) = self.progress.get_mut(&from) else { return };
+        let Some(peer) = self.progress.get_mut(from) else { return };
         let start = server.log.start().index;
         let hint = match conflict {
             Conflict::Short { last } if peer.wants_snapshot() => {
@@ -223,7 +229,7 @@ impl Leader {
             return self.on_append_reply(server, from, verified, effects);
         }
         let sent = self.round;
-        let Some(peer) = self.progress.get_mut(&from).filter(|_| round <= sent) else { return };
+        let Some(peer) = self.progress.get_mut(from).filter(|_| round <= sent) else { return };
         peer.answered(round, priority);
         if peer.is_overdue(round, verified) {
             effects.reached("append lost and sent again");
@@ -262,7 +268,7 @@ impl Leader {
     ) -> T {
         let reached = |id: NodeId| match id == server.id {
             true => own,
-            false => self.progress.get(&id).map_or_else(T::default, &of),
+            false => self.progress.get(id).map_or_else(T::default, &of),
         };
         let members = server.current();
         if planted("R11a") {
@@ -311,11 +317,11 @@ impl Leader {
         let priority = self.highest_priority(server);
         let (term, leader, round) = (server.current_term, server.id, self.round);
         let mut groups: BTreeMap<LogIndex, NodeSet> = BTreeMap::new();
-        for (id, peer) in &self.progress {
+        for (id, peer) in self.progress.iter() {
             let whole = planted("E-23");
             let commit =
                 if whole { server.commit_index } else { server.commit_index.min(peer.matched()) };
-            groups.entry(commit).or_default().insert(*id);
+            groups.entry(commit).or_default().insert(id);
         }
         for (commit, to) in groups {
             effects.send(to, Message::Heartbeat { term, leader, commit, round, priority });
@@ -347,8 +353,8 @@ impl Leader {
     /// An election timeout has passed, and all is well.
     fn on_tick(&mut self, server: &Server, effects: &mut Effects<Raft>) {
         self.pause = self.pause.saturating_sub(1);
-        for (id, peer) in &mut self.progress {
-            if !self.heard.contains(*id) {
+        for (id, peer) in self.progress.iter_mut() {
+            if !self.heard.contains(id) {
                 peer.is_silent();
             }
         }
@@ -388,8 +394,15 @@ fn highest_reached_by<T: Copy + Ord + Default>(
     servers: NodeSet,
     reached: impl Fn(NodeId) -> T,
 ) -> T {
-    let mut values = [T::default(); NodeId::LIMIT];
-    let values = &mut values[..servers.len()];
+    // A large array takes longer to clear than a small cluster to count.
+    let (mut few, mut many);
+    let values = if servers.len() <= FEW {
+        few = [T::default(); FEW];
+        &mut few[..servers.len()]
+    } else {
+        many = [T::default(); NodeId::LIMIT];
+        &mut many[..servers.len()]
+    };
     for (value, id) in values.iter_mut().zip(servers.iter()) {
         *value = reached(id);
     }

@@ -1,8 +1,8 @@
 //! What a leader knows of one follower (Figure 2, nextIndex and matchIndex), and how much it may
 //! send it.
 
-use consensus_core::LogIndex;
 use consensus_core::mutant::planted;
+use consensus_core::{LogIndex, NodeId, NodeSet};
 use std::collections::VecDeque;
 
 /// One follower, as the leader sees it. Always `matched < next`.
@@ -43,6 +43,55 @@ struct Sent {
     bytes: usize,
     /// The heartbeat round in which it was sent.
     round: u64,
+}
+
+/// What a leader knows of all others, lowest number first. They are few: a list is read faster
+/// than a tree.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Followers(Vec<(NodeId, Progress)>);
+
+impl Followers {
+    /// Followers of a new leader whose log ended at `last`.
+    pub(crate) fn new(nodes: NodeSet, last: LogIndex) -> Self {
+        Self(nodes.iter().map(|node| (node, Progress::new(last))).collect())
+    }
+
+    /// Forgets all but these.
+    pub(crate) fn retain(&mut self, nodes: NodeSet) {
+        self.0.retain(|(id, _)| nodes.contains(*id));
+    }
+
+    /// Adds one, unless it is there.
+    pub(crate) fn add(&mut self, node: NodeId, new: impl FnOnce() -> Progress) {
+        if let Err(place) = self.0.binary_search_by_key(&node, |(id, _)| *id) {
+            self.0.insert(place, (node, new()));
+        }
+    }
+
+    /// What is known of one.
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Progress> {
+        self.0.iter().find(|(id, _)| *id == node).map(|(_, progress)| progress)
+    }
+
+    /// What is known of one, to be changed.
+    pub(crate) fn get_mut(&mut self, node: NodeId) -> Option<&mut Progress> {
+        self.0.iter_mut().find(|(id, _)| *id == node).map(|(_, progress)| progress)
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
+        self.0.iter().map(|(id, progress)| (*id, progress))
+    }
+
+    /// Each of them, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Progress)> {
+        self.0.iter_mut().map(|(id, progress)| (*id, progress))
+    }
+
+    /// What is known of each.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Progress> {
+        self.0.iter().map(|(_, progress)| progress)
+    }
 }
 
 /// How much may be on its way to one follower.

@@ -29,7 +29,7 @@ impl Leader {
         to: NodeId,
         effects: &mut Effects<Raft>,
     ) {
-        let votes = server.current().is_voter(to) && self.progress.contains_key(&to);
+        let votes = server.current().is_voter(to) && self.progress.get(to).is_some();
         if !votes {
             effects.reached("hand-over refused: not another voter");
             debug!(?to, "is not another voter and cannot lead");
@@ -50,7 +50,7 @@ impl Leader {
             return;
         }
         let last = server.log.last().index;
-        let has_all = self.progress.get(&from).is_some_and(|peer| peer.matched() == last);
+        let has_all = self.progress.get(from).is_some_and(|peer| peer.matched() == last);
         let has_all = has_all || planted("R75");
         if has_all {
             effects.reached("told to campaign");
@@ -68,7 +68,7 @@ impl Leader {
     /// A server has answered. If it should lead rather than this one and is up to date, it shall.
     pub(crate) fn give_way(&mut self, server: &Server, to: NodeId, effects: &mut Effects<Raft>) {
         let busy = self.hand_over.is_some() || self.promotion.is_some() || self.pause > 0;
-        let Some(peer) = self.progress.get(&to).filter(|_| !busy) else { return };
+        let Some(peer) = self.progress.get(to).filter(|_| !busy) else { return };
         let priority = peer.priority();
         let higher = priority > server.config.priority && priority == self.highest_priority(server);
         let current = server.has_committed_in_term() && peer.matched() >= server.commit_index;
@@ -81,7 +81,7 @@ impl Leader {
     /// The highest priority of the voters that this leader hears, itself not among them: one of
     /// them will follow it.
     pub(crate) fn highest_priority(&self, server: &Server) -> u8 {
-        let voters = self.progress.iter().filter(|(id, _)| server.current().is_voter(**id));
+        let voters = self.progress.iter().filter(|(id, _)| server.current().is_voter(*id));
         voters.map(|(_, peer): (_, &Progress)| peer.priority()).max().unwrap_or_default()
     }
 }

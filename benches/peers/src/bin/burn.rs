@@ -2,7 +2,7 @@
 //!
 //! `burn SYSTEM SIZE WINDOW COMMITS EPISODES`
 
-use synod_peers::measure::{Cell, keep_memory, Warm};
+use synod_peers::measure::{Cell, Warm, keep_memory};
 use synod_peers::system::NAMES;
 
 fn main() {

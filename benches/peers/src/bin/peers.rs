@@ -14,7 +14,9 @@ fn main() {
     let commits = 16_384;
     for size in SIZES {
         println!("{size} B");
-        for name in NAMES.into_iter().filter(|name| filter.is_empty() || filter.iter().any(|f| f == name)) {
+        for name in
+            NAMES.into_iter().filter(|name| filter.is_empty() || filter.iter().any(|f| f == name))
+        {
             print!("{name:32}");
             for window in WINDOWS {
                 let cell = Cell { system: name, size, window };

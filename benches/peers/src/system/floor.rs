@@ -50,8 +50,7 @@ impl System for Floor {
         let committed = self.matched[0].max(self.matched[1]);
         self.leader.deliver(committed);
         let outstanding = self.leader.log.len() - committed;
-        let commands: Vec<Command> =
-            (outstanding..window).map(|_| Arc::from(source.command())).collect();
+        let commands: Vec<Command> = source.commands(window - outstanding).map(Arc::from).collect();
         self.leader.log.extend(commands.iter().cloned());
         self.appends[1].push(Append { commands: commands.clone(), committed });
         self.appends[0].push(Append { commands, committed });

@@ -107,9 +107,9 @@ impl System for Omni {
     fn turn(&mut self, source: &mut Source, window: usize) {
         self.nodes[0].take_in();
         let outstanding = self.proposed - self.nodes[0].tally.applied;
-        for _ in outstanding..window as u64 {
+        for command in source.commands(window - outstanding as usize) {
             self.proposed += 1;
-            let command = Shared(Arc::from(source.command()));
+            let command = Shared(Arc::from(command));
             self.nodes[0].replica.append(command).expect("it is not being reconfigured");
         }
         self.send(0);

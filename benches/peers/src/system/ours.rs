@@ -3,9 +3,8 @@
 
 use super::System;
 use crate::tally::{Source, Tally};
-use bytes::Bytes;
 use consensus_core::{
-    AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, Command, ConsensusProtocol,
+    AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, CommandRef, ConsensusProtocol,
     Durable, Effect, Effects, Env, Envelope, Incarnation, Input, NodeId, NodeSet, Outbox,
     ProtocolConfig, RecordNumber, RequestId, SessionId, Signer, Tag,
 };
@@ -37,9 +36,8 @@ struct Node<P: ConsensusProtocol> {
     replica: P,
     effects: Effects<P>,
     outbox: Outbox<P::Message>,
-    /// Last record written, last needed one, and last one that is durable.
+    /// Last record written, and last one that the replica was told is durable.
     written: RecordNumber,
-    needed: RecordNumber,
     durable: RecordNumber,
     tally: Tally,
 }
@@ -70,7 +68,6 @@ pub struct Ours<P: ConsensusProtocol> {
     nodes: Vec<Node<P>>,
     network: Network<P::Message>,
     spare: Vec<Envelope<P::Message>>,
-    commands: Vec<Command>,
     proposed: u64,
 }
 
@@ -86,7 +83,6 @@ impl<P: ConsensusProtocol> Ours<P> {
                 effects: Effects::after_recovery(0),
                 outbox: Outbox::after_recovery(0, P::INFO.links),
                 written: RecordNumber::ZERO,
-                needed: RecordNumber::ZERO,
                 durable: RecordNumber::ZERO,
                 tally: Tally::default(),
             }
@@ -98,7 +94,6 @@ impl<P: ConsensusProtocol> Ours<P> {
             framing,
             network: Network { inboxes: (0..3).map(|_| Vec::new()).collect(), messages: 0 },
             spare: Vec::new(),
-            commands: Vec::new(),
             proposed: 0,
         };
         for id in 0..3 {
@@ -118,8 +113,15 @@ impl<P: ConsensusProtocol> Ours<P> {
         }
     }
 
-    /// Steps a node with what has come for it.
+    /// Steps a node with what has come for it: first what its disk has done meanwhile, then what
+    /// others said.
     fn take_in(&mut self, id: usize) {
+        let Node { written, durable, .. } = &mut self.nodes[id];
+        if *durable < *written {
+            *durable = *written;
+            let upto = *written;
+            self.step(id, Input::Durable(upto));
+        }
         let spare = std::mem::take(&mut self.spare);
         let mut burst = std::mem::replace(&mut self.network.inboxes[id], spare);
         for envelope in burst.drain(..) {
@@ -130,37 +132,30 @@ impl<P: ConsensusProtocol> Ours<P> {
         self.spare = burst;
     }
 
-    /// The burst is over: what was held back goes out, and the disk catches up.
+    /// The burst is over: what was held back goes out, and the disk, which is done at once, lets
+    /// promises go.
     fn settle(&mut self, id: usize) {
         self.step(id, Input::Drained);
-        while self.nodes[id].durable < self.nodes[id].needed {
-            let node = &mut self.nodes[id];
-            let upto = node.written;
-            node.durable = upto;
-            node.outbox.synced(upto);
-            while let Some((to, message)) = node.outbox.pop() {
-                self.network.post(NodeId(id as u8), to, message);
-            }
-            self.step(id, Input::Durable(upto));
-            self.step(id, Input::Drained);
+        let Node { outbox, written, .. } = &mut self.nodes[id];
+        outbox.synced(*written);
+        while let Some((to, message)) = outbox.pop() {
+            self.network.post(NodeId(id as u8), to, message);
         }
     }
 
     fn step(&mut self, id: usize, input: Input<P>) {
         let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
-        let Node { replica, effects, outbox, written, needed, tally, .. } = &mut self.nodes[id];
+        let Node { replica, effects, outbox, written, tally, .. } = &mut self.nodes[id];
         replica.step(input, &env, effects);
         if let Some(why) = effects.halted() {
             panic!("{} halted: {why}", P::INFO.name);
         }
+        if effects.is_empty() {
+            return;
+        }
         for effect in effects.drain() {
             match effect {
-                Effect::Write { number, needed: wanted, .. } => {
-                    *written = number;
-                    if wanted {
-                        *needed = number;
-                    }
-                }
+                Effect::Write { number, .. } => *written = number,
                 Effect::Send { to, message, after } => {
                     let now = outbox.offer(to, &message, after);
                     self.network.post(NodeId(id as u8), now, message);
@@ -177,26 +172,24 @@ impl<P: ConsensusProtocol> Ours<P> {
     }
 
     fn propose(&mut self, source: &mut Source, count: usize) {
-        let mut commands = std::mem::take(&mut self.commands);
-        for _ in 0..count {
-            self.proposed += 1;
-            commands.push(Command {
-                client: ClientId(self.proposed),
-                session: SessionId(1),
-                request: RequestId(1),
-                payload: Bytes::copy_from_slice(source.command()),
-                tag: Tag::none(),
-            });
-            if self.framing == Framing::Command {
-                self.step(0, Input::Propose(Batch::of(&commands)));
-                commands.clear();
+        let first = self.proposed;
+        self.proposed += count as u64;
+        let commands = source.commands(count).zip(first..).map(|(payload, client)| CommandRef {
+            client: ClientId(client),
+            session: SessionId(1),
+            request: RequestId(1),
+            payload,
+            tag: &[],
+        });
+        match self.framing {
+            Framing::Burst if count > 0 => self.step(0, Input::Propose(Batch::framed(commands))),
+            Framing::Burst => {}
+            Framing::Command => {
+                for command in commands {
+                    self.step(0, Input::Propose(Batch::framed(std::iter::once(command))));
+                }
             }
         }
-        if !commands.is_empty() {
-            self.step(0, Input::Propose(Batch::of(&commands)));
-            commands.clear();
-        }
-        self.commands = commands;
     }
 }
 

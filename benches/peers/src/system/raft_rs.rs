@@ -126,9 +126,9 @@ impl System for RaftRs {
         // What is committed is delivered before the window is refilled, as for the others.
         self.settle(0);
         let outstanding = self.proposed - self.nodes[0].tally.applied;
-        for _ in outstanding..window as u64 {
+        for command in source.commands(window - outstanding as usize) {
             self.proposed += 1;
-            let command = source.command().to_vec();
+            let command = command.to_vec();
             self.nodes[0].replica.propose(Vec::new(), command).expect("it leads");
         }
         self.settle(0);

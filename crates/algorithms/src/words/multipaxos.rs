@@ -50,7 +50,7 @@ impl Vocabulary<MultiPaxos> for MultiPaxosWords {
     fn tell(&self, message: &Message) -> Vec<String> {
         let at = |slot: &LogIndex| format!("slot={}", slot.0);
         match message {
-            Message::Prepare { ballot, from } => {
+            Message::Prepare { ballot, from, .. } => {
                 vec![ballot_text(*ballot), format!("from={}", at(from))]
             }
             Message::Promise(promise) => {

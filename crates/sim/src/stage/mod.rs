@@ -364,7 +364,7 @@ impl<P: Audit> Stage<P> {
                 let ask = actor.shelf.ask();
                 self.say_of_snapshots(id, from, ask);
             }
-            Effect::Snapshot { from, message } => self.about_snapshots(id, from, message),
+            Effect::Snapshot { from, message } => self.about_snapshots(id, from, *message),
             Effect::Ready { read, index } => self.read_is_ready(id, read, index),
             Effect::RefuseRead { read, why } => self.refuse_read(id, read, why),
             Effect::Members { membership, committed } => self.announce(id, membership, committed),

@@ -78,7 +78,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             Effect::Refuse { batch, why } => self.refuse(id, &batch, why),
             Effect::Compact { number, records } => self.compact(id, number, records),
             Effect::Fetch { from } => self.fetch(id, from),
-            Effect::Snapshot { from, message } => self.about_snapshots(id, from, message),
+            Effect::Snapshot { from, message } => self.about_snapshots(id, from, *message),
             Effect::Ready { read, index } => self.read_is_ready(id, read, index),
             Effect::RefuseRead { read, why } => self.refuse_read(id, read, why),
             Effect::Members { membership, committed } => {

@@ -1,5 +1,6 @@
 //! `synod explore`: every behaviour of a small cluster, instead of some behaviours of a larger one.
 
+use super::bounds::{self, BoundFlags};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{note, say};
 use crate::progress::Progress;
@@ -7,7 +8,7 @@ use consensus_core::{Audit, Cluster, ProtocolConfig};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use synod_algorithms::{Algorithm, Visitor};
-use synod_explore::{BadModel, Bounds, Disks, Explored, Found, Limits, Preset, explore_with};
+use synod_explore::{BadModel, Bounds, Explored, Found, Limits, explore_with};
 
 /// Flags of `synod explore`.
 #[derive(Debug, clap::Args)]
@@ -16,37 +17,11 @@ pub(crate) struct Args {
     /// Which algorithms: paxos, multipaxos, raft, pbft, a comma-separated list of them, or all
     #[arg(long, value_name = "NAME", default_value = "all", value_parser = super::parse_algorithms)]
     algo: super::AlgorithmList,
-    /// The bounds to start from: small, disks, closed, deep, traitor; the flags below change them
-    #[arg(long, value_name = "NAME", default_value = "small",
-          value_parser = |text: &str| text.parse::<Preset>())]
-    preset: Preset,
     /// Switch on named options of an algorithm, as paxos:learners=all+sending=thrifty
     #[arg(long, value_name = "ALGO:OPTIONS", value_parser = super::parse_choices)]
     variant: Option<super::ChoiceList>,
-    /// Replicas
-    #[arg(long, value_name = "COUNT", value_parser = super::count)]
-    nodes: Option<usize>,
-    /// Commands of clients
-    #[arg(long, value_name = "COUNT")]
-    commands: Option<u8>,
-    /// Timers that fire
-    #[arg(long, value_name = "COUNT")]
-    timeouts: Option<u8>,
-    /// Times that an operator asks a node to lead, which starts an election at once
-    #[arg(long, value_name = "COUNT")]
-    campaigns: Option<u8>,
-    /// Crashes; what was not synced is lost, but for any prefix
-    #[arg(long, value_name = "COUNT")]
-    crashes: Option<u8>,
-    /// Messages that are delivered once more than they were sent, or 'any' for any number
-    #[arg(long, value_name = "COUNT", value_parser = parse_duplicates)]
-    duplicates: Option<Duplicates>,
-    /// How disks are modelled: explicit (a sync is a step of its own) or instant
-    #[arg(long, value_name = "HOW", value_parser = parse_disks)]
-    disks: Option<Disks>,
-    /// The longest behaviour, in steps
-    #[arg(long, value_name = "STEPS")]
-    depth: Option<u32>,
+    #[command(flatten)]
+    bounds: BoundFlags,
     /// Stop after so many distinct states
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     max_states: Option<u64>,
@@ -70,25 +45,6 @@ Examples:
 The search is breadth first: the first violation has the fewest steps. Exits with 1 if a rule was
 broken. A search that ran into --max-states or --depth says that its model is not closed.";
 
-/// The bound on repeated deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Duplicates(Option<u8>);
-
-fn parse_duplicates(text: &str) -> Result<Duplicates, String> {
-    if text == "any" {
-        return Ok(Duplicates(None));
-    }
-    text.parse().map(|count| Duplicates(Some(count))).map_err(|_| "not a number, nor 'any'".into())
-}
-
-fn parse_disks(text: &str) -> Result<Disks, String> {
-    match text {
-        "explicit" => Ok(Disks::Explicit),
-        "instant" => Ok(Disks::Instant),
-        _ => Err("choose from explicit, instant".into()),
-    }
-}
-
 fn parse_shard(text: &str) -> Result<(u32, u32), String> {
     let parts = text.split_once('/').and_then(|(which, of)| {
         let parts = (which.parse().ok()?, of.parse().ok()?);
@@ -104,13 +60,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let mut jobs = Vec::new();
     for algorithm in args.algo.0.iter().copied() {
-        match args.bounds(algorithm) {
+        match args.bounds.bounds(&algorithm.info()) {
             Some(bounds) => jobs.push((algorithm, bounds)),
             None if args.algo.0.len() > 1 => {
-                note(format!("{algorithm}: preset {} makes no sense for it", args.preset));
+                let preset = args.bounds.preset;
+                note(format!("{algorithm}: preset {preset} makes no sense for it"));
             }
             None => {
-                let preset = args.preset;
+                let preset = args.bounds.preset;
                 let text = format!("preset {preset} makes no sense for {algorithm}");
                 return Err(Failure::usage(text));
             }
@@ -133,22 +90,6 @@ impl Args {
     /// The options that are on for this algorithm.
     fn variants(&self, algorithm: Algorithm) -> &[String] {
         self.variant.as_ref().and_then(|named| named.of(algorithm)).unwrap_or_default()
-    }
-
-    /// The preset's bounds, as far as no flag says otherwise.
-    fn bounds(&self, algorithm: Algorithm) -> Option<Bounds> {
-        let preset = self.preset.bounds(&algorithm.info())?;
-        Some(Bounds {
-            nodes: self.nodes.unwrap_or(preset.nodes),
-            commands: self.commands.unwrap_or(preset.commands),
-            timeouts: self.timeouts.unwrap_or(preset.timeouts),
-            campaigns: self.campaigns.unwrap_or(preset.campaigns),
-            crashes: self.crashes.unwrap_or(preset.crashes),
-            duplicates: self.duplicates.map_or(preset.duplicates, |given| given.0),
-            disks: self.disks.unwrap_or(preset.disks),
-            traitors: preset.traitors,
-            depth: self.depth.or(preset.depth),
-        })
     }
 }
 
@@ -214,8 +155,8 @@ impl Verdict {
         let part = args.shard.map_or(String::new(), |(which, of)| format!(", part {which}/{of}"));
         let on: String =
             args.variants(self.algorithm).iter().map(|variant| format!(", {variant}")).collect();
-        let mut lines = vec![format!("{name}, preset {}{on}{part}: {word}", args.preset)];
-        lines.push(format!("  bounds: {}", shown(&self.bounds)));
+        let mut lines = vec![format!("{name}, preset {}{on}{part}: {word}", args.bounds.preset)];
+        lines.push(format!("  bounds: {}", bounds::shown(&self.bounds)));
         lines.push(format!(
             "  {states} distinct states, {transitions} transitions, depth {depth}, {steps} steps \
              of single nodes"
@@ -246,8 +187,6 @@ impl Verdict {
     }
 
     fn json(&self, args: &Args) -> serde_json::Value {
-        let Bounds { nodes, commands, timeouts, campaigns, crashes, .. } = self.bounds;
-        let Bounds { duplicates, disks, traitors, depth, .. } = self.bounds;
         let explored = &self.explored;
         let found = explored.found.as_ref().map(|found| {
             json!({
@@ -260,20 +199,10 @@ impl Verdict {
             "algorithm": self.algorithm.name(),
             "ok": explored.found.is_none(),
             "closed": explored.closed,
-            "preset": args.preset.name(),
+            "preset": args.bounds.preset.name(),
             "variants": args.variants(self.algorithm),
             "shard": args.shard,
-            "bounds": {
-                "nodes": nodes,
-                "commands": commands,
-                "timeouts": timeouts,
-                "campaigns": campaigns,
-                "crashes": crashes,
-                "duplicates": duplicates,
-                "disks": if disks == Disks::Instant { "instant" } else { "explicit" },
-                "traitors": traitors.len(),
-                "depth": depth,
-            },
+            "bounds": bounds::json(&self.bounds),
             "states": explored.states,
             "transitions": explored.transitions,
             "depth": explored.depth,
@@ -291,39 +220,15 @@ impl Verdict {
     }
 }
 
-/// Bounds as a line.
-fn shown(bounds: &Bounds) -> String {
-    let Bounds { nodes, commands, timeouts, campaigns, crashes, .. } = *bounds;
-    let mut text = format!(
-        "{nodes} replicas, {commands} commands, {timeouts} timeouts, {campaigns} campaigns, \
-         {crashes} crashes"
-    );
-    match bounds.duplicates {
-        None => text.push_str(", any duplicates"),
-        Some(count) => text.push_str(&format!(", {count} duplicates")),
-    }
-    text.push_str(if bounds.disks == Disks::Instant { ", instant disks" } else { ", syncs" });
-    if !bounds.traitors.is_empty() {
-        text.push_str(&format!(", traitors {:?}", bounds.traitors));
-    }
-    if let Some(depth) = bounds.depth {
-        text.push_str(&format!(", depth {depth}"));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn parts_and_bounds_are_read_or_refused() {
+    fn parts_are_read_or_refused() {
         assert_eq!(parse_shard("1/4"), Ok((1, 4)));
         for wrong in ["", "4", "4/4", "a/b", "1/"] {
             assert!(parse_shard(wrong).unwrap_err().contains("I/K"), "{wrong}");
         }
-        assert_eq!(parse_duplicates("any"), Ok(Duplicates(None)));
-        assert_eq!(parse_duplicates("3"), Ok(Duplicates(Some(3))));
-        assert!(parse_duplicates("many").is_err() && parse_disks("slow").is_err());
     }
 }

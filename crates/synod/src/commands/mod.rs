@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod bounds;
 pub(crate) mod cluster;
 pub(crate) mod compare;
 pub(crate) mod connectivity;
