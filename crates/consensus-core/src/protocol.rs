@@ -84,6 +84,12 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
         Self::for_cluster(cluster)
     }
 
+    /// The same without what trusts clocks, such as leases: for models without time.
+    #[must_use]
+    fn timeless(self) -> Self {
+        self
+    }
+
     /// The named options, in the order of tables.
     const VARIANTS: &'static [Variant] = &[];
 

@@ -89,7 +89,12 @@ pub fn explore<P: Audit>(
     limits: &Limits<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Explored, BadModel> {
-    explore_with::<P>(bounds, limits, P::Config::smallest, progress)
+    let timeless = bounds.ticks.is_none();
+    let configure = |cluster: &Cluster| {
+        let smallest = P::Config::smallest(cluster)?;
+        Ok(if timeless { smallest.timeless() } else { smallest })
+    };
+    explore_with::<P>(bounds, limits, configure, progress)
 }
 
 /// The same with settings of one's own, instead of the smallest.

@@ -77,6 +77,10 @@ impl ProtocolConfig for Config {
         let sizes = Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual };
         Ok(Self { trailing_entries: 1, lease: Some(Drift::GENEROUS), ..sizes })
     }
+
+    fn timeless(self) -> Self {
+        Self { lease: None, ..self }
+    }
 }
 
 impl Config {
