@@ -1,5 +1,6 @@
 //! The plots of the report, and the fixed look of each algorithm in all of them.
 
+use crate::simulated::duel::Manner;
 use crate::svg::{Axis, Chart, Draw, Scale, Series, Shape, Style};
 use crate::theory::Theory;
 use std::time::Duration;
@@ -94,6 +95,50 @@ pub(crate) fn messages_against_n(
         y: axis("messages per command", Scale::Log),
         series,
     }
+}
+
+/// How each manner of rivals looks.
+fn manner_style(manner: Manner) -> Style {
+    match manner {
+        Manner::BackOff => style(Algorithm::Paxos),
+        Manner::NoBackOff => Style { colour: "#CC79A7", dash: "3 3", shape: Shape::Circle },
+        Manner::Silent => Style { colour: "#56B4E9", dash: "10 3 2 3", shape: Shape::Diamond },
+        Manner::Leader => style(Algorithm::MultiPaxos),
+    }
+}
+
+/// Ballots, and messages, of a decision against the number of proposers. Rows in which no run
+/// decided enough have no point.
+pub(crate) fn duels(points: &[(Manner, usize, Option<f64>, Option<f64>)]) -> Vec<Chart> {
+    let lines = |value: fn(&(Manner, usize, Option<f64>, Option<f64>)) -> Option<f64>| {
+        let line = |manner: Manner| {
+            let mine = points.iter().filter(move |point| point.0 == manner);
+            Series {
+                name: manner.name().to_owned(),
+                style: manner_style(manner),
+                draw: Draw::Line,
+                points: mine.filter_map(|at| Some((at.1 as f64, value(at)?))).collect(),
+            }
+        };
+        Manner::ALL.map(line).to_vec()
+    };
+    let chart = |name, title: &str, label: &str, series| Chart {
+        name,
+        title: title.to_owned(),
+        x: axis("proposers", Scale::Linear),
+        y: axis(label, Scale::Log),
+        series,
+    };
+    let ballots = lines(|point| point.2.filter(|rounds| *rounds > 0.0));
+    vec![
+        chart("duel-ballots", "Ballots of a decision", "ballots per decision", ballots),
+        chart(
+            "duel-messages",
+            "Messages of a decision",
+            "messages per decision",
+            lines(|point| point.3),
+        ),
+    ]
 }
 
 #[cfg(test)]

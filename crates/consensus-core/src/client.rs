@@ -81,6 +81,8 @@ struct Pending {
 pub struct Client {
     id: ClientId,
     cluster: Cluster,
+    /// The replicas that it may ask: those of the cluster as configured, and who joined since.
+    nodes: NodeSet,
     info: ProtocolInfo,
     patience: Patience,
     target: NodeId,
@@ -103,7 +105,8 @@ impl Client {
     ) -> Self {
         assert!(cluster.contains(target), "the first replica to ask is one of the cluster");
         let next = RequestId::OPEN.next();
-        Self { id, cluster, info, patience, target, opening, session: None, next, pending: None }
+        let (nodes, session, pending) = (cluster.nodes(), None, None);
+        Self { id, cluster, nodes, info, patience, target, opening, session, next, pending }
     }
 
     /// Its name.
@@ -119,6 +122,13 @@ impl Client {
     /// The replica that it asks first.
     pub fn target(&self) -> NodeId {
         self.target
+    }
+
+    /// The replicas that it may ask from now on, if there are any: members come and go.
+    pub fn know(&mut self, nodes: NodeSet) {
+        if !nodes.is_empty() {
+            self.nodes = nodes;
+        }
     }
 
     /// When to call [`tick`](Self::tick) at the latest.
@@ -202,7 +212,7 @@ impl Client {
         pending.open = true;
         pending.wake = (now + self.patience.attempt).min(pending.deadline);
         let to = match self.info.answers {
-            Answers::All if pending.attempts > 1 => self.cluster.nodes(),
+            Answers::All if pending.attempts > 1 => self.nodes,
             _ => NodeSet::only(self.target),
         };
         Todo::Send(to, Request { attempt: pending.attempts, command: pending.command.clone() })
@@ -240,7 +250,8 @@ impl Client {
     }
 
     fn following(&self, node: NodeId) -> NodeId {
-        NodeId(((node.index() + 1) % self.cluster.size) as u8)
+        let later = self.nodes.iter().find(|other| *other > node);
+        later.or_else(|| self.nodes.iter().next()).unwrap_or(node)
     }
 
     /// A replica answered. Replies that do not belong to the command under way are ignored, and
@@ -250,7 +261,7 @@ impl Client {
         let command = &pending.command;
         let mine = (reply.client, reply.session, reply.request)
             == (command.client, command.session, command.request);
-        if !mine || !self.cluster.contains(reply.from) {
+        if !mine || !self.nodes.contains(reply.from) {
             return Todo::Wait;
         }
         if self.info.answers == Answers::All {
@@ -274,8 +285,7 @@ impl Client {
 
     /// The attempt was not taken. One replica's word counts for that only where one is believed.
     fn refused(&mut self, now: Duration, reply: &Reply, why: Refusal) -> Todo {
-        let size = self.cluster.size;
-        let following = self.following(self.target);
+        let (nodes, following) = (self.nodes, self.following(self.target));
         let Some(pending) = &mut self.pending else { return Todo::Wait };
         if !pending.open || reply.attempt != pending.attempts {
             return Todo::Wait;
@@ -286,7 +296,7 @@ impl Client {
         pending.open = false;
         pending.refused = Some(why);
         let hint = match why {
-            Refusal::NotLeader(hint) => hint.filter(|hint| hint.index() < size),
+            Refusal::NotLeader(hint) => hint.filter(|hint| nodes.contains(*hint)),
             Refusal::TooLarge | Refusal::BadSignature if !pending.doubtful => {
                 return self.end(Outcome::Refused(why));
             }
@@ -307,7 +317,7 @@ impl Client {
 
     /// The attempt was taken by a leader that no longer leads.
     fn lost(&mut self, now: Duration, reply: &Reply, leader: Option<NodeId>) -> Todo {
-        let next = leader.filter(|leader| leader.index() < self.cluster.size);
+        let next = leader.filter(|leader| self.nodes.contains(*leader));
         let next = next.unwrap_or_else(|| self.following(self.target));
         let Some(pending) = &mut self.pending else { return Todo::Wait };
         pending.doubtful = true;
@@ -665,6 +675,19 @@ mod tests {
         let (_, second) = sent(client.tick(client.wake_at().unwrap()));
         let todo = client.receive(MS, &reply(1, &second, Answer::Expired), &NoKeys);
         assert_eq!(todo, Todo::Ended(Outcome::Unknown));
+    }
+
+    /// Who joined later is asked, too, and who left is not.
+    #[test]
+    fn members_come_and_go() {
+        let mut client = client(CRASH, 3);
+        let request = begun(&mut client);
+        client.know([NodeId(1), NodeId(2), NodeId(5)].into_iter().collect());
+        let refusal = Answer::Refused(Refusal::NotLeader(Some(NodeId(5))));
+        client.receive(MS, &reply(1, &request, refusal), &NoKeys);
+        assert_eq!(client.target(), NodeId(5), "a hint is followed");
+        client.disconnected(MS, NodeId(5), false);
+        assert_eq!(client.target(), NodeId(1), "n0 is none of them any more");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::batch::{Batch, Command};
 use crate::fingerprint::Fingerprint;
 use crate::id::{LogIndex, Position};
-use crate::machine::{RestoreError, StateMachine};
+use crate::machine::{Frozen, RestoreError, StateMachine};
 use crate::request::Answer;
 use crate::session::{self, Sessions, Verdict};
 
@@ -87,6 +87,25 @@ impl<S: StateMachine> Executor<S> {
         self.sessions.encode(&mut bytes);
         bytes.extend_from_slice(&self.machine.snapshot());
         bytes
+    }
+
+    /// What [`snapshot`](Self::snapshot) would give now, to be made later and elsewhere, while this
+    /// executor goes on.
+    pub fn freeze(&self) -> Frozen {
+        let (applied, sessions, machine) =
+            (self.applied, self.sessions.clone(), self.machine.freeze());
+        Box::new(move || {
+            let mut bytes = Vec::new();
+            session::put(&mut bytes, applied.0);
+            sessions.encode(&mut bytes);
+            bytes.extend_from_slice(&machine());
+            bytes
+        })
+    }
+
+    /// The index that a snapshot says it is of; `None` if these are not the first bytes of one.
+    pub fn index_in(mut snapshot: &[u8]) -> Option<LogIndex> {
+        session::take(&mut snapshot).map(LogIndex)
     }
 
     /// Becomes what the snapshot was taken of.
@@ -178,6 +197,20 @@ mod tests {
         assert!(!again[0].applied);
         assert_eq!(again[0].answer, first[0].answer);
         assert_eq!(restored.machine().0, 1);
+    }
+
+    /// What was frozen does not see what is applied later.
+    #[test]
+    fn a_frozen_state_is_the_snapshot_of_its_moment() {
+        let mut executor = Executor::new(Counter::default(), 8);
+        let opened = execute(&mut executor, 1, &[command(SessionId::default(), 0)]);
+        let session = SessionId::opened_at(opened[0].position);
+        let (now, frozen) = (executor.snapshot(), executor.freeze());
+        execute(&mut executor, 2, &[command(session, 1)]);
+        let bytes = frozen();
+        assert_eq!(bytes, now);
+        assert_ne!(bytes, executor.snapshot());
+        assert_eq!(Executor::<Counter>::index_in(&bytes), Some(LogIndex(1)));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub use id::{
     SessionId,
 };
 pub use in_flight::InFlight;
-pub use machine::{RestoreError, StateMachine};
+pub use machine::{Frozen, RestoreError, StateMachine};
 pub use membership::{Change, ChangeRefusal, MAX_CONTACT, MEMBERSHIP_CLIENT, Membership};
 pub use outbox::Outbox;
 pub use protocol::{

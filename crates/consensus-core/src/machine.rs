@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use std::fmt;
 
+/// A state that no longer changes, on its way to become bytes.
+pub type Frozen = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
 /// A deterministic service. Equal machines that apply the same commands in the same order must end
 /// equal and give equal results: no clock, no chance, no iteration over a hash map.
 pub trait StateMachine: Send + 'static {
@@ -15,6 +18,15 @@ pub trait StateMachine: Send + 'static {
 
     /// The whole state as bytes; equal machines give equal bytes.
     fn snapshot(&self) -> Vec<u8>;
+
+    /// The state as it is now, to be made bytes later and in another thread, while this machine goes
+    /// on applying. A driver that takes a snapshot waits for this call only, so a large machine
+    /// overrides it by something cheap: shared parts that are copied when they are written to. The
+    /// bytes are those that [`snapshot`](Self::snapshot) would give now.
+    fn freeze(&self) -> Frozen {
+        let bytes = self.snapshot();
+        Box::new(move || bytes)
+    }
 
     /// Becomes the machine that the snapshot was taken of.
     ///

@@ -61,6 +61,13 @@ impl Querier {
         self.target = target;
     }
 
+    /// The replicas that it may ask from now on, if there are any: members come and go.
+    pub fn know(&mut self, nodes: NodeSet) {
+        if !nodes.is_empty() {
+            self.nodes = nodes;
+        }
+    }
+
     /// When to call [`tick`](Self::tick) at the latest.
     pub fn wake_at(&self) -> Option<Duration> {
         self.pending.as_ref().map(|pending| pending.wake)

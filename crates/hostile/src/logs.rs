@@ -7,15 +7,15 @@ use bytes::Bytes;
 use consensus_core::{ClusterId, NodeId};
 use std::path::Path;
 use synod_runtime::rig::{forged_log, start_on};
-use synod_runtime::wal::{Owner, Recovered, SyncPolicy, Wal};
+use synod_runtime::wal::{Floor, Owner, Recovered, SyncPolicy, Wal};
 
 const OWNER: Owner = Owner { cluster: ClusterId(7), node: NodeId(1) };
 const DIR: &str = "data";
-const HEADER: usize = 40;
+const HEADER: usize = 60;
 
 fn open(disk: &Disk, path: &Path) -> Option<Recovered> {
     let before = disk.content(path);
-    let opened = Wal::open(disk, path, OWNER, SyncPolicy::Sync, 0).ok();
+    let opened = Wal::open(disk, path, OWNER, SyncPolicy::Sync, Floor::default()).ok();
     if opened.is_none() {
         assert_eq!(disk.content(path), before, "an error changes nothing");
     }

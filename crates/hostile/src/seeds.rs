@@ -143,7 +143,7 @@ fn logs() -> Vec<Vec<u8>> {
 /// The same frames in a log with a fixed salt.
 fn resalted(log: &[u8]) -> Vec<u8> {
     let mut frames = Vec::new();
-    let mut at = 40;
+    let mut at = 60;
     while let Some(head) = log.get(at..at + 9) {
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
         frames.push((head[4], log[at + 9..at + 9 + length].to_vec()));

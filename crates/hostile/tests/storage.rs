@@ -17,6 +17,8 @@ fn nothing_durable_is_lost_without_a_word() {
     let Story { starts, failed_starts, power_cuts, kills, .. } = story;
     assert!(starts > 6_000 && failed_starts > 500 && power_cuts > 3_000 && kills > 1_000);
     assert!(story.failed_writes > 300 && story.torn > 300 && story.durable > 20_000, "{story:?}");
+    assert!(story.snapshots > 4_000 && story.compactions > 2_500, "{story:?}");
+    assert!(story.came_through > 20 && story.fell_back > 20, "{story:?}");
     assert!(story.damages > 500 && story.declared > 400, "{story:?}");
 }
 

@@ -189,8 +189,14 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
             };
             Message::AppendReject { term, prev: index, conflict }
         }
-        6 => Message::Heartbeat { term, leader: sender, commit: index, round: other.0 },
-        7 => Message::HeartbeatReply { term, round: index.0, verified: other },
+        6 => {
+            let (round, priority) = (other.0, 0);
+            Message::Heartbeat { term, leader: sender, commit: index, round, priority }
+        }
+        7 => {
+            let (round, priority) = (index.0, number(3) as u8);
+            Message::HeartbeatReply { term, round, verified: other, priority }
+        }
         8 => Message::StaleTerm { term },
         _ => {
             let entry = |term| Entry { term: Term(term), batch: batch(&format!("{term}")) };

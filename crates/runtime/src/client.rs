@@ -1,22 +1,30 @@
-//! A client of a cluster, over TCP. What a client decides, `consensus_core::Client` decides; here
-//! are its connections and its clock.
+//! A client of a cluster, over TCP. What a client decides, `consensus_core::Client` and
+//! `consensus_core::Querier` decide; here are its connections and its clock.
+//!
+//! Members come and go: when a replica names a leader that the client does not know, the client asks
+//! that replica for the members, and where they are.
 
-use crate::client_link::{CONNECT, Link, LinkEvent, MAX_FRAME, Order, open};
-use crate::codec;
-use crate::frame::{self, FrameError};
-use crate::report::StatusReport;
-use crate::wire::{DialError, Hello, ToClient};
+mod operator;
+mod read;
+
+pub use operator::{operate, status};
+pub use read::ReadError;
+
+use crate::client_link::{CONNECT, Link, LinkEvent, MAX_FRAME, Order};
+use crate::frame;
+use crate::report::{MembersReport, StatusReport};
+use crate::wire::{Hello, ToReplica};
 use bytes::Bytes;
 use consensus_core::{
-    Answers, Authenticator, Client, ClientId, Cluster, NodeId, NodeSet, Outcome, Patience,
-    ProtocolInfo, Refusal, Request, Todo,
+    Answer, Answers, Authenticator, Client, ClientId, Cluster, NodeId, NodeSet, Outcome, Patience,
+    ProtocolInfo, Querier, Refusal, Todo,
 };
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::mpsc::{Receiver, UnboundedSender, channel, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -73,9 +81,17 @@ impl std::error::Error for ClientError {}
 /// A client with one session: one command at a time. For more at a time, make more clients.
 pub struct ClusterClient {
     client: Client,
+    querier: Querier,
     keys: Arc<dyn Authenticator>,
     links: BTreeMap<NodeId, UnboundedSender<Order>>,
+    addresses: BTreeMap<NodeId, SocketAddr>,
+    hello: Hello,
+    /// Connected to all, even when there is nothing to ask, because all answer.
+    hears_all: bool,
+    tell: Sender<LinkEvent>,
     events: Receiver<LinkEvent>,
+    /// A replica is being asked for the members.
+    learning: bool,
     started: Instant,
     /// Names each sending, so that news of an earlier one is not taken for news of this one.
     serial: u64,
@@ -85,7 +101,7 @@ pub struct ClusterClient {
     troubles: BTreeMap<NodeId, String>,
     /// Replicas that must have been dialled before the first command.
     undialled: NodeSet,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl ClusterClient {
@@ -100,34 +116,53 @@ impl ClusterClient {
         if !cluster.contains(target) {
             return Err(ClientError::Config(format!("there is no {target} in the cluster")));
         }
-        let mut links = BTreeMap::new();
-        let mut tasks = JoinSet::new();
+        if !addresses.contains_key(&target) {
+            return Err(ClientError::Config(format!("the address of {target} is missing")));
+        }
         let (tell, events) = channel(NEWS);
         let hears_all = info.answers == Answers::All;
-        for node in cluster.nodes().iter() {
-            let Some(address) = addresses.get(&node).copied() else {
-                return Err(ClientError::Config(format!("the address of {node} is missing")));
-            };
-            let (orders, inbox) = unbounded_channel();
-            links.insert(node, orders);
-            let algorithm = info.name.to_string();
-            let hello = Hello::Client { cluster: cluster.id, algorithm, client: id };
-            let link = Link { node, address, hello, stays: hears_all, events: tell.clone() };
-            tasks.spawn(link.run(inbox));
-        }
-        let undialled = if hears_all { cluster.nodes() } else { NodeSet::EMPTY };
-        Ok(Self {
-            client: Client::new(id, opening, cluster, info, patience, target),
+        let algorithm = info.name.to_string();
+        let hello = Hello::Client { cluster: cluster.id, algorithm, client: id };
+        let known: NodeSet = addresses.keys().copied().collect();
+        let nodes = known.and(cluster.nodes());
+        let querier = Querier::new(id, nodes, patience, target);
+        let mut client = Client::new(id, opening, cluster, info, patience, target);
+        client.know(nodes);
+        let (links, troubles) = Default::default();
+        let mut this = Self {
+            client,
+            querier,
             keys,
             links,
+            addresses: BTreeMap::new(),
+            hello,
+            hears_all,
+            tell,
             events,
+            learning: false,
             started: Instant::now(),
             serial: 0,
             sent: false,
-            troubles: BTreeMap::new(),
-            undialled,
-            _tasks: tasks,
-        })
+            troubles,
+            undialled: if hears_all { nodes } else { NodeSet::EMPTY },
+            tasks: JoinSet::new(),
+        };
+        for (node, address) in addresses {
+            this.link(node, address);
+        }
+        Ok(this)
+    }
+
+    /// Gets to know a replica.
+    fn link(&mut self, node: NodeId, address: SocketAddr) {
+        if self.addresses.insert(node, address) == Some(address) {
+            return;
+        }
+        let (orders, inbox) = unbounded_channel();
+        self.links.insert(node, orders);
+        let (hello, events) = (self.hello.clone(), self.tell.clone());
+        let link = Link { node, address, hello, stays: self.hears_all, events };
+        self.tasks.spawn(link.run(inbox));
     }
 
     /// The client's name.
@@ -199,7 +234,7 @@ impl ClusterClient {
     async fn drive(&mut self, mut todo: Todo) -> Result<Outcome, ClientError> {
         loop {
             match todo {
-                Todo::Send(to, request) => self.send(to, &request),
+                Todo::Send(to, request) => self.send(to, &ToReplica::Request(request)),
                 Todo::Wait => {}
                 Todo::Ended(Outcome::Refused(_) | Outcome::Unknown) if !self.sent => {
                     self.client.abandon();
@@ -216,9 +251,9 @@ impl ClusterClient {
         }
     }
 
-    fn send(&mut self, to: NodeSet, request: &Request) {
+    fn send(&mut self, to: NodeSet, words: &ToReplica) {
         self.serial += 1;
-        let frame = frame::encode(request);
+        let frame = frame::encode(words);
         for node in to.iter() {
             if let Some(link) = self.links.get(&node) {
                 // The task ends only with this client.
@@ -241,7 +276,9 @@ impl ClusterClient {
                     Todo::Wait
                 }
             }
-            LinkEvent::Up(_) | LinkEvent::Sent => Todo::Wait,
+            LinkEvent::Up(_) | LinkEvent::Sent | LinkEvent::Answer(_) | LinkEvent::Members(_) => {
+                Todo::Wait
+            }
         }
     }
 
@@ -255,35 +292,61 @@ impl ClusterClient {
                 self.troubles.insert(*node, why.clone());
             }
             LinkEvent::Sent => self.sent = true,
-            LinkEvent::Reply(_) => {}
+            LinkEvent::Reply(reply) => {
+                if let Answer::Refused(Refusal::NotLeader(Some(leader)))
+                | Answer::Lost(Some(leader)) = reply.answer
+                {
+                    self.look_for(leader, reply.from);
+                }
+            }
+            LinkEvent::Answer(reply) => {
+                if let Err(Refusal::NotLeader(Some(leader))) = reply.answer {
+                    self.look_for(leader, reply.from);
+                }
+            }
+            LinkEvent::Members(members) => {
+                self.learning = false;
+                self.learn(members.as_ref());
+            }
         }
     }
 
-    fn unreachable(&self) -> ClientError {
-        let said = self.troubles.iter().map(|(node, why)| format!("{node}: {why}"));
-        ClientError::Unreachable(said.collect::<Vec<_>>().join("; "))
+    /// A replica names a leader. If we do not know it, the replica may know where it is.
+    fn look_for(&mut self, leader: NodeId, asked: NodeId) {
+        let Some(address) = self.addresses.get(&asked).copied() else { return };
+        if self.learning || self.hears_all || self.addresses.contains_key(&leader) {
+            return;
+        }
+        self.learning = true;
+        let tell = self.tell.clone();
+        self.tasks.spawn(async move {
+            let members = status(address, CONNECT).await.ok().map(|report| report.members);
+            // When the client is gone, so is this task, soon.
+            let _ = tell.send(LinkEvent::Members(members)).await;
+        });
     }
-}
 
-/// What the node at this address says about itself. Anybody may ask, and nothing is changed.
-///
-/// # Errors
-/// If nobody answers there, within this time, in this protocol.
-pub async fn status(address: SocketAddr, wait: Duration) -> Result<StatusReport, ClientError> {
-    let ask = async {
-        let (mut reader, _writer) = open(address, &Hello::Status).await?;
-        let frame = reader.next(MAX_FRAME).await?.ok_or(FrameError::Cut)?;
-        Ok::<_, DialError>(frame)
-    };
-    let unreachable = |why: String| ClientError::Unreachable(format!("{address}: {why}"));
-    let frame = match timeout(wait, ask).await {
-        Ok(Ok(frame)) => frame,
-        Ok(Err(error)) => return Err(unreachable(error.to_string())),
-        Err(_) => return Err(unreachable(format!("no answer within {wait:?}"))),
-    };
-    match codec::decode(&frame) {
-        Ok(ToClient::Status(report)) => Ok(*report),
-        Ok(ToClient::Reply(_)) => Err(ClientError::Protocol("an answer to a command".into())),
-        Err(error) => Err(ClientError::Protocol(error.to_string())),
+    /// These are the members now, as a replica says.
+    fn learn(&mut self, members: Option<&MembersReport>) {
+        let Some(members) = members else { return };
+        for (node, contact) in &members.contacts {
+            if let Ok(address) = contact.parse() {
+                self.link(*node, address);
+            }
+        }
+        let known: NodeSet = self.addresses.keys().copied().collect();
+        let voters = members.membership().electorate().and(known);
+        self.client.know(voters);
+        self.querier.know(voters);
+    }
+
+    fn unreachable(&self) -> ClientError {
+        ClientError::Unreachable(self.said())
+    }
+
+    /// What went wrong with each replica.
+    fn said(&self) -> String {
+        let said = self.troubles.iter().map(|(node, why)| format!("{node}: {why}"));
+        said.collect::<Vec<_>>().join("; ")
     }
 }

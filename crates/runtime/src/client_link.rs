@@ -4,9 +4,10 @@
 
 use crate::codec;
 use crate::frame::{FrameError, FrameReader};
+use crate::report::MembersReport;
 use crate::wire::{DialError, Hello, ToClient, dial};
 use bytes::Bytes;
-use consensus_core::{NodeId, Reply};
+use consensus_core::{NodeId, QueryReply, Reply};
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
@@ -47,8 +48,12 @@ pub(crate) enum LinkEvent {
     Up(NodeId),
     /// A request is about to be written.
     Sent,
-    /// A replica answered.
+    /// A replica answered a command.
     Reply(Reply),
+    /// A replica answered a question.
+    Answer(QueryReply),
+    /// A replica was asked for the members.
+    Members(Option<MembersReport>),
     /// There is no connection (any more).
     Down {
         node: NodeId,
@@ -157,7 +162,10 @@ impl Link {
                 Ok(ToClient::Reply(reply)) => {
                     self.tell(LinkEvent::Reply(reply)).await;
                 }
-                Ok(ToClient::Status(_)) => {}
+                Ok(ToClient::QueryReply(reply)) => {
+                    self.tell(LinkEvent::Answer(reply)).await;
+                }
+                Ok(ToClient::Status(_) | ToClient::Wish(_)) => {}
                 Err(why) => return (why, last),
             }
         }

@@ -1,5 +1,6 @@
 //! What a node must be told before it starts.
 
+use crate::snapshots::MAX_CHUNK;
 use crate::storage::{Files, Storage};
 use crate::wal::SyncPolicy;
 use consensus_core::{Authenticator, Cluster, ConsensusProtocol, NoKeys, NodeId, ProtocolConfig};
@@ -13,13 +14,16 @@ use std::sync::Arc;
 pub struct NodeConfig<P: ConsensusProtocol> {
     /// Which replica of the cluster.
     pub id: NodeId,
-    /// The cluster; the same on all replicas.
+    /// The cluster; the same on all replicas. A replica that joins a running cluster has one
+    /// without voters, at every start ([`joined`](crate::joined) tells).
     pub cluster: Cluster,
     /// The algorithm's settings; the same on all replicas.
     pub protocol: P::Config,
     /// Where to listen, for replicas and clients. Port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Where the other replicas listen. An entry for this replica is ignored.
+    /// Where the other replicas listen, as far as it is known beforehand: all first voters, and for
+    /// a replica that joins at least one member. An entry for this replica is ignored. What the
+    /// members themselves say of where they are comes first.
     pub peers: BTreeMap<NodeId, SocketAddr>,
     /// The directory of this replica's data; no other replica's.
     pub data_dir: PathBuf,
@@ -102,6 +106,10 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long a piece of 64 KiB may take to get through a connection.
     pub write_timeout: Duration,
+    /// A snapshot is taken when so many bytes of records were written since the last one.
+    pub snapshot_after: u64,
+    /// Bytes in a chunk of a snapshot, on disk and on the way to another replica.
+    pub snapshot_chunk: usize,
     /// How long a replica that shuts down waits for the commands under way.
     pub drain: Duration,
     /// Inputs of one kind that are taken before the others have their turn.
@@ -127,6 +135,8 @@ impl Default for Limits {
             max_strangers: 256,
             handshake: Duration::from_secs(5),
             write_timeout: Duration::from_secs(5),
+            snapshot_after: 64 * MIB as u64,
+            snapshot_chunk: 256 * 1024,
             drain: Duration::from_secs(2),
             burst: 256,
         }
@@ -168,6 +178,12 @@ impl Limits {
                 self.client_queue_bytes >= self.max_command.saturating_mul(2),
                 "client_queue_bytes must be at least twice max_command",
             ),
+            (
+                (1..=MAX_CHUNK).contains(&self.snapshot_chunk)
+                    && self.snapshot_chunk.saturating_mul(2) <= self.max_frame,
+                "snapshot_chunk must be 1 byte to 16 MiB, and at most half of max_frame",
+            ),
+            (self.snapshot_after > 0, "snapshot_after must not be 0"),
             (self.burst > 0 && self.pipeline > 0, "burst and pipeline must not be 0"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {

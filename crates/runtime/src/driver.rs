@@ -1,20 +1,28 @@
 //! Does what the effects of a step say, in their order.
 
+mod disk_watch;
+mod queries;
+mod snapshotting;
+
+pub(crate) use disk_watch::DiskWatch;
+pub(crate) use queries::{Asked, Queries, reply as query_reply};
+pub(crate) use snapshotting::Snapshotting;
+
 use crate::chance::Chance;
 use crate::codec;
 use crate::config::Limits;
 use crate::frame;
 use crate::handle::StopReason;
-use crate::log_thread::{Append, LogHandle};
-use crate::queue::FrameQueue;
+use crate::links::{Links, Unsent};
+use crate::log_thread::{Append, LogHandle, What};
 use crate::timers::Timers;
 use crate::waiting::Waiting;
+use crate::wish::Wishes;
 use consensus_core::{
-    ConsensusProtocol, Counters, Effect, Executor, LogIndex, Message, NodeId, NodeSet, Outbox,
-    RecordNumber, StateMachine,
+    ConsensusProtocol, Counters, Effect, Executor, LogIndex, Membership, Message, NodeId, NodeSet,
+    Outbox, RecordNumber, StateMachine,
 };
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
@@ -26,7 +34,7 @@ pub(crate) struct Driver<P: ConsensusProtocol, S> {
     pub(crate) id: NodeId,
     pub(crate) limits: Limits,
     pub(crate) log: LogHandle,
-    pub(crate) links: BTreeMap<NodeId, Arc<FrameQueue>>,
+    pub(crate) links: Links,
     pub(crate) outbox: Outbox<P::Message>,
     pub(crate) timers: Timers<P::Timer>,
     pub(crate) executor: Executor<S>,
@@ -36,38 +44,11 @@ pub(crate) struct Driver<P: ConsensusProtocol, S> {
     /// Records of this turn, handed to the log thread at its end.
     pub(crate) unwritten: Vec<Append>,
     pub(crate) disk: DiskWatch,
-}
-
-/// Watches how long the disk takes.
-///
-/// A leader whose disk hangs, while its heartbeats go on, keeps the cluster from electing one that
-/// can write. So a replica that has waited too long for a sync falls silent, as if it were cut
-/// off, which every protocol survives; the others act when they miss it.
-#[derive(Debug)]
-pub(crate) struct DiskWatch {
-    patience: Duration,
-    last_needed: RecordNumber,
-    /// Since when the disk has owed a sync without making progress.
-    since: Option<Instant>,
-}
-
-impl DiskWatch {
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, last_needed: RecordNumber::ZERO, since: None }
-    }
-
-    fn wrote(&mut self, needed: RecordNumber) {
-        self.last_needed = needed;
-        self.since.get_or_insert_with(Instant::now);
-    }
-
-    fn synced(&mut self, upto: RecordNumber) {
-        self.since = (upto < self.last_needed).then(Instant::now);
-    }
-
-    fn hangs(&self) -> bool {
-        self.since.is_some_and(|since| since.elapsed() > self.patience)
-    }
+    pub(crate) snapshotting: Snapshotting,
+    pub(crate) queries: Queries,
+    pub(crate) wishes: Wishes,
+    /// The members in force, and whether they are committed.
+    pub(crate) members: (Membership, bool),
 }
 
 impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
@@ -94,16 +75,28 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
                     self.executor.execute(index, &batch, |executed| waiting.executed(executed));
                 }
                 Effect::Refuse { batch, why } => self.waiting.refused(&batch, why),
-                Effect::Compact { .. }
-                | Effect::Fetch { .. }
-                | Effect::Snapshot { .. }
-                | Effect::Ready { .. }
-                | Effect::RefuseRead { .. }
-                | Effect::Members { .. }
-                | Effect::RefuseChange { .. } => {}
+                Effect::Compact { number, records } => self.compact(number, &records),
+                Effect::Fetch { from } => self.fetch(from),
+                Effect::Snapshot { from, message } => self.on_snapshot(from, *message),
+                Effect::Ready { read, index } => self.queries.reads.ready(read, index),
+                Effect::RefuseRead { read, why } => self.refuse_read(read, why),
+                Effect::Members { membership, committed } => {
+                    self.change_members(membership, committed);
+                }
+                Effect::RefuseChange { why } => self.wishes.refused(why),
             }
         }
+        self.answer_reads();
         Ok(())
+    }
+
+    fn change_members(&mut self, membership: Membership, committed: bool) {
+        tracing::info!(node = %self.id, ?membership, committed, "members");
+        self.links.members(&membership, committed);
+        if committed && !membership.is_joint() {
+            self.wishes.settled(&membership);
+        }
+        self.members = (membership, committed);
     }
 
     /// A gap in what is committed would lose commands for good: rather stop.
@@ -121,7 +114,17 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
         if needed {
             self.disk.wrote(number);
         }
-        self.unwritten.push(Append { number, record: bytes, needed });
+        self.snapshotting.wrote(bytes.len());
+        self.unwritten.push(Append { number, what: What::Record { bytes, needed } });
+    }
+
+    fn compact(&mut self, number: RecordNumber, records: &[P::Record]) {
+        let encoded = records.iter().map(|record| {
+            let mut bytes = Vec::new();
+            codec::encode_into(&mut bytes, record);
+            bytes
+        });
+        self.unwritten.push(Append { number, what: What::Compact(encoded.collect()) });
     }
 
     /// Hands the turn's records to the log thread.
@@ -159,13 +162,12 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
         }
         self.count(|counters| counters.on_sent(message.kind(), to.len(), bytes));
         for node in to.iter() {
-            match self.links.get(&node) {
-                Some(link) => {
-                    if link.push(frame.clone()).is_err() {
-                        tracing::debug!(%node, kind = message.kind().name, "the link is full");
-                    }
+            match self.links.push(node, frame.clone()) {
+                Ok(()) => {}
+                Err(Unsent::Full) => {
+                    tracing::debug!(%node, kind = message.kind().name, "the link is full");
                 }
-                None => tracing::debug!(%node, "there is no such replica to send to"),
+                Err(Unsent::NoAddress) => tracing::debug!(%node, "nobody knows where it is"),
             }
         }
     }

@@ -3,11 +3,12 @@
 use crate::node::Control;
 use crate::report::StatusReport;
 use crate::shared::Shared;
-use consensus_core::{Counters, NodeId, Status};
+use crate::wish::{self, Denied, Granted, Wish};
+use consensus_core::{Change, Counters, LogIndex, Membership, NodeId, Status};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use std::sync::{Arc, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 /// Why a node no longer runs.
@@ -43,6 +44,7 @@ pub struct NodeHandle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) local_addr: SocketAddr,
     pub(crate) control: mpsc::UnboundedSender<Control>,
+    pub(crate) wishes: mpsc::Sender<wish::Asked>,
     pub(crate) task: AbortHandle,
     pub(crate) stopped: watch::Receiver<Option<StopReason>>,
 }
@@ -82,6 +84,53 @@ impl NodeHandle {
     pub fn campaign(&self) {
         // A node that has stopped has no wishes.
         let _ = self.control.send(Control::Campaign);
+    }
+
+    /// The members, as far as this replica knows, and whether the entry that says so is committed.
+    /// What a [`Change`] begins with.
+    pub fn members(&self) -> (Membership, bool) {
+        let facts = self.shared.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        (facts.members.clone(), facts.committed)
+    }
+
+    /// Changes the members, and waits until that is committed. Only the leader can. Drop the future
+    /// to wait no longer; the change goes on.
+    ///
+    /// # Errors
+    /// If it was not begun, or if the replica stopped leading meanwhile.
+    pub async fn change_members(&self, change: Change) -> Result<Membership, Denied> {
+        match self.wish(Wish::Change(change)).await? {
+            Granted::Members(members) => Ok(members),
+            other => Err(Denied::Refused(format!("answered {other:?}"))),
+        }
+    }
+
+    /// Has this replica, the leader, hand over to another, and waits until that leads.
+    ///
+    /// # Errors
+    /// If this replica does not lead, the other cannot, or nothing came of it within three election
+    /// timeouts.
+    pub async fn transfer(&self, to: NodeId) -> Result<(), Denied> {
+        self.wish(Wish::Transfer(to)).await.map(drop)
+    }
+
+    /// Takes a snapshot now, and waits until it is on disk; says what it covers.
+    ///
+    /// # Errors
+    /// If the algorithm keeps its whole log, nothing is applied yet, or the disk refused.
+    pub async fn take_snapshot(&self) -> Result<LogIndex, Denied> {
+        match self.wish(Wish::Snapshot).await? {
+            Granted::Snapshot(index) => Ok(index),
+            other => Err(Denied::Refused(format!("answered {other:?}"))),
+        }
+    }
+
+    async fn wish(&self, wish: Wish) -> Result<Granted, Denied> {
+        let (asker, answer) = oneshot::channel();
+        let stopped = || Denied::Refused("the replica has stopped".into());
+        let asked = wish::Asked { wish, asker };
+        self.wishes.send(asked).await.map_err(|_| stopped())?;
+        answer.await.unwrap_or(Err(Denied::Lost))
     }
 
     /// Waits until the node has stopped, and says why. Its directory and its port are free then.

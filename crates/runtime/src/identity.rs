@@ -4,13 +4,15 @@
 //! must not vote under its old name. So a directory is used only if its identity says that it is
 //! this replica's, and a directory without an identity only if the operator says that this
 //! replica never ran ([`NodeConfig::create`](crate::NodeConfig)). The file also counts the
-//! starts, which keeps a restarted proposer from using a ballot of an earlier life.
+//! starts, which keeps a restarted proposer from using a ballot of an earlier life, and holds a
+//! random number that was drawn when the directory was set up: by it the others notice a replica
+//! that comes back with another disk.
 
 use crate::storage::Storage;
-use crate::wal::sync_dir;
+use crate::wal::{Floor, sync_dir};
 use consensus_core::mutant::planted;
 use consensus_core::{ClusterId, Incarnation, NodeId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,17 @@ use std::path::{Path, PathBuf};
 const NAME: &str = "identity.toml";
 /// Where its next content is prepared.
 const NEXT: &str = "identity.toml.next";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// A data directory's own number, drawn when it was set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DiskId(pub(crate) u64);
+
+impl fmt::Display for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// Who lives in a data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +44,12 @@ pub(crate) struct Identity {
     pub(crate) algorithm: String,
     /// The number of its last start.
     pub(crate) incarnation: Incarnation,
-    /// How long its log was, synced, at the last start.
-    pub(crate) log_bytes: u64,
+    /// The directory's own number.
+    pub(crate) disk: DiskId,
+    /// It joined a running cluster: it is not one of the first members.
+    pub(crate) joined: bool,
+    /// What its log was, synced, at the last start.
+    pub(crate) log: Floor,
 }
 
 /// A data directory that this replica must not use.
@@ -47,6 +63,15 @@ pub enum IdentityError {
     LogWithoutIdentity(PathBuf),
     /// There is an identity, but its log is gone.
     IdentityWithoutLog(PathBuf),
+    /// The identity file is of an earlier start than the log.
+    Stale {
+        /// The directory.
+        dir: PathBuf,
+        /// The last start that the identity file knows of.
+        identity: Incarnation,
+        /// The last start that wrote to the log.
+        log: Incarnation,
+    },
     /// It is the directory of something else.
     Foreign {
         /// The directory.
@@ -57,6 +82,13 @@ pub enum IdentityError {
         found: String,
         /// What the configuration says.
         expected: String,
+    },
+    /// The replica is one of the first members and was told that it joins, or the other way round.
+    Joined {
+        /// The directory.
+        dir: PathBuf,
+        /// Did it join?
+        joined: bool,
     },
     /// The file cannot be believed.
     Unreadable {
@@ -104,10 +136,30 @@ impl fmt::Display for IdentityError {
                  last stopped, or leave this replica switched off: {FORGETS}",
                 dir.display()
             ),
+            Self::Stale { dir, identity, log } => write!(
+                f,
+                "{NAME} in {} is an old copy: it knows of start {}, and the log was written to by \
+                 start {}. Put it back as it was when the replica last stopped; {FORGETS}",
+                dir.display(),
+                identity.0,
+                log.0
+            ),
             Self::Foreign { dir, what, found, expected } => write!(
                 f,
                 "{} belongs to {what} {found}, but the configuration says {expected}: name the \
                  right directory, or correct the configuration",
+                dir.display()
+            ),
+            Self::Joined { dir, joined: true } => write!(
+                f,
+                "the replica in {} joined a running cluster: start it with a cluster without \
+                 voters, as it learned its members from the others",
+                dir.display()
+            ),
+            Self::Joined { dir, joined: false } => write!(
+                f,
+                "the replica in {} is one of the first members of its cluster, and need not join \
+                 it: start it with the voters that the cluster began with",
                 dir.display()
             ),
             Self::Unreadable { path, why } => write!(
@@ -138,7 +190,10 @@ struct Written {
     cluster: String,
     node: u8,
     algorithm: String,
+    disk: String,
+    joined: bool,
     incarnation: u32,
+    log_generation: u64,
     log_bytes: u64,
     checksum: String,
 }
@@ -166,12 +221,17 @@ impl Identity {
         }
         let cluster = u128::from_str_radix(&written.cluster, 16)
             .map_err(|_| "the cluster is not a hexadecimal number".to_string())?;
+        let disk = u64::from_str_radix(&written.disk, 16)
+            .map_err(|_| "the disk is not a hexadecimal number".to_string())?;
+        let log = Floor { generation: written.log_generation, bytes: written.log_bytes };
         let identity = Self {
             cluster: ClusterId(cluster),
             node: NodeId(written.node),
             algorithm: written.algorithm,
             incarnation: Incarnation(written.incarnation),
-            log_bytes: written.log_bytes,
+            disk: DiskId(disk),
+            joined: written.joined,
+            log,
         };
         // The whole text counts: a comment that changed means that somebody was here.
         if identity.to_text() != text && !planted("F03") {
@@ -184,8 +244,15 @@ impl Identity {
         let body = format!(
             "# Written by Synod at each start. Do not edit, copy to another replica, or delete.\n\
              format = {FORMAT}\ncluster = \"{}\"\nnode = {}\nalgorithm = \"{}\"\n\
-             incarnation = {}\nlog_bytes = {}\n",
-            self.cluster, self.node.0, self.algorithm, self.incarnation.0, self.log_bytes
+             disk = \"{}\"\njoined = {}\nincarnation = {}\nlog_generation = {}\nlog_bytes = {}\n",
+            self.cluster,
+            self.node.0,
+            self.algorithm,
+            self.disk,
+            self.joined,
+            self.incarnation.0,
+            self.log.generation,
+            self.log.bytes
         );
         format!("{body}checksum = \"{:08x}\"\n", crc32fast::hash(body.as_bytes()))
     }
@@ -235,6 +302,31 @@ impl Identity {
     }
 }
 
+/// Whose data directory it is, as far as a program must know that starts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataOwner {
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// Which replica.
+    pub node: NodeId,
+    /// Which algorithm.
+    pub algorithm: String,
+    /// It joined a running cluster, and must be started with a cluster without voters.
+    pub joined: bool,
+}
+
+/// Whose data directory this is; `None` if no replica lives there.
+///
+/// # Errors
+/// If its identity file cannot be read or believed.
+pub fn owner_of(dir: &Path) -> Result<Option<DataOwner>, IdentityError> {
+    let identity = Identity::load(&crate::storage::Files, dir)?;
+    Ok(identity.map(|identity| {
+        let Identity { cluster, node, algorithm, joined, .. } = identity;
+        DataOwner { cluster, node, algorithm, joined }
+    }))
+}
+
 /// Does a replica live in this directory?
 pub fn is_initialised(dir: &Path) -> bool {
     dir.join(NAME).exists()
@@ -252,7 +344,9 @@ mod tests {
             node: NodeId(2),
             algorithm: "raft".into(),
             incarnation: Incarnation(7),
-            log_bytes: 40,
+            disk: DiskId(0xd15c),
+            joined: false,
+            log: Floor { generation: 3, bytes: 40 },
         }
     }
 

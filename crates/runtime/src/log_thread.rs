@@ -1,20 +1,43 @@
 //! The thread that owns a node's log: it appends what the replica wrote, and one sync serves all
 //! that came meanwhile.
 
+use crate::storage::Storage;
 use crate::sync::{
     Arc, AtomicUsize, Builder, JoinHandle, Ordering, Receiver, Sender, UnboundedSender, channel,
 };
 use crate::wal::{SyncPolicy, Wal, WalError};
 use consensus_core::RecordNumber;
 use consensus_core::mutant::planted;
+// Not that of `sync`: a disk is no part of what the interleavings try.
+use std::sync::Arc as PlainArc;
 
-/// One record on its way to the disk.
+/// One write on its way to the disk.
 #[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) number: RecordNumber,
-    pub(crate) record: Vec<u8>,
-    /// Does something wait for its sync?
-    pub(crate) needed: bool,
+    pub(crate) what: What,
+}
+
+/// What is written.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// A record at the end of the log.
+    Record {
+        bytes: Vec<u8>,
+        /// Does something wait for its sync?
+        needed: bool,
+    },
+    /// These records instead of all earlier ones.
+    Compact(Vec<Vec<u8>>),
+}
+
+impl Append {
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Record { bytes, .. } => bytes.len(),
+            What::Compact(records) => records.iter().map(Vec::len).sum(),
+        }
+    }
 }
 
 enum Order {
@@ -47,13 +70,14 @@ pub(crate) struct LogHandle {
 pub(crate) fn start(
     name: String,
     wal: Wal,
+    storage: PlainArc<dyn Storage>,
     events: UnboundedSender<LogEvent>,
 ) -> std::io::Result<(LogHandle, JoinHandle<()>)> {
     let (orders, inbox) = channel();
     let backlog = Arc::new(AtomicUsize::new(0));
     let behind = Arc::clone(&backlog);
     let work = move || {
-        if let Err(error) = run(wal, &inbox, &behind, &events) {
+        if let Err(error) = run(wal, &*storage, &inbox, &behind, &events) {
             // Nobody listens when the node has gone before.
             let _ = events.send(LogEvent::Failed(error));
         }
@@ -65,7 +89,7 @@ pub(crate) fn start(
 impl LogHandle {
     /// Hands records over, in order of their numbers.
     pub(crate) fn append(&self, records: Vec<Append>) {
-        let bytes = records.iter().map(|append| append.record.len()).sum();
+        let bytes = records.iter().map(Append::bytes).sum();
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
         // The thread is gone only after it reported a failure, which stops the node.
         let _ = self.orders.send(Order::Append(records));
@@ -84,6 +108,7 @@ impl LogHandle {
 
 fn run(
     mut wal: Wal,
+    storage: &dyn Storage,
     inbox: &Receiver<Order>,
     backlog: &AtomicUsize,
     events: &UnboundedSender<LogEvent>,
@@ -98,16 +123,14 @@ fn run(
                 Order::Flush => flush = true,
                 Order::Append(records) => {
                     for append in records {
-                        let number = wal.append(&append.record)?;
-                        assert_eq!(number, append.number, "records are one stream");
-                        needed |= append.needed;
-                        bytes += append.record.len();
+                        bytes += append.bytes();
+                        needed |= add(&mut wal, storage, &append)?;
                     }
                 }
             }
         }
         if planted("Q03") {
-            let durable = Some(RecordNumber(wal.records()));
+            let durable = Some(wal.last());
             let _ = events.send(LogEvent::Written { durable, synced: true });
         }
         let durable = if needed || flush {
@@ -124,4 +147,15 @@ fn run(
         }
     }
     Ok(())
+}
+
+/// Adds one write to the log; does something wait for its sync?
+fn add(wal: &mut Wal, storage: &dyn Storage, append: &Append) -> Result<bool, WalError> {
+    let (number, needed) = match &append.what {
+        What::Record { bytes, needed } => (wal.append(bytes)?, *needed),
+        // Durable already, and everything before it; to be told of soon.
+        What::Compact(records) => (wal.compact(storage, records)?, true),
+    };
+    assert_eq!(number, append.number, "records are one stream");
+    Ok(needed)
 }

@@ -1,6 +1,7 @@
 //! The planted bugs of this crate: what others got wrong between a log and its disk (D, which the
-//! rig of faulty storage must find), between threads (Q, which the interleavings must find), and in
-//! what strangers send (F, which hostile bytes must find).
+//! rig of faulty storage must find), between threads (Q, which the interleavings must find), in what
+//! strangers send (F, which hostile bytes must find), and between a node and its peers (N, which this
+//! crate's own tests must find).
 
 use consensus_core::mutant::Mutant;
 
@@ -65,6 +66,29 @@ pub const MUTANTS: &[Mutant] = &[
         "a write that failed half-way does not end the use of the log",
         &["O6", "O4", "O18"],
     ),
+    Mutant::new(
+        "D03",
+        "a snapshot gets its name, and the log forgets what it covers, before it is synced",
+        &["O15", "O6"],
+    ),
+    Mutant::new(
+        "D18",
+        "the directory is not synced after the log was replaced",
+        &["O4", "O6", "O15", "O18"],
+    ),
+    Mutant::new("D19", "the log is replaced by a file that is not synced", &["O6", "O18", "O15"]),
+    Mutant::new("D20", "the directory is not synced after a snapshot was kept", &["O15", "O6"]),
+    Mutant::new("D21", "a damaged chunk of a snapshot is believed", &["O15"]),
+    Mutant::new("D22", "an identity file of an earlier start is believed", &["O7"]),
+    Mutant::new("D23", "an old copy of a log that was replaced is believed", &["O4", "O6", "O15"]),
+    Mutant::new("N01", "the link to a replica that is no member any more is kept up", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N02", "a snapshot of another index than it says is installed", &["O15"])
+        .beyond_simulation("the real runtime; its tests with a lying peer"),
+    Mutant::new("N03", "a question is answered before its index is applied", &["O11"])
+        .beyond_simulation("the real runtime; its tests"),
+    Mutant::new("N04", "a replica that comes back with another disk is let in", &["O7"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),

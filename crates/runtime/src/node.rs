@@ -1,17 +1,21 @@
 //! The loop: one task owns one replica. It takes what came in bursts, steps the replica with each
 //! input, says `Drained` when there is no more, and hands the turn's records to the log thread.
 
-use crate::driver::Driver;
+mod administration;
+
+use crate::driver::{Asked, Driver};
 use crate::handle::StopReason;
 use crate::log_thread::LogEvent;
-use crate::shared::Shared;
+use crate::shared::{Facts, Shared};
+use crate::snapshots::SnapshotEvent;
 use crate::waiting::{Connection, refusal};
 use crate::wal::WalError;
+use crate::wish;
 use consensus_core::{
-    Batch, Command, ConsensusProtocol, Effects, Env, Input, Message, Refusal, Request, Role,
-    StateMachine, Status, Takes, Verified,
+    Admitted, Answers, Batch, Command, ConsensusProtocol, Consistency, Effects, Env, Input,
+    Message, Query, Refusal, Request, Role, StateMachine, Status, Takes, Verified,
 };
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 
@@ -26,6 +30,7 @@ pub(crate) enum FromClient {
     Connected(Arc<Connection>),
     Gone(Arc<Connection>),
     Request { connection: Arc<Connection>, request: Request, room: OwnedSemaphorePermit },
+    Query { connection: Arc<Connection>, query: Query, room: OwnedSemaphorePermit },
 }
 
 /// What comes from the operator.
@@ -37,7 +42,9 @@ pub(crate) enum Control {
 /// The closed list of all that can wake a node, beside its timers.
 pub(crate) struct Inbox<P: ConsensusProtocol> {
     pub(crate) log: mpsc::UnboundedReceiver<LogEvent>,
+    pub(crate) snapshots: mpsc::UnboundedReceiver<SnapshotEvent>,
     pub(crate) control: mpsc::UnboundedReceiver<Control>,
+    pub(crate) wishes: mpsc::Receiver<wish::Asked>,
     pub(crate) peers: mpsc::Receiver<FromPeer<P::Message>>,
     pub(crate) clients: mpsc::Receiver<FromClient>,
 }
@@ -45,7 +52,9 @@ pub(crate) struct Inbox<P: ConsensusProtocol> {
 /// One thing that woke the node.
 enum Event<M> {
     Log(LogEvent),
+    Snapshot(SnapshotEvent),
     Control(Control),
+    Wish(wish::Asked),
     Peer(FromPeer<M>),
     Client(FromClient),
     Timer,
@@ -104,7 +113,11 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
     async fn wait(&mut self, inbox: &mut Inbox<P>) -> Event<P::Message> {
         let choked = self.is_choked();
         let held = (!self.gathered.is_empty()).then(|| self.hold_until());
-        let wake = [self.driver.timers.next(), self.stop_at, held].into_iter().flatten().min();
+        let driver = &self.driver;
+        let queries = driver.queries.wake_at();
+        let transfer = driver.wishes.transfer.as_ref().map(|(_, deadline, _)| *deadline);
+        let wakes = [driver.timers.next(), self.stop_at, held, queries, transfer];
+        let wake = wakes.into_iter().flatten().min();
         tokio::select! {
             biased;
             // The thread outlives the node, unless it breaks.
@@ -115,6 +128,8 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
             control = inbox.control.recv(), if self.stop_at.is_none() => {
                 Event::Control(control.unwrap_or(Control::Shutdown))
             }
+            Some(event) = inbox.snapshots.recv() => Event::Snapshot(event),
+            Some(asked) = inbox.wishes.recv(), if self.stop_at.is_none() => Event::Wish(asked),
             Some(message) = inbox.peers.recv(), if !choked => Event::Peer(message),
             () = sleep_until(wake) => Event::Timer,
             Some(event) = inbox.clients.recv(), if !choked => Event::Client(event),
@@ -169,6 +184,8 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
                 self.stop_at = Some(Instant::now() + self.driver.limits.drain);
                 Ok(())
             }
+            Event::Snapshot(event) => self.on_snapshot(event),
+            Event::Wish(asked) => self.on_wish(asked),
             Event::Peer(message) => self.on_message(message),
             Event::Client(event) => self.on_client(event),
             Event::Timer => Ok(()),
@@ -206,6 +223,9 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
                 self.driver.waiting.gone(&connection);
                 return Ok(());
             }
+            FromClient::Query { connection, query, room } => {
+                return self.on_query(Asked { connection, query, _room: room });
+            }
             FromClient::Request { connection, request, room } => (connection, request, room),
         };
         if self.stop_at.is_some() {
@@ -233,6 +253,30 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
         Ok(())
     }
 
+    /// A question. Where one replica may lie, a single answer is worth nothing: such algorithms read
+    /// through the log.
+    fn on_query(&mut self, asked: Asked) -> Result<(), StopReason> {
+        if self.stop_at.is_some() {
+            self.driver.refuse_query(&asked, Refusal::Stopping);
+            return Ok(());
+        }
+        if P::INFO.answers == Answers::All {
+            self.driver.refuse_query(&asked, Refusal::Unsupported);
+            return Ok(());
+        }
+        let consistency: Consistency = asked.query.consistency;
+        let (now, applied) = (self.shared.now(), self.driver.executor.applied());
+        match self.driver.queries.reads.admit(asked, consistency, now, applied) {
+            Admitted::Now(asked) => self.driver.answer(&asked),
+            Admitted::Wait => {}
+            Admitted::Ask(read) => {
+                self.driver.queries.asked();
+                self.step(Input::Read(read))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The commands that came together are proposed together.
     fn propose(&mut self) -> Result<(), StopReason> {
         if self.gathered.is_empty() {
@@ -250,8 +294,41 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
         self.step(Input::Drained)?;
         self.driver.end_turn();
         let status = self.replica.status();
+        self.take_snapshot_if_due();
+        let leader = status.leader.filter(|leader| *leader != self.driver.id);
+        self.driver.refuse_overdue(self.shared.now(), leader);
+        self.driver.wishes.leader(status.leader, Instant::now());
+        self.tell_facts();
         self.status.send_if_modified(|known| std::mem::replace(known, status) != status);
         Ok(())
+    }
+
+    /// Writes down what others may look at.
+    fn tell_facts(&self) {
+        let driver = &self.driver;
+        let mut facts = self.shared.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.applied = driver.executor.applied();
+        facts.snapshot = driver.snapshotting.newest;
+        let (members, committed) = &driver.members;
+        if (&facts.members, facts.committed) != (members, *committed) {
+            *facts = Facts { members: members.clone(), committed: *committed, ..*facts };
+        }
+    }
+
+    /// Nothing is forgotten that no snapshot covers, and no snapshot is of what is not applied: the
+    /// log could not be rebuilt after the next start.
+    fn check_order(&self) -> Result<(), StopReason> {
+        let Status { purged, committed, last, .. } = self.replica.status();
+        let (newest, applied) = (self.driver.snapshotting.newest, self.driver.executor.applied());
+        let ordered = purged <= newest && newest <= applied;
+        let counted = purged.0 == 0 || (applied <= committed && committed <= last);
+        if ordered && counted {
+            return Ok(());
+        }
+        Err(StopReason::Halted(format!(
+            "purged {purged} ≤ snapshot {newest} ≤ applied {applied} ≤ committed {committed} ≤ \
+             last {last} does not hold"
+        )))
     }
 
     /// One step, and what it wants done. Nothing of a step that halts happens.
@@ -265,9 +342,11 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
             return Err(StopReason::Halted(why.to_string()));
         }
         self.driver.carry_out(self.effects.drain())?;
+        self.check_order()?;
         if led && P::INFO.takes == Takes::Leader {
             let status = self.replica.status();
             if status.role != Role::Leader {
+                self.driver.wishes.deposed();
                 self.driver.waiting.lost(status.leader.filter(|leader| *leader != self.driver.id));
             }
         }

@@ -28,10 +28,13 @@ pub(crate) struct Peer {
     pub(crate) hello: Hello,
     pub(crate) queue: Arc<FrameQueue>,
     pub(crate) limits: Limits,
+    /// Connect again when the connection breaks. Without, the first end is the last.
+    pub(crate) lasting: bool,
 }
 
 impl Peer {
-    /// Connects, writes what is queued, connects again; until aborted.
+    /// Connects, writes what is queued, connects again; until aborted, or until the queue is closed
+    /// and empty.
     pub(crate) async fn run(self) {
         let mut chance = Chance::from_system();
         let mut pause = FIRST_PAUSE;
@@ -52,6 +55,9 @@ impl Peer {
                 }
                 Ok(Err(error)) => tracing::debug!(peer = %self.node, %error, "not connected"),
                 Err(_) => tracing::debug!(peer = %self.node, "the peer does not answer"),
+            }
+            if !self.lasting || self.queue.is_closed() {
+                return;
             }
             // To a peer that is away nothing is said: what it missed is repeated by the algorithm.
             self.queue.clear();

@@ -80,6 +80,11 @@ impl FrameQueue {
         inner.bytes = 0;
     }
 
+    /// Does it take nothing in any more?
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Takes nothing in any more; what waits can still be taken out.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

@@ -1,7 +1,8 @@
 //! A node in numbers, as it tells them to whoever asks.
 
-use consensus_core::{Counters, NodeId, Role, Status};
+use consensus_core::{Counters, LogIndex, Membership, NodeId, NodeSet, Role, Status};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a node says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +25,66 @@ pub struct StatusReport {
     pub committed: u64,
     /// Last index of its log.
     pub last: u64,
+    /// Up to here its log is forgotten.
+    pub purged: u64,
+    /// Up to here commands are applied.
+    pub applied: u64,
+    /// Up to here its newest snapshot reaches; 0 without one.
+    pub snapshot: u64,
+    /// The members, as far as it knows.
+    pub members: MembersReport,
     /// Milliseconds since it started.
     pub uptime_ms: u64,
     /// Connections of clients.
     pub clients: usize,
     /// What it has cost so far.
     pub counters: CounterReport,
+}
+
+/// Members, as they travel.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MembersReport {
+    /// The index of the entry that says so; what a change must name.
+    pub version: u64,
+    /// Is that entry committed?
+    pub committed: bool,
+    /// Who votes.
+    pub voters: Vec<NodeId>,
+    /// Who voted before, while a joint change is under way.
+    pub outgoing: Vec<NodeId>,
+    /// Who is kept up to date without a vote.
+    pub learners: Vec<NodeId>,
+    /// Where members are, as far as the members themselves say.
+    pub contacts: BTreeMap<NodeId, String>,
+}
+
+impl MembersReport {
+    /// The members in a form that can travel.
+    pub fn of(members: &Membership, committed: bool) -> Self {
+        let list = |set: NodeSet| set.iter().collect();
+        Self {
+            version: members.version.0,
+            committed,
+            voters: list(members.voters),
+            outgoing: list(members.outgoing),
+            learners: list(members.learners),
+            contacts: members.contacts.clone(),
+        }
+    }
+
+    /// The members.
+    pub fn membership(&self) -> Membership {
+        let set = |list: &[NodeId]| {
+            list.iter().copied().filter(|node| node.index() < NodeId::LIMIT).collect()
+        };
+        Membership {
+            version: LogIndex(self.version),
+            voters: set(&self.voters),
+            outgoing: set(&self.outgoing),
+            learners: set(&self.learners),
+            contacts: self.contacts.clone(),
+        }
+    }
 }
 
 /// Counters with names that can travel.
@@ -108,6 +163,10 @@ impl StatusReport {
             leader: None,
             committed: 0,
             last: 0,
+            purged: 0,
+            applied: 0,
+            snapshot: 0,
+            members: MembersReport::default(),
             uptime_ms: 0,
             clients: 0,
             counters: CounterReport::default(),
@@ -121,6 +180,7 @@ impl StatusReport {
         self.leader = status.leader;
         self.committed = status.committed.0;
         self.last = status.last.0;
+        self.purged = status.purged.0;
         self
     }
 }

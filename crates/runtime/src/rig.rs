@@ -2,23 +2,25 @@
 //! without a directory of the real file system. Programs have no use for it.
 
 use crate::codec::{self, CodecError};
-use crate::directory::{Directory, Opened};
+use crate::directory::{Begun, Directory, Newness, Opened};
 use crate::frame::{self, FrameReader};
-use crate::identity::Identity;
+use crate::identity::{DiskId, Identity};
 use crate::report::StatusReport;
-use crate::start::StartError;
+use crate::start_error::StartError;
 use crate::storage::Storage;
 use crate::wal::{Owner, SyncPolicy, Wal};
 use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient};
 use bytes::Bytes;
 use consensus_core::{
     Answer, ClientId, ClusterId, Incarnation, NodeId, Position, Refusal, Reply, RequestId,
-    SessionId, Tag,
+    SessionId, SnapshotMeta, Tag,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// What is said on a connection beside the messages of the algorithm.
@@ -48,6 +50,8 @@ impl Saying {
                 from: node,
                 to: NodeId(3),
                 incarnation: Incarnation(number as u32),
+                disk: DiskId(number << 11),
+                contact: None,
             }),
             (Self::Greeting, 0) => codec::encode(&Greeting::Welcome(node)),
             (Self::Greeting, _) => codec::encode(&Greeting::Refused(algorithm)),
@@ -84,6 +88,9 @@ impl Saying {
         }
     }
 }
+
+/// Bytes in a chunk of a snapshot, so that a few are many.
+const CHUNK: usize = 600;
 
 /// The longest hello that is read.
 pub const HELLO_LIMIT: usize = MAX_HELLO;
@@ -136,10 +143,39 @@ pub fn forged_log(owner: Owner, salt: u64, frames: &[(u8, Vec<u8>)]) -> Vec<u8> 
 pub struct Found {
     /// The records, oldest first.
     pub records: Vec<Bytes>,
+    /// The newest snapshot that is whole.
+    pub snapshot: Option<(SnapshotMeta, Vec<u8>)>,
     /// The number of this start.
     pub incarnation: Incarnation,
     /// The log, to go on with.
     pub wal: Wal,
+    /// The snapshots, to go on with.
+    pub snapshots: Snapshots,
+}
+
+/// The snapshots of a data directory.
+pub struct Snapshots(crate::snapshots::Snapshots);
+
+impl Snapshots {
+    /// Keeps a snapshot of the own state; durable when this returns.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn save(&mut self, meta: &SnapshotMeta, bytes: &[u8]) -> io::Result<()> {
+        self.0.save(meta, bytes)
+    }
+
+    /// Keeps another replica's snapshot, which comes in pieces; durable when this returns.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn receive(&mut self, meta: &SnapshotMeta, pieces: &[&[u8]]) -> io::Result<()> {
+        for (number, piece) in pieces.iter().enumerate() {
+            let staged = self.0.stage(meta, number == 0, piece);
+            staged.inspect_err(|_| self.0.abandon())?;
+        }
+        self.0.complete().map(drop)
+    }
 }
 
 /// Opens a data directory, or sets it up if `create` says that the replica never ran, just as a
@@ -148,14 +184,18 @@ pub struct Found {
 /// # Errors
 /// If the directory must not be used.
 pub fn start_on(
-    storage: &dyn Storage,
+    storage: &(impl Storage + Clone + 'static),
     dir: &Path,
     owner: Owner,
     create: bool,
 ) -> Result<Found, StartError> {
-    let directory = Directory { storage, dir, owner, algorithm: "rig" };
-    let opened: Opened = directory.open(create, SyncPolicy::Sync)?;
-    let records = opened.records.clone();
-    let (wal, incarnation) = opened.begin(&directory)?;
-    Ok(Found { records, incarnation, wal })
+    let storage = Arc::new(storage.clone());
+    let directory = Directory { storage, dir, owner, algorithm: "rig", chunk: CHUNK };
+    let newness = if create { Newness::First } else { Newness::Old };
+    let mut opened: Opened = directory.open(newness, SyncPolicy::Sync)?;
+    let records = std::mem::take(&mut opened.records);
+    let snapshot = opened.snapshot.take().map(|newest| (newest.meta, newest.bytes));
+    let Begun { wal, snapshots, identity } = opened.begin(&directory)?;
+    let (incarnation, snapshots) = (identity.incarnation, Snapshots(snapshots));
+    Ok(Found { records, snapshot, incarnation, wal, snapshots })
 }

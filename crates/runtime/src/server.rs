@@ -4,15 +4,19 @@
 
 use crate::codec;
 use crate::config::Limits;
+use crate::driver::query_reply;
 use crate::frame::{self, FrameReader, PREAMBLE};
 use crate::node::{FromClient, FromPeer};
+use crate::peer_disks::PeerDisks;
 use crate::queue::FrameQueue;
 use crate::shared::Shared;
 use crate::waiting::{Connection, refusal};
-use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient};
+use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient, ToReplica};
+use crate::wish::{self, Denied, Wish};
 use crate::write::write_frames;
 use consensus_core::{
-    ClientId, ConsensusProtocol, Env, Envelope, Incarnation, NodeId, Refusal, Request,
+    ClientId, ConsensusProtocol, Env, Envelope, Incarnation, MEMBERSHIP_CLIENT, NodeId, Query,
+    Refusal, Request,
 };
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -23,10 +27,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+/// What a question takes beside its own bytes, as a command does.
+const QUERY_OVERHEAD: usize = 64;
 /// How long connections may take to send what waits when the node has stopped.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -35,6 +41,8 @@ pub(crate) struct Server<P: ConsensusProtocol> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) peers: mpsc::Sender<FromPeer<P::Message>>,
     pub(crate) clients: mpsc::Sender<FromClient>,
+    pub(crate) wishes: mpsc::Sender<wish::Asked>,
+    disks: Arc<PeerDisks>,
     strangers: Arc<Semaphore>,
     /// The one connection that each peer has to us.
     links: Mutex<BTreeMap<NodeId, Link>>,
@@ -52,10 +60,13 @@ impl<P: ConsensusProtocol> Server<P> {
         shared: Arc<Shared>,
         peers: mpsc::Sender<FromPeer<P::Message>>,
         clients: mpsc::Sender<FromClient>,
+        wishes: mpsc::Sender<wish::Asked>,
+        disks: PeerDisks,
     ) -> Self {
         let strangers = Arc::new(Semaphore::new(shared.limits.max_strangers));
         let (links, connections) = (Mutex::default(), AtomicU64::new(0));
-        Self { shared, peers, clients, strangers, links, connections }
+        let disks = Arc::new(disks);
+        Self { shared, peers, clients, wishes, disks, strangers, links, connections }
     }
 
     /// Accepts connections until told to stop, and then waits a moment for them to end.
@@ -104,7 +115,7 @@ impl<P: ConsensusProtocol> Server<P> {
     async fn serve(
         &self,
         stream: TcpStream,
-        room: tokio::sync::OwnedSemaphorePermit,
+        room: OwnedSemaphorePermit,
         own: AbortHandle,
     ) -> io::Result<()> {
         stream.set_nodelay(true)?;
@@ -130,7 +141,15 @@ impl<P: ConsensusProtocol> Server<P> {
                 line.write(&frame::encode(&report)).await
             }
             Hello::Client { client, .. } => self.serve_client(line, client).await,
-            Hello::Peer { from, incarnation, .. } => {
+            Hello::Operator { wish, .. } => self.serve_operator(line, wish).await,
+            Hello::Peer { from, incarnation, disk, contact, .. } => {
+                let disks = Arc::clone(&self.disks);
+                let known = tokio::task::spawn_blocking(move || disks.meet(from, disk)).await;
+                if let Err(why) = known.map_err(io::Error::other)? {
+                    tracing::warn!(%from, why, "refused a peer");
+                    return line.greet(&Greeting::Refused(why)).await;
+                }
+                self.shared.heard_of(from, contact);
                 self.serve_peer(line, from, incarnation, own).await
             }
         }
@@ -159,6 +178,19 @@ impl<P: ConsensusProtocol> Server<P> {
             older.abort();
         }
         Ok(())
+    }
+
+    /// Hands one wish to the node, and its answer back.
+    async fn serve_operator(&self, mut line: Line, wish: Wish) -> io::Result<()> {
+        line.greet(&Greeting::Welcome(self.shared.id)).await?;
+        let (asker, answer) = tokio::sync::oneshot::channel();
+        let asked = wish::Asked { wish, asker };
+        let answer = match self.wishes.send(asked).await {
+            // Without an answer the node has stopped.
+            Ok(()) => answer.await.unwrap_or(Err(Denied::Lost)),
+            Err(_) => Err(Denied::Refused("the replica has stopped".into())),
+        };
+        line.write(&frame::encode(&ToClient::Wish(answer))).await
     }
 
     async fn serve_peer(
@@ -210,6 +242,10 @@ impl<P: ConsensusProtocol> Server<P> {
     async fn serve_client(&self, mut line: Line, client: ClientId) -> io::Result<()> {
         let limits = self.shared.limits;
         let _counted = Counted::new(&self.shared.clients);
+        if client == MEMBERSHIP_CLIENT {
+            let why = format!("no client may call itself {}: that is how members change", client.0);
+            return line.greet(&Greeting::Refused(why)).await;
+        }
         if self.shared.clients.load(Ordering::Relaxed) > limits.max_clients {
             let why = format!("{} clients are connected already", limits.max_clients);
             return line.greet(&Greeting::Refused(why)).await;
@@ -252,15 +288,64 @@ impl<P: ConsensusProtocol> Server<P> {
     ) -> io::Result<()> {
         let limit = self.shared.limits.max_frame;
         while let Some(frame) = reader.next(limit).await.map_err(io::Error::other)? {
-            let request = codec::decode::<Request>(&frame).map_err(io::Error::other)?;
-            if request.command.client != connection.client {
+            let said = codec::decode::<ToReplica>(&frame).map_err(io::Error::other)?;
+            let client = match &said {
+                ToReplica::Request(request) => request.command.client,
+                ToReplica::Query(query) => query.client,
+            };
+            if client != connection.client {
                 return Err(io::Error::other("a client asks in the name of another"));
             }
-            if let Err((request, why)) = self.take(connection, request) {
-                connection.reply(refusal(self.shared.id, &request, why));
+            match said {
+                ToReplica::Request(request) => {
+                    if let Err((request, why)) = self.take(connection, request) {
+                        connection.reply(refusal(self.shared.id, &request, why));
+                    }
+                }
+                ToReplica::Query(query) => {
+                    if let Err((query, why)) = self.take_query(connection, query) {
+                        connection.reply_to_query(query_reply(self.shared.id, &query, Err(why)));
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Passes a question to the node, under the same bounds as a command.
+    fn take_query(
+        &self,
+        connection: &Arc<Connection>,
+        query: Query,
+    ) -> Result<(), (Query, Refusal)> {
+        let length = query.question.len() + QUERY_OVERHEAD;
+        match self.room(length) {
+            Ok((place, room)) => {
+                let connection = Arc::clone(connection);
+                place.send(FromClient::Query { connection, query, room });
+                Ok(())
+            }
+            Err(why) => Err((query, why)),
+        }
+    }
+
+    /// A place in the queue, and room for so many bytes, at once or not at all.
+    fn room(&self, length: usize) -> Result<(Place<'_>, OwnedSemaphorePermit), Refusal> {
+        if length > self.shared.limits.max_command {
+            return Err(Refusal::TooLarge);
+        }
+        if self.shared.stopping.load(Ordering::Relaxed) {
+            return Err(Refusal::Stopping);
+        }
+        let bytes = u32::try_from(length).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.shared.pending).try_acquire_many_owned(bytes) else {
+            return Err(Refusal::Busy);
+        };
+        match self.clients.try_reserve() {
+            Ok(place) => Ok((place, room)),
+            Err(mpsc::error::TrySendError::Full(())) => Err(Refusal::Busy),
+            Err(mpsc::error::TrySendError::Closed(())) => Err(Refusal::Stopping),
+        }
     }
 
     /// Passes a request to the node, or says why not. Nothing here waits: a client learns at once
@@ -270,27 +355,22 @@ impl<P: ConsensusProtocol> Server<P> {
         connection: &Arc<Connection>,
         request: Request,
     ) -> Result<(), (Request, Refusal)> {
-        let length = request.command.framed_len();
         // Beyond 255 bytes a tag cannot be framed; no signature is that long.
-        if length > self.shared.limits.max_command || request.command.tag.0.len() > 255 {
+        if request.command.tag.0.len() > 255 {
             return Err((request, Refusal::TooLarge));
         }
-        if self.shared.stopping.load(Ordering::Relaxed) {
-            return Err((request, Refusal::Stopping));
+        match self.room(request.command.framed_len()) {
+            Ok((place, room)) => {
+                let connection = Arc::clone(connection);
+                place.send(FromClient::Request { connection, request, room });
+                Ok(())
+            }
+            Err(why) => Err((request, why)),
         }
-        let bytes = u32::try_from(length).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.shared.pending).try_acquire_many_owned(bytes) else {
-            return Err((request, Refusal::Busy));
-        };
-        let place = match self.clients.try_reserve() {
-            Ok(place) => place,
-            Err(mpsc::error::TrySendError::Full(())) => return Err((request, Refusal::Busy)),
-            Err(mpsc::error::TrySendError::Closed(())) => return Err((request, Refusal::Stopping)),
-        };
-        place.send(FromClient::Request { connection: Arc::clone(connection), request, room });
-        Ok(())
     }
 }
+
+type Place<'a> = mpsc::Permit<'a, FromClient>;
 
 /// Returns when the node has stopped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -1,15 +1,32 @@
 //! What all tasks of a node share.
 
 use crate::config::Limits;
-use crate::report::{CounterReport, StatusReport};
+use crate::report::{CounterReport, MembersReport, StatusReport};
 use crate::wire::Hello;
-use consensus_core::{AuthMeter, Authenticator, Cluster, Counters, Incarnation, NodeId, Status};
+use consensus_core::{
+    AuthMeter, Authenticator, Cluster, Counters, Incarnation, LogIndex, Membership, NodeId, Status,
+};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+
+/// What the node loop tells beside the replica's own status.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Facts {
+    /// Everything up to here is applied.
+    pub(crate) applied: LogIndex,
+    /// The newest snapshot on disk covers everything up to here.
+    pub(crate) snapshot: LogIndex,
+    /// The members in force.
+    pub(crate) members: Membership,
+    /// Are they committed?
+    pub(crate) committed: bool,
+}
 
 /// What all tasks of a node share.
 pub(crate) struct Shared {
@@ -28,6 +45,9 @@ pub(crate) struct Shared {
     pub(crate) pending: Arc<Semaphore>,
     pub(crate) clients: AtomicUsize,
     pub(crate) stopping: AtomicBool,
+    pub(crate) facts: Mutex<Facts>,
+    /// Where peers said that they listen.
+    pub(crate) contacts: Mutex<BTreeMap<NodeId, SocketAddr>>,
 }
 
 impl fmt::Debug for Shared {
@@ -52,6 +72,7 @@ impl Shared {
     }
 
     pub(crate) fn report(&self) -> StatusReport {
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let report = StatusReport {
             node: self.id,
             cluster: self.cluster.id.to_string(),
@@ -62,6 +83,10 @@ impl Shared {
             leader: None,
             committed: 0,
             last: 0,
+            purged: 0,
+            applied: facts.applied.0,
+            snapshot: facts.snapshot.0,
+            members: MembersReport::of(&facts.members, facts.committed),
             uptime_ms: u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX),
             clients: self.clients.load(Ordering::Relaxed),
             counters: CounterReport::of(&self.counters()),
@@ -74,13 +99,25 @@ impl Shared {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Where a peer said that it listens.
+    pub(crate) fn contact_of(&self, node: NodeId) -> Option<SocketAddr> {
+        self.contacts.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
+    }
+
+    /// A peer says where it listens.
+    pub(crate) fn heard_of(&self, node: NodeId, contact: Option<SocketAddr>) {
+        if let Some(contact) = contact {
+            self.contacts.lock().unwrap_or_else(PoisonError::into_inner).insert(node, contact);
+        }
+    }
+
     /// May whoever says this come in?
     pub(crate) fn check(&self, hello: &Hello) -> Result<(), String> {
         let (cluster, algorithm) = match hello {
             Hello::Status => return Ok(()),
-            Hello::Client { cluster, algorithm, .. } | Hello::Peer { cluster, algorithm, .. } => {
-                (cluster, algorithm)
-            }
+            Hello::Client { cluster, algorithm, .. }
+            | Hello::Operator { cluster, algorithm, .. }
+            | Hello::Peer { cluster, algorithm, .. } => (cluster, algorithm),
         };
         if *cluster != self.cluster.id {
             return Err(format!("this is cluster {}, not {cluster}", self.cluster.id));
@@ -92,7 +129,8 @@ impl Shared {
             if *to != self.id {
                 return Err(format!("this is {}, not {to}: check the addresses", self.id));
             }
-            if *from == self.id || !self.cluster.contains(*from) {
+            // Who is a member changes; the protocol knows whose word counts.
+            if *from == self.id || from.index() >= NodeId::LIMIT {
                 return Err(format!("{from} is no peer of {}", self.id));
             }
         }
@@ -103,7 +141,8 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{ClientId, ClusterId, LogIndex, NoKeys, Role};
+    use crate::identity::DiskId;
+    use consensus_core::{ClientId, ClusterId, NoKeys, Role};
 
     fn shared() -> Shared {
         let (role, epoch, leader) = (Role::Follower, 0, None);
@@ -125,6 +164,8 @@ mod tests {
             pending: Arc::new(Semaphore::new(1)),
             clients: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            facts: Mutex::default(),
+            contacts: Mutex::default(),
         }
     }
 
@@ -135,6 +176,8 @@ mod tests {
             from: NodeId(from),
             to: NodeId(to),
             incarnation: Incarnation(1),
+            disk: DiskId(3),
+            contact: None,
         }
     }
 
@@ -149,7 +192,8 @@ mod tests {
         assert!(said(peer(7, "pbft", 0, 1)).contains("this cluster runs raft"));
         assert!(said(peer(7, "raft", 0, 2)).contains("this is n1, not n2"));
         assert!(said(peer(7, "raft", 1, 1)).contains("no peer"), "itself");
-        assert!(said(peer(7, "raft", 3, 1)).contains("no peer"), "not in the cluster");
+        assert!(said(peer(7, "raft", 128, 1)).contains("no peer"), "nobody has this number");
+        assert_eq!(shared.check(&peer(7, "raft", 3, 1)), Ok(()), "it may have joined");
         let client = |cluster, algorithm: &str| Hello::Client {
             cluster: ClusterId(cluster),
             algorithm: algorithm.into(),

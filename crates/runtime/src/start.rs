@@ -4,120 +4,43 @@
 use crate::chance::Chance;
 use crate::codec;
 use crate::config::NodeConfig;
-use crate::directory::Directory;
-use crate::driver::{DiskWatch, Driver};
+use crate::directory::{Begun, Directory, Newness};
+use crate::driver::{DiskWatch, Driver, Queries, Snapshotting};
 use crate::handle::{NodeHandle, StopReason};
-use crate::identity::IdentityError;
+use crate::identity::{Identity, IdentityError};
+use crate::links::Links;
 use crate::lock::DirLock;
 use crate::log_thread;
 use crate::node::{Inbox, Node};
-use crate::peer::Peer;
-use crate::queue::FrameQueue;
+use crate::peer_disks::PeerDisks;
 use crate::server::Server;
 use crate::shared::Shared;
+use crate::snapshots::{self, Snapshots};
+use crate::start_error::StartError;
 use crate::storage::Files;
 use crate::timers::Timers;
 use crate::waiting::Waiting;
-use crate::wal::{Owner, Wal, WalError, sync_dir};
-use crate::wire::Hello;
+use crate::wal::{Owner, Wal, sync_dir};
+use crate::wish::Wishes;
 use bytes::Bytes;
 use consensus_core::{
-    AuthMeter, ConfigError, ConsensusProtocol, Counters, DEFAULT_SESSIONS, Durable, Effects,
-    Executor, Incarnation, Outbox, RecoverError, StateMachine, Status,
+    AuthMeter, ConsensusProtocol, Counters, DEFAULT_SESSIONS, Durable, Effects, Executor,
+    Incarnation, LogIndex, Outbox, StateMachine, Status,
 };
-use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Messages, or client requests, that wait for the node; bytes are bounded apart from that.
 const INBOX: usize = 8192;
-
-/// Why a node did not start. Nothing of it runs then.
-#[derive(Debug)]
-pub enum StartError {
-    /// The cluster, or the algorithm in it, cannot be.
-    Config(ConfigError),
-    /// The node's own settings cannot be.
-    Settings(String),
-    /// The address is not a loopback address, and nobody said that this is wanted.
-    Remote(SocketAddr),
-    /// The address cannot be listened on.
-    Listen(SocketAddr, io::Error),
-    /// The data directory cannot be used.
-    Directory(PathBuf, io::Error),
-    /// Another process uses the data directory.
-    Locked(PathBuf),
-    /// The data directory is not this replica's.
-    Identity(IdentityError),
-    /// The log cannot be used.
-    Log(WalError),
-    /// A record of the log is none of this algorithm's.
-    Record(u64, codec::CodecError),
-    /// The records contradict each other.
-    Recover(RecoverError),
-    /// The operating system gave no thread.
-    Thread(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => write!(f, "{error}"),
-            Self::Settings(why) => f.write_str(why),
-            Self::Remote(address) => write!(
-                f,
-                "{address} can be reached from other machines, and there is no encryption and no \
-                 proof of who connects yet: listen on 127.0.0.1, or allow it with `allow_remote` \
-                 (on the command line `--allow-remote`) in a network in which you trust everybody"
-            ),
-            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
-                f,
-                "could not listen on {address}: another process does. Stop it, or choose another \
-                 port"
-            ),
-            Self::Listen(address, error) => write!(f, "could not listen on {address}: {error}"),
-            Self::Directory(dir, error) => {
-                write!(f, "could not use the data directory {}: {error}", dir.display())
-            }
-            Self::Locked(dir) => write!(
-                f,
-                "another process uses {}: a replica that still runs, most likely. Stop it first",
-                dir.display()
-            ),
-            Self::Identity(error) => write!(f, "{error}"),
-            Self::Log(error) => write!(f, "{error}"),
-            Self::Record(number, error) => write!(
-                f,
-                "record {number} of the log is intact, but not one of this program's: {error}. Use \
-                 the version of the program that wrote it"
-            ),
-            Self::Recover(error) => write!(f, "{error}"),
-            Self::Thread(error) => write!(f, "could not start the log thread: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<IdentityError> for StartError {
-    fn from(error: IdentityError) -> Self {
-        Self::Identity(error)
-    }
-}
-
-impl From<WalError> for StartError {
-    fn from(error: WalError) -> Self {
-        Self::Log(error)
-    }
-}
+/// Wishes of operators that wait for the node.
+const WISHES: usize = 16;
 
 /// Starts a node. When this returns, it listens; whether it has found its peers is another
 /// question, see [`NodeHandle::watch_status`].
@@ -135,26 +58,37 @@ where
     let listener = listening.map_err(|error| StartError::Listen(config.listen, error))?;
     let local_addr =
         listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
-    let disk = tokio::task::spawn_blocking(move || open_disk(config));
+    let disk = tokio::task::spawn_blocking(move || open_disk(config, machine));
     let (config, disk) = match disk.await {
         Ok(opened) => opened?,
         Err(error) => return Err(StartError::Thread(io::Error::other(error))),
     };
-    launch(config, disk, machine, listener, local_addr)
+    launch(config, disk, listener, local_addr)
 }
 
 fn check<P: ConsensusProtocol>(config: &NodeConfig<P>) -> Result<(), StartError> {
     config.cluster.validate().map_err(StartError::Config)?;
     config.limits.validate().map_err(StartError::Settings)?;
+    let wrong = |why: String| Err(StartError::Settings(why));
     if !config.cluster.contains(config.id) {
-        return Err(StartError::Settings(format!(
+        return wrong(format!(
             "there is no {} in a cluster of {} replicas; they are numbered from 0",
             config.id, config.cluster.size
-        )));
+        ));
     }
-    for peer in config.cluster.peers_of(config.id).iter() {
+    let voters = config.cluster.voters;
+    if voters.is_empty() && !config.peers.keys().any(|peer| *peer != config.id) {
+        return wrong("a replica that joins needs the address of at least one member".into());
+    }
+    if !voters.is_empty() && !voters.contains(config.id) {
+        return wrong(format!(
+            "{} is none of the first voters: a replica that joins is told no voters",
+            config.id
+        ));
+    }
+    for peer in voters.without(config.id).iter() {
         if !config.peers.contains_key(&peer) {
-            return Err(StartError::Settings(format!("the address of {peer} is missing")));
+            return wrong(format!("the address of {peer} is missing"));
         }
     }
     if !config.allow_remote && !config.listen.ip().is_loopback() {
@@ -164,18 +98,24 @@ fn check<P: ConsensusProtocol>(config: &NodeConfig<P>) -> Result<(), StartError>
 }
 
 /// A data directory that was taken, and the replica in it.
-struct Disk<P> {
+struct Disk<P, S> {
     lock: DirLock,
     wal: Wal,
-    incarnation: Incarnation,
+    snapshots: Snapshots,
+    peers: PeerDisks,
+    identity: Identity,
+    /// The newest snapshot covers everything up to here.
+    newest: LogIndex,
     records: usize,
     replica: P,
+    executor: Executor<S>,
 }
 
-/// Takes the data directory and recovers the replica. Blocks.
-fn open_disk<P: ConsensusProtocol>(
+/// Takes the data directory, restores the state machine, and recovers the replica. Blocks.
+fn open_disk<P: ConsensusProtocol, S: StateMachine>(
     config: NodeConfig<P>,
-) -> Result<(NodeConfig<P>, Disk<P>), StartError> {
+    machine: S,
+) -> Result<(NodeConfig<P>, Disk<P, S>), StartError> {
     let dir = config.data_dir.as_path();
     if config.create {
         make_dir(dir).map_err(|error| unusable(dir, error))?;
@@ -186,17 +126,74 @@ fn open_disk<P: ConsensusProtocol>(
         io::ErrorKind::WouldBlock => StartError::Locked(dir.to_path_buf()),
         _ => unusable(dir, error),
     })?;
-    let owner = Owner { cluster: config.cluster.id, node: config.id };
-    let directory = Directory { storage: &*config.storage, dir, owner, algorithm: P::INFO.name };
-    let opened = directory.open(config.create, config.sync)?;
+    let directory = Directory {
+        storage: Arc::clone(&config.storage),
+        dir,
+        owner: Owner { cluster: config.cluster.id, node: config.id },
+        algorithm: P::INFO.name,
+        chunk: config.limits.snapshot_chunk,
+    };
+    let joins = config.cluster.voters.is_empty();
+    let newness = match (config.create, joins) {
+        (false, _) => Newness::Old,
+        (true, false) => Newness::First,
+        (true, true) => Newness::Joins,
+    };
+    let mut opened = directory.open(newness, config.sync)?;
+    if opened.identity.joined != joins {
+        let (dir, joined) = (dir.to_path_buf(), opened.identity.joined);
+        return Err(IdentityError::Joined { dir, joined }.into());
+    }
     let decoded = decode::<P>(&opened.records)?;
+    let mut executor = Executor::new(machine, DEFAULT_SESSIONS);
+    let snapshot = opened.snapshot.take();
+    if let Some(newest) = &snapshot {
+        let restored = executor.restore(&newest.bytes);
+        restored.map_err(|error| StartError::Restore(dir.to_path_buf(), error))?;
+    }
+    let wrong = std::mem::take(&mut opened.wrong);
     // Before the replica may number anything with it.
-    let (wal, incarnation) = opened.begin(&directory)?;
+    let Begun { wal, snapshots, identity } = opened.begin(&directory)?;
     let records = decoded.len();
-    let durable = Durable::of(incarnation, decoded);
-    let replica =
-        P::recover(config.id, config.protocol.clone(), durable).map_err(StartError::Recover)?;
-    Ok((config, Disk { lock, wal, incarnation, records, replica }))
+    let newest = snapshot.as_ref().map_or(LogIndex::ZERO, |newest| newest.meta.index);
+    let durable = Durable {
+        incarnation: identity.incarnation,
+        records: decoded,
+        snapshot: snapshot.map(|newest| newest.meta),
+    };
+    let replica = recover::<P>(&config, durable, newest, wrong)?;
+    let peers = PeerDisks::open(Arc::clone(&config.storage), dir);
+    let peers = peers.map_err(|error| unusable(dir, error))?;
+    let disk = Disk { lock, wal, snapshots, peers, identity, newest, records, replica, executor };
+    Ok((config, disk))
+}
+
+/// Recovers the replica. A log that begins behind the snapshot that was found has a hole before it,
+/// which nothing may be applied over.
+fn recover<P: ConsensusProtocol>(
+    config: &NodeConfig<P>,
+    durable: Durable<P::Record>,
+    newest: LogIndex,
+    wrong: Vec<String>,
+) -> Result<P, StartError> {
+    for why in &wrong {
+        tracing::warn!(why, "a snapshot is damaged");
+    }
+    let dir = config.data_dir.clone();
+    let recovered = P::recover(config.id, config.protocol.clone(), durable);
+    let replica = match recovered {
+        Ok(replica) => replica,
+        Err(error) if wrong.is_empty() => return Err(StartError::Recover(error)),
+        Err(error) => {
+            let wrong = [wrong, vec![error.to_string()]].concat();
+            return Err(StartError::Snapshot { dir, purged: newest, wrong });
+        }
+    };
+    let purged = replica.status().purged;
+    if purged > newest {
+        return Err(StartError::Snapshot { dir, purged, wrong });
+    }
+    Ok(replica)
 }
 
 /// Makes a directory and what is missing above it, durably: a directory whose name is lost in a
@@ -244,45 +241,67 @@ fn share<P: ConsensusProtocol>(
         pending: Arc::new(Semaphore::new(config.limits.max_pending_bytes)),
         clients: AtomicUsize::new(0),
         stopping: AtomicBool::new(false),
+        facts: Mutex::default(),
+        contacts: Mutex::default(),
     })
+}
+
+/// The threads of a node, to be waited for at its end.
+struct Threads {
+    log: std::thread::JoinHandle<()>,
+    snapshots: std::thread::JoinHandle<()>,
 }
 
 /// Starts all tasks of a node.
 fn launch<P: ConsensusProtocol, S: StateMachine>(
     config: NodeConfig<P>,
-    disk: Disk<P>,
-    machine: S,
+    disk: Disk<P, S>,
     listener: TcpListener,
     local_addr: SocketAddr,
 ) -> Result<NodeHandle, StartError> {
-    let Disk { lock, wal, incarnation, records, replica } = disk;
+    let Disk { lock, wal, snapshots, peers: disks, identity, newest, records, .. } = disk;
+    let (replica, executor) = (disk.replica, disk.executor);
     let (status, status_seen) = watch::channel(replica.status());
-    let shared = share(&config, incarnation, status_seen);
+    let shared = share(&config, identity.incarnation, status_seen);
+    let log_bytes = wal.end();
     let (log_events, log) = mpsc::unbounded_channel();
-    let thread = log_thread::start(format!("log-{}", config.id), wal, log_events);
+    let (name, storage) = (format!("log-{}", config.id), Arc::clone(&config.storage));
+    let thread = log_thread::start(name, wal, storage, log_events);
     let (log_handle, log_thread) = thread.map_err(StartError::Thread)?;
+    let (snapshot_events, snapshotted) = mpsc::unbounded_channel();
+    let name = format!("snapshots-{}", config.id);
+    let thread = snapshots::start(name, snapshots, snapshot_events);
+    let (snapshot_handle, snapshot_thread) = thread.map_err(StartError::Thread)?;
 
-    let (links, dialling) = dial_peers(&config, incarnation);
+    let contact = Some(local_addr).filter(|address| !address.ip().is_unspecified());
+    let links = Links::new(Arc::clone(&shared), identity.disk, contact, config.peers);
     let (to_node, peers) = mpsc::channel(INBOX);
     let (requests, clients) = mpsc::channel(INBOX);
     let (control, controlled) = mpsc::unbounded_channel();
+    let (wishes, wished) = mpsc::channel(WISHES);
     let (stop, stopping) = watch::channel(false);
-    let server = Server::<P>::new(Arc::clone(&shared), to_node, requests);
+    let server = Server::<P>::new(Arc::clone(&shared), to_node, requests, wishes.clone(), disks);
     let accepting = tokio::spawn(server.run(listener, stopping));
 
+    let limits = config.limits;
+    let timing = config.cluster.timing;
     let driver = Driver {
         id: config.id,
-        limits: config.limits,
+        limits,
         log: log_handle,
         links,
         outbox: Outbox::after_recovery(records, P::INFO.links),
         timers: Timers::new(),
-        executor: Executor::new(machine, DEFAULT_SESSIONS),
+        executor,
         waiting: Waiting::new(config.id, config.cluster.id, P::INFO.answers, config.keys),
         counters: Arc::clone(&shared.counts),
         chance: Chance::from_system(),
         unwritten: Vec::new(),
-        disk: DiskWatch::new(config.cluster.timing.election_max * 2),
+        disk: DiskWatch::new(timing.election_max * 2),
+        snapshotting: Snapshotting::new(snapshot_handle, newest, log_bytes, limits.snapshot_after),
+        queries: Queries::new(timing.election_max),
+        wishes: Wishes::default(),
+        members: Default::default(),
     };
     let node = Node {
         replica,
@@ -295,42 +314,22 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
         proposed_at: shared.started,
         stop_at: None,
     };
-    let running = tokio::spawn(node.run(Inbox { log, control: controlled, peers, clients }));
+    let (snapshots, control_inbox) = (snapshotted, controlled);
+    let inbox = Inbox { log, snapshots, control: control_inbox, wishes: wished, peers, clients };
+    let running = tokio::spawn(node.run(inbox));
     let task = running.abort_handle();
     let (ended, stopped) = watch::channel(None);
     let ending = Arc::clone(&shared);
+    let threads = Threads { log: log_thread, snapshots: snapshot_thread };
     tokio::spawn(async move {
         let reason = reason_of(running.await);
         tracing::info!(node = %ending.id, %reason, "the node stops");
         ending.stop_admitting();
-        clear_up(dialling, stop, accepting, log_thread).await;
+        clear_up(stop, accepting, threads).await;
         drop(lock);
         ended.send_replace(Some(reason));
     });
-    Ok(NodeHandle { shared, local_addr, control, task, stopped })
-}
-
-/// Starts a task for each peer.
-fn dial_peers<P: ConsensusProtocol>(
-    config: &NodeConfig<P>,
-    incarnation: Incarnation,
-) -> (BTreeMap<consensus_core::NodeId, Arc<FrameQueue>>, JoinSet<()>) {
-    let mut links = BTreeMap::new();
-    let mut tasks = JoinSet::new();
-    for node in config.cluster.peers_of(config.id).iter() {
-        let queue = Arc::new(FrameQueue::new(config.limits.peer_queue_bytes));
-        links.insert(node, Arc::clone(&queue));
-        let hello = Hello::Peer {
-            cluster: config.cluster.id,
-            algorithm: P::INFO.name.to_string(),
-            from: config.id,
-            to: node,
-            incarnation,
-        };
-        let address = config.peers[&node];
-        tasks.spawn(Peer { node, address, hello, queue, limits: config.limits }.run());
-    }
-    (links, tasks)
+    Ok(NodeHandle { shared, local_addr, control, wishes, task, stopped })
 }
 
 fn reason_of(ended: Result<StopReason, tokio::task::JoinError>) -> StopReason {
@@ -346,15 +345,13 @@ fn reason_of(ended: Result<StopReason, tokio::task::JoinError>) -> StopReason {
 }
 
 /// Ends what is left of a node whose loop has ended.
-async fn clear_up(
-    mut dialling: JoinSet<()>,
-    stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
-    log_thread: std::thread::JoinHandle<()>,
-) {
-    dialling.shutdown().await;
+async fn clear_up(stop: watch::Sender<bool>, accepting: JoinHandle<()>, threads: Threads) {
     stop.send_replace(true);
     let _ = accepting.await;
-    // The thread has no more orders; it may be in its last sync.
-    let _ = tokio::task::spawn_blocking(move || log_thread.join()).await;
+    // The threads have no more orders; they may be in their last sync.
+    let join = move || {
+        let _ = threads.log.join();
+        let _ = threads.snapshots.join();
+    };
+    let _ = tokio::task::spawn_blocking(join).await;
 }

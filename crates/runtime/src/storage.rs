@@ -52,6 +52,17 @@ pub trait LogFile: Send {
     /// If it cannot be read.
     fn read(&mut self) -> io::Result<Vec<u8>>;
 
+    /// Up to so many bytes from this place on; fewer only where the file ends.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn read_at(&mut self, at: u64, length: usize) -> io::Result<Vec<u8>> {
+        let all = self.read()?;
+        let from = usize::try_from(at).unwrap_or(usize::MAX).min(all.len());
+        let to = from.saturating_add(length).min(all.len());
+        Ok(all[from..to].to_vec())
+    }
+
     /// Writes at the end. Not durable before [`sync`](Self::sync).
     ///
     /// # Errors
@@ -126,6 +137,13 @@ impl LogFile for PlainFile {
         Ok(bytes)
     }
 
+    fn read_at(&mut self, at: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.0.seek(SeekFrom::Start(at))?;
+        let mut bytes = Vec::new();
+        (&mut self.0).take(length as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.seek(SeekFrom::End(0))?;
         self.0.write_all(bytes)
@@ -184,6 +202,15 @@ impl LogFile for ForgetfulFile {
         let mut bytes = self.file.read()?;
         bytes.extend_from_slice(&self.unsynced);
         Ok(bytes)
+    }
+
+    fn read_at(&mut self, at: u64, length: usize) -> io::Result<Vec<u8>> {
+        if self.unsynced.is_empty() {
+            return self.file.read_at(at, length);
+        }
+        let all = self.read()?;
+        let from = usize::try_from(at).unwrap_or(usize::MAX).min(all.len());
+        Ok(all[from..from.saturating_add(length).min(all.len())].to_vec())
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {

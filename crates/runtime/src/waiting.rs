@@ -5,8 +5,8 @@ use crate::queue::FrameQueue;
 use crate::wire::ToClient;
 use bytes::Bytes;
 use consensus_core::{
-    Answer, Answers, Authenticator, Batch, ClientId, ClusterId, Command, Executed, NodeId, Refusal,
-    Reply, Request, RequestId, SessionId, Tag,
+    Answer, Answers, Authenticator, Batch, ClientId, ClusterId, Command, Executed, NodeId,
+    QueryReply, Refusal, Reply, Request, RequestId, SessionId, Tag,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,16 @@ pub(crate) struct Connection {
 impl Connection {
     /// Sends an answer. A client that does not take its answers is cut off: it will ask again.
     pub(crate) fn reply(&self, reply: Reply) {
-        if self.replies.push(frame::encode(&ToClient::Reply(reply))).is_err() {
+        self.say(&ToClient::Reply(reply));
+    }
+
+    /// Sends an answer to a question.
+    pub(crate) fn reply_to_query(&self, reply: QueryReply) {
+        self.say(&ToClient::QueryReply(reply));
+    }
+
+    fn say(&self, words: &ToClient) {
+        if self.replies.push(frame::encode(words)).is_err() {
             tracing::debug!(client = self.client.0, "a client does not take its answers");
             self.replies.close();
         }

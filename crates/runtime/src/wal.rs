@@ -1,9 +1,11 @@
-//! The write-ahead log: one growing file that holds a replica's records, and tells a write that
-//! was cut short from damage to something that was promised.
+//! The write-ahead log: one file that holds a replica's records, grows until it is replaced by a
+//! shorter one, and tells a write that was cut short from damage to something that was promised.
 //!
 //! ```text
-//! header   magic 8 · format 2 · node 1 · 0 1 · cluster 16 · salt 8 · crc 4
-//! frame    length 4 · kind 1 · crc 4 · payload          kind 1: a record, kind 2: a seal
+//! header   magic 8 · format 2 · node 1 · 0 1 · cluster 16 · salt 8 · generation 8
+//!          · born 8 · start 4 · crc 4
+//! frame    length 4 · kind 1 · crc 4 · payload
+//! kinds    1: a record, 2: a seal, 3: a start of the replica (its number)
 //! ```
 //!
 //! All numbers are little endian. A frame's checksum covers the file's random salt, the frame's
@@ -25,26 +27,30 @@
 //! open: a power cut that takes the last seal, and in addition damage to the last synced write.
 //! Without a seal these two together look like a torn write. A file that became shorter than it
 //! was when the replica last started is noticed too, since the identity file keeps that length.
+//!
+//! # Compaction
+//!
+//! When the protocol has forgotten what a snapshot covers, the records that it still needs take the
+//! place of all others ([`Wal::compact`]): they are written to a file beside the log, synced, and
+//! that file takes the log's name. So a crash leaves the old log or the new one, each whole. The
+//! file's *generation* counts these replacements, and *born* is the length that it had then; the identity file keeps the one that it saw, so
+//! that an old copy of the log is not taken for the log. The numbers of starts in the log serve the
+//! other way round: an old copy of the identity file is noticed, too.
 
 mod error;
+mod frame;
 
 pub use error::WalError;
+pub(crate) use frame::{FRAME, HEADER, forge, put_frame, read_frame, word};
 
 use crate::storage::{LogFile, Storage};
 use bytes::Bytes;
 use consensus_core::mutant::planted;
-use consensus_core::{ClusterId, NodeId, RecordNumber};
+use consensus_core::{ClusterId, Incarnation, NodeId, RecordNumber};
+use frame::{Header, RECORD_KIND, SEAL_KIND, SEAL_PAYLOAD, START_KIND, find_seal, read_frames};
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-const MAGIC: [u8; 8] = *b"SYNDWAL\n";
-const FORMAT: u16 = 1;
-const HEADER: usize = 40;
-const FRAME: usize = 9;
-const SEAL_PAYLOAD: usize = 16;
-const RECORD_KIND: u8 = 1;
-const SEAL_KIND: u8 = 2;
 /// A longer record is a mistake, not a record.
 const MAX_RECORD: usize = 1 << 30;
 
@@ -68,15 +74,28 @@ pub enum SyncPolicy {
     PageCache,
 }
 
+/// What a log had become, at least, when its replica last started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Floor {
+    /// How often it had been replaced.
+    pub generation: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
 /// The log of one replica, open for appending.
 pub struct Wal {
     file: Box<dyn LogFile>,
     path: PathBuf,
+    owner: Owner,
     policy: SyncPolicy,
-    salt: u64,
+    header: Header,
     /// Length of the file, together with what waits in `buffer`.
     end: u64,
+    /// Records in the file.
     records: u64,
+    /// The number of the last record; numbers go on when the log is replaced.
+    number: u64,
     buffer: Vec<u8>,
     poisoned: bool,
 }
@@ -91,6 +110,8 @@ pub struct Recovered {
     pub synced: u64,
     /// Bytes of an unfinished write that were cut off.
     pub torn: u64,
+    /// The last start that wrote to it.
+    pub incarnation: Incarnation,
 }
 
 impl Wal {
@@ -104,49 +125,48 @@ impl Wal {
         owner: Owner,
         policy: SyncPolicy,
     ) -> Result<Self, WalError> {
-        let salt = crate::chance::Chance::from_system().next();
+        let header = Header::first(draw_salt());
         let mut file =
             storage.open(path, true).map_err(|source| io_error("create", path, source))?;
-        let made = file.append(&header(owner, salt)).and_then(|()| file.sync());
+        let made = file.append(&header.encode(owner)).and_then(|()| file.sync());
         made.map_err(|source| io_error("write", path, source))?;
         if !planted("D08") {
             sync_dir(storage, path)?;
         }
-        Ok(Self::at(file, path, policy, salt, HEADER as u64, 0))
-    }
-
-    fn at(
-        file: Box<dyn LogFile>,
-        path: &Path,
-        policy: SyncPolicy,
-        salt: u64,
-        end: u64,
-        records: u64,
-    ) -> Self {
-        let path = path.to_path_buf();
-        Self { file, path, policy, salt, end, records, buffer: Vec::new(), poisoned: false }
+        Ok(Self {
+            file,
+            path: path.to_path_buf(),
+            owner,
+            policy,
+            header,
+            end: HEADER as u64,
+            records: 0,
+            number: 0,
+            buffer: Vec::new(),
+            poisoned: false,
+        })
     }
 
     /// Opens a log, cuts an unfinished write off its end, and makes the rest durable.
     ///
     /// # Errors
-    /// If it is no log, another replica's log, damaged before its end, or shorter than `at_least`
-    /// bytes. The file is not changed then.
+    /// If it is no log, another replica's log, damaged before its end, or less than it was at the
+    /// last start. The file is not changed then.
     pub fn open(
         storage: &dyn Storage,
         path: &Path,
         owner: Owner,
         policy: SyncPolicy,
-        at_least: u64,
+        floor: Floor,
     ) -> Result<Recovered, WalError> {
         let mut file =
             storage.open(path, false).map_err(|source| io_error("open", path, source))?;
         let bytes = file.read().map_err(|source| io_error("read", path, source))?;
-        let salt = check_header(&bytes, path, owner)?;
-        let content = read_frames(&bytes, salt);
+        let header = Header::check(&bytes, path, owner)?;
+        let content = read_frames(&bytes, header);
         if content.end < bytes.len()
             && !planted("D02")
-            && let Some(sealed) = find_seal(&bytes, content.end + 1, salt)
+            && let Some(sealed) = find_seal(&bytes, content.end + 1, header.salt)
         {
             return Err(WalError::Damaged {
                 path: path.to_path_buf(),
@@ -156,10 +176,7 @@ impl Wal {
             });
         }
         let end = content.end as u64;
-        if end < at_least && !planted("D14") {
-            let path = path.to_path_buf();
-            return Err(WalError::Shorter { path, found: end, expected: at_least });
-        }
+        check_floor(path, header, end, floor)?;
         let torn = bytes.len() as u64 - end;
         if torn > 0 && !planted("D10") {
             tracing::info!(bytes = torn, at = end, "cut an unfinished write off the log");
@@ -167,11 +184,77 @@ impl Wal {
         }
         make_durable(&mut *file, &bytes[content.sealed..content.end], content.sealed)
             .map_err(|source| io_error("sync", path, source))?;
-        let mut wal = Self::at(file, path, policy, salt, end, content.records.len() as u64);
+        let records = content.records.len() as u64;
+        let (number, path, buffer) = (records, path.to_path_buf(), Vec::new());
+        let poisoned = false;
+        let mut wal =
+            Self { file, path, owner, policy, header, end, records, number, buffer, poisoned };
         wal.seal()?;
         let bytes = Bytes::from(bytes);
         let records = content.records.into_iter().map(|place| bytes.slice(place)).collect();
-        Ok(Recovered { wal, records, synced: end, torn })
+        Ok(Recovered { wal, records, synced: end, torn, incarnation: content.incarnation })
+    }
+
+    /// Notes the number of this start, so that an identity file of an earlier one is noticed next
+    /// time. It is durable with the first record that is.
+    ///
+    /// # Errors
+    /// If the log is poisoned.
+    pub(crate) fn begin(&mut self, incarnation: Incarnation) -> Result<(), WalError> {
+        if self.poisoned {
+            return Err(WalError::Poisoned);
+        }
+        self.header.incarnation = incarnation;
+        let payload = incarnation.0.to_le_bytes();
+        put_frame(&mut self.buffer, self.end, self.header.salt, START_KIND, &payload);
+        self.end += (FRAME + payload.len()) as u64;
+        Ok(())
+    }
+
+    /// Replaces everything that was added so far by these records, durably: after a crash either
+    /// the old records are found, or these. Takes one number, as a record does.
+    ///
+    /// # Errors
+    /// If that fails; the log is poisoned then.
+    pub fn compact(
+        &mut self,
+        storage: &dyn Storage,
+        records: &[Vec<u8>],
+    ) -> Result<RecordNumber, WalError> {
+        if self.poisoned {
+            return Err(WalError::Poisoned);
+        }
+        if let Some(long) = records.iter().find(|record| record.len() > MAX_RECORD) {
+            return Err(WalError::TooLong(long.len()));
+        }
+        let generation = self.header.generation + 1;
+        let frames = records.iter().map(|record| FRAME + record.len());
+        let born = (HEADER + frames.sum::<usize>() + FRAME + SEAL_PAYLOAD) as u64;
+        let header = Header { salt: draw_salt(), generation, born, ..self.header };
+        let mut bytes = header.encode(self.owner);
+        for record in records {
+            let position = bytes.len() as u64;
+            put_frame(&mut bytes, position, header.salt, RECORD_KIND, record);
+        }
+        // Nobody reads this seal before the sync: until then the file has another name.
+        let position = bytes.len() as u64;
+        let seal = seal_of(position, records.len() as u64);
+        put_frame(&mut bytes, position, header.salt, SEAL_KIND, &seal);
+        // Whatever fails from here on: which of the two files is the log is not known any more.
+        self.poisoned = true;
+        let next = next_of(&self.path);
+        let file = replace(storage, &next, &self.path, &bytes)
+            .map_err(|source| io_error("replace", &self.path, source))?;
+        if !planted("D18") {
+            sync_dir(storage, &self.path)?;
+        }
+        self.poisoned = false;
+        (self.file, self.header) = (file, header);
+        self.end = bytes.len() as u64;
+        self.records = records.len() as u64;
+        self.number += 1;
+        self.buffer.clear();
+        Ok(RecordNumber(self.number))
     }
 
     /// Adds a record. It is in memory only until [`write`](Self::write) or [`sync`](Self::sync).
@@ -185,10 +268,11 @@ impl Wal {
         if record.len() > MAX_RECORD {
             return Err(WalError::TooLong(record.len()));
         }
-        put_frame(&mut self.buffer, self.end, self.salt, RECORD_KIND, record);
+        put_frame(&mut self.buffer, self.end, self.header.salt, RECORD_KIND, record);
         self.end += (FRAME + record.len()) as u64;
         self.records += 1;
-        Ok(RecordNumber(self.records))
+        self.number += 1;
+        Ok(RecordNumber(self.number))
     }
 
     /// Hands what was added to the operating system.
@@ -232,15 +316,13 @@ impl Wal {
                 self.seal()?;
             }
         }
-        Ok(RecordNumber(self.records))
+        Ok(RecordNumber(self.number))
     }
 
     /// Everything up to here is durable: says so in the file, for the next start.
     fn seal(&mut self) -> Result<(), WalError> {
-        let mut payload = [0; SEAL_PAYLOAD];
-        payload[..8].copy_from_slice(&self.end.to_le_bytes());
-        payload[8..].copy_from_slice(&self.records.to_le_bytes());
-        put_frame(&mut self.buffer, self.end, self.salt, SEAL_KIND, &payload);
+        let payload = seal_of(self.end, self.records);
+        put_frame(&mut self.buffer, self.end, self.header.salt, SEAL_KIND, &payload);
         self.end += (FRAME + SEAL_PAYLOAD) as u64;
         self.write()
     }
@@ -276,10 +358,66 @@ impl Wal {
         self.end
     }
 
-    /// How many records it holds.
-    pub fn records(&self) -> u64 {
-        self.records
+    /// The number of the last record that was added.
+    pub fn last(&self) -> RecordNumber {
+        RecordNumber(self.number)
     }
+
+    /// How often it was replaced.
+    pub fn generation(&self) -> u64 {
+        self.header.generation
+    }
+}
+
+fn seal_of(position: u64, records: u64) -> [u8; SEAL_PAYLOAD] {
+    let mut payload = [0; SEAL_PAYLOAD];
+    payload[..8].copy_from_slice(&position.to_le_bytes());
+    payload[8..].copy_from_slice(&records.to_le_bytes());
+    payload
+}
+
+fn draw_salt() -> u64 {
+    crate::chance::Chance::from_system().next()
+}
+
+/// Where the log's next content is prepared.
+pub(crate) fn next_of(path: &Path) -> PathBuf {
+    path.with_extension("next")
+}
+
+/// Puts a file with this content in the place of another, as a whole; the name is durable after a
+/// sync of the directory.
+fn replace(
+    storage: &dyn Storage,
+    next: &Path,
+    path: &Path,
+    bytes: &[u8],
+) -> io::Result<Box<dyn LogFile>> {
+    if storage.length(next)?.is_some() {
+        storage.remove(next)?;
+    }
+    let mut file = storage.open(next, true)?;
+    file.append(bytes)?;
+    if !planted("D19") {
+        file.sync()?;
+    }
+    storage.rename(next, path)?;
+    Ok(file)
+}
+
+/// Is the log at least what it was when the replica last started?
+fn check_floor(path: &Path, header: Header, end: u64, floor: Floor) -> Result<(), WalError> {
+    let path = path.to_path_buf();
+    if header.generation < floor.generation && !planted("D23") {
+        let (found, expected) = (header.generation, floor.generation);
+        return Err(WalError::Older { path, found, expected });
+    }
+    let known = if header.generation == floor.generation { floor.bytes } else { 0 };
+    let expected = known.max(header.born);
+    if end < expected && !planted("D14") {
+        return Err(WalError::Shorter { path, found: end, expected });
+    }
+    Ok(())
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> WalError {
@@ -306,122 +444,4 @@ fn make_durable(file: &mut dyn LogFile, unsealed: &[u8], at: usize) -> io::Resul
         file.rewrite(at as u64, unsealed)?;
     }
     file.sync()
-}
-
-fn header(owner: Owner, salt: u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER);
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
-    bytes.extend_from_slice(&[owner.node.0, 0]);
-    bytes.extend_from_slice(&owner.cluster.0.to_le_bytes());
-    bytes.extend_from_slice(&salt.to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    bytes
-}
-
-/// Checks the header and gives the salt.
-fn check_header(bytes: &[u8], path: &Path, expected: Owner) -> Result<u64, WalError> {
-    let bad = |why: String| WalError::BadHeader { path: path.to_path_buf(), why };
-    let Some(header) = bytes.first_chunk::<HEADER>() else {
-        return Err(bad(format!("it has {} bytes and no whole header", bytes.len())));
-    };
-    if header[..8] != MAGIC {
-        return Err(bad("it does not begin with the mark of a Synod log".into()));
-    }
-    if crc32fast::hash(&header[..HEADER - 4]).to_le_bytes() != header[HEADER - 4..] {
-        return Err(bad("the checksum of its header is wrong".into()));
-    }
-    let format = u16::from_le_bytes([header[8], header[9]]);
-    if format != FORMAT {
-        return Err(bad(format!("it has format {format}, and this program knows {FORMAT}")));
-    }
-    let cluster = u128::from_le_bytes(header[12..28].try_into().expect("sixteen bytes"));
-    let found = Owner { cluster: ClusterId(cluster), node: NodeId(header[10]) };
-    if found != expected {
-        return Err(WalError::Foreign { path: path.to_path_buf(), found, expected });
-    }
-    Ok(word(header, 28).expect("the header is whole"))
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn checksum(position: u64, salt: u64, length: u32, kind: u8, payload: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    if !planted("D15") {
-        crc.update(&salt.to_le_bytes());
-    }
-    if !planted("D06") {
-        crc.update(&position.to_le_bytes());
-    }
-    crc.update(&length.to_le_bytes());
-    crc.update(&[kind]);
-    crc.update(payload);
-    crc.finalize()
-}
-
-fn put_frame(out: &mut Vec<u8>, position: u64, salt: u64, kind: u8, payload: &[u8]) {
-    let length = payload.len() as u32;
-    out.extend_from_slice(&length.to_le_bytes());
-    out.push(kind);
-    out.extend_from_slice(&checksum(position, salt, length, kind, payload).to_le_bytes());
-    out.extend_from_slice(payload);
-}
-
-/// Header and frames of any kinds, for [`crate::rig`].
-pub(crate) fn forge(owner: Owner, salt: u64, frames: &[(u8, Vec<u8>)]) -> Vec<u8> {
-    let mut bytes = header(owner, salt);
-    for (kind, payload) in frames {
-        let position = bytes.len() as u64;
-        put_frame(&mut bytes, position, salt, *kind, payload);
-    }
-    bytes
-}
-
-/// Kind and payload of the frame at this place, if a good one stands there.
-fn frame_at(bytes: &[u8], at: usize, salt: u64) -> Option<(u8, &[u8])> {
-    let (head, rest) = bytes.get(at..)?.split_first_chunk::<FRAME>()?;
-    let length = u32::from_le_bytes(*head.first_chunk()?);
-    let payload = rest.get(..length as usize)?;
-    let crc = u32::from_le_bytes(*head[5..].first_chunk()?);
-    (crc == checksum(at as u64, salt, length, head[4], payload)).then_some((head[4], payload))
-}
-
-/// What a file holds up to the first place where no good frame stands.
-struct Content {
-    /// Where the records' payloads stand.
-    records: Vec<Range<usize>>,
-    /// Where the last seal stands; everything before it was synced without an error.
-    sealed: usize,
-    end: usize,
-}
-
-fn read_frames(bytes: &[u8], salt: u64) -> Content {
-    let mut content = Content { records: Vec::new(), sealed: HEADER, end: HEADER };
-    while let Some((kind, payload)) = frame_at(bytes, content.end, salt) {
-        let start = content.end + FRAME;
-        let place = start..start + payload.len();
-        match kind {
-            RECORD_KIND => content.records.push(place.clone()),
-            SEAL_KIND if word(payload, 8) == Some(content.records.len() as u64) => {
-                content.sealed = content.end;
-            }
-            _ if planted("F04") => content.records.push(0..FRAME + payload.len()),
-            _ => break,
-        }
-        content.end = place.end;
-    }
-    content
-}
-
-/// The first good seal at or behind `from`. Frames need not line up with what is damaged, so every
-/// place is tried; a seal knows its own, which rules almost all of them out at once.
-fn find_seal(bytes: &[u8], from: usize, salt: u64) -> Option<usize> {
-    let last = bytes.len().checked_sub(FRAME + SEAL_PAYLOAD)?;
-    (from..=last).find(|at| {
-        bytes[at + 4] == SEAL_KIND
-            && word(bytes, at + FRAME) == Some(*at as u64)
-            && frame_at(bytes, *at, salt).is_some_and(|(_, payload)| payload.len() == SEAL_PAYLOAD)
-    })
 }

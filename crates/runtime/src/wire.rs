@@ -2,10 +2,13 @@
 
 use crate::codec;
 use crate::frame::{self, FrameError, FrameReader, PREAMBLE};
+use crate::identity::DiskId;
 use crate::report::StatusReport;
-use consensus_core::{ClientId, ClusterId, Incarnation, NodeId, Reply};
+use crate::wish::{Denied, Granted, Wish};
+use consensus_core::{ClientId, ClusterId, Incarnation, NodeId, Query, QueryReply, Reply, Request};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 /// The longest hello or greeting, in bytes.
@@ -21,9 +24,14 @@ pub(crate) enum Hello {
         from: NodeId,
         to: NodeId,
         incarnation: Incarnation,
+        disk: DiskId,
+        /// Where it listens itself, if it knows.
+        contact: Option<SocketAddr>,
     },
-    /// A client; its requests follow, and answers come back.
+    /// A client; its requests and questions follow, and answers come back.
     Client { cluster: ClusterId, algorithm: String, client: ClientId },
+    /// An operator with one wish; one answer comes back.
+    Operator { cluster: ClusterId, algorithm: String, wish: Wish },
     /// Somebody who wants one [`StatusReport`].
     Status,
 }
@@ -37,11 +45,24 @@ pub(crate) enum Greeting {
     Refused(String),
 }
 
+/// What a client says to a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToReplica {
+    /// A command.
+    Request(Request),
+    /// A question.
+    Query(Query),
+}
+
 /// What a replica says to a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToClient {
-    /// An answer.
+    /// An answer to a command.
     Reply(Reply),
+    /// An answer to a question.
+    QueryReply(QueryReply),
+    /// An answer to an operator.
+    Wish(Result<Granted, Denied>),
     /// What was asked with [`Hello::Status`].
     Status(Box<StatusReport>),
 }

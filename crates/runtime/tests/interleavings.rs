@@ -132,6 +132,11 @@ mod sync {
 }
 
 /// What `log_thread.rs` uses.
+mod storage {
+    pub(crate) use synod_runtime::Storage;
+}
+
+/// And this.
 mod wal {
     pub(crate) use synod_runtime::wal::{SyncPolicy, Wal, WalError};
 }
@@ -144,7 +149,7 @@ mod queue;
 #[path = "../src/log_thread.rs"]
 mod log_thread;
 
-use log_thread::{Append, LogEvent};
+use log_thread::{Append, LogEvent, What};
 use queue::FrameQueue;
 use sync::{Arc, channel};
 
@@ -317,11 +322,12 @@ impl LogFile for Memory {
 }
 
 fn append(number: u64, needed: bool) -> Vec<Append> {
-    vec![Append { number: RecordNumber(number), record: vec![number as u8; 10], needed }]
+    let what = What::Record { bytes: vec![number as u8; 10], needed };
+    vec![Append { number: RecordNumber(number), what }]
 }
 
 /// Length of the file header, and of a record of ten bytes with its frame.
-const HEADER: usize = 40;
+const HEADER: usize = 60;
 const RECORD: usize = 19;
 
 /// The node hands records over and watches the backlog, while the thread writes, and reports.
@@ -330,7 +336,8 @@ fn records_meet_the_log_thread() {
     let owner = Owner { cluster: ClusterId(1), node: NodeId(0) };
     let wal = Wal::create(&disk, Path::new("wal.log"), owner, SyncPolicy::Sync).expect("new");
     let (events, reports) = channel();
-    let (log, thread) = log_thread::start("log".into(), wal, events).expect("a thread");
+    let (log, thread) = log_thread::start("log".into(), wal, PlainArc::new(disk.clone()), events)
+        .expect("a thread");
     log.append(append(1, true));
     assert!(log.backlog() <= 10, "no more is on its way than was handed over");
     log.append(append(2, false));
@@ -359,7 +366,8 @@ fn the_handle_is_dropped() {
     let owner = Owner { cluster: ClusterId(1), node: NodeId(0) };
     let wal = Wal::create(&disk, Path::new("wal.log"), owner, SyncPolicy::Sync).expect("new");
     let (events, reports) = channel();
-    let (log, thread) = log_thread::start("log".into(), wal, events).expect("a thread");
+    let (log, thread) = log_thread::start("log".into(), wal, PlainArc::new(disk.clone()), events)
+        .expect("a thread");
     log.append(append(1, true));
     drop(log);
     drop(reports);

@@ -8,11 +8,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use synod_runtime::wal::{Owner, Recovered, SyncPolicy, Wal, WalError};
+use synod_runtime::wal::{Floor, Owner, Recovered, SyncPolicy, Wal, WalError};
 use synod_runtime::{DiscardUnsynced, Files, LogFile, Storage};
 
 const OWNER: Owner = Owner { cluster: ClusterId(0x5eed), node: NodeId(1) };
-const HEADER: usize = 40;
+const HEADER: usize = 60;
 const SEAL: usize = 25;
 
 /// A log file in the temporary directory, removed when dropped.
@@ -32,7 +32,7 @@ impl Log {
     }
 
     fn open(&self) -> Result<Recovered, WalError> {
-        Wal::open(&Files, &self.0, OWNER, SyncPolicy::Sync, 0)
+        Wal::open(&Files, &self.0, OWNER, SyncPolicy::Sync, Floor::default())
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -114,15 +114,16 @@ fn a_file_that_became_shorter_than_it_was_is_noticed() {
     let log = Log::new();
     written(&log, &[2, 2]);
     let synced = log.open().expect("intact").synced;
+    let floor = Floor { generation: 0, bytes: synced };
     let whole = log.bytes();
     for length in HEADER..synced as usize {
         log.put(&whole[..length]);
-        let opened = Wal::open(&Files, &log.0, OWNER, SyncPolicy::Sync, synced);
+        let opened = Wal::open(&Files, &log.0, OWNER, SyncPolicy::Sync, floor);
         assert!(matches!(opened, Err(WalError::Shorter { .. })), "length {length}");
         assert_eq!(log.bytes().len(), length, "an error changes nothing");
     }
     log.put(&whole[..synced as usize]);
-    assert!(Wal::open(&Files, &log.0, OWNER, SyncPolicy::Sync, synced).is_ok());
+    assert!(Wal::open(&Files, &log.0, OWNER, SyncPolicy::Sync, floor).is_ok());
 }
 
 /// The bug D02 of our list: damage taken for a torn tail. Everything here was synced, so each
@@ -244,7 +245,7 @@ fn a_log_of_another_replica_or_cluster_or_format_is_refused() {
     let log = Log::new();
     written(&log, &[1]);
     for owner in [Owner { node: NodeId(2), ..OWNER }, Owner { cluster: ClusterId(1), ..OWNER }] {
-        let opened = Wal::open(&Files, &log.0, owner, SyncPolicy::Sync, 0);
+        let opened = Wal::open(&Files, &log.0, owner, SyncPolicy::Sync, Floor::default());
         assert!(matches!(opened, Err(WalError::Foreign { found: OWNER, .. })));
     }
     assert!(
@@ -326,7 +327,7 @@ fn after_one_failure_the_log_is_never_used_again() {
     // open: sync 1, seal 2; then the first record: write 3, sync 4, seal 5.
     for fail_at in 3..=5 {
         let storage = Failing { fail_at };
-        let opened = Wal::open(&storage, &log.0, OWNER, SyncPolicy::Sync, 0);
+        let opened = Wal::open(&storage, &log.0, OWNER, SyncPolicy::Sync, Floor::default());
         let mut wal = opened.expect("nothing failed yet").wal;
         wal.append(b"record").expect("room");
         assert!(matches!(wal.sync(), Err(WalError::Io { .. })), "call {fail_at} fails");
@@ -344,7 +345,7 @@ fn a_sync_that_failed_leaves_no_seal() {
         let log = Log::new();
         drop(log.create());
         let storage = Failing { fail_at };
-        let opened = Wal::open(&storage, &log.0, OWNER, SyncPolicy::Sync, 0);
+        let opened = Wal::open(&storage, &log.0, OWNER, SyncPolicy::Sync, Floor::default());
         let mut wal = opened.expect("nothing failed yet").wal;
         let start = wal.end() as usize;
         wal.append(b"nobody was told").expect("room");
@@ -367,7 +368,8 @@ fn a_disk_that_forgets_keeps_exactly_what_was_synced() {
     wal.append(b"only written").expect("room");
     wal.write().expect("written");
     drop(wal);
-    let opened = Wal::open(&DiscardUnsynced, &log.0, OWNER, SyncPolicy::Sync, 0).expect("intact");
+    let opened = Wal::open(&DiscardUnsynced, &log.0, OWNER, SyncPolicy::Sync, Floor::default())
+        .expect("intact");
     assert_eq!(opened.records, [&b"synced"[..]]);
 }
 

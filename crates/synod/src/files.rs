@@ -11,7 +11,7 @@
 //! ```
 
 use crate::exit::Failure;
-use consensus_core::{Cluster, ClusterId, Fingerprint, NodeId, Timing};
+use consensus_core::{Cluster, ClusterId, Fingerprint, NodeId, NodeSet, Timing};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -105,6 +105,10 @@ pub(crate) struct ClusterFile {
     pub(crate) cluster: ClusterName,
     /// The replicas' addresses, in the order of their ids.
     pub(crate) nodes: Vec<SocketAddr>,
+    /// Addresses of replicas that joined later, by their number. The members themselves know where
+    /// they are; this is for when none of the first ones is left to be asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) joined: BTreeMap<String, SocketAddr>,
     /// The file with the public keys, where replicas sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ring: Option<PathBuf>,
@@ -134,6 +138,13 @@ pub(crate) struct NodeFile {
     /// authenticated yet.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) allow_remote: bool,
+    /// This replica joins, or has joined, a running cluster: the peers are others that were there
+    /// before, and `listen` is where it is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) join: bool,
+    /// A snapshot is taken when the log has grown by so many KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_after_kib: Option<u64>,
     /// The cluster's clocks; the same in the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timing: Option<TimingTable>,
@@ -184,6 +195,7 @@ impl ClusterFile {
         let size = file.nodes.len();
         check_size(file.algorithm.0, size)
             .and_then(|()| check_distinct(&file.nodes))
+            .and_then(|()| file.joined_nodes().map(drop))
             .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?;
         let folder = folder_of(&path);
         for inner in [&mut file.ring, &mut file.client_keys].into_iter().flatten() {
@@ -194,12 +206,23 @@ impl ClusterFile {
 
     /// The cluster as replicas and clients know it.
     pub(crate) fn cluster(&self) -> Cluster {
-        Cluster::new(self.cluster.0, self.nodes.len())
+        let last = self.addresses().last_key_value().map_or(0, |(node, _)| node.index());
+        Cluster::new(self.cluster.0, last + 1)
     }
 
-    /// Where each replica is.
+    /// Where each replica is, as far as the file says.
     pub(crate) fn addresses(&self) -> BTreeMap<NodeId, SocketAddr> {
-        numbered(&self.nodes)
+        let mut all = numbered(&self.nodes);
+        all.extend(self.joined_nodes().unwrap_or_default());
+        all
+    }
+
+    fn joined_nodes(&self) -> Result<BTreeMap<NodeId, SocketAddr>, String> {
+        let one = |(node, address): (&String, &SocketAddr)| match node.parse::<u8>() {
+            Ok(number) if usize::from(number) < NodeId::LIMIT => Ok((NodeId(number), *address)),
+            _ => Err(format!("joined: '{node}' is no number of a replica")),
+        };
+        self.joined.iter().map(one).collect()
     }
 }
 
@@ -221,7 +244,9 @@ impl NodeFile {
     pub(crate) fn check(&self) -> Result<(), String> {
         check_size(self.algorithm.0, self.peers.len())?;
         check_distinct(&self.peers)?;
-        if usize::from(self.id) >= self.peers.len() {
+        if self.join {
+            self.check_joining()?;
+        } else if usize::from(self.id) >= self.peers.len() {
             let last = self.peers.len() - 1;
             return Err(format!("there are peers 0 to {last}, so this replica is not {}", self.id));
         }
@@ -239,9 +264,31 @@ impl NodeFile {
         Ok(())
     }
 
-    /// The cluster as all its replicas know it.
+    /// A replica that joins has a number that the first ones do not have, and says where it is.
+    fn check_joining(&self) -> Result<(), String> {
+        let first = self.peers.len();
+        if usize::from(self.id) < first {
+            return Err(format!(
+                "a replica that joins needs a number that was never used, so not one of the first \
+                 {first}, which belong to the peers"
+            ));
+        }
+        if usize::from(self.id) >= NodeId::LIMIT {
+            return Err(format!("the highest number of a replica is {}", NodeId::LIMIT - 1));
+        }
+        if self.listen.is_none() {
+            return Err("a replica that joins needs an address of its own: listen".into());
+        }
+        Ok(())
+    }
+
+    /// The cluster as all its replicas know it. Who joins knows no voters, and is told.
     pub(crate) fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::new(self.cluster.0, self.peers.len());
+        if self.join {
+            cluster.voters = NodeSet::EMPTY;
+            cluster.size = cluster.size.max(usize::from(self.id) + 1);
+        }
         if let Some(table) = self.timing {
             cluster.timing = table.timing();
         }
@@ -255,7 +302,7 @@ impl NodeFile {
 
     /// Where this replica listens.
     pub(crate) fn listen(&self) -> SocketAddr {
-        self.listen.unwrap_or(self.peers[usize::from(self.id)])
+        self.listen.unwrap_or_else(|| self.peers[usize::from(self.id)])
     }
 }
 
@@ -357,6 +404,8 @@ mod tests {
             listen: None,
             data: "data".into(),
             allow_remote: false,
+            join: false,
+            snapshot_after_kib: None,
             timing: None,
             keys: None,
         }

@@ -185,6 +185,7 @@ fn made(folder: &Path, wish: Wish) -> Result<ClusterFile, Failure> {
         algorithm: AlgorithmName(algorithm),
         cluster: files::random_id()?,
         nodes,
+        joined: Default::default(),
         ring: signed.then(|| keys::RING_FILE.into()),
         client_keys: signed.then(|| keys::CLIENTS_FOLDER.into()),
     };
@@ -211,6 +212,8 @@ fn node_file(cluster: &ClusterFile, id: usize) -> NodeFile {
         listen: None,
         data: "data".into(),
         allow_remote: false,
+        join: false,
+        snapshot_after_kib: None,
         timing: None,
         keys: ring.map(|ring| KeyFiles {
             own: keys::NODE_KEY_FILE.into(),

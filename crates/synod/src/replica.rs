@@ -115,6 +115,9 @@ fn config<P: Audit>(start: &Start) -> Result<NodeConfig<P>, Failure> {
     config.create = start.init;
     config.allow_remote = file.allow_remote;
     config.keys = keys::node(file)?;
+    if let Some(kib) = file.snapshot_after_kib {
+        config.limits.snapshot_after = kib.saturating_mul(1024);
+    }
     if start.lose_unsynced {
         config.storage = Arc::new(DiscardUnsynced);
     }

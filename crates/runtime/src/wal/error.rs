@@ -54,6 +54,15 @@ pub enum WalError {
         /// The length that was durable at an earlier start.
         expected: u64,
     },
+    /// The file is an old copy: the log was replaced since.
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// How often it had been replaced then.
+        found: u64,
+        /// How often it had been replaced at the last start.
+        expected: u64,
+    },
     /// A record is too long for a frame.
     TooLong(usize),
     /// An earlier write or sync failed: what the file holds is unknown, and it is not used again.
@@ -95,6 +104,12 @@ impl fmt::Display for WalError {
                 f,
                 "{} has lost its end: {found} bytes are left of at least {expected} that were \
                  synced. {KEEP}",
+                path.display()
+            ),
+            Self::Older { path, found, expected } => write!(
+                f,
+                "{} is an old copy: it had been replaced {found} times, and at the last start it \
+                 was {expected}. {KEEP}",
                 path.display()
             ),
             Self::TooLong(length) => write!(f, "a record of {length} bytes is too long"),

@@ -1,10 +1,10 @@
 //! What operators ask for: other members, another leader; and what replicas say of members.
 
 use super::World;
-use crate::oracle::members::Electorates;
+use crate::oracle::members::{Electorates, is_quorum};
 use consensus_core::{
-    Audit, Change, ChangeRefusal, FaultModel, Input, LogIndex, Membership, NodeId, ProtocolConfig,
-    StateMachine,
+    Audit, Change, ChangeRefusal, FaultModel, Input, LogIndex, Membership, NodeId, NodeSet,
+    ProtocolConfig, StateMachine,
 };
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -49,6 +49,38 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// The members that were decided last, anywhere.
     pub fn decided_members(&self) -> &Membership {
         self.history.members().newest()
+    }
+
+    /// The members that somebody may go by: those that were decided last, and newer ones that these
+    /// nodes know of.
+    pub(crate) fn in_force(&self, among: NodeSet) -> impl Iterator<Item = &Membership> {
+        let decided = self.decided_members();
+        let newer = |node: NodeId| {
+            let (members, _) = self.members(node)?;
+            (members.version > decided.version).then_some(members)
+        };
+        std::iter::once(decided).chain(among.iter().filter_map(newer))
+    }
+
+    /// Would a quorum of whatever members still have their disks, if this node lost its own?
+    pub(crate) fn survives_without(&self, node: NodeId) -> bool {
+        if P::INFO.faults == FaultModel::Byzantine {
+            return true; // Its members are fixed; there are few enough of these.
+        }
+        let left = self.setup.cluster.nodes().minus(self.condemned()).without(node);
+        self.in_force(self.setup.cluster.nodes()).all(|members| self.is_live(members, left))
+    }
+
+    /// Are these nodes enough for progress, by these members?
+    pub(crate) fn is_live(&self, members: &Membership, nodes: NodeSet) -> bool {
+        let size = members.voters.len();
+        match self.config.quorums(size) {
+            None => is_quorum(members, nodes),
+            Some(quorums) => {
+                let needed = quorums.larger() + size.saturating_sub(quorums.nodes());
+                nodes.and(members.voters).len() >= needed
+            }
+        }
     }
 
     /// Why changes of members were refused at this node, one after the other.

@@ -1,4 +1,8 @@
-//! `synod ctl`: a client on the command line.
+//! `synod ctl`: a client, and an operator, on the command line.
+
+mod members;
+mod read;
+mod survey;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{self, AlgorithmName, ClusterFile, ClusterName};
@@ -12,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use synod_algorithms::Algorithm;
 use synod_kv::{KvCommand, KvResult};
-use synod_runtime::{ClientConfig, ClientError, ClusterClient, StatusReport};
+use synod_runtime::{ClientConfig, ClientError, ClusterClient};
 
 /// Flags of `synod ctl`.
 #[derive(Debug, clap::Args)]
@@ -59,10 +63,14 @@ enum Command {
         /// The value
         value: String,
     },
-    /// Read a value, through the log: never a stale one
+    /// Read a value: never a stale one, unless you ask for it
     Get {
         /// The key
         key: String,
+        /// How fresh it must be: index, lease, quorum, follower, log, local, or at-most=50ms. Without,
+        /// index; where the algorithm reads through the log only, log
+        #[arg(long, value_name = "HOW", value_parser = read::parse)]
+        consistency: Option<read::Freshness>,
     },
     /// Delete a key
     Del {
@@ -85,6 +93,53 @@ enum Command {
     },
     /// Ask every replica who leads and how far it is
     Status,
+    /// Show who votes, who learns, and the version that a change must name
+    Members,
+    /// Have a replica kept up to date, without a vote: the first step of adding one
+    AddLearner {
+        /// Its number, that was never used before
+        id: u8,
+        /// Where it listens
+        address: SocketAddr,
+        #[command(flatten)]
+        guard: members::Guard,
+    },
+    /// Let a learner vote, once it has caught up
+    Promote {
+        /// The learner
+        id: u8,
+        /// Though it has not caught up
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        guard: members::Guard,
+    },
+    /// Take a replica out, for good: its number must never be used again
+    Remove {
+        /// The replica
+        id: u8,
+        #[command(flatten)]
+        guard: members::Guard,
+    },
+    /// Put a learner in the place of a voter, in one step
+    Replace {
+        /// The voter that goes
+        old: u8,
+        /// The learner that comes
+        new: u8,
+        /// Though it has not caught up
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        guard: members::Guard,
+    },
+    /// Have the leader hand over to another voter
+    Transfer {
+        /// Who is to lead
+        id: u8,
+    },
+    /// Have the replica --node take a snapshot now
+    Snapshot,
 }
 
 const EXAMPLES: &str = "\
@@ -92,7 +147,12 @@ Examples:
   synod ctl --cluster /tmp/trio put greeting hello
   synod ctl --cluster /tmp/trio get greeting
   synod ctl --cluster /tmp/trio cas greeting goodbye --expect hello
+  synod ctl --cluster /tmp/trio get greeting --consistency at-most=50ms
   synod ctl --cluster /tmp/trio status
+  synod ctl --cluster /tmp/trio add-learner 3 127.0.0.1:4103
+  synod ctl --cluster /tmp/trio promote 3
+  synod ctl --cluster /tmp/trio transfer 3
+  synod ctl --cluster /tmp/trio remove 0
   synod ctl --algo raft --addr 127.0.0.1:4000,127.0.0.1:4001,127.0.0.1:4002 get greeting
 
 Exit codes:
@@ -106,20 +166,46 @@ Exit codes:
 /// Runs it.
 pub(crate) fn run(args: Args) -> Outcome {
     let cluster = cluster_of(&args)?;
-    if usize::from(args.node) >= cluster.nodes.len() {
+    if !cluster.addresses().contains_key(&NodeId(args.node)) {
+        let known: Vec<_> = cluster.addresses().keys().map(ToString::to_string).collect();
         return Err(Failure::usage(format!(
-            "--node {}: the cluster has the replicas 0 to {}",
+            "--node {}: the cluster has the replicas {}",
             args.node,
-            cluster.nodes.len() - 1
+            known.join(" ")
         )));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
-    match command_of(&args.command)? {
-        Some(command) => runtime.block_on(call(&args, &cluster, &command)),
-        None => runtime.block_on(status(&args, &cluster)),
+    runtime.block_on(carry_out(&args, &cluster))
+}
+
+async fn carry_out(args: &Args, cluster: &ClusterFile) -> Outcome {
+    use members::Wanted;
+    match &args.command {
+        Command::Put { .. } | Command::Del { .. } | Command::Cas { .. } => {
+            call(args, cluster, &command_of(&args.command)?).await
+        }
+        Command::Get { consistency, .. } => {
+            read::run(args, cluster, &command_of(&args.command)?, *consistency).await
+        }
+        Command::Status => survey::status(args, cluster).await,
+        Command::Members => members::show(args, cluster).await,
+        Command::AddLearner { id, address, guard } => {
+            members::change(args, cluster, &Wanted::AddLearner(*id, *address), *guard).await
+        }
+        Command::Promote { id, force, guard } => {
+            members::change(args, cluster, &Wanted::Promote(*id, *force), *guard).await
+        }
+        Command::Remove { id, guard } => {
+            members::change(args, cluster, &Wanted::Remove(*id), *guard).await
+        }
+        Command::Replace { old, new, force, guard } => {
+            members::change(args, cluster, &Wanted::Replace(*old, *new, *force), *guard).await
+        }
+        Command::Transfer { id } => members::transfer(args, cluster, *id).await,
+        Command::Snapshot => members::snapshot(args, cluster).await,
     }
 }
 
@@ -150,33 +236,34 @@ fn cluster_of(args: &Args) -> Result<ClusterFile, Failure> {
         algorithm: AlgorithmName(algorithm),
         cluster,
         nodes: args.addr.clone(),
+        joined: Default::default(),
         ring: None,
         client_keys: None,
     })
 }
 
-/// The command for the store; `None` for `status`, which is none.
-fn command_of(command: &Command) -> Result<Option<KvCommand>, Failure> {
+/// The command for the store.
+fn command_of(command: &Command) -> Result<KvCommand, Failure> {
     let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
     let command = match command {
         Command::Put { key, value } => KvCommand::Put { key: bytes(key), value: bytes(value) },
-        Command::Get { key } => KvCommand::Get { key: bytes(key) },
+        Command::Get { key, .. } => KvCommand::Get { key: bytes(key) },
         Command::Del { key } => KvCommand::Delete { key: bytes(key) },
         Command::Cas { key, new, expect, absent: _ } => KvCommand::Cas {
             key: bytes(key),
             expected: expect.as_ref().map(bytes),
             new: bytes(new),
         },
-        Command::Status => return Ok(None),
+        _ => return Err(Failure::usage("that is no command for the store")),
     };
     command.validate().map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(Some(command))
+    Ok(command)
 }
 
-/// Has the cluster carry out one command.
-async fn call(args: &Args, cluster: &ClusterFile, command: &KvCommand) -> Outcome {
+/// A client of the cluster.
+fn connect(args: &Args, cluster: &ClusterFile) -> Result<(ClusterClient, keys::Identity), Failure> {
     let identity = keys::client(cluster)?;
-    let mut client = ClusterClient::connect(ClientConfig {
+    let client = ClusterClient::connect(ClientConfig {
         cluster: cluster.cluster(),
         info: cluster.algorithm.0.info(),
         addresses: cluster.addresses(),
@@ -184,9 +271,14 @@ async fn call(args: &Args, cluster: &ClusterFile, command: &KvCommand) -> Outcom
         opening: keys::opening(),
         patience: Patience { give_up: Duration::from_secs(args.timeout), ..Patience::default() },
         target: NodeId(args.node),
-        keys: identity.keys,
-    })
-    .map_err(|error| not_asked(&error))?;
+        keys: std::sync::Arc::clone(&identity.keys),
+    });
+    Ok((client.map_err(|error| not_asked(&error))?, identity))
+}
+
+/// Has the cluster carry out one command.
+async fn call(args: &Args, cluster: &ClusterFile, command: &KvCommand) -> Outcome {
+    let (mut client, _identity) = connect(args, cluster)?;
     let ended = client.call(command.encode()).await.map_err(|error| not_asked(&error))?;
     Ok(tell(args, ended))
 }
@@ -222,6 +314,12 @@ fn tell(args: &Args, ended: Ended) -> Exit {
             (Exit::Unknown, text, json!({ "outcome": "unknown" }))
         }
     };
+    show(args, exit, &text, &details);
+    exit
+}
+
+/// The answer in JSON on stdout, or as text: on stdout if it is one, on stderr if it is a complaint.
+fn show(args: &Args, exit: Exit, text: &str, details: &Value) {
     if args.json {
         say(details.to_string());
     } else if exit == Exit::Ok {
@@ -229,7 +327,6 @@ fn tell(args: &Args, ended: Ended) -> Exit {
     } else {
         note(text);
     }
-    exit
 }
 
 /// What the store said, for scripts and for people.
@@ -277,84 +374,6 @@ fn value_json(value: &[u8]) -> Value {
         Err(_) => {
             let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
             json!({ "value_hex": hex })
-        }
-    }
-}
-
-/// Asks every replica, at the same time.
-async fn status(args: &Args, cluster: &ClusterFile) -> Outcome {
-    let patience = Duration::from_secs(args.timeout.min(2));
-    let mut asked = Vec::new();
-    for (id, address) in cluster.addresses() {
-        let question = tokio::spawn(synod_runtime::client::status(address, patience));
-        asked.push((id, address, question));
-    }
-    let mut rows = Vec::new();
-    for (id, address, question) in asked {
-        let answer = match question.await {
-            Ok(Ok(report)) => Ok(report),
-            Ok(Err(ClientError::Unreachable(why))) => {
-                Err(why.trim_start_matches(&format!("{address}: ")).to_owned())
-            }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        rows.push(Row { id, address, answer });
-    }
-    if args.json {
-        say(json!({ "nodes": rows.iter().map(Row::json).collect::<Vec<_>>() }).to_string());
-    } else {
-        say(HEAD);
-        for row in &rows {
-            say(row.text());
-        }
-    }
-    let anybody = rows.iter().any(|row| row.answer.is_ok());
-    Ok(if anybody { Exit::Ok } else { Exit::Unreachable })
-}
-
-const HEAD: &str =
-    "node  address                role       epoch  leader  committed       last  starts  up";
-
-/// One replica, or why it did not answer.
-struct Row {
-    id: NodeId,
-    address: SocketAddr,
-    answer: Result<StatusReport, String>,
-}
-
-impl Row {
-    fn text(&self) -> String {
-        let node = self.id.to_string();
-        let address = self.address.to_string();
-        match &self.answer {
-            Ok(report) => {
-                let leader = report.leader.map_or_else(|| "-".to_owned(), |node| node.to_string());
-                format!(
-                    "{node:<4}  {address:<21}  {:<9}  {:>5}  {leader:>6}  {:>9}  {:>9}  {:>6}  \
-                     {} s",
-                    report.role,
-                    report.epoch,
-                    report.committed,
-                    report.last,
-                    report.incarnation,
-                    report.uptime_ms / 1000,
-                )
-            }
-            Err(why) => format!("{node:<4}  {address:<21}  {why}"),
-        }
-    }
-
-    fn json(&self) -> Value {
-        match &self.answer {
-            Ok(report) => {
-                let mut row = json!(report);
-                row["address"] = json!(self.address.to_string());
-                row
-            }
-            Err(why) => json!({
-                "node": self.id.0, "address": self.address.to_string(), "error": why,
-            }),
         }
     }
 }

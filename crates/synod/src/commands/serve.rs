@@ -41,6 +41,14 @@ pub(crate) struct Args {
     /// votes
     #[arg(long)]
     init: bool,
+    /// Start on an empty disk as a replica that joins a running cluster: --peers are replicas that
+    /// were there before, --id a number that was never used, --listen where this one is. Only the
+    /// very first time; then add it with synod ctl add-learner
+    #[arg(long, conflicts_with = "init")]
+    join: bool,
+    /// Take a snapshot when the log has grown by so many KiB [default: 65536]
+    #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_after_kib: Option<u64>,
     /// Listen here [default: this replica's address among the peers]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -68,6 +76,9 @@ Examples:
   synod serve --config /tmp/trio/n0/node.toml
   synod serve --algo raft --id 0 --peers 127.0.0.1:4000,127.0.0.1:4001,127.0.0.1:4002 \\
               --dir /var/lib/synod/n0 --init
+  synod serve --algo raft --id 3 --peers 127.0.0.1:4000,127.0.0.1:4001,127.0.0.1:4002 \\
+              --dir /var/lib/synod/n3 --listen 127.0.0.1:4003 --join
+  synod ctl --cluster /tmp/trio add-learner 3 127.0.0.1:4003
 
 Exits with 2 if the flags, the file or the disk folder are not this replica's, and with 1 if it
 had to stop: a full or failing disk, a broken invariant.";
@@ -80,14 +91,24 @@ pub(crate) fn run(args: Args) -> Outcome {
     };
     file.listen = args.listen.or(file.listen);
     file.allow_remote |= args.allow_remote;
+    file.snapshot_after_kib = args.snapshot_after_kib.or(file.snapshot_after_kib);
+    file.join |= args.join || has_joined(&file)?;
+    file.check().map_err(Failure::usage)?;
     replica::serve(Start {
         file,
-        init: args.init,
+        init: args.init || args.join,
         lose_unsynced: args.lose_unsynced,
         never_sync: args.never_sync,
         json: args.json,
         stop_with_parent: args.stop_with_parent,
     })
+}
+
+/// Does the disk say that this replica joined a running cluster? Then that need not be said again.
+fn has_joined(file: &NodeFile) -> Result<bool, Failure> {
+    let owner = synod_runtime::owner_of(&file.data);
+    let owner = owner.map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(owner.is_some_and(|owner| owner.joined))
 }
 
 fn from_flags(args: &Args) -> Result<NodeFile, Failure> {
@@ -104,9 +125,10 @@ fn from_flags(args: &Args) -> Result<NodeFile, Failure> {
         listen: None,
         data,
         allow_remote: false,
+        join: false,
+        snapshot_after_kib: None,
         timing: None,
         keys,
     };
-    file.check().map_err(Failure::usage)?;
     Ok(file)
 }

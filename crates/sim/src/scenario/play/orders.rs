@@ -8,15 +8,18 @@
 //! As what a node does depends on that node and on what it hears alone, nodes, messages and the
 //! outcome of each pair of the two are kept once and numbered; a state is a row of numbers.
 
+use super::super::condition::Pattern;
 use super::super::item::Item;
 use super::super::vocabulary::said_by;
 use crate::oracle::{Seen, Table};
 use crate::stage::Stage;
-use consensus_core::{Audit, Batch, Effect, Effects, Input, LogIndex, NodeId, RecordNumber};
+use consensus_core::{
+    Audit, Batch, Effect, Effects, Input, LogIndex, Message, NodeId, RecordNumber,
+};
 use std::collections::BTreeSet;
 
 /// States that are visited at most.
-const MOST_STATES: u64 = 4_000_000;
+const MOST_STATES: u64 = 2_000_000;
 /// Different messages.
 const MOST_MESSAGES: usize = 64 * WORDS;
 const WORDS: usize = 4;
@@ -54,6 +57,7 @@ struct Step {
 
 struct Search<'a, P: Audit> {
     stage: &'a Stage<P>,
+    held: &'a [Pattern],
     nodes: Vec<Node<P>>,
     numbers: Table<Node<P>, u32>,
     messages: Vec<(NodeId, NodeId, P::Message)>,
@@ -62,9 +66,11 @@ struct Search<'a, P: Audit> {
 }
 
 /// Visits every state.
-pub(super) fn explore<P: Audit>(stage: &Stage<P>) -> Result<Explored, String> {
+/// Messages that are held never arrive.
+pub(super) fn explore<P: Audit>(stage: &Stage<P>, held: &[Pattern]) -> Result<Explored, String> {
     let mut search = Search {
         stage,
+        held,
         nodes: Vec::new(),
         numbers: Table::default(),
         messages: Vec::new(),
@@ -89,6 +95,9 @@ impl<P: Audit> Search<'_, P> {
         }
         let mut state = State { nodes: nodes.into(), sent: [0; WORDS] };
         for flight in self.stage.flights() {
+            if self.is_held((flight.from, flight.to), &flight.message) {
+                continue;
+            }
             let message = (*flight.message).clone();
             let place = self.place((flight.from, flight.to, message))?;
             state.sent[usize::from(place) / 64] |= 1 << (place % 64);
@@ -180,7 +189,8 @@ impl<P: Audit> Search<'_, P> {
                 match effect {
                     Effect::Write { .. } => records += 1,
                     Effect::Send { to: receivers, message, .. } => {
-                        for receiver in receivers.iter() {
+                        let arrives = |it: &NodeId| !self.is_held((to, *it), &message);
+                        for receiver in receivers.iter().filter(arrives).collect::<Vec<_>>() {
                             sent.push(self.place((to, receiver, message.clone()))?);
                         }
                     }
@@ -198,6 +208,10 @@ impl<P: Audit> Search<'_, P> {
         sent.dedup();
         let node = self.number(Node { replica, records, first });
         Ok(Step { node, sent })
+    }
+
+    fn is_held(&self, (from, to): (NodeId, NodeId), message: &P::Message) -> bool {
+        self.held.iter().any(|pattern| pattern.fits(message.kind().name, from, to))
     }
 
     fn number(&mut self, node: Node<P>) -> u32 {

@@ -1,0 +1,153 @@
+//! The connections that a node dials: one to each member, and to whoever else it must answer.
+//!
+//! Members come and go. A link is opened when the protocol says that a node is a member, and closed
+//! when it is committed that it is none. Before anything is committed, all nodes with a configured
+//! address count as members: a replica that joins has to answer somebody. Where a node listens, the
+//! members themselves say; if they do not, the configuration; if it does not, the node itself said
+//! it when it dialled us.
+
+use crate::config::Limits;
+use crate::identity::DiskId;
+use crate::peer::Peer;
+use crate::queue::FrameQueue;
+use crate::shared::Shared;
+use crate::wire::Hello;
+use bytes::Bytes;
+use consensus_core::mutant::planted;
+use consensus_core::{Membership, NodeId, NodeSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// A link that is open.
+struct Open {
+    address: SocketAddr,
+    queue: Arc<FrameQueue>,
+    task: AbortHandle,
+    /// It is kept up, whether or not there is something to say.
+    lasting: bool,
+}
+
+/// Why a frame did not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    /// Nobody knows where the node is.
+    NoAddress,
+    /// Too much waits for it.
+    Full,
+}
+
+/// All links of a node.
+pub(crate) struct Links {
+    shared: Arc<Shared>,
+    disk: DiskId,
+    /// Where this node listens.
+    contact: Option<SocketAddr>,
+    limits: Limits,
+    configured: BTreeMap<NodeId, SocketAddr>,
+    contacts: BTreeMap<NodeId, SocketAddr>,
+    open: BTreeMap<NodeId, Open>,
+    tasks: JoinSet<()>,
+}
+
+impl Links {
+    /// Opens links to all nodes whose addresses are configured.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        disk: DiskId,
+        contact: Option<SocketAddr>,
+        mut configured: BTreeMap<NodeId, SocketAddr>,
+    ) -> Self {
+        configured.remove(&shared.id);
+        let limits = shared.limits;
+        let (contacts, open, tasks) = Default::default();
+        let mut links = Self { shared, disk, contact, limits, configured, contacts, open, tasks };
+        links.keep_up(links.configured.keys().copied().collect());
+        links
+    }
+
+    fn address(&self, node: NodeId) -> Option<SocketAddr> {
+        let known = self.contacts.get(&node).or_else(|| self.configured.get(&node));
+        known.copied().or_else(|| self.shared.contact_of(node))
+    }
+
+    /// The members are these now.
+    pub(crate) fn members(&mut self, membership: &Membership, committed: bool) {
+        self.contacts.clear();
+        for (node, contact) in &membership.contacts {
+            match contact.parse() {
+                Ok(address) => drop(self.contacts.insert(*node, address)),
+                Err(_) => tracing::warn!(%node, contact, "the contact of a member is no address"),
+            }
+        }
+        let mut wanted = membership.members().without(self.shared.id);
+        if !committed || wanted.is_empty() {
+            wanted = wanted.or(self.configured.keys().copied().collect());
+        }
+        if planted("N01") {
+            wanted = wanted.or(self.open.keys().copied().collect());
+        }
+        self.keep_up(wanted);
+    }
+
+    /// These links are kept up from now on, and no others.
+    fn keep_up(&mut self, wanted: NodeSet) {
+        while self.tasks.try_join_next().is_some() {}
+        let unwanted: Vec<_> =
+            self.open.keys().copied().filter(|node| !wanted.contains(*node)).collect();
+        for node in unwanted {
+            // What waits for it still goes out.
+            if let Some(open) = self.open.remove(&node) {
+                open.queue.close();
+            }
+        }
+        for node in wanted.iter() {
+            let Some(address) = self.address(node) else {
+                tracing::debug!(%node, "nobody knows yet where this member is");
+                continue;
+            };
+            let stays = self.open.get(&node).is_some_and(|o| o.lasting && o.address == address);
+            if !stays {
+                self.open(node, address, true);
+            }
+        }
+    }
+
+    fn open(&mut self, node: NodeId, address: SocketAddr, lasting: bool) {
+        let queue = Arc::new(FrameQueue::new(self.limits.peer_queue_bytes));
+        let hello = Hello::Peer {
+            cluster: self.shared.cluster.id,
+            algorithm: self.shared.algorithm.to_string(),
+            from: self.shared.id,
+            to: node,
+            incarnation: self.shared.incarnation,
+            disk: self.disk,
+            contact: self.contact,
+        };
+        let peer =
+            Peer { node, address, hello, queue: Arc::clone(&queue), limits: self.limits, lasting };
+        let task = self.tasks.spawn(peer.run());
+        if let Some(before) = self.open.insert(node, Open { address, queue, task, lasting }) {
+            before.task.abort();
+        }
+    }
+
+    /// Queues a frame. Who is no member gets a link for the occasion.
+    pub(crate) fn push(&mut self, node: NodeId, frame: Bytes) -> Result<(), Unsent> {
+        let ended = self.open.get(&node).is_none_or(|open| open.task.is_finished());
+        if ended {
+            let address = self.address(node).ok_or(Unsent::NoAddress)?;
+            let lasting = self.open.get(&node).is_some_and(|open| open.lasting);
+            self.open(node, address, lasting);
+        }
+        let open = self.open.get(&node).ok_or(Unsent::NoAddress)?;
+        open.queue.push(frame).map_err(|_| Unsent::Full)
+    }
+
+    /// The nodes to which links are open.
+    #[cfg(test)]
+    fn nodes(&self) -> NodeSet {
+        self.open.keys().copied().collect()
+    }
+}
