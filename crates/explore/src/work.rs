@@ -165,7 +165,7 @@ impl<'a, P: Audit> Work<'a, P> {
             }
             Effect::Commit { index, batch } => self.commit(index, batch)?,
             Effect::Fetch { from } => self.fetch(from)?,
-            Effect::Snapshot { from, message } => self.serve(from, message)?,
+            Effect::Snapshot { from, message } => self.serve(from, *message)?,
             Effect::Ready { read, index } => self.ready(read, index)?,
             Effect::RefuseRead { read, why: _ } => {
                 self.local.service.waiting.remove(&read);

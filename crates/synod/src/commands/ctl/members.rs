@@ -22,7 +22,7 @@ pub(crate) struct Guard {
     /// Only if the members are still of this version, which synod ctl members shows [default: what
     /// the leader says just now]
     #[arg(long, value_name = "VERSION")]
-    version: Option<u64>,
+    seen: Option<u64>,
 }
 
 /// Which change.
@@ -40,6 +40,10 @@ fn node(number: u8) -> Result<NodeId, Failure> {
     }
     let last = NodeId::LIMIT - 1;
     Err(Failure::usage(format!("{number}: replicas are numbered from 0 to {last}")))
+}
+
+fn refused<T>(why: String) -> Result<T, Failure> {
+    Err(Failure { exit: Exit::Refused, message: why })
 }
 
 fn no_leader(rows: &[Row]) -> Failure {
@@ -118,9 +122,8 @@ fn compose(
     rows: &[Row],
     report: &StatusReport,
 ) -> Result<Change, Failure> {
-    let refused = |why: String| Err(Failure { exit: Exit::Refused, message: why });
     let mut change = Change::of(members);
-    if let Some(version) = guard.version {
+    if let Some(version) = guard.seen {
         change.expected = LogIndex(version);
     }
     let learner = |id: NodeId, force: bool| {
@@ -168,7 +171,6 @@ fn compose(
 
 /// A learner that votes before it has caught up can keep everybody waiting.
 fn caught_up(id: NodeId, rows: &[Row], leader: &StatusReport) -> Result<(), Failure> {
-    let refused = |why: String| Err(Failure { exit: Exit::Refused, message: why });
     let found = rows.iter().find(|row| row.id == id).map(|row| &row.answer);
     match found {
         Some(Ok(report)) if report.committed + CLOSE >= leader.committed => Ok(()),
