@@ -14,3 +14,11 @@ fn hunt() {
     for m in <Raft as consensus_core::Audit>::MARKS { eprintln!("MARK {m}: {}", marks.get(m).copied().unwrap_or(0)); }
     eprintln!("BAD {bad}");
 }
+#[test]
+fn show() {
+    let seed: u64 = std::env::var("SEED").map_or(0, |s| s.parse().unwrap());
+    let o = Options::for_seed::<Raft>(seed);
+    eprintln!("{o:?}");
+    let r = synod_sim::trace::<Raft>(seed, &o, &mut |line| println!("{line}"));
+    println!("{:?}", r.violation);
+}
