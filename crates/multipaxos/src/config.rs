@@ -1,7 +1,7 @@
 //! The settings.
 
 use consensus_core::quorum::{self, QuorumError, Quorums};
-use consensus_core::{Cluster, ConfigError, Membership, NodeSet, ProtocolConfig};
+use consensus_core::{Cluster, ConfigError, Membership, NodeSet, ProtocolConfig, Variant};
 use core::time::Duration;
 
 /// The settings of a replica: sizes, nothing that changes the algorithm.
@@ -14,6 +14,10 @@ pub struct Config {
     /// many promises as make sure that the two quorums meet. The same on all replicas; see
     /// [`with_phase_2`](Self::with_phase_2).
     pub phase_2: Option<usize>,
+    /// Whom the leader asks to accept.
+    pub sending: Sending,
+    /// How the others hear what is chosen (§2.3).
+    pub commits: Commits,
     /// Chosen slots that are kept although a snapshot covers them, so that a replica that is a
     /// little behind is brought up to date without a snapshot.
     pub trailing_entries: u64,
@@ -34,6 +38,35 @@ pub struct Config {
     /// again. One value always goes, whatever its size.
     pub max_message_bytes: usize,
 }
+
+/// Whom the leader asks to accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sending {
+    /// All members: whichever quorum is faster answers first.
+    Full,
+    /// Just a quorum, those that answered lately; all of them when it does not answer in time.
+    /// Fewer messages, and a single slow acceptor delays the choice by two heartbeats. The others
+    /// ask for what is chosen.
+    Thrifty,
+}
+
+/// How the others hear what is chosen (§2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Commits {
+    /// With the next accept, or else with the heartbeat: no message more.
+    Piggybacked,
+    /// The leader tells them at once: n − 1 messages more, and they know after three delays.
+    Explicit,
+}
+
+const THRIFTY: Variant =
+    Variant::new("sending=thrifty", "the leader asks just a quorum, and all when that is silent");
+const EXPLICIT: Variant =
+    Variant::new("commits=explicit", "the leader tells at once what is chosen, in a third message");
+const SMALL_PHASE_2: Variant = Variant::new(
+    "quorums=small-phase-2",
+    "one acceptance less than a majority chooses, one promise more elects; or Q1/Q2",
+);
 
 /// How wrong clocks may run, as leases must know it: a promise of whoever operates the replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +95,8 @@ impl ProtocolConfig for Config {
         Ok(Self {
             voters: cluster.voters,
             phase_2: None,
+            sending: Sending::Full,
+            commits: Commits::Piggybacked,
             trailing_entries: 4096,
             lease: None,
             priority: 0,
@@ -76,6 +111,18 @@ impl ProtocolConfig for Config {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual };
         Ok(Self { trailing_entries: 1, lease: Some(Drift::GENEROUS), ..sizes })
+    }
+
+    const VARIANTS: &'static [Variant] = &[EXPLICIT, THRIFTY, SMALL_PHASE_2];
+
+    fn with_variant(self, name: &str, _cluster: &Cluster) -> Result<Self, ConfigError> {
+        let is = |variant: Variant| variant.name == name;
+        match name.strip_prefix("quorums=") {
+            Some(value) => self.with_named_quorums(value),
+            None if is(THRIFTY) => Ok(Self { sending: Sending::Thrifty, ..self }),
+            None if is(EXPLICIT) => Ok(Self { commits: Commits::Explicit, ..self }),
+            None => Err(Variant::unknown(name, Self::VARIANTS)),
+        }
     }
 
     fn quorums(&self, voters: usize) -> Option<Quorums> {
@@ -97,6 +144,31 @@ impl Config {
         let config = Self { phase_2: Some(size), ..self };
         config.validate()?;
         Ok(config)
+    }
+
+    /// `small-phase-2`, or two numbers as `4/2`.
+    fn with_named_quorums(self, value: &str) -> Result<Self, ConfigError> {
+        let voters = self.voters.len();
+        if SMALL_PHASE_2.name == format!("quorums={value}") {
+            return self.with_phase_2((quorum::majority(voters) - 1).max(1));
+        }
+        let sizes = value
+            .split_once('/')
+            .and_then(|(one, two)| Some((one.parse::<usize>().ok()?, two.parse::<usize>().ok()?)));
+        let Some((phase_1, phase_2)) = sizes else {
+            let what = "small-phase-2, or PHASE1/PHASE2 as 4/2";
+            return Err(ConfigError(format!("'quorums={value}': expected {what}")));
+        };
+        Quorums::flexible(voters, phase_1, phase_2)
+            .map_err(|error| ConfigError(error.to_string()))?;
+        if phase_1 + phase_2 > voters + 1 {
+            let enough = voters + 1 - phase_2;
+            return Err(ConfigError(format!(
+                "'quorums={value}': with {phase_2} acceptances of {voters}, {enough} promises are \
+                 enough; say {enough}/{phase_2}"
+            )));
+        }
+        self.with_phase_2(phase_2)
     }
 
     /// Can the initial voters agree on anything?

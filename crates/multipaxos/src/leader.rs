@@ -2,6 +2,7 @@
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
 use crate::acceptor::cost;
+use crate::config::{Commits, Sending};
 use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
 use crate::message::{Accept, Message, Pvalue};
@@ -43,6 +44,10 @@ pub(crate) struct Leader {
     pub(crate) confirmation: Confirmation,
     /// Handing over.
     pub(crate) transfer: Option<Transfer>,
+    /// The others were told at once that slots up to here are chosen; where that is done.
+    announced: LogIndex,
+    /// Did not accept in time when just a quorum was asked.
+    slow: NodeSet,
     /// How gladly the others would lead.
     pub(crate) priorities: BTreeMap<NodeId, u8>,
     /// One of a higher priority had its chance.
@@ -118,6 +123,8 @@ impl Leader {
             leaving: NodeSet::EMPTY,
             confirmation: Confirmation::default(),
             transfer: None,
+            announced: node.learner.upto(),
+            slow: NodeSet::EMPTY,
             priorities: BTreeMap::new(),
             preferred: false,
             disk: Disk::of(node, effects),
@@ -204,7 +211,7 @@ impl Leader {
         let twice = self.open.insert(slot, commander);
         assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
         let accept = Accept { ballot, slot, batch, chosen: node.learner.upto(), again: false };
-        effects.send(node.peers(), Message::Accept(accept));
+        effects.send(self.receivers(node), Message::Accept(accept));
     }
 
     /// Phase 2b: an acceptor has accepted.
@@ -223,6 +230,7 @@ impl Leader {
             return;
         }
         self.heard.insert(from);
+        self.slow.remove(from);
         match self.open.get(&slot) {
             Some(commander) if commander.value == value => {
                 self.count(from, slot, node, env, effects);
@@ -331,8 +339,31 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        self.announce(node, effects);
         self.confirm(node, env, effects);
         self.hand_over(node, env, effects);
+    }
+
+    /// Who is asked to accept: all, or just so many that they are a quorum with the acceptor next
+    /// door.
+    fn receivers(&self, node: &Node) -> NodeSet {
+        let peers = node.peers();
+        let (Sending::Thrifty, Some(quorums)) = (node.config.sending, node.quorums()) else {
+            return peers;
+        };
+        let voters = node.voters().without(node.id);
+        let quick = voters.and(self.heard).minus(self.slow);
+        let needed = quorums.phase_2() - usize::from(node.is_voter());
+        quick.iter().chain(voters.minus(quick).iter()).take(needed).collect()
+    }
+
+    /// Explicit commit: the others hear at once what is chosen.
+    fn announce(&mut self, node: &Node, effects: &mut Effects<MultiPaxos>) {
+        let chosen = node.learner.upto();
+        if node.config.commits == Commits::Explicit && chosen > self.announced {
+            self.announced = chosen;
+            effects.send(node.peers(), Message::Commit { ballot: self.ballot, chosen });
+        }
     }
 
     /// Sends again what is open for longer than a round trip, lowest slots first, as they hold back
@@ -361,6 +392,7 @@ impl Leader {
                 again: true,
             };
             effects.reached("accept sent again");
+            self.slow = self.slow.or(silent);
             effects.send(silent, Message::Accept(accept));
         }
         if !planted("M40") {

@@ -99,7 +99,7 @@ mod scout;
 mod transfer;
 mod votes;
 
-pub use config::{Config, Drift};
+pub use config::{Commits, Config, Drift, Sending};
 pub use message::{Accept, Message, Promise, Pvalue};
 pub use mutants::MUTANTS;
 pub use record::Record;
