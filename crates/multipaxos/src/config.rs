@@ -10,10 +10,9 @@ pub struct Config {
     /// Who votes before any change of members. Nobody, at a replica that joins a running cluster
     /// and will be told.
     pub voters: NodeSet,
-    /// Acceptances that choose a value; `None` is a majority of the voters. A new leader needs as
-    /// many promises as make sure that the two quorums meet. The same on all replicas; see
-    /// [`with_phase_2`](Self::with_phase_2).
-    pub phase_2: Option<usize>,
+    /// How many acceptances choose a value. A new leader needs as many promises as make sure that
+    /// the two quorums meet. The same on all replicas.
+    pub phase_2: Phase2,
     /// Whom the leader asks to accept.
     pub sending: Sending,
     /// How the others hear what is chosen (§2.3).
@@ -37,6 +36,17 @@ pub struct Config {
     /// Bytes of values in one promise, one answer to a lagging replica, or one round of sending
     /// again. One value always goes, whatever its size.
     pub max_message_bytes: usize,
+}
+
+/// How many acceptances choose a value, whoever votes ("Flexible Paxos", OPODIS 2016).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase2 {
+    /// A majority of the voters, and as many promises.
+    Majority,
+    /// One less than a majority, but at least one.
+    BelowMajority,
+    /// So many, as long as there are so many voters: no change may leave fewer.
+    Exactly(usize),
 }
 
 /// Whom the leader asks to accept.
@@ -94,7 +104,7 @@ impl ProtocolConfig for Config {
         cluster.validate()?;
         Ok(Self {
             voters: cluster.voters,
-            phase_2: None,
+            phase_2: Phase2::Majority,
             sending: Sending::Full,
             commits: Commits::Piggybacked,
             trailing_entries: 4096,
@@ -141,7 +151,7 @@ impl Config {
     /// # Errors
     /// If there are fewer voters. A change of members that leaves fewer is refused.
     pub fn with_phase_2(self, size: usize) -> Result<Self, ConfigError> {
-        let config = Self { phase_2: Some(size), ..self };
+        let config = Self { phase_2: Phase2::Exactly(size), ..self };
         config.validate()?;
         Ok(config)
     }
@@ -150,7 +160,7 @@ impl Config {
     fn with_named_quorums(self, value: &str) -> Result<Self, ConfigError> {
         let voters = self.voters.len();
         if SMALL_PHASE_2.name == format!("quorums={value}") {
-            return self.with_phase_2((quorum::majority(voters) - 1).max(1));
+            return Ok(Self { phase_2: Phase2::BelowMajority, ..self });
         }
         let sizes = value
             .split_once('/')
@@ -159,6 +169,9 @@ impl Config {
             let what = "small-phase-2, or PHASE1/PHASE2 as 4/2";
             return Err(ConfigError(format!("'quorums={value}': expected {what}")));
         };
+        if voters == 0 {
+            return self.with_phase_2(phase_2); // It joins, and the others have checked.
+        }
         Quorums::flexible(voters, phase_1, phase_2)
             .map_err(|error| ConfigError(error.to_string()))?;
         if phase_1 + phase_2 > voters + 1 {
@@ -184,12 +197,13 @@ impl Config {
     }
 
     fn flexible(&self, voters: usize) -> Result<Quorums, QuorumError> {
-        let size = self.phase_2.unwrap_or(quorum::majority(voters));
-        let other = match self.phase_2 {
-            Some(size) => (voters + 1).saturating_sub(size),
-            None => size,
+        let majority = quorum::majority(voters);
+        let phase_2 = match self.phase_2 {
+            Phase2::Majority => return Quorums::flexible(voters, majority, majority),
+            Phase2::BelowMajority => (majority - 1).max(1),
+            Phase2::Exactly(size) => size,
         };
-        Quorums::flexible(voters, other, size)
+        Quorums::flexible(voters, (voters + 1).saturating_sub(phase_2), phase_2)
     }
 
     /// Can these members agree on anything?
