@@ -9,6 +9,9 @@ fn at_most(ballot: Ballot) -> Claim {
     Claim::Rising(Topic::new("promised", 0u128, 0), ballot.rank())
 }
 
+/// A vote names a ballot and a slot. Which value that is the owner of the ballot has claimed.
+const VOTE: u128 = 1;
+
 fn accepted(ballot: Ballot, slot: LogIndex) -> Topic {
     Topic::new("accepted", ballot.rank(), slot.0)
 }
@@ -95,12 +98,20 @@ impl Audit for MultiPaxos {
                 accepted.chain([at_most(promise.ballot)]).collect()
             }
             Message::Accept(accept) => {
-                let topic = Topic::new("accept", accept.ballot.rank(), accept.slot.0);
-                vec![Claim::Once(topic, u128::from(accept.batch.fingerprint().0))]
+                let rank = accept.ballot.rank();
+                let value = |(slot, batch): (u64, &Batch)| {
+                    let topic = Topic::new("accept", rank, slot);
+                    Claim::Once(topic, u128::from(batch.fingerprint().0))
+                };
+                (accept.slot.0..).zip(accept.batches.iter()).map(value).collect()
             }
-            Message::Accepted { ballot, slot, value, again: _ } => {
-                let vote = Claim::Once(accepted(*ballot, *slot), u128::from(*value));
-                vec![at_most(*ballot), last_accepted(*slot, *ballot), vote]
+            Message::Accepted { ballot, slot, count, again: _ } => {
+                let slots = (slot.0..slot.0 + count).map(LogIndex);
+                let votes = slots.flat_map(|slot| {
+                    let vote = Claim::Once(accepted(*ballot, slot), VOTE);
+                    [last_accepted(slot, *ballot), vote]
+                });
+                votes.chain([at_most(*ballot)]).collect()
             }
             // Not claims of an acceptor or of the owner of a ballot about a value.
             Message::Canvass { .. }
@@ -154,7 +165,7 @@ impl Audit for MultiPaxos {
         let vote = chosen.vote?;
         Some(Certificate {
             topic: accepted(vote.ballot, index),
-            value: u128::from(chosen.batch.fingerprint().0),
+            value: VOTE,
             signers: vote.acceptors,
         })
     }

@@ -157,6 +157,7 @@ mod reconfigure;
 mod record;
 mod replica;
 mod scout;
+mod slots;
 mod transfer;
 mod votes;
 

@@ -260,7 +260,7 @@ impl<'a, P: Audit> Hands<'a, P> {
     }
 
     fn explore(&mut self) -> Flow {
-        match orders::explore(self.stage) {
+        match orders::explore(self.stage, &self.held) {
             Err(why) => {
                 self.miss(&why);
                 Err(Over)
@@ -293,9 +293,11 @@ impl<'a, P: Audit> Hands<'a, P> {
                 let sent = self.sent(pattern);
                 let found: Vec<String> =
                     sent.map(|sent| self.words.tell(&sent.message).join(" ")).collect();
-                let found: Vec<String> =
-                    found.iter().map(|line| self.scenario.names.rename(line)).collect();
-                if found == *wanted {
+                let renamed = |lines: &[String]| -> Vec<String> {
+                    lines.iter().map(|line| self.scenario.names.rename(line)).collect()
+                };
+                let (found, wanted) = (renamed(&found), renamed(wanted));
+                if found == wanted {
                     return Ok(());
                 }
                 Err(format!("expected {wanted:?}; sent was {found:?}"))
@@ -374,6 +376,10 @@ impl<P: Audit> Ground for Hands<'_, P> {
         match what {
             "chosen" => Ok(judge::texts(self.stage.committed(node))),
             "state" => Ok(state_of(self.stage.committed(node))),
+            "role" => match self.stage.status(node) {
+                None => Ok(vec![Item::word("down")]),
+                Some(status) => Ok(vec![Item::word(kebab(&status.role))]),
+            },
             "timers" => {
                 Ok(self.stage.timers(node).keys().map(|it| Item::word(kebab(it))).collect())
             }

@@ -1,7 +1,7 @@
 //! What an operator wants: other members, another leader, a snapshot.
 
-use super::survey::{self, Row};
 use super::Args;
+use super::survey::{self, Row};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::ClusterFile;
 use crate::output::say;
@@ -42,6 +42,10 @@ fn node(number: u8) -> Result<NodeId, Failure> {
     Err(Failure::usage(format!("{number}: replicas are numbered from 0 to {last}")))
 }
 
+fn refused<T>(why: String) -> Result<T, Failure> {
+    Err(Failure { exit: Exit::Refused, message: why })
+}
+
 fn no_leader(rows: &[Row]) -> Failure {
     if rows.iter().all(|row| row.answer.is_err()) {
         let said = rows.iter().filter_map(|row| Some((row.id, row.answer.as_ref().err()?)));
@@ -60,7 +64,8 @@ fn names(set: NodeSet) -> String {
 
 fn members_json(members: &Membership) -> Value {
     let list = |set: NodeSet| set.iter().map(|node| node.0).collect::<Vec<_>>();
-    let contacts = members.contacts.iter().map(|(node, contact)| (node.to_string(), json!(contact)));
+    let contacts =
+        members.contacts.iter().map(|(node, contact)| (node.to_string(), json!(contact)));
     json!({
         "version": members.version.0,
         "voters": list(members.voters),
@@ -72,8 +77,7 @@ fn members_json(members: &Membership) -> Value {
 
 fn members_text(members: &Membership) -> String {
     let Membership { version, voters, outgoing, learners, .. } = members;
-    let mut lines =
-        vec![format!("version   {version}"), format!("voters    {}", names(*voters))];
+    let mut lines = vec![format!("version   {version}"), format!("voters    {}", names(*voters))];
     if members.is_joint() {
         lines.push(format!("outgoing  {}", names(*outgoing)));
     }
@@ -118,7 +122,6 @@ fn compose(
     rows: &[Row],
     report: &StatusReport,
 ) -> Result<Change, Failure> {
-    let refused = |why: String| Err(Failure { exit: Exit::Refused, message: why });
     let mut change = Change::of(members);
     if let Some(version) = guard.version {
         change.expected = LogIndex(version);
@@ -168,7 +171,6 @@ fn compose(
 
 /// A learner that votes before it has caught up can keep everybody waiting.
 fn caught_up(id: NodeId, rows: &[Row], leader: &StatusReport) -> Result<(), Failure> {
-    let refused = |why: String| Err(Failure { exit: Exit::Refused, message: why });
     let found = rows.iter().find(|row| row.id == id).map(|row| &row.answer);
     match found {
         Some(Ok(report)) if report.committed + CLOSE >= leader.committed => Ok(()),
@@ -176,7 +178,9 @@ fn caught_up(id: NodeId, rows: &[Row], leader: &StatusReport) -> Result<(), Fail
             "{id} has not caught up: it is at {} of {}. Wait, or say --force",
             report.committed, leader.committed
         )),
-        Some(Err(why)) => refused(format!("{id} does not answer ({why}). Start it, or say --force")),
+        Some(Err(why)) => {
+            refused(format!("{id} does not answer ({why}). Start it, or say --force"))
+        }
         None => refused(format!("nobody knows where {id} is. Say --force if you do")),
     }
 }
