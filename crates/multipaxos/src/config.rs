@@ -139,6 +139,10 @@ impl ProtocolConfig for Config {
         self.flexible(voters).ok()
     }
 
+    fn timeless(self) -> Self {
+        Self { lease: None, ..self }
+    }
+
     fn with_lease(self, parts_per_million: u32) -> Option<Self> {
         Some(Self { lease: Some(Drift { parts_per_million }), ..self })
     }
