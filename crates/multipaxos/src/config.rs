@@ -31,6 +31,8 @@ pub struct Config {
     /// paper's α of §3, PMMC's WINDOW, measured in bytes). A value counts a little more than its
     /// length, so that this bounds no-ops, too.
     pub window_bytes: usize,
+    /// Slots that a leader has proposed in and that are not executed.
+    pub window_slots: usize,
     /// Bytes of values that a leader takes and has not yet executed; beyond, it is busy.
     pub max_pending_bytes: usize,
     /// Bytes of values in one promise, one answer to a lagging replica, or one round of sending
@@ -111,6 +113,7 @@ impl ProtocolConfig for Config {
             lease: None,
             priority: 0,
             window_bytes: 8 << 20,
+            window_slots: 4096,
             max_pending_bytes: 64 << 20,
             max_message_bytes: 1 << 20,
         })

@@ -178,7 +178,9 @@ impl Leader {
         while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
         {
             let cost = cost(first);
-            if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
+            let room = self.open_bytes + cost <= node.config.window_bytes
+                && self.open.len() < node.config.window_slots;
+            if !self.open.is_empty() && !room {
                 effects.reached("window full");
                 return;
             }
