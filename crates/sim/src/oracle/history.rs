@@ -5,7 +5,7 @@ use super::{Seen, Table, Verdict};
 use crate::report::Finding;
 use bytes::Bytes;
 use consensus_core::{
-    Answer, Batch, ClientId, Command, Executed, Executor, LogIndex, Membership, Position,
+    Answer, Batch, Change, ClientId, Command, Executed, Executor, LogIndex, Membership, Position,
     RequestId, SessionId, StateMachine,
 };
 
@@ -67,6 +67,11 @@ impl<S: StateMachine> History<S> {
 
     pub(crate) fn decided(&self) -> &[Decided] {
         &self.decided
+    }
+
+    /// An operator asks for other members.
+    pub(crate) fn ask(&mut self, change: &Change) {
+        self.members.ask(change);
     }
 
     /// The members, as far as the log was decided.
