@@ -123,7 +123,8 @@ impl Mutant {
     }
 }
 
-/// The bugs planted in this crate, in layers that all algorithms share.
+/// The bugs planted in this crate, in layers that all algorithms share. Those that follow are in
+/// layers that only some use.
 pub const SHARED: &[Mutant] = &[
     Mutant::new(
         "K-dedup",
@@ -140,6 +141,10 @@ pub const SHARED: &[Mutant] = &[
         "the own vote counts when the record before its own is durable",
         &["O6", "O16", "O1"],
     ),
+];
+
+/// Those of algorithms that take snapshots, answer reads and change their members.
+pub const OPERATED: &[Mutant] = &[
     Mutant::new(
         "S-offset",
         "a chunk of a snapshot is taken although it does not follow what came before",
@@ -152,6 +157,11 @@ pub const SHARED: &[Mutant] = &[
     ),
     Mutant::new("S-ahead", "a read is answered before what it must see is applied", &["O9", "O10"]),
     Mutant::new("S-age", "a read of bounded age goes by an index of any age", &["O9"]),
+    Mutant::new("S-version", "members are changed though the operator saw other ones", &["O19"]),
+];
+
+/// Those of algorithms that go over to other voters by counting both.
+pub const JOINT: &[Mutant] = &[
     Mutant::new(
         "S-joint",
         "while voters change, a majority of the new ones is enough",
@@ -162,5 +172,4 @@ pub const SHARED: &[Mutant] = &[
         "learners count as if they voted",
         &["O3", "O1", "O5", "O6", "O16", "O4"],
     ),
-    Mutant::new("S-version", "members are changed though the operator saw other ones", &["O19"]),
 ];

@@ -353,4 +353,22 @@ mod tests {
         history.told_refused(key_of(&put(1, 1, 2))).expect("not applied so far");
         assert_eq!(oracle(commit(&mut history, 3, &put(1, 1, 2))), "O11");
     }
+
+    #[test]
+    fn o9_sees_reads_that_a_replay_would_not_answer_so() {
+        let mut history = history();
+        let question = Bytes::from_static(&[1]);
+        history.watch(question.clone());
+        for (index, command) in [(1, open(1)), (2, put(1, 1, 7)), (3, put(1, 1, 8))] {
+            commit(&mut history, index, &command).expect("sound");
+        }
+        let word = |value: u64| Bytes::copy_from_slice(&value.to_le_bytes());
+        let read = |index, value| history.read(LogIndex(index), &question, &word(value));
+        for (index, value) in [(0, 0), (1, 0), (2, 7), (3, 8)] {
+            read(index, value).expect("as a replay says");
+        }
+        assert_eq!(oracle(read(2, 8)), "O9", "that came later");
+        assert_eq!(oracle(read(4, 8)), "O9", "nobody committed that");
+        assert_eq!(history.committed_at(2), LogIndex(2));
+    }
 }

@@ -211,3 +211,75 @@ impl Members {
 fn broken<T>(detail: String) -> Result<T, Finding> {
     Err(Finding::new("O19", "members are what the log says", detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{Cluster, ClusterId};
+
+    fn set(nodes: &[u8]) -> NodeSet {
+        nodes.iter().map(|node| NodeId(*node)).collect()
+    }
+
+    fn members() -> Members {
+        Members::new(Membership::initial(&Cluster::new(ClusterId(1), 3)))
+    }
+
+    fn decide(members: &mut Members, index: u64, voters: &[u8], outgoing: &[u8]) -> Verdict {
+        let (voters, outgoing) = (set(voters), set(outgoing));
+        let batch = Membership { voters, outgoing, ..Membership::default() }.to_batch();
+        members.decided(LogIndex(index), &batch)
+    }
+
+    fn ask(members: &mut Members, expected: u64, voters: &[u8]) {
+        let seen = Membership { version: LogIndex(expected), ..Membership::default() };
+        members.ask(&Change { voters: set(voters), ..Change::of(&seen) });
+    }
+
+    fn oracle(verdict: Verdict) -> &'static str {
+        verdict.expect_err("the oracle must see this").oracle
+    }
+
+    #[test]
+    fn o19_sees_members_that_nobody_asked_for_or_on_an_old_view() {
+        let mut members = members();
+        assert_eq!(oracle(decide(&mut members, 4, &[0, 1], &[])), "O19", "nobody asked");
+        ask(&mut members, 0, &[0, 1]);
+        decide(&mut members, 4, &[0, 1], &[]).expect("asked for");
+        ask(&mut members, 0, &[1, 2]);
+        assert_eq!(oracle(decide(&mut members, 7, &[1, 2], &[])), "O19", "he saw version 0");
+        ask(&mut members, 4, &[1, 2]);
+        decide(&mut members, 7, &[1, 2], &[0, 1]).expect("the first half");
+        assert_eq!(oracle(decide(&mut members, 8, &[2, 3], &[])), "O19", "not the second half");
+        decide(&mut members, 9, &[1, 2], &[]).expect("the second half");
+        assert_eq!(members.at(LogIndex(8)).outgoing, set(&[0, 1]));
+        assert_eq!(members.since(LogIndex(9)).len(), 2, "the joint one counted until then");
+    }
+
+    #[test]
+    fn o19_sees_what_is_announced_or_kept_and_is_not_in_the_log() {
+        let mut members = members();
+        ask(&mut members, 0, &[0, 1]);
+        decide(&mut members, 4, &[0, 1], &[]).expect("asked for");
+        let now = members.newest().clone();
+        members.announced(NodeId(0), &now).expect("true");
+        let wrong = Membership { voters: set(&[0, 2]), ..now.clone() };
+        assert_eq!(oracle(members.announced(NodeId(0), &wrong)), "O19");
+        let kept = |index, membership: &Membership| {
+            let membership = membership.clone();
+            members.kept(&SnapshotMeta { index: LogIndex(index), epoch: 1, membership })
+        };
+        kept(4, &now).expect("as of its index");
+        assert_eq!(oracle(kept(3, &now)), "O19", "the change came later");
+        assert_eq!(oracle(kept(9, &wrong)), "O19");
+    }
+
+    /// Raft §6: a second reading of what a joint quorum is.
+    #[test]
+    fn both_majorities_are_needed_while_voters_change() {
+        let (voters, outgoing) = (set(&[2, 3, 4]), set(&[0, 1, 2]));
+        let joint = Membership { voters, outgoing, ..Membership::default() };
+        assert!(is_quorum(&joint, set(&[1, 2, 3])));
+        assert!(!is_quorum(&joint, set(&[2, 3, 4])) && !is_quorum(&joint, set(&[0, 1, 2])));
+    }
+}
