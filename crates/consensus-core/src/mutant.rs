@@ -26,7 +26,8 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "S-offset",
+        "K-dedup", "K-outbox", "K-inflight", "S-offset", "S-mix", "S-ahead", "S-age", "S-joint",
+        "S-learner", "S-version",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -123,7 +124,8 @@ impl Mutant {
     }
 }
 
-/// The bugs planted in this crate, in layers that all algorithms share.
+/// The bugs planted in this crate, in layers that all algorithms share. Those that follow are in
+/// layers that only some use.
 pub const SHARED: &[Mutant] = &[
     Mutant::new(
         "K-dedup",
@@ -140,10 +142,35 @@ pub const SHARED: &[Mutant] = &[
         "the own vote counts when the record before its own is durable",
         &["O6", "O16", "O1"],
     ),
+];
+
+/// Those of algorithms that take snapshots, answer reads and change their members.
+pub const OPERATED: &[Mutant] = &[
     Mutant::new(
         "S-offset",
         "a chunk of a snapshot is taken although it does not follow what came before",
         &["O15", "O18"],
-    )
-    .beyond_simulation("snapshots that are sent again"),
+    ),
+    Mutant::new(
+        "S-mix",
+        "a chunk of another snapshot is taken for the next one of this",
+        &["O15", "O19", "O18"],
+    ),
+    Mutant::new("S-ahead", "a read is answered before what it must see is applied", &["O9", "O10"]),
+    Mutant::new("S-age", "a read of bounded age goes by an index of any age", &["O9"]),
+    Mutant::new("S-version", "members are changed though the operator saw other ones", &["O19"]),
+];
+
+/// Those of algorithms that go over to other voters by counting both.
+pub const JOINT: &[Mutant] = &[
+    Mutant::new(
+        "S-joint",
+        "while voters change, a majority of the new ones is enough",
+        &["O3", "O1", "O5", "O6", "O16", "O4"],
+    ),
+    Mutant::new(
+        "S-learner",
+        "learners count as if they voted",
+        &["O3", "O1", "O5", "O6", "O16", "O4"],
+    ),
 ];

@@ -21,10 +21,10 @@ impl Server {
             false => self.members.as_of(index).clone(),
             true => self.members.current().clone(),
         };
-        if membership.voters.is_empty() {
-            return None;
-        }
-        Some(SnapshotMeta { index, epoch: term.0, membership })
+        // Who joined with an empty log knows of no members until an entry names some; a snapshot
+        // without members would let nobody vote who stands on it.
+        let known = !membership.voters.is_empty();
+        known.then_some(SnapshotMeta { index, epoch: term.0, membership })
     }
 
     /// A snapshot of this server's own state is durable: what it covers may go.
