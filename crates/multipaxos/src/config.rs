@@ -78,6 +78,10 @@ impl ProtocolConfig for Config {
         Ok(Self { trailing_entries: 1, lease: Some(Drift::GENEROUS), ..sizes })
     }
 
+    fn quorums(&self, voters: usize) -> Option<Quorums> {
+        self.flexible(voters).ok()
+    }
+
     fn timeless(self) -> Self {
         Self { lease: None, ..self }
     }
@@ -111,11 +115,6 @@ impl Config {
         quorums.map(|_| ()).map_err(|error| ConfigError(error.to_string()))
     }
 
-    /// The quorums of so many voters. `None` if there are not enough for a quorum.
-    pub(crate) fn quorums_of(&self, voters: usize) -> Option<Quorums> {
-        self.flexible(voters).ok()
-    }
-
     fn flexible(&self, voters: usize) -> Result<Quorums, QuorumError> {
         let size = self.phase_2.unwrap_or(quorum::majority(voters));
         let other = match self.phase_2 {
@@ -127,7 +126,7 @@ impl Config {
 
     /// Can these members agree on anything?
     pub(crate) fn suits(&self, members: &Membership) -> bool {
-        self.quorums_of(members.voters.len()).is_some()
+        self.quorums(members.voters.len()).is_some()
     }
 }
 
@@ -139,9 +138,9 @@ mod tests {
     #[test]
     fn the_default_is_a_majority_in_both_phases() {
         let config = Config::for_cluster(&Cluster::new(ClusterId(1), 5)).expect("five nodes do");
-        let quorums = config.quorums_of(5).expect("five voters");
+        let quorums = config.quorums(5).expect("five voters");
         assert_eq!((quorums.phase_1(), quorums.phase_2()), (3, 3));
-        assert_eq!(config.quorums_of(0), None);
+        assert_eq!(config.quorums(0), None);
         assert!(Config::for_cluster(&Cluster::new(ClusterId(1), 0)).is_err());
     }
 
@@ -161,7 +160,7 @@ mod tests {
     fn flexible_quorums_follow_the_number_of_voters() {
         let five = Config::for_cluster(&Cluster::new(ClusterId(1), 5)).expect("five nodes do");
         let config = five.clone().with_phase_2(2).expect("2 of 5");
-        let sizes = |voters| config.quorums_of(voters).map(|quorums| quorums.phase_1());
+        let sizes = |voters| config.quorums(voters).map(|quorums| quorums.phase_1());
         assert_eq!([1, 2, 3, 5].map(sizes), [None, Some(1), Some(2), Some(4)]);
         let refused = five.with_phase_2(6).expect_err("6 of 5").to_string();
         assert!(refused.contains("among 5 nodes"), "{refused}");

@@ -4,7 +4,7 @@
 use crate::acceptor::cost;
 use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
-use crate::message::{Accept, Message, Pvalue};
+use crate::message::{Accept, Message, Pvalue, after};
 use crate::node::Node;
 use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
@@ -13,7 +13,7 @@ use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber, Refusal,
+    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber, Refusal, Run,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -53,6 +53,9 @@ pub(crate) struct Leader {
     pub(crate) known: BTreeMap<NodeId, LogIndex>,
     /// The slot of the next new proposal.
     pub(crate) next: LogIndex,
+    /// Open slots from here on were not sent to anybody yet: what comes in one burst travels
+    /// together.
+    unsent: LogIndex,
     /// Slots that are proposed in and not yet executed.
     pub(crate) open: BTreeMap<LogIndex, Commander>,
     open_bytes: usize,
@@ -93,8 +96,6 @@ impl Disk {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Commander {
     pub(crate) batch: Batch,
-    /// The value's fingerprint, as acceptors repeat it.
-    value: u64,
     accepted: Votes,
     /// Chosen, but an earlier slot is not.
     chosen: bool,
@@ -123,6 +124,7 @@ impl Leader {
             disk: Disk::of(node, effects),
             known: BTreeMap::new(),
             next: node.first_unchosen(),
+            unsent: node.first_unchosen(),
             open: BTreeMap::new(),
             open_bytes: 0,
             queue: VecDeque::new(),
@@ -198,38 +200,72 @@ impl Leader {
         if planted("M24") {
             accepted.add(node.id);
         }
-        let value = batch.fingerprint().0;
         self.open_bytes += cost(&batch);
-        let commander = Commander { batch: batch.clone(), value, accepted, chosen: false };
-        let twice = self.open.insert(slot, commander);
+        let twice = self.open.insert(slot, Commander { batch, accepted, chosen: false });
         assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
-        let accept = Accept { ballot, slot, batch, chosen: node.learner.upto(), again: false };
-        effects.send(node.peers(), Message::Accept(accept));
+        self.unsent = self.unsent.min(slot);
     }
 
-    /// Phase 2b: an acceptor has accepted.
+    /// Sends what was proposed since the driver drained its input last: slots without gap in one
+    /// message, as far as one message goes.
+    fn send_accepts(&mut self, node: &Node, effects: &mut Effects<MultiPaxos>) {
+        while self.unsent < self.next {
+            let first = self.unsent;
+            let (mut bytes, mut end) = (0, first);
+            let fits = |(slot, commander): &(&LogIndex, &Commander)| {
+                let (follows, cost) = (**slot == end, cost(&commander.batch));
+                let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
+                bytes += cost;
+                end = end.next();
+                fits
+            };
+            let run = self.open.range(first..).take_while(fits);
+            let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
+            self.unsent = after(first, batches.len().max(1));
+            if !batches.is_empty() {
+                self.send_accept(first, batches, node.peers(), false, node, effects);
+            }
+        }
+    }
+
+    fn send_accept(
+        &self,
+        slot: LogIndex,
+        batches: Run<Batch>,
+        to: NodeSet,
+        again: bool,
+        node: &Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let (ballot, chosen) = (self.ballot, node.learner.upto());
+        effects.send(to, Message::Accept(Accept { ballot, slot, batches, chosen, again }));
+    }
+
+    /// Phase 2b: an acceptor has accepted, in so many slots from the first one on.
     pub(crate) fn on_accepted(
         &mut self,
         from: NodeId,
-        pvalue: (Ballot, LogIndex, u64),
+        (ballot, first, count): (Ballot, LogIndex, u64),
         node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        let (ballot, slot, value) = pvalue;
         if ballot != self.ballot && !planted("M37") {
             tracing::debug!(%from, ?ballot, "accepted under another ballot");
             effects.reached("acceptance of an earlier ballot");
             return;
         }
         self.heard.insert(from);
-        match self.open.get(&slot) {
-            Some(commander) if commander.value == value => {
-                self.count(from, slot, node, env, effects);
-            }
-            Some(_) => tracing::debug!(%from, %slot, "accepted another value than was proposed"),
-            None => effects.reached("acceptance of an executed slot"),
+        let mut slot = first;
+        let end = after(first, usize::try_from(count).unwrap_or(usize::MAX)).min(self.next);
+        if !self.open.contains_key(&slot) {
+            effects.reached("acceptance of an executed slot");
         }
+        while slot < end {
+            self.count(from, slot, node, effects);
+            slot = slot.next();
+        }
+        self.settle(node, env, effects);
     }
 
     /// The own acceptance is durable.
@@ -242,7 +278,8 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         if ballot == self.ballot || planted("M49") {
-            self.count(node.id, slot, node, env, effects);
+            self.count(node.id, slot, node, effects);
+            self.settle(node, env, effects);
         }
     }
 
@@ -252,7 +289,6 @@ impl Leader {
         from: NodeId,
         slot: LogIndex,
         node: &mut Node,
-        env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
         let Some(commander) = self.open.get_mut(&slot) else { return };
@@ -277,6 +313,10 @@ impl Leader {
         if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
             effects.halt(format!("a second value was chosen in slot {slot}"));
         }
+    }
+
+    /// Votes were counted: what was chosen makes room.
+    fn settle(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         self.retire(node.learner.upto());
         self.pass(node.learner.upto(), node, env, effects);
         self.fill_window(node, effects);
@@ -324,13 +364,15 @@ impl Leader {
         self.on_round(from, round, node, env, effects);
     }
 
-    /// The driver has nothing more: reads that came together share a round.
+    /// The driver has nothing more: proposals that came together share a message, and reads a
+    /// round.
     pub(crate) fn drained(
         &mut self,
         node: &Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        self.send_accepts(node, effects);
         self.confirm(node, env, effects);
         self.hand_over(node, env, effects);
     }
@@ -353,15 +395,9 @@ impl Leader {
             }
             bytes += cost(&commander.batch);
             let silent = node.peers().minus(commander.accepted.from());
-            let accept = Accept {
-                ballot: self.ballot,
-                slot: *slot,
-                batch: commander.batch.clone(),
-                chosen: node.learner.upto(),
-                again: true,
-            };
             effects.reached("accept sent again");
-            effects.send(silent, Message::Accept(accept));
+            let again = commander.batch.clone().into();
+            self.send_accept(*slot, again, silent, true, node, effects);
         }
         if !planted("M40") {
             self.aged = self.next;

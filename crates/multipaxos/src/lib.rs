@@ -96,6 +96,7 @@ mod reconfigure;
 mod record;
 mod replica;
 mod scout;
+mod slots;
 mod transfer;
 mod votes;
 

@@ -85,12 +85,8 @@ pub const MUTANTS: &[Mutant] = &[
         "a follower takes the slot after the chosen ones for chosen, too",
         &["O6", "O1"],
     ),
-    Mutant::new(
-        "M37",
-        "an acceptance of the same value under an earlier ballot counts",
-        &["O16", "O6", "O1"],
-    )
-    .beyond_simulation("an acceptance that is held until its leader is elected again"),
+    Mutant::new("M37", "an acceptance under an earlier ballot counts", &["O16", "O6", "O1"])
+        .beyond_simulation("an acceptance that is held until its leader is elected again"),
     Mutant::new("M38", "half of the acceptors are enough to choose", &["O16", "O6", "O1"])
         .beyond_simulation("a cluster of an even size"),
     Mutant::new("M39", "a heartbeat says that everything proposed is chosen", &["O6", "O1"]),

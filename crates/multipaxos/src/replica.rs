@@ -187,10 +187,10 @@ impl MultiPaxos {
                 self.on_promise(from, promise, env, effects);
             }
             Message::Accept(accept) => self.on_accept(from, accept, env, effects),
-            Message::Accepted { ballot, slot, value, again: _ } => {
+            Message::Accepted { ballot, slot, count, again: _ } => {
                 if let Role::Leader(leader) = &mut self.role {
-                    let pvalue = (ballot, slot, value);
-                    leader.on_accepted(from, pvalue, &mut self.node, env, effects);
+                    let votes = (ballot, slot, count);
+                    leader.on_accepted(from, votes, &mut self.node, env, effects);
                 }
             }
             Message::Nack { ballot, promised } => self.on_nack(ballot, promised, env, effects),

@@ -493,8 +493,14 @@ impl Raft {
 
 /// How roles change. Each transition asserts where it comes from.
 impl Raft {
+    #[inline]
     pub(crate) fn transition(&mut self, next: Next, effects: &mut Effects<Self>) {
-        let mut next = next;
+        if next != Next::Stay {
+            self.leave_for(next, effects);
+        }
+    }
+
+    fn leave_for(&mut self, mut next: Next, effects: &mut Effects<Self>) {
         while next != Next::Stay {
             next = match next {
                 Next::Stay => Next::Stay,

@@ -97,6 +97,14 @@ impl Server {
         self.current().is_voter(self.id)
     }
 
+    /// May this server begin an election? Voters may, and also those whose removal is not known to
+    /// be committed (thesis §4.2.2): nobody else may be electable, as their logs lack the entry
+    /// that removes it.
+    pub(crate) fn may_campaign(&self) -> bool {
+        let before = self.members.as_of(self.commit_index);
+        self.is_voter() || (before.is_voter(self.id) && !planted("R89"))
+    }
+
     /// Are these servers a majority, of either set of voters where there are two (§6)?
     pub(crate) fn is_quorum(&self, servers: NodeSet) -> bool {
         if planted("R42") {
