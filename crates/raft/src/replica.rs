@@ -194,7 +194,7 @@ impl Raft {
             Message::AppendEntries(_) | Message::Heartbeat { .. } | Message::Compacted { .. } => {
                 self.on_word_of_leader(from, message, effects)
             }
-            Message::TimeoutNow { .. } => self.on_timeout_now(effects),
+            Message::TimeoutNow { .. } => self.on_timeout_now(),
             Message::ReadReply { life, ticket, index, .. } => {
                 if let Role::Follower(follower) = &mut self.role {
                     follower.on_read_reply(&self.server, (life, ticket), index, effects);
