@@ -40,9 +40,9 @@
 //!   server: a snapshot says what is decided, so it stands outside the terms. What follows it in
 //!   the follower's log is kept if the log agrees with the snapshot's last entry; otherwise the
 //!   whole log goes.
-//! * **Members** (§6, thesis 4). Who takes part is said by the latest entry of the log, committed or
-//!   not; when that is cut, by the one before. One voter more or less is one entry; any other change
-//!   is joint, and its second half follows by itself. A change needs the version that the operator
+//! * **Members** (§6, thesis 4). Who takes part is said by the latest entry of the log, committed
+//!   or not; when that is cut, by the one before. One voter more or less is one entry; any other
+//!   change is joint, and its second half follows by itself. A change needs the version that the operator
 //!   saw, no other change under way, and an entry of the leader's own term that is committed: else
 //!   two leaders could each make one, with a quorum of its own. A server that is to
 //!   vote and lags first learns; see `change.rs`. A leader that is removed hands over once that is
@@ -76,7 +76,7 @@
 //! | Figure 2, AppendEntries, receiver, step 2 | `check_consistency` in `follower.rs` |
 //! | Figure 2, AppendEntries, receiver, steps 3 and 4 | `store` in `follower.rs` |
 //! | Figure 2, AppendEntries, receiver, step 5 | `Follower::on_append_entries` |
-//! | Figure 2, RequestVote, receiver, step 2 | `Raft::on_request_vote` in `votes.rs`, `Server::may_vote_for` |
+//! | Figure 2, RequestVote, receiver, step 2 | `Raft::on_request_vote`, `Server::may_vote_for` |
 //! | Figure 2, all servers: a later term | `Raft::enter_term` |
 //! | Figure 2, all servers: apply what is committed | `Server::commit_to` |
 //! | Figure 2, followers: election timeout | `Follower::on_timeout`, `Follower::wait` |
@@ -130,7 +130,7 @@
 //! * A hint is put to better use than in the paper: where the leader has entries of the conflicting
 //!   term, it steps back to its own last of them, and sends less.
 //! * A leader does not send InstallSnapshot. It says that the beginning is forgotten; the follower
-//!   asks for chunks at its own pace, so that a lost one costs one, and nobody keeps a state for it.
+//!   asks for chunks at its own pace, so that a lost one costs one, and nobody keeps state for it.
 //! * A server that is to vote catches up as a learner before, whoever asks; the thesis leaves that
 //!   to operators.
 //! * A wish to lead goes through the leader where there are leases, as votes by wish would end a
