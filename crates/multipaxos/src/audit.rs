@@ -1,5 +1,6 @@
 //! What the oracles may know.
 
+use crate::leader::Phase;
 use crate::message::Message;
 use crate::record::Record;
 use crate::replica::{MultiPaxos, Role};
@@ -86,6 +87,7 @@ impl Audit for MultiPaxos {
         "snapshot installed below accepted slots",
         "started from a snapshot newer than the records",
         "takes over from the leader",
+        "told of more by one without a vote",
         "value accepted again",
         "value adopted from phase 1",
         "window full",
@@ -129,6 +131,7 @@ impl Audit for MultiPaxos {
             | Message::TimeoutNow { .. }
             | Message::Learn { .. }
             | Message::Learned { .. }
+            | Message::Known { .. }
             | Message::Forgotten { .. }
             | Message::Snapshot(_) => Vec::new(),
         }
@@ -145,9 +148,13 @@ impl Audit for MultiPaxos {
         }
     }
 
-    /// The leader's ballot in 64 bits: two leaders may share a round, and never a ballot.
+    /// The leader's ballot in 64 bits: two leaders may share a round, and never a ballot. At a
+    /// change of members it does not know yet what was chosen behind it.
     fn leads(&self) -> Option<u64> {
         let Role::Leader(leader) = &self.role else { return None };
+        if leader.phase != Phase::Open {
+            return None;
+        }
         let Ballot { round, node, incarnation } = leader.ballot;
         let node = node.map_or(0, |node| u64::from(node.0));
         Some((round << 24) | (node << 16) | u64::from(incarnation.0 & 0xffff))

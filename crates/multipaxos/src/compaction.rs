@@ -24,7 +24,7 @@ impl MultiPaxos {
         node.learner.covered(meta.index);
         let kept = node.config.trailing_entries;
         let forget = LogIndex(meta.index.0.saturating_sub(kept));
-        let forget = if planted("M71") { forget.next() } else { forget };
+        let forget = if planted("M71") { meta.index.next() } else { forget };
         if forget > node.learner.base() {
             effects.reached("slots forgotten");
             node.forget_upto(forget);

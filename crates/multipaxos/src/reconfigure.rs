@@ -55,6 +55,28 @@ impl MultiPaxos {
         }
     }
 
+    /// This replica does not vote, and there is no leader: perhaps because those who do vote do not
+    /// know it yet. A change is chosen by the members before, and their leader may be gone.
+    pub(crate) fn tell_voters(&self, effects: Out<'_>) {
+        let upto = self.node.learner.upto();
+        if !planted("M102") {
+            effects.send(self.node.voters().without(self.node.id), Message::Known { upto });
+        }
+    }
+
+    /// A replica without a vote says how far it knows what is chosen. Who knows less asks it; who
+    /// knows more tells it, if it is a member: it may have a vote.
+    pub(crate) fn on_known_by(&self, from: NodeId, upto: LogIndex, effects: Out<'_>) {
+        let known = self.node.learner.upto();
+        if known < upto && !matches!(self.role, Role::Leader(_)) {
+            effects.reached("told of more by one without a vote");
+            self.node.ask(from, effects);
+        }
+        if known > upto && self.node.peers().contains(from) {
+            self.on_learn(from, upto.next(), effects);
+        }
+    }
+
     /// Is a change of members final? Then whoever was removed may be switched off, and a leader
     /// that does not vote makes room for one that does.
     pub(crate) fn settle(&mut self, env: &Env<'_>, effects: Out<'_>) {
