@@ -49,7 +49,6 @@ impl Audit for MultiPaxos {
         "follower asks for chosen values",
         "hand-over",
         "hand-over came to nothing",
-        "hand-over to a higher priority",
         "hole filled with a no-op",
         "leader hands back what it queued",
         "leader is busy",
@@ -57,20 +56,17 @@ impl Audit for MultiPaxos {
         "leader outbid",
         "leader stepped down: disk",
         "leader stepped down: quorum",
-        "leader stepped down: told of chosen slots",
         "lower ballot refused",
         "new leader knows a choice behind a gap",
         "new members promised",
         "own vote durable too late",
         "prepare held back by a lease",
-        "promise brings a later change of members",
         "promise brings chosen values",
         "promise in several pages",
         "promise says what is forgotten",
         "promise that was not asked for now",
         "quorum read",
         "quorum read asks other members",
-        "quorum read given up",
         "read by lease",
         "read of a follower",
         "read refused: no longer leader",
@@ -152,7 +148,7 @@ impl Audit for MultiPaxos {
     /// change of members it does not know yet what was chosen behind it.
     fn leads(&self) -> Option<u64> {
         let Role::Leader(leader) = &self.role else { return None };
-        if leader.phase != Phase::Open {
+        if !matches!(leader.phase, Phase::Open | Phase::Draining) {
             return None;
         }
         let Ballot { round, node, incarnation } = leader.ballot;

@@ -20,7 +20,11 @@ impl MultiPaxos {
             return;
         };
         match leader.sound(wish, &self.node) {
-            Ok(members) => leader.propose_members(&members, &mut self.node, effects),
+            Ok(members) => {
+                leader.wish = Some(members);
+                leader.phase = Phase::Draining;
+                leader.propose_members(&mut self.node, effects);
+            }
             Err(why) => effects.refuse_change(why),
         }
     }
@@ -107,13 +111,15 @@ impl Leader {
         if node.config.suits(&members) { Ok(members) } else { Err(ChangeRefusal::Impossible) }
     }
 
-    /// A change goes into the next slot, and nothing into later ones before it is chosen.
-    fn propose_members(
-        &mut self,
-        members: &Membership,
-        node: &mut Node,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
+    /// A change goes into the next slot, once all earlier ones are executed, and nothing into later
+    /// ones before it is chosen. If an earlier slot were open, a later leader might choose another
+    /// change there, and then this one, which was made for other members.
+    fn propose_members(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
+        if self.phase != Phase::Draining || (!self.open.is_empty() && !planted("M103")) {
+            return;
+        }
+        let Some(members) = self.wish.take() else { return };
+        self.phase = Phase::Open;
         let slot = self.next;
         self.next = slot.next();
         self.propose_in(slot, members.to_batch(), node, effects);
@@ -172,6 +178,7 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        self.propose_members(node, effects);
         let Phase::Change(slot) = self.phase else { return };
         if upto < slot {
             return;
@@ -206,7 +213,6 @@ impl Leader {
             return;
         }
         if self.version != node.version() {
-            effects.reached("promise brings a later change of members");
             self.meet(node, env, effects);
         }
         if self.scout.elected(node) || planted("M83") {
