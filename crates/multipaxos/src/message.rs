@@ -148,6 +148,11 @@ pub enum Message {
         /// The sender knows every slot up to here; more than it has put into this message.
         chosen: LogIndex,
     },
+    /// Said by who has no vote and hears no leader: those who vote may not know that they do.
+    Known {
+        /// The sender knows every slot up to here.
+        upto: LogIndex,
+    },
     /// What was asked for, or proposed in, is chosen, and only a snapshot tells it.
     Forgotten {
         /// The sender has forgotten the slots up to here.
@@ -228,6 +233,7 @@ pub(crate) const QUORUM_READ_REPLY: MessageKind =
     MessageKind::new("quorum-read-reply", Traffic::Command);
 pub(crate) const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
 pub(crate) const LEARNED: MessageKind = MessageKind::new("learned", Traffic::Repair);
+pub(crate) const KNOWN: MessageKind = MessageKind::new("known", Traffic::Repair);
 pub(crate) const FORGOTTEN: MessageKind = MessageKind::new("forgotten", Traffic::Repair);
 pub(crate) const SNAPSHOT_ASK: MessageKind = MessageKind::new("snapshot-ask", Traffic::Repair);
 pub(crate) const SNAPSHOT_CHUNK: MessageKind = MessageKind::new("snapshot-chunk", Traffic::Repair);
@@ -254,6 +260,7 @@ impl consensus_core::Message for Message {
         ACCEPTED_REPAIR,
         LEARN,
         LEARNED,
+        KNOWN,
         FORGOTTEN,
         SNAPSHOT_ASK,
         SNAPSHOT_CHUNK,
@@ -281,6 +288,7 @@ impl consensus_core::Message for Message {
             Self::TimeoutNow { .. } => TIMEOUT_NOW,
             Self::Learn { .. } => LEARN,
             Self::Learned { .. } => LEARNED,
+            Self::Known { .. } => KNOWN,
             Self::Forgotten { .. } => FORGOTTEN,
             Self::Snapshot(SnapshotMessage::Ask { .. }) => SNAPSHOT_ASK,
             Self::Snapshot(SnapshotMessage::Chunk { .. }) => SNAPSHOT_CHUNK,
@@ -315,6 +323,7 @@ impl consensus_core::Message for Message {
             | Self::TimeoutNow { .. }
             | Self::Learn { .. }
             | Self::Learned { .. }
+            | Self::Known { .. }
             | Self::Forgotten { .. }
             | Self::Snapshot(_) => Gate::Free,
         }
@@ -361,6 +370,7 @@ impl Message {
             }
             Self::Promise(promise) => promise.check(),
             Self::Learn { from } => slot(*from),
+            Self::Known { upto } => position(*upto),
             Self::Forgotten { upto } => slot(*upto),
             Self::Snapshot(SnapshotMessage::Ask { .. }) => Ok(()),
             Self::Snapshot(SnapshotMessage::Chunk { meta, .. }) => {
