@@ -6,6 +6,7 @@
 //!   and disks, each in tables of its own;
 //! * [`cost`]: what a command costs against the size of the cluster, measured beside theory;
 //! * [`failover`]: how long nobody is served after the serving replica is killed;
+//! * [`duel`]: ballots and messages of proposers that outbid each other;
 //! * [`theory()`]: the formulas with their sources, without a run;
 //! * [`assert()`]: the simulator must measure *exactly* what theory says, in every cell.
 //!
@@ -29,6 +30,7 @@
 mod assert;
 mod comparison;
 mod cost;
+mod duel;
 mod failover;
 mod options;
 mod plots;
@@ -45,9 +47,10 @@ pub mod workload;
 pub use assert::{AssertFailure, AssertReport, BATCHES, Difference, SIZES, assert, assert_for};
 pub use comparison::Comparison;
 pub use cost::cost;
+pub use duel::duel;
 pub use failover::failover;
 pub use options::{
-    ClusterSize, CompareError, CostOptions, FailoverOptions, Load, Mode, RunOptions,
+    ClusterSize, CompareError, CostOptions, DuelOptions, FailoverOptions, Load, Mode, RunOptions,
 };
 pub use run::run;
 pub use theory::theory;

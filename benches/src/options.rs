@@ -204,6 +204,25 @@ impl Default for FailoverOptions {
     }
 }
 
+/// What `compare duel` does.
+#[derive(Clone, Debug)]
+pub struct DuelOptions {
+    /// Replicas.
+    pub nodes: usize,
+    /// From one proposer up to so many.
+    pub proposers: usize,
+    /// Runs of each row.
+    pub seeds: u64,
+    /// The seed of the first.
+    pub seed: u64,
+}
+
+impl Default for DuelOptions {
+    fn default() -> Self {
+        Self { nodes: 9, proposers: 8, seeds: 30, seed: 1 }
+    }
+}
+
 /// A comparison that cannot be made.
 #[derive(Debug)]
 pub enum CompareError {

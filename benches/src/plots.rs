@@ -1,5 +1,6 @@
 //! The plots of the report, and the fixed look of each algorithm in all of them.
 
+use crate::simulated::duel::Manner;
 use crate::svg::{Axis, Chart, Draw, Scale, Series, Shape, Style};
 use crate::theory::Theory;
 use std::time::Duration;
@@ -94,6 +95,58 @@ pub(crate) fn messages_against_n(
         y: axis("messages per command", Scale::Log),
         series,
     }
+}
+
+/// How each manner of rivals looks.
+fn manner_style(manner: Manner) -> Style {
+    match manner {
+        Manner::BackOff => style(Algorithm::Paxos),
+        Manner::NoBackOff => Style { colour: "#CC79A7", dash: "3 3", shape: Shape::Circle },
+        Manner::Silent => Style { colour: "#56B4E9", dash: "10 3 2 3", shape: Shape::Diamond },
+        Manner::Leader => style(Algorithm::MultiPaxos),
+    }
+}
+
+/// A row of duels, as it is drawn. `None` where no run decided enough.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DuelPoint {
+    pub(crate) manner: Manner,
+    pub(crate) proposers: usize,
+    pub(crate) ballots: Option<f64>,
+    pub(crate) messages: Option<f64>,
+}
+
+/// Ballots, and messages, of a decision against the number of proposers.
+pub(crate) fn duels(points: &[DuelPoint]) -> Vec<Chart> {
+    let lines = |value: fn(&DuelPoint) -> Option<f64>| {
+        let line = |manner: Manner| {
+            let mine = points.iter().filter(|point| point.manner == manner);
+            Series {
+                name: manner.name().to_owned(),
+                style: manner_style(manner),
+                draw: Draw::Line,
+                points: mine.filter_map(|at| Some((at.proposers as f64, value(at)?))).collect(),
+            }
+        };
+        Manner::ALL.map(line).to_vec()
+    };
+    let chart = |name, title: &str, label: &str, series| Chart {
+        name,
+        title: title.to_owned(),
+        x: axis("proposers", Scale::Linear),
+        y: axis(label, Scale::Log),
+        series,
+    };
+    let ballots = lines(|point| point.ballots.filter(|ballots| *ballots > 0.0));
+    vec![
+        chart("duel-ballots", "Ballots of a decision", "ballots per decision", ballots),
+        chart(
+            "duel-messages",
+            "Messages of a decision",
+            "messages per decision",
+            lines(|point| point.messages),
+        ),
+    ]
 }
 
 #[cfg(test)]

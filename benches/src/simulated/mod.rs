@@ -1,5 +1,6 @@
 //! Measuring in the simulator: virtual time, the same algorithm code, the oracles always on.
 
+pub(crate) mod duel;
 pub(crate) mod failover;
 pub(crate) mod latency;
 pub(crate) mod quiet;

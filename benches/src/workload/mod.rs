@@ -1,7 +1,7 @@
 //! Workloads: what is asked of a cluster, recorded before the first row is measured, so that every
 //! row is given the same bytes in the same order.
 
-mod random;
+pub(crate) mod random;
 mod spec;
 mod trace_file;
 mod zipf;

@@ -8,7 +8,10 @@ use crate::id::{ClientId, ClusterId, RequestId, SessionId};
 use crate::membership::MEMBERSHIP_CLIENT;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// One request of a client, as it enters the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,12 +98,20 @@ const COMMAND_HEADER: usize = 8 + 8 + 8 + 4 + 1;
 pub const MAX_COMMANDS: usize = u16::MAX as usize;
 
 /// An ordered list of commands: the value of one log entry. Empty for a no-op (Raft §8, Paxos'
-/// hole filler) or null request (PBFT §4.4). Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// hole filler) or null request (PBFT §4.4). One word, and cheap to clone: log, messages, records
+/// and state machine hold the same one.
+#[derive(Clone, Default)]
 pub struct Batch {
+    /// Nothing where there are no commands.
+    framed: Option<Arc<Framed>>,
+}
+
+struct Framed {
     bytes: Bytes,
     count: u32,
 }
+
+static NOTHING: Bytes = Bytes::new();
 
 /// Bytes that are no batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +158,12 @@ impl Batch {
             bytes.extend_from_slice(command.tag);
             bytes.extend_from_slice(command.payload);
         }
-        Self { bytes: bytes.into(), count: count as u32 }
+        Self::new(bytes.into(), count)
+    }
+
+    fn new(bytes: Bytes, count: usize) -> Self {
+        let count = count as u32;
+        Self { framed: (count > 0).then(|| Arc::new(Framed { bytes, count })) }
     }
 
     /// Checks foreign bytes and takes them as a batch, without copying.
@@ -164,31 +180,31 @@ impl Batch {
         if count > MAX_COMMANDS {
             return Err(BadBatch);
         }
-        Ok(Self { bytes, count: count as u32 })
+        Ok(Self::new(bytes, count))
     }
 
     /// How many commands.
     #[inline]
     pub fn len(&self) -> usize {
-        self.count as usize
+        self.framed.as_ref().map_or(0, |framed| framed.count as usize)
     }
 
     /// A no-op?
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.framed.is_none()
     }
 
     /// Does this entry say who the members are, instead of carrying commands? See
     /// [`Membership`](crate::Membership).
     pub fn is_membership(&self) -> bool {
-        self.count == 1 && self.bytes.starts_with(&MEMBERSHIP_CLIENT.0.to_le_bytes())
+        self.len() == 1 && self.bytes().starts_with(&MEMBERSHIP_CLIENT.0.to_le_bytes())
     }
 
     /// The framed bytes; equal batches have equal bytes, so a digest may be taken over them.
     #[inline]
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        self.framed.as_ref().map_or(&NOTHING, |framed| &framed.bytes)
     }
 
     /// The commands, in order. Payloads and tags share the batch's bytes.
@@ -198,15 +214,15 @@ impl Batch {
             client: command.client,
             session: command.session,
             request: command.request,
-            payload: self.bytes.slice_ref(command.payload),
-            tag: Tag(self.bytes.slice_ref(command.tag)),
+            payload: self.bytes().slice_ref(command.payload),
+            tag: Tag(self.bytes().slice_ref(command.tag)),
         })
     }
 
     /// The commands, in order, to look at.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = CommandRef<'_>> {
-        let mut rest = &self.bytes[..];
+        let mut rest = &self.bytes()[..];
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -219,7 +235,7 @@ impl Batch {
 
     /// The batch as the oracles know it.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.bytes[..])
+        Fingerprint::of(&self.bytes()[..])
     }
 }
 
@@ -244,15 +260,44 @@ fn unframe(bytes: &[u8]) -> Option<(CommandRef<'_>, &[u8])> {
     Some((command, rest))
 }
 
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.framed, &other.framed) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two) || one.bytes == two.bytes,
+            (one, two) => one.is_none() && two.is_none(),
+        }
+    }
+}
+
+impl Eq for Batch {}
+
+impl PartialOrd for Batch {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Batch {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl Hash for Batch {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes().hash(state);
+    }
+}
+
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "batch[{} × {:08x}]", self.count, self.fingerprint().0 as u32)
+        write!(f, "batch[{} × {:08x}]", self.len(), self.fingerprint().0 as u32)
     }
 }
 
 impl Serialize for Batch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.bytes.serialize(serializer)
+        self.bytes().serialize(serializer)
     }
 }
 

@@ -67,6 +67,7 @@ mod querier;
 pub mod quorum;
 mod read;
 mod request;
+mod run;
 mod session;
 mod snapshot;
 mod variant;
@@ -98,6 +99,7 @@ pub use protocol::{
 pub use querier::{Ask, Querier};
 pub use read::{Admitted, Consistency, Query, QueryReply, Read, ReadMode, Reads};
 pub use request::{Answer, Reply, Request};
+pub use run::Run;
 pub use session::{Sessions, Verdict};
 pub use snapshot::{Incoming, Received, SnapshotMessage, SnapshotMeta, Then, asked_offset};
 pub use variant::Variant;

@@ -3,7 +3,7 @@
 
 use crate::arena::Arena;
 use crate::context::Context;
-use crate::state::{Action, Spent, State};
+use crate::state::{Action, State};
 use crate::violation::Violation;
 use crate::worker::{Step, advance};
 use consensus_core::{Audit, NodeId};
@@ -13,7 +13,12 @@ const MOST_MESSAGES: usize = 1_000;
 
 /// The first state.
 pub(crate) fn begin<P: Audit>(context: &Context<P>, arena: &Arena<P>) -> Result<State, Violation> {
-    let started = State::initial(context, arena)?;
+    let mut started = State::initial(context, arena)?;
+    if context.bounds.ticks.is_some() {
+        // Who has just started may have promised something in an earlier life.
+        started = started.later();
+    }
+    let spent = started.spent;
     if !context.bounds.led {
         return Ok(started);
     }
@@ -29,7 +34,7 @@ pub(crate) fn begin<P: Audit>(context: &Context<P>, arena: &Arena<P>) -> Result<
         }
     }
     // The beginning is free.
-    Ok(walk.state.with_spent(Spent::default()))
+    Ok(walk.state.with_spent(spent))
 }
 
 struct Walk<'a, P: Audit> {

@@ -360,7 +360,9 @@ impl Run {
             let (kept, base) = (self.kept, self.base);
             return breach(
                 "O15",
-                format!("{kept} was kept, the log begins at {base}, and a snapshot of {index} is left"),
+                format!(
+                    "{kept} was kept, the log begins at {base}, and a snapshot of {index} is left"
+                ),
             );
         }
         self.story.fell_back += u64::from(self.base <= index && index < self.kept);

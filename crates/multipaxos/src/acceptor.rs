@@ -4,9 +4,9 @@ use crate::message::{Accept, Message, Promise, Pvalue, after};
 use crate::node::Node;
 use crate::record::Record;
 use crate::replica::{MultiPaxos, Out, Role};
+use crate::slots::Slots;
 use consensus_core::mutant::planted;
 use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId, RecordNumber};
-use std::collections::BTreeMap;
 
 /// The acceptor of all slots. Its promise is one ballot for all of them (§3), and apart from it
 /// each slot has the ballot under which its value was accepted: these are two variables, or a
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Acceptor {
     promised: Ballot,
-    accepted: BTreeMap<LogIndex, Accepted>,
+    accepted: Slots<Accepted>,
 }
 
 /// The highest-numbered proposal that was accepted in a slot.
@@ -60,6 +60,34 @@ impl Acceptor {
         effects.write(Record::Accepted { ballot, slot, batch })
     }
 
+    /// Accepts, but for what it has accepted under this ballot before: then the answer was lost, or
+    /// the request was doubled.
+    fn accept_unless_held(
+        &mut self,
+        ballot: Ballot,
+        slot: LogIndex,
+        batch: &Batch,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let pvalue = |batch: &Batch| Pvalue { ballot, slot, batch: batch.clone() };
+        match self.accepted(slot) {
+            Some(held) if held.ballot == ballot => effects.reached("accept answered again"),
+            Some(held) => {
+                let same = held.batch == *batch;
+                let mark = if same { "value accepted again" } else { "accepted value replaced" };
+                effects.reached(mark);
+                if same && planted("M35") {
+                    self.accept_without_record(pvalue(batch));
+                } else if !planted("M34") {
+                    self.accept(pvalue(batch), effects);
+                }
+            }
+            None => {
+                self.accept(pvalue(batch), effects);
+            }
+        }
+    }
+
     /// Accepts in memory only: for planted bugs.
     pub(crate) fn accept_without_record(&mut self, pvalue: Pvalue) {
         self.promised = pvalue.ballot;
@@ -88,12 +116,12 @@ impl Acceptor {
 
     /// What it accepted last in a slot.
     pub(crate) fn accepted(&self, slot: LogIndex) -> Option<&Accepted> {
-        self.accepted.get(&slot)
+        self.accepted.get(slot)
     }
 
     /// The last slot with an accepted value.
     pub(crate) fn last(&self) -> LogIndex {
-        self.accepted.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot)
+        self.accepted.last()
     }
 
     /// Everything accepted from a slot on, lowest slot first.
@@ -101,12 +129,12 @@ impl Acceptor {
         &self,
         from: LogIndex,
     ) -> impl Iterator<Item = (LogIndex, &Accepted)> {
-        self.accepted.range(from..).map(|(slot, accepted)| (*slot, accepted))
+        self.accepted.from(from)
     }
 
     /// Slots up to here are chosen, and in a snapshot: nobody needs to know what was accepted there.
     pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
-        self.accepted = self.accepted.split_off(&slot.next());
+        self.accepted.forget_upto(slot);
     }
 
     /// Phase 1b: one piece of the report, with at most `limit` bytes of values but at least one
@@ -197,43 +225,27 @@ impl MultiPaxos {
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        let Accept { ballot, slot, batch, chosen, again } = accept;
+        let Accept { ballot, slot: first, batches, chosen, again } = accept;
         if self.refused(from, ballot, effects) {
             return;
         }
         self.hear(ballot, env, effects);
-        if slot <= self.node.learner.base() {
+        if first <= self.node.learner.base() {
             // No answer would do harm: the value is the chosen one. But who proposes here does
             // not know that it is chosen, and can learn it from a snapshot only.
             self.node.say_forgotten(from, effects);
             return;
         }
-        let held = self.node.acceptor.accepted(slot);
-        if held.is_some_and(|held| held.ballot < ballot) {
-            let same = held.is_some_and(|held| held.batch == batch);
-            effects.reached(if same { "value accepted again" } else { "accepted value replaced" });
-        } else if held.is_some() {
-            effects.reached("accept answered again");
-        }
         if ballot > self.node.acceptor.promised() {
             effects.reached("accepted without a promise before");
         }
-        let value = match self.node.acceptor.accepted(slot) {
-            // Accepted before: the answer was lost, or the request was doubled.
-            Some(held) if held.ballot == ballot => held.batch.fingerprint().0,
-            Some(_) if planted("M34") => batch.fingerprint().0,
-            Some(held) if held.batch == batch && planted("M35") => {
-                let value = batch.fingerprint().0;
-                self.node.acceptor.accept_without_record(Pvalue { ballot, slot, batch });
-                value
-            }
-            Some(_) | None => {
-                let value = batch.fingerprint().0;
-                self.node.acceptor.accept(Pvalue { ballot, slot, batch }, effects);
-                value
-            }
-        };
-        effects.send(from, Message::Accepted { ballot, slot, value, again });
+        let mut slot = first;
+        for batch in batches.iter() {
+            self.node.acceptor.accept_unless_held(ballot, slot, batch, effects);
+            slot = slot.next();
+        }
+        let count = batches.len() as u64;
+        effects.send(from, Message::Accepted { ballot, slot: first, count, again });
         let chosen = if planted("M36") { chosen.next() } else { chosen };
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);
@@ -245,7 +257,9 @@ impl MultiPaxos {
         let Role::Follower(follower) = &self.role else { return false };
         let leases = self.node.config.lease.is_some() && !planted("M99");
         let gave_way = handed.is_some() && follower.leader == handed;
-        let held = leases && !follower.lost && !gave_way && ballot > self.node.acceptor.promised();
+        // A leader also asks those who follow it already, when they begin to vote.
+        let free = gave_way || follower.lost || follower.leader == Some(ballot);
+        let held = leases && !free && ballot > self.node.acceptor.promised();
         if held {
             effects.reached("prepare held back by a lease");
         }

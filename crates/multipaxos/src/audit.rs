@@ -9,6 +9,9 @@ fn at_most(ballot: Ballot) -> Claim {
     Claim::Rising(Topic::new("promised", 0u128, 0), ballot.rank())
 }
 
+/// A vote names a ballot and a slot. Which value that is the owner of the ballot has claimed.
+const VOTE: u128 = 1;
+
 fn accepted(ballot: Ballot, slot: LogIndex) -> Topic {
     Topic::new("accepted", ballot.rank(), slot.0)
 }
@@ -30,7 +33,12 @@ impl Audit for MultiPaxos {
         "acceptance of an executed slot",
         "accepted value replaced",
         "accepted without a promise before",
+        "answer to a read of an earlier life",
+        "asked for forgotten slots",
+        "busy: handing over",
         "canvass refused",
+        "change of members found in phase 1",
+        "change of members is final",
         "chosen before the leader's own disk has it",
         "chosen behind a gap",
         "chosen values in several pages",
@@ -38,21 +46,46 @@ impl Audit for MultiPaxos {
         "chosen, but not accepted here",
         "election by wish",
         "follower asks for chosen values",
+        "hand-over",
+        "hand-over came to nothing",
+        "hand-over to a higher priority",
         "hole filled with a no-op",
         "leader hands back what it queued",
         "leader is busy",
         "leader is told what is chosen",
         "leader outbid",
+        "leader stepped down: disk",
         "leader stepped down: quorum",
+        "leader stepped down: told of chosen slots",
         "lower ballot refused",
         "new leader knows a choice behind a gap",
+        "new members promised",
         "own vote durable too late",
+        "prepare held back by a lease",
+        "promise brings a later change of members",
         "promise brings chosen values",
         "promise in several pages",
+        "promise says what is forgotten",
         "promise that was not asked for now",
+        "quorum read",
+        "quorum read asks other members",
+        "quorum read given up",
+        "read by lease",
+        "read of a follower",
+        "read refused: no longer leader",
+        "reads share a round",
+        "removed leader makes room",
         "reported value outdone by a higher ballot",
         "scout gives up",
+        "scout learns that it votes no more",
+        "scout needs a snapshot first",
         "scout outbid",
+        "slots forgotten",
+        "snapshot asked for",
+        "snapshot installed",
+        "snapshot installed below accepted slots",
+        "started from a snapshot newer than the records",
+        "takes over from the leader",
         "value accepted again",
         "value adopted from phase 1",
         "window full",
@@ -65,18 +98,27 @@ impl Audit for MultiPaxos {
                 accepted.chain([at_most(promise.ballot)]).collect()
             }
             Message::Accept(accept) => {
-                let topic = Topic::new("accept", accept.ballot.rank(), accept.slot.0);
-                vec![Claim::Once(topic, u128::from(accept.batch.fingerprint().0))]
+                let rank = accept.ballot.rank();
+                let value = |(slot, batch): (u64, &Batch)| {
+                    let topic = Topic::new("accept", rank, slot);
+                    Claim::Once(topic, u128::from(batch.fingerprint().0))
+                };
+                (accept.slot.0..).zip(accept.batches.iter()).map(value).collect()
             }
-            Message::Accepted { ballot, slot, value, again: _ } => {
-                let vote = Claim::Once(accepted(*ballot, *slot), u128::from(*value));
-                vec![at_most(*ballot), last_accepted(*slot, *ballot), vote]
+            Message::Accepted { ballot, slot, count, again: _ } => {
+                let slots = (slot.0..slot.0 + count).map(LogIndex);
+                let votes = slots.flat_map(|slot| {
+                    let vote = Claim::Once(accepted(*ballot, slot), VOTE);
+                    [last_accepted(slot, *ballot), vote]
+                });
+                votes.chain([at_most(*ballot)]).collect()
             }
             // Not claims of an acceptor or of the owner of a ballot about a value.
             Message::Canvass { .. }
             | Message::CanvassReply { .. }
             | Message::Prepare { .. }
             | Message::Nack { .. }
+            | Message::Commit { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatReply { .. }
             | Message::Wish { .. }
@@ -123,7 +165,7 @@ impl Audit for MultiPaxos {
         let vote = chosen.vote?;
         Some(Certificate {
             topic: accepted(vote.ballot, index),
-            value: u128::from(chosen.batch.fingerprint().0),
+            value: VOTE,
             signers: vote.acceptors,
         })
     }

@@ -2,9 +2,10 @@
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
 use crate::acceptor::cost;
+use crate::config::{Commits, Sending};
 use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
-use crate::message::{Accept, Message, Pvalue};
+use crate::message::{Accept, Message, Pvalue, after};
 use crate::node::Node;
 use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
@@ -13,7 +14,7 @@ use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber, Refusal,
+    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber, Refusal, Run,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -43,6 +44,10 @@ pub(crate) struct Leader {
     pub(crate) confirmation: Confirmation,
     /// Handing over.
     pub(crate) transfer: Option<Transfer>,
+    /// The others were told at once that slots up to here are chosen; where that is done.
+    announced: LogIndex,
+    /// Did not accept in time when just a quorum was asked.
+    slow: NodeSet,
     /// How gladly the others would lead.
     pub(crate) priorities: BTreeMap<NodeId, u8>,
     /// One of a higher priority had its chance.
@@ -53,6 +58,9 @@ pub(crate) struct Leader {
     pub(crate) known: BTreeMap<NodeId, LogIndex>,
     /// The slot of the next new proposal.
     pub(crate) next: LogIndex,
+    /// Open slots from here on were not sent to anybody yet: what comes in one burst travels
+    /// together.
+    unsent: LogIndex,
     /// Slots that are proposed in and not yet executed.
     pub(crate) open: BTreeMap<LogIndex, Commander>,
     open_bytes: usize,
@@ -93,8 +101,6 @@ impl Disk {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Commander {
     pub(crate) batch: Batch,
-    /// The value's fingerprint, as acceptors repeat it.
-    value: u64,
     accepted: Votes,
     /// Chosen, but an earlier slot is not.
     chosen: bool,
@@ -118,11 +124,14 @@ impl Leader {
             leaving: NodeSet::EMPTY,
             confirmation: Confirmation::default(),
             transfer: None,
+            announced: node.learner.upto(),
+            slow: NodeSet::EMPTY,
             priorities: BTreeMap::new(),
             preferred: false,
             disk: Disk::of(node, effects),
             known: BTreeMap::new(),
             next: node.first_unchosen(),
+            unsent: node.first_unchosen(),
             open: BTreeMap::new(),
             open_bytes: 0,
             queue: VecDeque::new(),
@@ -169,7 +178,9 @@ impl Leader {
         while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
         {
             let cost = cost(first);
-            if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
+            let room = self.open_bytes + cost <= node.config.window_bytes
+                && self.open.len() < node.config.window_slots;
+            if !self.open.is_empty() && !room {
                 effects.reached("window full");
                 return;
             }
@@ -198,38 +209,74 @@ impl Leader {
         if planted("M24") {
             accepted.add(node.id);
         }
-        let value = batch.fingerprint().0;
         self.open_bytes += cost(&batch);
-        let commander = Commander { batch: batch.clone(), value, accepted, chosen: false };
-        let twice = self.open.insert(slot, commander);
+        let twice = self.open.insert(slot, Commander { batch, accepted, chosen: false });
         assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
-        let accept = Accept { ballot, slot, batch, chosen: node.learner.upto(), again: false };
-        effects.send(node.peers(), Message::Accept(accept));
+        self.unsent = self.unsent.min(slot);
     }
 
-    /// Phase 2b: an acceptor has accepted.
+    /// Sends what was proposed since the driver drained its input last: slots without gap in one
+    /// message, as far as one message goes.
+    fn send_accepts(&mut self, node: &Node, effects: &mut Effects<MultiPaxos>) {
+        while self.unsent < self.next {
+            let first = self.unsent;
+            let (mut bytes, mut end) = (0, first);
+            let fits = |(slot, commander): &(&LogIndex, &Commander)| {
+                let (follows, cost) = (**slot == end, cost(&commander.batch));
+                let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
+                bytes += cost;
+                end = end.next();
+                fits
+            };
+            let run = self.open.range(first..).take_while(fits);
+            let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
+            self.unsent = after(first, batches.len().max(1));
+            if !batches.is_empty() {
+                let to = self.receivers(node);
+                self.send_accept(first, batches, to, false, node, effects);
+            }
+        }
+    }
+
+    fn send_accept(
+        &self,
+        slot: LogIndex,
+        batches: Run<Batch>,
+        to: NodeSet,
+        again: bool,
+        node: &Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let (ballot, chosen) = (self.ballot, node.learner.upto());
+        effects.send(to, Message::Accept(Accept { ballot, slot, batches, chosen, again }));
+    }
+
+    /// Phase 2b: an acceptor has accepted, in so many slots from the first one on.
     pub(crate) fn on_accepted(
         &mut self,
         from: NodeId,
-        pvalue: (Ballot, LogIndex, u64),
+        (ballot, first, count): (Ballot, LogIndex, u64),
         node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        let (ballot, slot, value) = pvalue;
         if ballot != self.ballot && !planted("M37") {
             tracing::debug!(%from, ?ballot, "accepted under another ballot");
             effects.reached("acceptance of an earlier ballot");
             return;
         }
         self.heard.insert(from);
-        match self.open.get(&slot) {
-            Some(commander) if commander.value == value => {
-                self.count(from, slot, node, env, effects);
-            }
-            Some(_) => tracing::debug!(%from, %slot, "accepted another value than was proposed"),
-            None => effects.reached("acceptance of an executed slot"),
+        self.slow.remove(from);
+        let mut slot = first;
+        let end = after(first, usize::try_from(count).unwrap_or(usize::MAX)).min(self.next);
+        if !self.open.contains_key(&slot) {
+            effects.reached("acceptance of an executed slot");
         }
+        while slot < end {
+            self.count(from, slot, node, effects);
+            slot = slot.next();
+        }
+        self.settle(node, env, effects);
     }
 
     /// The own acceptance is durable.
@@ -242,7 +289,8 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         if ballot == self.ballot || planted("M49") {
-            self.count(node.id, slot, node, env, effects);
+            self.count(node.id, slot, node, effects);
+            self.settle(node, env, effects);
         }
     }
 
@@ -252,7 +300,6 @@ impl Leader {
         from: NodeId,
         slot: LogIndex,
         node: &mut Node,
-        env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
         let Some(commander) = self.open.get_mut(&slot) else { return };
@@ -277,6 +324,10 @@ impl Leader {
         if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
             effects.halt(format!("a second value was chosen in slot {slot}"));
         }
+    }
+
+    /// Votes were counted: what was chosen makes room.
+    fn settle(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         self.retire(node.learner.upto());
         self.pass(node.learner.upto(), node, env, effects);
         self.fill_window(node, effects);
@@ -324,15 +375,40 @@ impl Leader {
         self.on_round(from, round, node, env, effects);
     }
 
-    /// The driver has nothing more: reads that came together share a round.
+    /// The driver has nothing more: proposals that came together share a message, and reads a
+    /// round.
     pub(crate) fn drained(
         &mut self,
         node: &Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        self.send_accepts(node, effects);
+        self.announce(node, effects);
         self.confirm(node, env, effects);
         self.hand_over(node, env, effects);
+    }
+
+    /// Who is asked to accept: all, or just so many that they are a quorum with the acceptor next
+    /// door.
+    fn receivers(&self, node: &Node) -> NodeSet {
+        let peers = node.peers();
+        let (Sending::Thrifty, Some(quorums)) = (node.config.sending, node.quorums()) else {
+            return peers;
+        };
+        let voters = node.voters().without(node.id);
+        let quick = voters.and(self.heard).minus(self.slow);
+        let needed = quorums.phase_2() - usize::from(node.is_voter());
+        quick.iter().chain(voters.minus(quick).iter()).take(needed).collect()
+    }
+
+    /// Explicit commit: the others hear at once what is chosen.
+    fn announce(&mut self, node: &Node, effects: &mut Effects<MultiPaxos>) {
+        let chosen = node.learner.upto();
+        if node.config.commits == Commits::Explicit && chosen > self.announced {
+            self.announced = chosen;
+            effects.send(node.peers(), Message::Commit { ballot: self.ballot, chosen });
+        }
     }
 
     /// Sends again what is open for longer than a round trip, lowest slots first, as they hold back
@@ -353,15 +429,10 @@ impl Leader {
             }
             bytes += cost(&commander.batch);
             let silent = node.peers().minus(commander.accepted.from());
-            let accept = Accept {
-                ballot: self.ballot,
-                slot: *slot,
-                batch: commander.batch.clone(),
-                chosen: node.learner.upto(),
-                again: true,
-            };
             effects.reached("accept sent again");
-            effects.send(silent, Message::Accept(accept));
+            self.slow = self.slow.or(silent);
+            let again = commander.batch.clone().into();
+            self.send_accept(*slot, again, silent, true, node, effects);
         }
         if !planted("M40") {
             self.aged = self.next;

@@ -126,21 +126,31 @@ impl Learner {
         if slot <= self.base {
             return Ok(false);
         }
-        self.later.insert(slot, chosen);
+        if slot == self.upto().next() {
+            self.hand_out_next(chosen, effects);
+        } else {
+            self.later.insert(slot, chosen);
+        }
         self.hand_out(effects);
         Ok(true)
     }
 
     /// Hands out what no gap holds back any more.
     pub(crate) fn hand_out(&mut self, effects: &mut Effects<MultiPaxos>) {
-        while let Some(chosen) = self.later.remove(&self.upto().next()) {
-            let slot = self.upto().next();
-            effects.commit(slot, chosen.batch.clone());
-            if self.members.execute(slot, &chosen.batch) {
-                effects.members(self.members.current().clone(), false);
-            }
-            self.chosen.push_back(chosen);
+        while !self.later.is_empty() {
+            let Some(chosen) = self.later.remove(&self.upto().next()) else { return };
+            self.hand_out_next(chosen, effects);
         }
+    }
+
+    /// The value of the first slot that was not known.
+    fn hand_out_next(&mut self, chosen: Chosen, effects: &mut Effects<MultiPaxos>) {
+        let slot = self.upto().next();
+        effects.commit(slot, chosen.batch.clone());
+        if self.members.execute(slot, &chosen.batch) {
+            effects.members(self.members.current().clone(), false);
+        }
+        self.chosen.push_back(chosen);
     }
 
     /// The owner of `ballot` says that every slot up to `upto` is chosen: takes what the acceptor

@@ -4,8 +4,8 @@
 
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Ballot, Batch, Gate, Incarnation, LogIndex, MessageKind, NodeId, Rejected, SnapshotMessage,
-    Traffic,
+    Ballot, Batch, Gate, Incarnation, LogIndex, MessageKind, NodeId, Rejected, Run,
+    SnapshotMessage, Traffic,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,12 +42,12 @@ pub enum Message {
     Accept(Accept),
     /// Phase 2b.
     Accepted {
-        /// The accepted proposal's ballot.
+        /// The accepted proposals' ballot. A ballot has one value for a slot at most.
         ballot: Ballot,
-        /// Its slot.
+        /// The first slot.
         slot: LogIndex,
-        /// The fingerprint of its value, so that the message says by itself what it promises.
-        value: u64,
+        /// How many slots, without gap.
+        count: u64,
         /// Copied from the request, for counting.
         again: bool,
     },
@@ -58,6 +58,13 @@ pub enum Message {
         ballot: Ballot,
         /// The ballot that was promised.
         promised: Ballot,
+    },
+    /// What is chosen, said at once, as PMMC's commanders do.
+    Commit {
+        /// The leader's ballot.
+        ballot: Ballot,
+        /// Every slot up to here is chosen.
+        chosen: LogIndex,
     },
     /// The leader is alive.
     Heartbeat {
@@ -183,15 +190,15 @@ pub struct Pvalue {
     pub batch: Batch,
 }
 
-/// Phase 2a.
+/// Phase 2a. What is proposed in one burst travels together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Accept {
     /// The leader's ballot.
     pub ballot: Ballot,
-    /// The slot.
+    /// The slot of the first value; the others follow without gap.
     pub slot: LogIndex,
-    /// The value.
-    pub batch: Batch,
+    /// The values.
+    pub batches: Run<Batch>,
     /// Every slot up to here is chosen: the commit of earlier slots rides along.
     pub chosen: LogIndex,
     /// Sent again; for counting.
@@ -205,6 +212,7 @@ pub(crate) const PROMISE: MessageKind = MessageKind::new("promise", Traffic::Ele
 pub(crate) const NACK: MessageKind = MessageKind::new("nack", Traffic::Election);
 pub(crate) const ACCEPT: MessageKind = MessageKind::new("accept", Traffic::Command);
 pub(crate) const ACCEPTED: MessageKind = MessageKind::new("accepted", Traffic::Command);
+pub(crate) const COMMIT: MessageKind = MessageKind::new("commit", Traffic::Command);
 pub(crate) const ACCEPT_REPAIR: MessageKind = MessageKind::new("accept-repair", Traffic::Repair);
 pub(crate) const ACCEPTED_REPAIR: MessageKind =
     MessageKind::new("accepted-repair", Traffic::Repair);
@@ -228,6 +236,7 @@ impl consensus_core::Message for Message {
     const KINDS: &'static [MessageKind] = &[
         ACCEPT,
         ACCEPTED,
+        COMMIT,
         HEARTBEAT,
         HEARTBEAT_REPLY,
         CANVASS,
@@ -261,6 +270,7 @@ impl consensus_core::Message for Message {
             Self::Accept(_) => ACCEPT,
             Self::Accepted { again: true, .. } => ACCEPTED_REPAIR,
             Self::Accepted { again: false, .. } => ACCEPTED,
+            Self::Commit { .. } => COMMIT,
             Self::Heartbeat { .. } => HEARTBEAT,
             Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
             Self::Wish { .. } => WISH,
@@ -294,6 +304,7 @@ impl consensus_core::Message for Message {
             | Self::Prepare { .. }
             | Self::Accept(_)
             | Self::Nack { .. }
+            | Self::Commit { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
             | Self::Wish { .. }
@@ -327,9 +338,11 @@ impl Message {
             Self::Heartbeat { ballot, chosen, settled, .. } => {
                 own(*ballot, from).and(position(*chosen)).and(position(*settled))
             }
+            Self::Commit { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
             Self::TimeoutNow { ballot } => own(*ballot, from),
             Self::Accept(accept) => {
-                own(accept.ballot, from).and(slot(accept.slot)).and(position(accept.chosen))
+                let count = accept.batches.len() as u64;
+                own(accept.ballot, from).and(slots(accept.slot, count)).and(position(accept.chosen))
             }
             Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
             Self::HeartbeatReply { ballot, known, .. } => round(*ballot).and(position(*known)),
@@ -337,7 +350,9 @@ impl Message {
             Self::Read { .. } | Self::QuorumRead { .. } => Ok(()),
             Self::ReadReply { index, .. } => position(index.unwrap_or(LogIndex::ZERO)),
             Self::QuorumReadReply { last, .. } => position(*last),
-            Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),
+            Self::Accepted { ballot, slot: first, count, .. } => {
+                round(*ballot).and(slots(*first, *count))
+            }
             Self::Nack { ballot, promised } => {
                 if promised <= ballot {
                     return Err(Rejected("refused for a ballot that is not higher"));
@@ -401,6 +416,14 @@ pub(crate) fn after(from: LogIndex, count: usize) -> LogIndex {
     LogIndex(from.0.saturating_add(count as u64))
 }
 
+/// Some slots, the first of them this one.
+fn slots(first: LogIndex, count: u64) -> Result<(), Rejected> {
+    if count == 0 || count >= LIMIT {
+        return Err(Rejected("no slots, or more than there can be"));
+    }
+    slot(first)
+}
+
 fn round(ballot: Ballot) -> Result<(), Rejected> {
     if ballot.round < LIMIT { Ok(()) } else { Err(Rejected("a ballot that no cluster reaches")) }
 }
@@ -452,7 +475,7 @@ mod tests {
     #[test]
     fn exactly_the_acceptors_two_responses_are_promises() {
         let accepted =
-            Message::Accepted { ballot: ballot(1, 0), slot: LogIndex(1), value: 0, again: false };
+            Message::Accepted { ballot: ballot(1, 0), slot: LogIndex(1), count: 1, again: false };
         assert_eq!(accepted.gate(), Gate::AfterSync);
         assert_eq!(promise(&[], None).gate(), Gate::AfterSync);
         let prepare = Message::Prepare { ballot: ballot(1, 0), from: LogIndex(1), handed: None };

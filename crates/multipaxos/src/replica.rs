@@ -187,13 +187,16 @@ impl MultiPaxos {
                 self.on_promise(from, promise, env, effects);
             }
             Message::Accept(accept) => self.on_accept(from, accept, env, effects),
-            Message::Accepted { ballot, slot, value, again: _ } => {
+            Message::Accepted { ballot, slot, count, again: _ } => {
                 if let Role::Leader(leader) = &mut self.role {
-                    let pvalue = (ballot, slot, value);
-                    leader.on_accepted(from, pvalue, &mut self.node, env, effects);
+                    let votes = (ballot, slot, count);
+                    leader.on_accepted(from, votes, &mut self.node, env, effects);
                 }
             }
             Message::Nack { ballot, promised } => self.on_nack(ballot, promised, env, effects),
+            Message::Commit { ballot, chosen } => {
+                self.on_commit(from, ballot, chosen, env, effects);
+            }
             Message::Heartbeat { .. } => self.on_heartbeat(from, &message, env, effects),
             Message::HeartbeatReply { ballot, known, round, priority } => {
                 if let Role::Leader(leader) = &mut self.role
@@ -372,6 +375,21 @@ impl MultiPaxos {
             if canvasser.agreed(&self.node) {
                 self.become_scout(None, env, effects);
             }
+        }
+    }
+
+    fn on_commit(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        chosen: LogIndex,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        if !self.refused(from, ballot, effects) {
+            self.hear(ballot, env, effects);
+            let Node { acceptor, learner, .. } = &mut self.node;
+            learner.learn_from_leader(ballot, chosen, acceptor, effects);
         }
     }
 

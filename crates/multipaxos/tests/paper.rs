@@ -16,10 +16,13 @@ fn role(lab: &Lab, id: usize) -> Role {
 
 fn slots(lab: &Lab, kind: &str) -> Vec<u64> {
     let accept = |flying: &lab::Flying| match &*flying.message {
-        Message::Accept(accept) if flying.message.kind().name == kind => Some(accept.slot.0),
-        _ => None,
+        Message::Accept(accept) if flying.message.kind().name == kind => {
+            accept.slot.0..accept.slot.0 + accept.batches.len() as u64
+        }
+        _ => 0..0,
     };
-    let mut slots: Vec<_> = lab.flying().iter().filter_map(accept).collect();
+    let mut slots: Vec<_> = lab.flying().iter().flat_map(accept).collect();
+    slots.sort_unstable();
     slots.dedup();
     slots
 }
@@ -78,7 +81,7 @@ fn pms_2_2_the_value_of_the_highest_ballot_is_proposed_again() {
         }
         assert_eq!(role(&lab, 2), Role::Leader);
         let accept = accept_of(lab.take(2, 3, "accept"));
-        assert_eq!((accept.slot, accept.batch), (LogIndex(1), batch("new")));
+        assert_eq!((accept.slot, &accept.batches[..]), (LogIndex(1), &[batch("new")][..]));
     }
 }
 
@@ -313,6 +316,24 @@ fn pms_3_reported_values_are_proposed_again_and_holes_get_no_ops() {
     assert_eq!(lab.words(2), ["one", "two", "no-op", "four", "five"]);
 }
 
+/// Issue 4, flow: what is proposed in one burst is one message, with one answer.
+#[test]
+fn pms_3_a_burst_of_proposals_travels_together() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    for word in ["a", "b", "c"] {
+        lab.give(0, Input::Propose(batch(word)));
+    }
+    assert_eq!(lab.count("accept"), 0, "nothing leaves before the driver has drained its input");
+    lab.give(0, Input::Drained);
+    assert_eq!(lab.count("accept"), 2, "one message to each of the others");
+    assert_eq!(slots(&lab, "accept"), [1, 2, 3]);
+    lab.carry(0, 1, "accept");
+    assert_eq!(lab.count("accepted"), 1);
+    lab.carry(1, 0, "accepted");
+    assert_eq!(lab.words(0), ["a", "b", "c"]);
+}
+
 /// PMS §3: "a leader can get α commands ahead": it proposes without waiting, and acceptors may
 /// answer in any order. Execution is in order.
 #[test]
@@ -522,9 +543,9 @@ fn nonsense_is_dropped() {
     lab.propose(0, "a");
     let accepted = lab.carry(0, 1, "accept");
     let accept = accept_of(accepted);
-    let lie = |slot, value| Message::Accepted { ballot: accept.ballot, slot, value, again: false };
-    lab.hand(2, 0, lie(LogIndex(1), 7)); // Another value.
-    lab.hand(2, 0, lie(LogIndex(99), 7)); // A slot that is not open.
+    let lie = |slot, count| Message::Accepted { ballot: accept.ballot, slot, count, again: false };
+    lab.hand(1, 0, lie(LogIndex(2), 7)); // Slots that are not open.
+    lab.hand(2, 0, lie(LogIndex(99), 1 << 61));
     lab.hand(
         2,
         0,

@@ -1,8 +1,10 @@
 //! Paxos in the simulator: what it costs in a quiet world, and random worlds with every oracle on.
 
-use consensus_core::{Cluster, ClusterId, Counters, MessageKind, NodeId, Patience, Traffic};
+use consensus_core::{
+    Cluster, ClusterId, Counters, MessageKind, NodeId, Patience, ProtocolConfig, Traffic,
+};
 use core::time::Duration;
-use synod_paxos::{Message, Paxos};
+use synod_paxos::{Config, Message, Paxos, Sending};
 use synod_sim::{Operation, Options, Registers, Setup, World, check};
 
 type Quiet = World<Paxos, Registers>;
@@ -67,6 +69,34 @@ fn a_client_waits_six_delays() {
     for completion in &world.completions()[1..] {
         assert_eq!(completion.ended - completion.begun, Duration::from_millis(6));
     }
+}
+
+/// A majority is enough, so one slow acceptor of three delays nobody; unless the proposer is
+/// thrifty and asks just that one.
+#[test]
+fn a_slow_third_acceptor_delays_nobody() {
+    let waited = |slow: usize, sending| {
+        let cluster = Cluster::new(ClusterId(1), 3);
+        let usual = Config::for_cluster(&cluster).expect("a cluster");
+        let mut setup = Setup::new(cluster, 1);
+        setup.config = Some(Config { sending, ..usual });
+        let (near, far) = (Duration::from_millis(1), Duration::from_millis(50));
+        let link = |from, to| if from == slow || to == slow { far } else { near };
+        let row = |from| (0..3).map(|to| link(from, to)).collect();
+        setup.network.matrix = Some((0..3).map(row).collect());
+        let mut world: Quiet = World::new(setup, Registers::default);
+        world.add_client(NodeId(0), Patience::default(), move |nth| {
+            (nth < 5).then_some((Operation::Append(0, nth).encode(), None))
+        });
+        let done = |world: &Quiet| world.completions().len() == 5;
+        assert!(world.run_until(Duration::from_secs(10), done));
+        let last = world.completions().last().expect("five");
+        last.ended - last.begun
+    };
+    assert_eq!(waited(2, Sending::Full), Duration::from_millis(6));
+    assert_eq!(waited(1, Sending::Full), Duration::from_millis(6));
+    assert_eq!(waited(2, Sending::Thrifty), Duration::from_millis(6), "it asks n1");
+    assert_eq!(waited(1, Sending::Thrifty), Duration::from_millis(202), "four slow delays");
 }
 
 /// §2.3: the last choice is not carried by a prepare, so it is spread, and the spreading ends in

@@ -11,33 +11,66 @@ impl Audit for Raft {
     const MARKS: &'static [&'static str] = &[
         "a candidate finds that another leads",
         "a deposed leader speaks",
+        "a follower needs a snapshot",
+        "a read finds no lease",
+        "a read is given up with the leadership",
+        "a read waits for the first commit of the term",
+        "a server must catch up before it votes",
+        "a server of a higher priority takes over",
+        "a server that should vote is silent: it stays a learner",
+        "a snapshot came after what it covers",
+        "a snapshot of a later term",
         "a vote is asked for in an old term",
         "a whole term is skipped in search of the match",
+        "a wish to lead waits for a promise",
         "acknowledgement of an older term",
+        "an answer to a read of an earlier life",
         "an election was not decided",
+        "an older snapshot changes nothing",
         "another message of an older term",
+        "another round of catching up",
         "append came late",
         "append lost and sent again",
         "append rejected: another term",
         "append rejected: the log is short",
+        "asks the leader to hand over",
+        "caught up and promoted",
+        "change of members rolled back",
+        "change refused",
+        "change refused: another is under way",
+        "change refused: nothing committed in this term",
+        "command refused during hand-over",
         "committed before the leader's own disk has it",
         "conflicting tail cut",
         "election by wish",
         "entry of an older term committed through a newer one",
         "entry of an older term on a majority, not committed",
-        "leader is busy",
+        "hand-over came to nothing",
+        "hand-over refused: not another voter",
+        "joint change begun",
+        "joint change completed",
         "leader has committed beyond what it sends",
+        "leader is busy",
         "leader learned of a later term",
         "leader stepped down: disk",
         "leader stepped down: quorum",
+        "log compacted",
+        "not a voter: does not campaign",
         "pre-vote ignored: the leader lives",
         "pre-vote refused: the log is behind",
+        "reads share a round",
+        "removed leader steps down",
+        "snapshot installed in place of the log",
+        "snapshot installed, and what follows it kept",
         "tail cut while the disk wrote it",
+        "told to campaign",
+        "told to campaign, and cannot",
         "vote given again",
         "vote of an older term",
         "vote refused: given to another",
         "vote refused: the log is behind",
         "vote request ignored: the leader lives",
+        "waits for a server of a higher priority",
     ];
 
     fn claims(message: &Message) -> Vec<Claim> {
@@ -67,7 +100,13 @@ impl Audit for Raft {
             | Message::AppendReject { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatReply { .. }
-            | Message::StaleTerm { .. } => Vec::new(),
+            | Message::StaleTerm { .. }
+            | Message::Compacted { .. }
+            | Message::Snapshot(_)
+            | Message::TimeoutNow { .. }
+            | Message::WishToLead { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadReply { .. } => Vec::new(),
         }
     }
 
@@ -80,6 +119,7 @@ impl Audit for Raft {
                     disk.hold(index, u128::from(entry.term.0), entry.batch.fingerprint());
                 }
             }
+            Record::Start { last, .. } => disk.forget_upto(last.index),
         }
     }
 

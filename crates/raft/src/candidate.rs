@@ -28,11 +28,7 @@ impl PreCandidate {
     /// Somebody would vote for it.
     pub(crate) fn count(&mut self, server: &Server, from: NodeId) -> Next {
         self.votes.insert(from);
-        if server.is_majority(self.votes) {
-            Next::Candidate { transfer: false }
-        } else {
-            Next::Stay
-        }
+        if server.is_quorum(self.votes) { Next::Candidate { transfer: false } } else { Next::Stay }
     }
 }
 
@@ -70,6 +66,6 @@ impl Candidate {
             let missing = server.peers().minus(self.votes).iter().next();
             self.votes = missing.into_iter().chain(self.votes.iter()).collect();
         }
-        if server.is_majority(self.votes) { Next::Leader } else { Next::Stay }
+        if server.is_quorum(self.votes) { Next::Leader } else { Next::Stay }
     }
 }

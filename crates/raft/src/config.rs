@@ -1,14 +1,17 @@
-//! Raft's settings: sizes and timeouts only.
+//! Raft's settings.
 
-use consensus_core::quorum;
-use consensus_core::{Cluster, ConfigError, Delay, NodeSet, ProtocolConfig, Timing};
+use consensus_core::{
+    Cluster, ConfigError, Delay, Membership, NodeSet, ProtocolConfig, Timing, Variant,
+};
 use core::time::Duration;
 
-/// The settings of one server. Size and timing come from the cluster and are equal on all.
+/// The settings of one server. Safety needs nothing of them to be equal on all servers, except for
+/// who votes at the beginning, the timing, and whether there are leases and with which drift.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
-    /// Number of servers.
-    pub nodes: usize,
+    /// Who votes at the beginning, before any change of members. Nobody, for a server that joins
+    /// a running cluster.
+    pub voters: NodeSet,
     /// Heartbeat interval and election timeout.
     pub timing: Timing,
     /// Bytes of entries in one AppendEntries (a single larger entry goes alone).
@@ -19,42 +22,106 @@ pub struct Config {
     pub max_in_flight_bytes: usize,
     /// Bytes that a leader takes before they are committed; beyond, it says it is busy.
     pub max_pending_bytes: usize,
+    /// Entries that are kept although a snapshot covers them, for followers that lag a little:
+    /// they are spared the snapshot.
+    pub trailing_entries: u64,
+    /// Bytes of such entries. Whichever of the two limits is reached first counts.
+    pub trailing_bytes: usize,
+    /// How a leader finds the place where a follower's log agrees with its own.
+    pub repair: Repair,
+    /// Leader leases (thesis §6.4.1): a leader answers reads without asking anybody. `None` is
+    /// off. All servers must agree on it.
+    pub lease: Option<Drift>,
+    /// Who should lead rather: a follower of a higher priority that is up to date is handed the
+    /// leadership, and while it lives one of a lower priority waits longer before it campaigns.
+    pub priority: u8,
 }
+
+/// How a leader finds the place where a follower's log agrees with its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Repair {
+    /// A follower that refuses says why, and a whole term is skipped at once (§5.3, at the end).
+    #[default]
+    Hints,
+    /// One index a refusal: the plain rule of Figure 2.
+    Decrement,
+}
+
+/// How wrong clocks may run, as leases must know it: a promise of whoever operates the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Drift {
+    /// In a true second no clock gains or loses more than so many microseconds.
+    pub parts_per_million: u32,
+}
+
+impl Drift {
+    /// One percent: a hundred times what quartz does, for virtual machines that are moved about.
+    pub const GENEROUS: Self = Self { parts_per_million: 10_000 };
+
+    /// How long a leader's lease lasts by its own clock, if followers promise to wait for
+    /// `promised` by theirs: both may be wrong, in opposite directions.
+    pub(crate) fn lease(self, promised: Duration) -> Duration {
+        const MILLION: u128 = 1_000_000;
+        let wrong = MILLION + u128::from(self.parts_per_million);
+        let lease = promised.as_nanos() * MILLION * MILLION / (wrong * wrong);
+        Duration::from_nanos(u64::try_from(lease).unwrap_or(u64::MAX))
+    }
+}
+
+/// The plain rule of Figure 2.
+const DECREMENT: Variant = Variant::new(
+    "repair=decrement",
+    "a leader steps back one index for each AppendEntries that is refused; no hints",
+);
+/// Leader leases.
+const LEASE: Variant = Variant::new(
+    "reads=lease",
+    "leaders have leases, and may answer reads by them; no clock is wrong by more than one percent",
+);
 
 impl ProtocolConfig for Config {
     fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError> {
         cluster.validate()?;
         Ok(Self {
-            nodes: cluster.size,
+            voters: cluster.voters,
             timing: cluster.timing,
             max_append_bytes: 512 << 10,
             max_in_flight: 128,
             max_in_flight_bytes: 8 << 20,
             max_pending_bytes: 64 << 20,
+            trailing_entries: 4096,
+            trailing_bytes: 16 << 20,
+            repair: Repair::Hints,
+            lease: None,
+            priority: 0,
         })
     }
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual };
-        Ok(Self { max_pending_bytes: 1, ..sizes })
+        Ok(Self { max_pending_bytes: 1, trailing_entries: 1, ..sizes })
+    }
+
+    const VARIANTS: &'static [Variant] = &[DECREMENT, LEASE];
+
+    fn with_variant(self, name: &str, _cluster: &Cluster) -> Result<Self, ConfigError> {
+        match name {
+            _ if name == DECREMENT.name => Ok(Self { repair: Repair::Decrement, ..self }),
+            _ if name == LEASE.name => Ok(Self { lease: Some(Drift::GENEROUS), ..self }),
+            _ => Err(Variant::unknown(name, Self::VARIANTS)),
+        }
+    }
+
+    fn with_lease(self, parts_per_million: u32) -> Option<Self> {
+        Some(Self { lease: Some(Drift { parts_per_million }), ..self })
     }
 }
 
 impl Config {
-    /// All servers.
-    pub(crate) fn servers(&self) -> NodeSet {
-        NodeSet::first(self.nodes)
-    }
-
-    /// A majority of the cluster, the leader counted (§5.3).
-    pub(crate) fn majority(&self) -> usize {
-        quorum::majority(self.nodes)
-    }
-
-    /// Half of the cluster: a majority only if the number of servers is odd. For planted bugs.
-    pub(crate) fn half(&self) -> usize {
-        self.nodes.div_ceil(2)
+    /// The members at the beginning.
+    pub(crate) fn members(&self) -> Membership {
+        Membership { voters: self.voters, ..Membership::default() }
     }
 
     /// The shortest election timeout: for so long a server trusts that the leader lives, and a
@@ -65,7 +132,32 @@ impl Config {
 
     /// The random rest of an election timeout, once the shortest one has passed.
     pub(crate) fn rest_of_timeout(&self) -> Delay {
-        let spread = self.timing.election_max.saturating_sub(self.timing.election_min);
-        Delay { min: Duration::ZERO, max: spread }
+        Delay { min: Duration::ZERO, max: self.spread() }
+    }
+
+    /// The same, for a server that lets one of a higher priority go first.
+    pub(crate) fn rest_of_timeout_of_the_lesser(&self) -> Delay {
+        Delay { min: self.spread(), max: self.spread() * 2 }
+    }
+
+    fn spread(&self) -> Duration {
+        self.timing.election_max.saturating_sub(self.timing.election_min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thesis §6.4.1: the lease ends before any follower's promise can have ended.
+    #[test]
+    fn a_lease_is_shorter_than_the_promise_by_the_drift_of_both_clocks() {
+        let promised = Duration::from_millis(300);
+        assert_eq!(Drift { parts_per_million: 0 }.lease(promised), promised);
+        let lease = Drift::GENEROUS.lease(promised);
+        // The leader's clock loses, the follower's gains.
+        let real_lease = lease.as_secs_f64() * 1.01;
+        let real_promise = promised.as_secs_f64() / 1.01;
+        assert!(real_lease <= real_promise && real_lease > real_promise * 0.999);
     }
 }

@@ -1,11 +1,8 @@
 //! The words of the log: terms, entries, and the name of an entry.
 
-use consensus_core::{Batch, LogIndex};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use consensus_core::{Batch, LogIndex, Run};
+use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::ops::Deref;
-use std::sync::Arc;
 
 /// Raft's logical clock (§5.1): at most one leader a term. 0 is before the first election.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -63,90 +60,8 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// Entries that follow one another. Clones share them: one run serves the record for the disk and
-/// the messages to all followers, and a follower writes the run that it received.
-#[derive(Clone)]
-pub struct Entries(Run);
-
-/// One entry by itself needs no list: the usual case while there is little to do, and the cheapest.
-#[derive(Clone)]
-enum Run {
-    One(Entry),
-    Many(Arc<[Entry]>),
-}
-
-impl Deref for Entries {
-    type Target = [Entry];
-
-    #[inline]
-    fn deref(&self) -> &[Entry] {
-        match &self.0 {
-            Run::One(entry) => std::slice::from_ref(entry),
-            Run::Many(entries) => entries,
-        }
-    }
-}
-
-impl From<Entry> for Entries {
-    #[inline]
-    fn from(entry: Entry) -> Self {
-        Self(Run::One(entry))
-    }
-}
-
-impl From<&[Entry]> for Entries {
-    fn from(entries: &[Entry]) -> Self {
-        match entries {
-            [entry] => entry.clone().into(),
-            _ => Self(Run::Many(entries.into())),
-        }
-    }
-}
-
-impl FromIterator<Entry> for Entries {
-    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
-        let mut entries = entries.into_iter();
-        match (entries.next(), entries.next()) {
-            (Some(only), None) => only.into(),
-            (first, second) => {
-                let all = first.into_iter().chain(second).chain(entries);
-                Self(Run::Many(all.collect()))
-            }
-        }
-    }
-}
-
-impl PartialEq for Entries {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Entries {}
-
-impl Hash for Entries {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
-    }
-}
-
-impl fmt::Debug for Entries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl Serialize for Entries {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (**self).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
-    }
-}
+/// Entries that follow one another, shared by all who need them.
+pub type Entries = Run<Entry>;
 
 /// The name of an entry. Two logs that hold an entry of the same name are equal up to it (the
 /// Log Matching property, §5.3).
@@ -174,25 +89,5 @@ impl EntryId {
 impl fmt::Debug for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{:?}", self.index, self.term)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use consensus_core::Fingerprint;
-
-    /// A run is what is in it, however it is kept: the simulator compares and hashes messages.
-    #[test]
-    fn a_run_is_its_entries() {
-        let entry = |term| Entry { term: Term(term), batch: Batch::noop() };
-        for terms in [vec![], vec![3], vec![3, 4]] {
-            let list: Vec<Entry> = terms.iter().map(|term| entry(*term)).collect();
-            let run: Entries = list.iter().cloned().collect();
-            assert_eq!(*run, *list);
-            assert_eq!(run, Entries::from(&list[..]));
-            assert_eq!(Fingerprint::of(&run), Fingerprint::of(&list));
-            assert_eq!(format!("{run:?}"), format!("{list:?}"));
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::entry::EntryId;
 use crate::message::{AppendEntries, Conflict, Message};
+use crate::read::Forwarded;
 use crate::replica::{Next, Raft, Timer};
 use crate::server::Server;
 use consensus_core::mutant::planted;
@@ -19,8 +20,15 @@ pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
     /// Which part of the election timeout runs.
     pub(crate) patience: Patience,
+    /// With leases: a leader has spoken, of whatever term, since the timeout was started, or this
+    /// server has, before it started. It has promised that leader to help nobody else.
+    pub(crate) bound: bool,
     /// The log was compared with the leader's up to here, in this term, since the last start.
     pub(crate) verified: LogIndex,
+    /// The highest priority of a voter, as the leader says.
+    pub(crate) priority: u8,
+    /// Reads for which the leader is asked.
+    pub(crate) reads: Forwarded,
 }
 
 /// The part of the election timeout that runs.
@@ -35,12 +43,32 @@ pub(crate) enum Patience {
 impl Follower {
     /// A follower that has not heard of a leader, and whose timeout is in its last part.
     pub(crate) fn new() -> Self {
-        Self { leader: None, patience: Patience::Waning, verified: LogIndex::ZERO }
+        Self {
+            leader: None,
+            patience: Patience::Waning,
+            bound: false,
+            verified: LogIndex::ZERO,
+            priority: 0,
+            reads: Forwarded::default(),
+        }
+    }
+
+    /// The same server in a later term. Its timeout runs on, and a promise that it made to a
+    /// leader holds although that leader's term is over: the leader need not know that yet.
+    pub(crate) fn in_later_term(&self) -> Self {
+        let bound = self.bound && !planted("R85");
+        Self { patience: self.patience, bound, priority: self.priority, ..Self::new() }
     }
 
     /// Has it heard a leader within the shortest election timeout?
     pub(crate) fn hears_leader(&self) -> bool {
-        self.leader.is_some() && self.patience == Patience::Fresh
+        self.patience == Patience::Fresh && (self.leader.is_some() || self.bound)
+    }
+
+    /// A server starts. It may have promised a leader its patience before it stopped.
+    pub(crate) fn start(&mut self, server: &Server, effects: &mut Effects<Raft>) {
+        self.bound = server.config.lease.is_some() && !planted("R86");
+        self.wait(server, effects);
     }
 
     /// Starts the election timeout anew: the leader spoke, or the vote was given away (Figure 2,
@@ -55,10 +83,23 @@ impl Follower {
         match self.patience {
             Patience::Fresh => {
                 self.patience = Patience::Waning;
-                effects.set_timer(Timer::Election, server.config.rest_of_timeout());
+                self.bound = false;
+                let rest = if server.config.priority < self.priority {
+                    effects.reached("waits for a server of a higher priority");
+                    server.config.rest_of_timeout_of_the_lesser()
+                } else {
+                    server.config.rest_of_timeout()
+                };
+                effects.set_timer(Timer::Election, rest);
                 Next::Stay
             }
-            Patience::Waning => Next::PreCandidate,
+            Patience::Waning if server.may_campaign() || planted("R87") => Next::PreCandidate,
+            // Nobody would count its vote, its own included. It waits to be told.
+            Patience::Waning => {
+                effects.reached("not a voter: does not campaign");
+                effects.set_timer(Timer::Election, server.config.timing.election());
+                Next::Stay
+            }
         }
     }
 
@@ -70,6 +111,7 @@ impl Follower {
             return false;
         }
         self.leader = Some(from);
+        self.bound = server.config.lease.is_some();
         self.wait(server, effects);
         true
     }
@@ -121,15 +163,15 @@ impl Follower {
         &mut self,
         server: &mut Server,
         from: NodeId,
-        commit: LogIndex,
-        round: u64,
+        (commit, round, priority): (LogIndex, u64, u8),
         effects: &mut Effects<Raft>,
     ) -> Next {
         if !self.follow(from, server, effects) {
             return Next::Stay;
         }
-        let (term, verified) = (server.current_term, self.verified);
-        effects.send(from, Message::HeartbeatReply { term, round, verified });
+        self.priority = priority;
+        let (term, verified, own) = (server.current_term, self.verified, server.config.priority);
+        effects.send(from, Message::HeartbeatReply { term, round, verified, priority: own });
         let last = server.log.last().index;
         if planted("E-23") {
             server.commit_to(commit.min(last), effects);
@@ -141,12 +183,44 @@ impl Follower {
         }
         Next::Stay
     }
+
+    /// The leader has forgotten what this server needs next, as far as it knows.
+    pub(crate) fn on_compacted(
+        &mut self,
+        server: &Server,
+        from: NodeId,
+        start: EntryId,
+        effects: &mut Effects<Raft>,
+    ) -> Next {
+        if !self.follow(from, server, effects) {
+            return Next::Stay;
+        }
+        // What is committed agrees with the leader's log (Leader Completeness, Figure 3).
+        let committed = server.commit_index >= start.index;
+        if committed || server.log.term_at(start.index) == Some(start.term) {
+            let last = server.commit_index.max(start.index);
+            let (term, conflict) = (server.current_term, Conflict::Short { last });
+            effects.send(from, Message::AppendReject { term, prev: start.index, conflict });
+        } else {
+            effects.fetch(from);
+        }
+        Next::Stay
+    }
+
+    /// A snapshot took the place of the log.
+    pub(crate) fn on_log_replaced(&mut self, server: &Server) {
+        self.verified = self.verified.min(server.log.last().index);
+    }
 }
 
 /// Step 2, the consistency check: does the log hold the entry before the new ones? If not, why,
 /// so that the leader may skip a term at once instead of an entry (§5.3, at the end).
 fn check_consistency(server: &Server, prev: EntryId) -> Option<Conflict> {
     let log = &server.log;
+    if prev.index < log.start().index {
+        // It was committed, and the leader holds what was (Leader Completeness, Figure 3).
+        return None;
+    }
     match log.term_at(prev.index) {
         None => Some(Conflict::Short { last: log.last().index }),
         Some(term) if term != prev.term && !planted("E-21") => {
@@ -163,9 +237,12 @@ fn check_consistency(server: &Server, prev: EntryId) -> Option<Conflict> {
 fn store(server: &mut Server, append: AppendEntries, effects: &mut Effects<Raft>) -> bool {
     let mut first = append.prev.index.next();
     let mut held = 0;
+    let start = server.log.start().index;
     for entry in append.entries.iter() {
         let term = server.log.term_at(first);
+        // What a snapshot covers and was forgotten is not compared: it was committed.
         let same = term == Some(entry.term)
+            || first < start
             || (planted("R56") && term.is_some() && first > append.prev.index.next());
         if !same || (planted("R06") && first > server.commit_index) {
             break;

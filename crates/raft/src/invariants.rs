@@ -1,7 +1,9 @@
 //! What must be true of one server at any time, and of one step. What takes two servers to see
 //! (Figure 3) is the oracles' business.
 
+use crate::members::Members;
 use crate::replica::{Raft, Role};
+use crate::server::Server;
 use consensus_core::LogIndex;
 
 /// Cheap enough to be checked after every step, in release too.
@@ -13,6 +15,12 @@ pub(crate) fn check_cheap(raft: &Raft) -> Result<(), &'static str> {
     }
     if server.durable_index > last.index {
         return Err("durable beyond the log");
+    }
+    if server.log.start().index > server.snapshot {
+        return Err("forgotten beyond the snapshot");
+    }
+    if server.snapshot > server.commit_index {
+        return Err("a snapshot of what is not committed");
     }
     if last.term > server.current_term {
         return Err("an entry of a term that has not begun");
@@ -31,13 +39,14 @@ pub(crate) fn check_cheap(raft: &Raft) -> Result<(), &'static str> {
 pub fn check(raft: &Raft) -> Result<(), &'static str> {
     check_cheap(raft)?;
     let server = &raft.server;
-    let mut before = server.log.term_at(LogIndex::ZERO);
-    for entry in server.log.after(LogIndex::ZERO) {
-        if Some(entry.term) < before {
+    let mut before = server.log.start().term;
+    for entry in server.log.entries() {
+        if entry.term < before {
             return Err("terms fall along the log");
         }
-        before = Some(entry.term);
+        before = entry.term;
     }
+    check_members(server)?;
     match &raft.role {
         Role::Follower(follower) if follower.verified > server.log.last().index => {
             Err("compared beyond the log")
@@ -50,6 +59,18 @@ pub fn check(raft: &Raft) -> Result<(), &'static str> {
         }
         _ => Ok(()),
     }
+}
+
+/// The members in force are those of the latest entry that says so (§6).
+fn check_members(server: &Server) -> Result<(), &'static str> {
+    let mut members = Members::new(server.members.settled().clone());
+    for (index, entry) in (server.log.start().index.0 + 1..).zip(server.log.entries()) {
+        members.appended(LogIndex(index), &entry.batch);
+    }
+    if members != server.members {
+        return Err("the members are not what the log says");
+    }
+    Ok(())
 }
 
 /// Checks what one step made of a server (without a restart between).
@@ -68,9 +89,18 @@ pub fn check_step(before: &Raft, after: &Raft) -> Result<(), &'static str> {
     if new.commit_index < old.commit_index {
         return Err("the commit index fell");
     }
-    let committed = old.commit_index.0 as usize;
-    let all = LogIndex::ZERO;
-    if old.log.after(all)[..committed] != new.log.after(all)[..committed] {
+    if new.log.start() < old.log.start() || new.snapshot < old.snapshot {
+        return Err("what was forgotten came back");
+    }
+    let durable = old.log.term_at(old.durable_index);
+    let kept = new.log.term_at(old.durable_index) == durable && durable.is_some();
+    if kept && new.durable_index < old.durable_index && new.log.last() >= old.log.last() {
+        return Err("what was durable is so no longer");
+    }
+    // What both remember of what was committed, or of a leader's log.
+    let first = new.log.start().index;
+    let kept = |upto: LogIndex| (first.0.max(old.log.start().index.0) + 1..=upto.0).map(LogIndex);
+    if kept(old.commit_index).any(|index| old.log.get(index) != new.log.get(index)) {
         return Err("a committed entry changed");
     }
     match (&before.role, &after.role) {
@@ -78,15 +108,14 @@ pub fn check_step(before: &Raft, after: &Raft) -> Result<(), &'static str> {
             if a.leader.is_some() && a.leader != b.leader {
                 return Err("the leader changed within a term");
             }
-            if b.verified < a.verified {
+            if b.verified < a.verified && first == old.log.start().index {
                 return Err("what was compared fell within a term");
             }
             Ok(())
         }
         (Role::Leader(_), Role::Leader(_)) if same_term => {
             // Leader Append-Only (Figure 3).
-            let kept = old.log.last().index.0 as usize;
-            if new.log.after(all).get(..kept) != Some(old.log.after(all)) {
+            if kept(old.log.last().index).any(|index| old.log.get(index) != new.log.get(index)) {
                 return Err("a leader changed its log other than at the end");
             }
             Ok(())

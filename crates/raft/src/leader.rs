@@ -1,12 +1,17 @@
 //! Leaders (§5.3, §5.4.2): they append, replicate, repair, and commit.
 
+use crate::change::Promotion;
+use crate::config::Repair;
 use crate::entry::{Entry, EntryId};
 use crate::message::{AppendEntries, Conflict, Message};
-use crate::progress::{Followers, Window};
+use crate::progress::{Followers, Progress, Window};
+use crate::read::{Lease, Reads};
 use crate::replica::{Next, Raft, Timer};
 use crate::server::Server;
+use crate::transfer::HandOver;
 use consensus_core::mutant::planted;
-use consensus_core::{Batch, Effects, LogIndex, NodeId, NodeSet, Refusal};
+use consensus_core::{Batch, Effects, LogIndex, NodeId, NodeSet, Refusal, quorum};
+use core::time::Duration;
 use std::collections::BTreeMap;
 use tracing::debug;
 
@@ -16,16 +21,25 @@ const FEW: usize = 8;
 /// A leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
-    /// nextIndex and matchIndex of everybody else.
-    progress: Followers,
+    /// nextIndex and matchIndex of everybody else who takes part.
+    pub(crate) progress: Followers,
     /// Who answered since the last check of the quorum (thesis §6.2).
-    heard: NodeSet,
+    pub(crate) heard: NodeSet,
     /// Heartbeats sent.
-    round: u64,
+    pub(crate) round: u64,
     /// Bytes of entries that are not committed.
     pending_bytes: usize,
     /// The log and its durable part at the last check of the quorum.
     disk: Disk,
+    /// Servers that are to vote once they have caught up.
+    pub(crate) promotion: Option<Promotion>,
+    /// Who is to lead instead.
+    pub(crate) hand_over: Option<HandOver>,
+    /// Checks of the quorum before a server of a higher priority is tried again.
+    pub(crate) pause: u8,
+    /// Reads that wait for the proof that this server still leads.
+    pub(crate) reads: Reads,
+    pub(crate) lease: Lease,
 }
 
 /// How far a log reached, and how far on disk.
@@ -53,6 +67,11 @@ impl Leader {
             round: 0,
             pending_bytes: uncommitted.iter().map(Entry::len).sum(),
             disk: Disk::of(server),
+            promotion: None,
+            hand_over: None,
+            pause: 0,
+            reads: Reads::default(),
+            lease: Lease::default(),
         };
         let no_op = Entry { term: server.current_term, batch: Batch::noop() };
         if !planted("R63") {
@@ -71,6 +90,10 @@ impl Leader {
         batch: Batch,
         effects: &mut Effects<Raft>,
     ) {
+        if self.hand_over.is_some() && !planted("R77") {
+            effects.reached("command refused during hand-over");
+            return effects.refuse(batch, Refusal::Busy);
+        }
         let entry = Entry { term: server.current_term, batch };
         let bytes = self.pending_bytes.saturating_add(entry.len());
         if self.pending_bytes > 0 && bytes > server.config.max_pending_bytes {
@@ -81,7 +104,12 @@ impl Leader {
         self.append(server, entry, effects);
     }
 
-    fn append(&mut self, server: &mut Server, entry: Entry, effects: &mut Effects<Raft>) {
+    pub(crate) fn append(
+        &mut self,
+        server: &mut Server,
+        entry: Entry,
+        effects: &mut Effects<Raft>,
+    ) {
         self.pending_bytes += entry.len();
         server.append(server.log.last().index.next(), entry.into(), effects);
         if planted("R09") {
@@ -92,6 +120,7 @@ impl Leader {
     /// Sends every follower what it lacks, as far as its window is open. Followers that lack the
     /// same get one message.
     pub(crate) fn replicate(&mut self, server: &Server, effects: &mut Effects<Raft>) {
+        self.notice_the_left_behind(server, effects);
         let last = server.log.last().index;
         let config = &server.config;
         let window = Window { messages: config.max_in_flight, bytes: config.max_in_flight_bytes };
@@ -111,6 +140,20 @@ impl Leader {
                 }
             }
             effects.send(to, Message::AppendEntries(append));
+        }
+    }
+
+    /// Who needs what is forgotten by now is told so, and asks for a snapshot (§7).
+    fn notice_the_left_behind(&mut self, server: &Server, effects: &mut Effects<Raft>) {
+        let start = server.log.start();
+        let behind = self.progress.iter_mut().filter_map(|(id, peer)| {
+            let news = peer.falls_behind(start.index);
+            news.then_some(id)
+        });
+        let to: NodeSet = behind.collect();
+        if !to.is_empty() {
+            effects.reached("a follower needs a snapshot");
+            effects.send(to, Message::Compacted { term: server.current_term, start });
         }
     }
 
@@ -138,6 +181,7 @@ impl Leader {
         }
         if peer.acknowledged(matched) {
             self.advance_commit(server, effects);
+            self.urge(server, from, effects);
         }
     }
 
@@ -152,11 +196,21 @@ impl Leader {
     ) {
         self.heard.insert(from);
         let Some(peer) = self.progress.get_mut(from) else { return };
+        let start = server.log.start().index;
         let hint = match conflict {
+            Conflict::Short { last } if peer.wants_snapshot() => {
+                // It has what was forgotten, from a snapshot or from before.
+                if start <= last && last <= server.log.last().index {
+                    peer.agrees_upto(last);
+                }
+                return;
+            }
+            _ if server.config.repair == Repair::Decrement => prev,
             Conflict::Short { last } => LogIndex(last.0.saturating_add(1)),
             Conflict::Term { term, first } => {
                 effects.reached("a whole term is skipped in search of the match");
-                server.log.last_of(term).map_or(first, LogIndex::next)
+                // What is forgotten cannot be compared, but for its last entry.
+                server.log.last_of(term).unwrap_or(first.previous()).max(start).next()
             }
         };
         peer.rejected(prev, hint);
@@ -167,58 +221,65 @@ impl Leader {
         &mut self,
         server: &mut Server,
         from: NodeId,
-        (round, verified): (u64, LogIndex),
+        (round, verified, priority): (u64, LogIndex, u8),
         effects: &mut Effects<Raft>,
     ) {
         self.heard.insert(from);
         if planted("R51") {
             return self.on_append_reply(server, from, verified, effects);
         }
-        let Some(peer) = self.progress.get_mut(from) else { return };
+        let sent = self.round;
+        let Some(peer) = self.progress.get_mut(from).filter(|_| round <= sent) else { return };
+        peer.answered(round, priority);
         if peer.is_overdue(round, verified) {
             effects.reached("append lost and sent again");
             peer.probe_from(verified.min(server.log.last().index).next());
         }
+        if peer.wants_snapshot() {
+            let start = server.log.start();
+            effects.send(from, Message::Compacted { term: server.current_term, start });
+        }
+        self.confirm(server, effects);
+        self.urge(server, from, effects);
+        self.give_way(server, from, effects);
     }
 
     /// Commits the highest index that is on the disks of a majority, if it is of the current term
     /// (Figure 2, last rule for leaders; §5.4.2). Everything before it is then committed, too.
     pub(crate) fn advance_commit(&mut self, server: &mut Server, effects: &mut Effects<Raft>) {
         let own = if planted("R09") { server.log.last().index } else { server.durable_index };
-        // A large array takes longer to clear than a small cluster to count.
-        let (mut few, mut many);
-        let disks = if server.config.nodes <= FEW {
-            few = [LogIndex::ZERO; FEW];
-            &mut few[..server.config.nodes]
-        } else {
-            many = [LogIndex::ZERO; NodeId::LIMIT];
-            &mut many[..server.config.nodes]
-        };
-        disks[0] = own;
-        for (disk, peer) in disks[1..].iter_mut().zip(self.progress.values()) {
-            *disk = peer.matched();
-        }
-        if !planted("R64") {
-            disks.sort_unstable_by(|a, b| b.cmp(a));
-        }
-        let mut needed = server.config.majority();
-        if planted("R08") {
-            needed = (server.config.nodes / 2).max(1);
-        }
-        if planted("E-20") {
-            // A majority of followers beside the leader: one more than is needed.
-            needed = (needed + 1).min(server.config.nodes);
-        }
-        if planted("R47") {
-            needed = server.config.half();
-        }
-        let index = disks[needed - 1];
+        let index = self.reached_by_quorum(server, own, Progress::matched);
         let current = server.log.term_at(index) == Some(server.current_term);
         if index > server.commit_index && !current {
             effects.reached("entry of an older term on a majority, not committed");
         }
         if index > server.commit_index && (current || planted("R01")) {
             self.commit(server, index, effects);
+        }
+    }
+
+    /// The highest value that a majority of the voters has reached, and of the outgoing voters, too,
+    /// where there are any (§6). This server counts if it votes, and learners do not.
+    pub(crate) fn reached_by_quorum<T: Copy + Ord + Default>(
+        &self,
+        server: &Server,
+        own: T,
+        of: impl Fn(&Progress) -> T,
+    ) -> T {
+        let reached = |id: NodeId| match id == server.id {
+            true => own,
+            false => self.progress.get(id).map_or_else(T::default, &of),
+        };
+        let members = server.current();
+        if planted("R11a") {
+            let voters = quorum::majority(members.voters.len());
+            return highest_reached_by(voters, members.members(), reached);
+        }
+        let by = |voters: NodeSet| highest_reached_by(needed(voters.len()), voters, reached);
+        if members.is_joint() && !planted("R71") {
+            by(members.voters).min(by(members.outgoing))
+        } else {
+            by(members.voters)
         }
     }
 
@@ -239,8 +300,21 @@ impl Leader {
 
     /// Says that it is alive, and to each follower what is committed of the log that the follower
     /// has acknowledged.
-    pub(crate) fn on_heartbeat_timer(&mut self, server: &Server, effects: &mut Effects<Raft>) {
+    pub(crate) fn on_heartbeat_timer(
+        &mut self,
+        server: &Server,
+        now: Duration,
+        effects: &mut Effects<Raft>,
+    ) {
+        self.beat(server, now, effects);
+        effects.set_timer(Timer::Heartbeat, server.config.timing.heartbeat());
+    }
+
+    /// One round of heartbeats.
+    pub(crate) fn beat(&mut self, server: &Server, now: Duration, effects: &mut Effects<Raft>) {
         self.round += 1;
+        self.lease.sent(self.round, now, &server.config);
+        let priority = self.highest_priority(server);
         let (term, leader, round) = (server.current_term, server.id, self.round);
         let mut groups: BTreeMap<LogIndex, NodeSet> = BTreeMap::new();
         for (id, peer) in self.progress.iter() {
@@ -250,16 +324,16 @@ impl Leader {
             groups.entry(commit).or_default().insert(id);
         }
         for (commit, to) in groups {
-            effects.send(to, Message::Heartbeat { term, leader, commit, round });
+            effects.send(to, Message::Heartbeat { term, leader, commit, round, priority });
         }
-        effects.set_timer(Timer::Heartbeat, server.config.timing.heartbeat());
+        self.confirm(server, effects);
     }
 
     /// An election timeout has passed: a leader that did not hear from a majority steps down
     /// (thesis §6.2), and so does one whose disk stood still, as its followers could not tell.
     pub(crate) fn on_check_quorum(&mut self, server: &Server, effects: &mut Effects<Raft>) -> Next {
         self.heard.insert(server.id);
-        let connected = server.is_majority(self.heard) || planted("R15b");
+        let connected = server.is_quorum(self.heard) || planted("R15b");
         let disk = Disk::of(server);
         let stalled = disk.durable < self.disk.last && disk.durable <= self.disk.durable;
         if !connected || stalled {
@@ -269,14 +343,71 @@ impl Leader {
             debug!(connected, stalled, "steps down");
             return Next::Follower;
         }
+        self.on_tick(server, effects);
         self.heard = NodeSet::EMPTY;
         self.disk = disk;
         effects.set_timer(Timer::Election, server.config.least_timeout());
         Next::Stay
     }
 
+    /// An election timeout has passed, and all is well.
+    fn on_tick(&mut self, server: &Server, effects: &mut Effects<Raft>) {
+        self.pause = self.pause.saturating_sub(1);
+        for (id, peer) in self.progress.iter_mut() {
+            if !self.heard.contains(id) {
+                peer.is_silent();
+            }
+        }
+        self.check_promotion(server, effects);
+    }
+
+    /// A snapshot took the place of what was not committed: that is no longer pending.
+    pub(crate) fn recount(&mut self, server: &Server) {
+        self.pending_bytes = server.log.after(server.commit_index).iter().map(Entry::len).sum();
+    }
+
     /// The bookkeeping holds.
     pub(crate) fn is_sound(&self, last: EntryId) -> bool {
         self.progress.values().all(|peer| peer.is_sound(last.index))
     }
+}
+
+/// How many of so many voters must have an entry.
+fn needed(voters: usize) -> usize {
+    let majority = quorum::majority(voters);
+    if planted("R08") {
+        return (voters / 2).max(1);
+    }
+    if planted("E-20") {
+        // A majority of followers beside the leader: one more than is needed.
+        return (majority + 1).min(voters);
+    }
+    if planted("R47") {
+        return voters.div_ceil(2);
+    }
+    majority
+}
+
+/// The highest value that so many of these servers have reached.
+fn highest_reached_by<T: Copy + Ord + Default>(
+    needed: usize,
+    servers: NodeSet,
+    reached: impl Fn(NodeId) -> T,
+) -> T {
+    // A large array takes longer to clear than a small cluster to count.
+    let (mut few, mut many);
+    let values = if servers.len() <= FEW {
+        few = [T::default(); FEW];
+        &mut few[..servers.len()]
+    } else {
+        many = [T::default(); NodeId::LIMIT];
+        &mut many[..servers.len()]
+    };
+    for (value, id) in values.iter_mut().zip(servers.iter()) {
+        *value = reached(id);
+    }
+    if !planted("R64") {
+        values.sort_unstable_by(|a, b| b.cmp(a));
+    }
+    values.get(needed.saturating_sub(1)).copied().unwrap_or_default()
 }

@@ -101,20 +101,26 @@
 
 mod audit;
 mod candidate;
+mod change;
 mod config;
 mod entry;
 mod follower;
 pub mod invariants;
 mod leader;
 mod log;
+mod members;
 mod message;
 mod mutants;
 mod progress;
+mod read;
 mod record;
 mod replica;
 mod server;
+mod snapshot;
+mod transfer;
+mod wishes;
 
-pub use config::Config;
+pub use config::{Config, Drift, Repair};
 pub use entry::{Entries, Entry, EntryId, Term};
 pub use message::{AppendEntries, Conflict, Message};
 pub use mutants::MUTANTS;

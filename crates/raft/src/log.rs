@@ -1,63 +1,89 @@
-//! The log: Figure 2's `log[]`, first index 1.
+//! The log: Figure 2's `log[]`, first index 1, as far as it is not forgotten (§7).
 
 use crate::entry::{Entries, Entry, EntryId, Term};
 use consensus_core::LogIndex;
 use consensus_core::mutant::planted;
 
-/// The entries of a server, whole, in memory.
+/// The entries of a server that no snapshot made superfluous, in memory.
 ///
 /// Terms never fall along the log (each leader appends only entries of its own term, and terms
 /// rise), so that the entries of a term stand together and are found by halving.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Log {
+    /// The last entry that is forgotten: the "last included" index and term of Figure 13.
+    start: EntryId,
     entries: Vec<Entry>,
 }
 
 impl Log {
+    /// A log without entries, that goes on after this one.
+    pub(crate) fn starting_at(start: EntryId) -> Self {
+        Self { start, entries: Vec::new() }
+    }
+
+    /// The last entry that is forgotten, or 0.
+    pub(crate) fn start(&self) -> EntryId {
+        self.start
+    }
+
     /// The name of the last entry.
     pub(crate) fn last(&self) -> EntryId {
         match self.entries.last() {
-            Some(entry) => EntryId::new(entry.term, LogIndex(self.entries.len() as u64)),
-            None => EntryId::ZERO,
+            Some(entry) => {
+                let index = self.start.index.0 + self.entries.len() as u64;
+                EntryId::new(entry.term, LogIndex(index))
+            }
+            None => self.start,
         }
+    }
+
+    /// The place of an index among the entries.
+    fn place(&self, index: LogIndex) -> Option<usize> {
+        usize::try_from(index.0.checked_sub(self.start.index.0)?.checked_sub(1)?).ok()
+    }
+
+    fn index_of(&self, place: usize) -> LogIndex {
+        LogIndex(self.start.index.0 + 1 + place as u64)
     }
 
     /// The entry at an index.
     pub(crate) fn get(&self, index: LogIndex) -> Option<&Entry> {
-        let place = usize::try_from(index.0.checked_sub(1)?).ok()?;
-        self.entries.get(place)
+        self.entries.get(self.place(index)?)
     }
 
-    /// The term at an index; before the first entry it is 0.
+    /// The term at an index, also at the last one that is forgotten; before the first entry it
+    /// is 0.
     pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
-        if index == LogIndex::ZERO {
-            return Some(Term::ZERO);
+        if index == self.start.index {
+            return Some(self.start.term);
         }
         self.get(index).map(|entry| entry.term)
     }
 
-    /// The name of the entry at an index that is in the log, or 0.
+    /// The name of the entry at an index that is in the log, or just before it.
     pub(crate) fn id_at(&self, index: LogIndex) -> EntryId {
         EntryId::new(self.term_at(index).expect("the index is in the log"), index)
     }
 
-    /// The first index of this term, if there is an entry of it.
+    /// The first index of this term, as far as is known, if there is an entry of it.
     pub(crate) fn first_of(&self, term: Term) -> Option<LogIndex> {
-        let before = self.entries.partition_point(|entry| entry.term < term);
-        let index = LogIndex(before as u64 + 1);
-        (self.term_at(index) == Some(term)).then_some(index)
+        if term == self.start.term && self.start != EntryId::ZERO {
+            return Some(self.start.index);
+        }
+        let index = self.index_of(self.entries.partition_point(|entry| entry.term < term));
+        (self.get(index)?.term == term).then_some(index)
     }
 
     /// The last index of this term, if there is an entry of it.
     pub(crate) fn last_of(&self, term: Term) -> Option<LogIndex> {
-        let index = LogIndex(self.entries.partition_point(|entry| entry.term <= term) as u64);
+        let after = self.index_of(self.entries.partition_point(|entry| entry.term <= term));
+        let index = after.previous();
         (index > LogIndex::ZERO && self.term_at(index) == Some(term)).then_some(index)
     }
 
     /// Entries from `first` on, as many as fit these bytes, but at least one if there is one.
     pub(crate) fn from(&self, first: LogIndex, max_bytes: usize) -> Entries {
-        assert!(first > LogIndex::ZERO, "the first entry has index 1");
-        let rest = self.entries.get(first.0 as usize - 1..).unwrap_or_default();
+        let rest = self.after(first.previous());
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
             bytes += entry.len();
@@ -67,15 +93,28 @@ impl Log {
         rest[..count].into()
     }
 
-    /// The entries after `index`.
+    /// The entries after `index`, which is not forgotten.
     pub(crate) fn after(&self, index: LogIndex) -> &[Entry] {
-        self.entries.get(index.0 as usize..).unwrap_or_default()
+        assert!(index >= self.start.index, "what is forgotten is not asked for");
+        self.place(index.next()).and_then(|place| self.entries.get(place..)).unwrap_or_default()
+    }
+
+    /// All entries.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// Cuts everything at and after `first`.
     pub(crate) fn truncate(&mut self, first: LogIndex) {
-        assert!(first > LogIndex::ZERO, "the first entry has index 1");
-        self.entries.truncate(usize::try_from(first.0 - 1).unwrap_or(usize::MAX));
+        assert!(first > self.start.index, "what is forgotten is not cut");
+        self.entries.truncate(self.place(first).unwrap_or(usize::MAX));
+    }
+
+    /// Forgets everything up to an index that is in the log.
+    pub(crate) fn forget_upto(&mut self, index: LogIndex) {
+        let start = self.id_at(index);
+        self.entries.drain(..(index.0 - self.start.index.0) as usize);
+        self.start = start;
     }
 
     /// Appends entries whose terms do not fall.
@@ -122,6 +161,30 @@ mod tests {
         assert_eq!(log.from(LogIndex(1), 2 * log.entries[0].len()).len(), 2);
         assert!(log.from(LogIndex(4), usize::MAX).is_empty());
         assert!(log.from(LogIndex(9), usize::MAX).is_empty());
+    }
+
+    /// §7: after the forgetting, everything that is kept is as it was.
+    #[test]
+    fn what_is_not_forgotten_stays_as_it_was() {
+        let terms = [1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
+        let whole = log(&terms);
+        for upto in 0..=10 {
+            let mut log = whole.clone();
+            log.forget_upto(LogIndex(upto));
+            assert_eq!((log.start().index, log.last()), (LogIndex(upto), whole.last()));
+            for index in (0..13).map(LogIndex) {
+                let kept = whole.term_at(index).filter(|_| index.0 >= upto);
+                assert_eq!(log.term_at(index), kept, "{index} after {upto}");
+                let entry = whole.get(index).filter(|_| index.0 > upto);
+                assert_eq!(log.get(index), entry, "{index} after {upto}");
+            }
+            for term in (0..8).map(Term) {
+                let last = whole.last_of(term).filter(|index| index.0 >= upto);
+                assert_eq!(log.last_of(term), last, "{term} after {upto}");
+                let first = last.and(whole.first_of(term)).map(|first| first.max(LogIndex(upto)));
+                assert_eq!(log.first_of(term), first, "{term} after {upto}");
+            }
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! What servers say to each other: the two RPCs of Figure 2, each split into request and reply,
-//! pre-votes (thesis §9.6), and heartbeats.
+//! pre-votes (thesis §9.6), heartbeats, and what snapshots, reads and hand-over need.
 //!
 //! The paper's heartbeat is an AppendEntries without entries. Here it is a message of its own, so
 //! that a table of costs tells keeping a leader from replicating a command.
 
 use crate::entry::{Entries, EntryId, Term};
 use consensus_core::mutant::planted;
-use consensus_core::{Gate, LogIndex, MessageKind, NodeId, Rejected, Traffic};
+use consensus_core::{
+    Gate, Incarnation, LogIndex, Membership, MessageKind, NodeId, Rejected, SnapshotMessage,
+    Traffic,
+};
 use serde::{Deserialize, Serialize};
 
 /// A message between servers. Every one carries its sender's term, except that a pre-vote carries
@@ -79,6 +82,8 @@ pub enum Message {
         commit: LogIndex,
         /// Counts the leader's heartbeats; the reply repeats it.
         round: u64,
+        /// The highest priority among the voters that the leader hears, itself included.
+        priority: u8,
     },
     /// The follower is alive.
     HeartbeatReply {
@@ -89,6 +94,8 @@ pub enum Message {
         /// The follower's log was compared up to here in this term; no promise, as its disk may
         /// be behind.
         verified: LogIndex,
+        /// The follower's own priority.
+        priority: u8,
     },
     /// The reply `false` to any request of an older term (§5.1), so that its sender learns of
     /// the newer one.
@@ -96,6 +103,51 @@ pub enum Message {
         /// The sender's term.
         term: Term,
     },
+    /// The leader has forgotten what the follower needs next: only a snapshot will help (§7). A
+    /// follower that needs none, as it holds the entry that is named, answers as to a probe.
+    Compacted {
+        /// The leader's term.
+        term: Term,
+        /// The last entry that the leader has forgotten.
+        start: EntryId,
+    },
+    /// The leader wants the receiver to lead: it shall campaign now (thesis §3.10).
+    TimeoutNow {
+        /// The leader's term.
+        term: Term,
+    },
+    /// The sender's operator wants it to lead: the leader may hand over. In place of an election
+    /// by wish where there are leases.
+    WishToLead {
+        /// The sender's term.
+        term: Term,
+    },
+    /// A follower was asked to read: what is committed (thesis §6.4)?
+    ReadIndex {
+        /// The follower's term.
+        term: Term,
+        /// Which life of the follower asks: the answer is for no other.
+        life: Incarnation,
+        /// The follower's name for the question.
+        ticket: u64,
+        /// The leader's lease is good enough.
+        lease: bool,
+    },
+    /// The answer to ReadIndex.
+    ReadReply {
+        /// The leader's term.
+        term: Term,
+        /// The question's.
+        life: Incarnation,
+        /// The question's.
+        ticket: u64,
+        /// Everything up to here was committed when the leader was asked. `None` from a server
+        /// that does not lead, or will not answer now.
+        index: Option<LogIndex>,
+    },
+    /// A snapshot is asked for or brought (§7): a statement about what is decided, which stands
+    /// outside the terms.
+    Snapshot(Box<SnapshotMessage>),
 }
 
 /// AppendEntries (Figure 2).
@@ -154,6 +206,13 @@ pub(crate) const REJECT: MessageKind = MessageKind::new("append-reject", Traffic
 pub(crate) const HEARTBEAT: MessageKind = MessageKind::new("heartbeat", Traffic::Heartbeat);
 pub(crate) const HEARTBEAT_REPLY: MessageKind =
     MessageKind::new("heartbeat-reply", Traffic::Heartbeat);
+pub(crate) const COMPACTED: MessageKind = MessageKind::new("compacted", Traffic::Repair);
+pub(crate) const SNAPSHOT_ASK: MessageKind = MessageKind::new("snapshot-ask", Traffic::Repair);
+pub(crate) const SNAPSHOT_CHUNK: MessageKind = MessageKind::new("snapshot-chunk", Traffic::Repair);
+pub(crate) const TIMEOUT_NOW: MessageKind = MessageKind::new("timeout-now", Traffic::Election);
+pub(crate) const WISH: MessageKind = MessageKind::new("wish-to-lead", Traffic::Election);
+pub(crate) const READ_INDEX: MessageKind = MessageKind::new("read-index", Traffic::Command);
+pub(crate) const READ_REPLY: MessageKind = MessageKind::new("read-reply", Traffic::Command);
 
 impl consensus_core::Message for Message {
     const KINDS: &'static [MessageKind] = &[
@@ -169,6 +228,13 @@ impl consensus_core::Message for Message {
         REPAIR,
         REPAIR_REPLY,
         REJECT,
+        COMPACTED,
+        SNAPSHOT_ASK,
+        SNAPSHOT_CHUNK,
+        TIMEOUT_NOW,
+        WISH,
+        READ_INDEX,
+        READ_REPLY,
     ];
 
     fn kind(&self) -> MessageKind {
@@ -185,7 +251,20 @@ impl consensus_core::Message for Message {
             Self::AppendReject { .. } => REJECT,
             Self::Heartbeat { .. } => HEARTBEAT,
             Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
+            Self::Compacted { .. } => COMPACTED,
+            Self::Snapshot(message) => match **message {
+                SnapshotMessage::Ask { .. } => SNAPSHOT_ASK,
+                SnapshotMessage::Chunk { .. } => SNAPSHOT_CHUNK,
+            },
+            Self::TimeoutNow { .. } => TIMEOUT_NOW,
+            Self::WishToLead { .. } => WISH,
+            Self::ReadIndex { .. } => READ_INDEX,
+            Self::ReadReply { .. } => READ_REPLY,
         }
+    }
+
+    fn snapshot(message: SnapshotMessage) -> Option<Self> {
+        Some(Self::Snapshot(Box::new(message)))
     }
 
     /// "Updated on stable storage before responding to RPCs" (Figure 2), where the response is a
@@ -206,13 +285,19 @@ impl consensus_core::Message for Message {
             | Self::AppendReject { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
-            | Self::StaleTerm { .. } => Gate::Free,
+            | Self::StaleTerm { .. }
+            | Self::Compacted { .. }
+            | Self::Snapshot(_)
+            | Self::TimeoutNow { .. }
+            | Self::WishToLead { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadReply { .. } => Gate::Free,
         }
     }
 }
 
 impl Message {
-    /// The term that it carries.
+    /// The term that it carries; 0 for what stands outside the terms.
     pub fn term(&self) -> Term {
         match self {
             Self::PreVote { term, .. }
@@ -223,8 +308,14 @@ impl Message {
             | Self::AppendReject { term, .. }
             | Self::Heartbeat { term, .. }
             | Self::HeartbeatReply { term, .. }
-            | Self::StaleTerm { term } => *term,
+            | Self::StaleTerm { term }
+            | Self::Compacted { term, .. }
+            | Self::TimeoutNow { term }
+            | Self::WishToLead { term }
+            | Self::ReadIndex { term, .. }
+            | Self::ReadReply { term, .. } => *term,
             Self::AppendEntries(append) => append.term,
+            Self::Snapshot(_) => Term::ZERO,
         }
     }
 
@@ -245,7 +336,19 @@ impl Message {
                 Err(Rejected("the last entry is of the term that is to begin, or later"))
             }
             Self::AppendEntries(append) => append.check(from),
-            Self::PreVote { .. }
+            Self::Compacted { term, start } if start.term > *term || !start.can_be() => {
+                Err(Rejected("what was forgotten cannot be"))
+            }
+            Self::Snapshot(message) => check_snapshot(message),
+            Self::ReadReply { index: Some(index), .. } if index.0 >= INDEX_LIMIT => {
+                Err(Rejected("an index that no log reaches"))
+            }
+            Self::Compacted { .. }
+            | Self::TimeoutNow { .. }
+            | Self::WishToLead { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadReply { .. }
+            | Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::RequestVote { .. }
             | Self::Vote { .. }
@@ -261,21 +364,42 @@ impl Message {
 /// No log grows beyond this; a higher index is a hostile number.
 const INDEX_LIMIT: u64 = 1 << 62;
 
+impl EntryId {
+    /// Index 0 has term 0, and no other has.
+    fn can_be(self) -> bool {
+        let is_first = self.index == LogIndex::ZERO;
+        self.index.0 < INDEX_LIMIT && is_first == (self.term == Term::ZERO)
+    }
+}
+
+fn check_snapshot(message: &SnapshotMessage) -> Result<(), Rejected> {
+    let SnapshotMessage::Chunk { meta, .. } = message else { return Ok(()) };
+    let last = EntryId::new(Term(meta.epoch), meta.index);
+    if last == EntryId::ZERO || !last.can_be() || last.term >= Term::LIMIT {
+        return Err(Rejected("a snapshot of what cannot be"));
+    }
+    if meta.membership.voters.is_empty() || meta.membership.version > meta.index {
+        return Err(Rejected("a snapshot with members that cannot be"));
+    }
+    Ok(())
+}
+
 impl AppendEntries {
     fn check(&self, from: NodeId) -> Result<(), Rejected> {
         if self.leader != from {
             return Err(Rejected("in another server's name"));
         }
-        if self.prev.index.0 >= INDEX_LIMIT {
-            return Err(Rejected("an index that no log reaches"));
-        }
-        if (self.prev.index == LogIndex::ZERO) != (self.prev.term == Term::ZERO) {
-            return Err(Rejected("index 0 has term 0, and no other has"));
+        if !self.prev.can_be() {
+            return Err(Rejected("an index that no log reaches, or index 0 with a term"));
         }
         let mut before = self.prev.term;
         for entry in self.entries.iter() {
             if entry.term < before || entry.term == Term::ZERO {
                 return Err(Rejected("terms fall along the log"));
+            }
+            let members = || Membership::from_batch(&entry.batch, LogIndex::ZERO);
+            if entry.batch.is_membership() && members().is_none() {
+                return Err(Rejected("an entry that should say who the members are does not"));
             }
             before = entry.term;
         }

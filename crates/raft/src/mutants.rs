@@ -2,7 +2,8 @@
 //! every one.
 //!
 //! Up to R16 they were found in other implementations, `E-` are mistakes of popular lectures, from
-//! R40 on slips of the pen.
+//! R40 on slips of the pen; those from R70 on sit at the seams of members, snapshots, reads and
+//! hand-over.
 
 use consensus_core::mutant::Mutant;
 
@@ -146,5 +147,113 @@ pub const MUTANTS: &[Mutant] = &[
         "R66",
         "a restart appends entries to the log that have replaced its tail",
         &["O1", "O4", "O5", "O6", "O18"],
+    ),
+    Mutant::new(
+        "R10",
+        "members are changed before an entry of the leader's own term is committed",
+        &["O3", "O1", "O5", "O6"],
+    )
+    .beyond_simulation("two leaders in a row, each with a change that the other does not know"),
+    Mutant::new("R11a", "a learner's acknowledgement counts", &["O6", "O1", "O5"]),
+    Mutant::new("R11b", "the vote of a server that does not vote counts", &["O3", "O5", "O1"]),
+    Mutant::new(
+        "R12a",
+        "an installed snapshot keeps the tail of a log that does not agree with it",
+        &["O1", "O4", "O5", "O6", "O8", "O15", "O18"],
+    ),
+    Mutant::new(
+        "R12b",
+        "an older snapshot takes back what is committed",
+        &["O1", "O2", "O8", "O15", "O18"],
+    ),
+    Mutant::new(
+        "R13a",
+        "a new leader answers reads before an entry of its term is committed",
+        &["O9"],
+    ),
+    Mutant::new("R13b", "a leader answers reads without asking whether it leads", &["O9"]),
+    Mutant::new(
+        "R13c",
+        "a read is confirmed by a round of heartbeats that began before it came",
+        &["O9"],
+    )
+    .beyond_simulation("an answer that is under way while another server is elected"),
+    Mutant::new(
+        "R13d",
+        "an answer to a read of an earlier life is taken for one of this life",
+        &["O9"],
+    )
+    .beyond_simulation("an answer that comes after a restart, to a read of the same name"),
+    Mutant::new(
+        "R14a",
+        "a lease counts from the last heartbeat that was sent, not from the one that was answered",
+        &["O9"],
+    ),
+    Mutant::new("R14b", "a lease allows for no drift of clocks", &["O9"])
+        .beyond_simulation("clocks that drift"),
+    Mutant::new("R16", "an older sync takes back what a newer one made durable", &["O13"])
+        .beyond_simulation("a sync of the log that ends after a snapshot was installed"),
+    Mutant::new(
+        "R70",
+        "forgets what is committed, not what the snapshot covers",
+        &["O5", "O15", "O18", "O1"],
+    ),
+    Mutant::new(
+        "R71",
+        "a joint change needs a majority of the new voters only",
+        &["O3", "O6", "O1", "O5"],
+    ),
+    Mutant::new(
+        "R72",
+        "a change of members that is cut from the log stays in force",
+        &["O3", "O6", "O1", "O5", "O13", "O18"],
+    ),
+    Mutant::new(
+        "R73",
+        "a snapshot names the members in force, not those as of its index",
+        &["O3", "O6", "O1", "O5", "O13"],
+    )
+    .beyond_simulation(
+        "a snapshot between a change of members and its commit, installed elsewhere",
+    ),
+    Mutant::new(
+        "R74",
+        "an installed snapshot leaves the members as they were",
+        &["O3", "O6", "O1", "O5", "O13"],
+    ),
+    Mutant::new("R75", "tells a server to campaign that has not caught up", &["O13"])
+        .beyond_simulation("a hand-over that fails costs time only"),
+    Mutant::new("R76", "two voters are changed in one step", &["O3", "O6", "O1", "O5"]),
+    Mutant::new("R77", "takes commands during a hand-over, which then never ends", &["O13"])
+        .beyond_simulation("a hand-over that is late costs time only"),
+    Mutant::new("R78", "a lease goes on after the leader told another to campaign", &["O9"]),
+    Mutant::new("R79", "a follower reads at its own commit index, not at the leader's", &["O9"]),
+    Mutant::new(
+        "R80",
+        "a change of members begins before the last one is committed",
+        &["O3", "O6", "O1", "O5"],
+    ),
+    Mutant::new("R81", "a server votes before it has caught up", &["O13"])
+        .beyond_simulation("that the cluster stands still while a new voter is fed"),
+    Mutant::new(
+        "R82",
+        "the second half of a joint change does not wait for the first",
+        &["O3", "O6", "O1", "O5"],
+    ),
+    Mutant::new("R83", "a joint change is never completed", &["O13"])
+        .beyond_simulation("that members stay joint for ever"),
+    Mutant::new("R84", "a leader that was removed stays in office", &["O13"])
+        .beyond_simulation("that a leader is no member"),
+    Mutant::new("R85", "with leases, news of a later term ends the promise to the leader", &["O9"])
+        .beyond_simulation(
+            "a late answer of a later term to one who follows a leader with a lease",
+        ),
+    Mutant::new("R86", "with leases, a restart ends the promise to the leader", &["O9"]),
+    Mutant::new("R87", "a server that does not vote campaigns", &["O13", "O3", "O5"]),
+    Mutant::new("R88", "with leases, an operator's wish deposes a leader unasked", &["O9"]),
+    Mutant::new(
+        "R89",
+        "a server does not campaign that an uncommitted entry of its log removes",
+        &["O13"],
     ),
 ];

@@ -18,6 +18,10 @@ pub(crate) struct Progress {
     /// AppendEntries that were not answered, oldest first, and their bytes.
     in_flight: VecDeque<Sent>,
     bytes: usize,
+    /// The latest heartbeat that it answered in this term.
+    round: u64,
+    /// How much it should lead, as it says.
+    priority: u8,
 }
 
 /// How a follower is fed.
@@ -27,6 +31,8 @@ pub(crate) enum Pace {
     Probe,
     /// The logs agree: nextIndex runs ahead of the answers.
     Pipeline,
+    /// What it needs next is forgotten: it has to get a snapshot first (§7).
+    Snapshot,
 }
 
 /// One AppendEntries on its way.
@@ -50,7 +56,24 @@ impl Followers {
         Self(nodes.iter().map(|node| (node, Progress::new(last))).collect())
     }
 
+    /// Forgets all but these.
+    pub(crate) fn retain(&mut self, nodes: NodeSet) {
+        self.0.retain(|(id, _)| nodes.contains(*id));
+    }
+
+    /// Adds one, unless it is there.
+    pub(crate) fn add(&mut self, node: NodeId, new: impl FnOnce() -> Progress) {
+        if let Err(place) = self.0.binary_search_by_key(&node, |(id, _)| *id) {
+            self.0.insert(place, (node, new()));
+        }
+    }
+
     /// What is known of one.
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Progress> {
+        self.0.iter().find(|(id, _)| *id == node).map(|(_, progress)| progress)
+    }
+
+    /// What is known of one, to be changed.
     pub(crate) fn get_mut(&mut self, node: NodeId) -> Option<&mut Progress> {
         self.0.iter_mut().find(|(id, _)| *id == node).map(|(_, progress)| progress)
     }
@@ -89,6 +112,52 @@ impl Progress {
             sent_once: last,
             in_flight: VecDeque::new(),
             bytes: 0,
+            round: 0,
+            priority: 0,
+        }
+    }
+
+    /// It answered this heartbeat.
+    pub(crate) fn answered(&mut self, round: u64, priority: u8) {
+        self.round = self.round.max(round);
+        self.priority = priority;
+    }
+
+    /// It did not answer for an election timeout: it should not lead.
+    pub(crate) fn is_silent(&mut self) {
+        self.priority = 0;
+    }
+
+    /// The latest heartbeat that it answered.
+    pub(crate) fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// How much it should lead.
+    pub(crate) fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    /// Is what it needs next forgotten, in a log that starts after `start`? From then on it waits
+    /// until it has a snapshot. True if that is news.
+    pub(crate) fn falls_behind(&mut self, start: LogIndex) -> bool {
+        let news = self.next <= start && self.pace != Pace::Snapshot;
+        if news {
+            self.pace = Pace::Snapshot;
+            self.forget_in_flight();
+        }
+        news
+    }
+
+    /// Does it wait until it has a snapshot?
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        self.pace == Pace::Snapshot
+    }
+
+    /// Its log agrees with the leader's up to here, wherever it has that from.
+    pub(crate) fn agrees_upto(&mut self, index: LogIndex) {
+        if self.pace == Pace::Snapshot && index >= self.next {
+            self.probe_from(index.next());
         }
     }
 
@@ -112,6 +181,7 @@ impl Progress {
     pub(crate) fn wants(&self, last: LogIndex, window: Window) -> bool {
         match self.pace {
             Pace::Probe => self.in_flight.is_empty() && self.matched < last,
+            Pace::Snapshot => false,
             Pace::Pipeline => {
                 self.next <= last
                     && self.in_flight.len() < window.messages
@@ -133,7 +203,7 @@ impl Progress {
 
     /// The follower has everything up to `matched`. False for a late or repeated answer.
     pub(crate) fn acknowledged(&mut self, matched: LogIndex) -> bool {
-        if matched >= self.next.previous() && self.pace == Pace::Probe {
+        if matched >= self.next.previous() && self.pace != Pace::Pipeline {
             self.pace = Pace::Pipeline;
             self.forget_in_flight();
         }
@@ -152,6 +222,7 @@ impl Progress {
     pub(crate) fn rejected(&mut self, prev: LogIndex, hint: LogIndex) {
         let current = match self.pace {
             Pace::Probe => prev == self.next.previous(),
+            Pace::Snapshot => false,
             Pace::Pipeline => prev < self.next,
         };
         if current && prev > self.matched {

@@ -7,14 +7,16 @@ use crate::follower::Follower;
 use crate::invariants;
 use crate::leader::Leader;
 use crate::message::Message;
+use crate::read::Asker;
 use crate::record::{Record, Remembered};
 use crate::server::Server;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Answers, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
-    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, Status, Takes,
-    Verified,
+    Answers, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
+    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Rejected, SnapshotMeta, Status,
+    Takes, Verified,
 };
+use core::time::Duration;
 use tracing::debug;
 
 /// One Raft server.
@@ -30,7 +32,7 @@ pub(crate) enum Role {
     Follower(Follower),
     PreCandidate(PreCandidate),
     Candidate(Candidate),
-    Leader(Leader),
+    Leader(Box<Leader>),
 }
 
 /// The timers.
@@ -40,6 +42,8 @@ pub enum Timer {
     Election,
     /// Time for a leader to say that it is alive.
     Heartbeat,
+    /// A leader has waited for another server to take over for long enough.
+    HandOver,
 }
 
 /// What a handler wants its server to be next.
@@ -74,42 +78,45 @@ impl ConsensusProtocol for Raft {
     type Timer = Timer;
 
     fn recover(id: NodeId, config: Config, durable: Durable<Record>) -> Result<Self, RecoverError> {
-        if !config.servers().contains(id) {
-            return Err(RecoverError(format!("{id} is not in a cluster of {}", config.nodes)));
+        if id.index() >= NodeId::LIMIT {
+            return Err(RecoverError(format!("{id} is not the name of a node")));
         }
-        let server = Server::new(id, config, Remembered::read(durable.records)?);
+        let Durable { incarnation, records, snapshot } = durable;
+        let remembered = Remembered::read(records, snapshot, config.members())?;
+        let server = Server::new(id, config, incarnation, remembered);
         Ok(Self { server, role: Role::Follower(Follower::new()) })
     }
 
-    fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
-        if !env.cluster.contains(envelope.from) {
-            return Err(Rejected("not a server of this cluster"));
+    fn verify(envelope: Envelope<Message>, _env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
+        // Members come and go; whose vote counts is decided by the log.
+        if envelope.from.index() >= NodeId::LIMIT {
+            return Err(Rejected("not the name of a node"));
         }
         envelope.message.check(envelope.from)?;
         Ok(Verified::vouch(envelope))
     }
 
-    fn step(&mut self, input: Input<Self>, _env: &Env<'_>, effects: &mut Effects<Self>) {
+    fn step(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
         match input {
             Input::Start => self.start(effects),
             Input::Message(message) => {
                 let (from, message) = message.into_parts();
-                self.receive(from, message, effects);
+                self.receive(from, message, env.now, effects);
             }
             Input::Propose(batch) => self.propose(batch, effects),
-            Input::Timer(timer) => self.on_timer(timer, effects),
+            Input::Timer(timer) => self.on_timer(timer, env.now, effects),
             Input::Durable(upto) => self.on_durable(upto, effects),
-            other @ (Input::Transfer(_)
-            | Input::Change(_)
-            | Input::Read(_)
-            | Input::SnapshotTaken(_)
-            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign => self.campaign(effects),
-            Input::Drained => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.replicate(&self.server, effects);
-                }
-            }
+            Input::Transfer(to) => self.hand_over(to, effects),
+            Input::Change(change) => self.change_members(&change, effects),
+            Input::Read(read) => self.read(read, env.now, effects),
+            Input::SnapshotTaken(meta) => self.server.on_snapshot_taken(&meta, effects),
+            Input::SnapshotInstalled(meta) => self.install(meta, effects),
+            Input::Drained => self.on_drained(env.now, effects),
+        }
+        if let Role::Leader(leader) = &mut self.role {
+            let next = leader.settle(&mut self.server, effects);
+            self.transition(next, effects);
         }
         if let Err(broken) = invariants::check_cheap(self) {
             effects.halt(broken);
@@ -128,21 +135,37 @@ impl ConsensusProtocol for Raft {
             leader,
             committed: self.server.commit_index,
             last: self.server.log.last().index,
-            purged: LogIndex::ZERO,
+            purged: self.server.log.start().index,
         }
+    }
+
+    fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        self.server.snapshot_meta(index)
     }
 }
 
 impl Raft {
     fn start(&mut self, effects: &mut Effects<Self>) {
+        if self.server.compaction_due {
+            self.server.compact(effects);
+        }
+        self.server.tell_members(effects);
         if let Role::Follower(follower) = &mut self.role {
-            follower.wait(&self.server, effects);
+            follower.start(&self.server, effects);
         }
     }
 
     /// The dispatcher: terms first (§5.1), then the message, then the role.
-    fn receive(&mut self, from: NodeId, message: Message, effects: &mut Effects<Self>) {
+    fn receive(
+        &mut self,
+        from: NodeId,
+        message: Message,
+        now: Duration,
+        effects: &mut Effects<Self>,
+    ) {
         match message {
+            // Snapshots stand outside the terms, too: they say what is decided.
+            Message::Snapshot(message) => return effects.snapshot(from, *message),
             // Pre-votes stand outside the terms: they change nobody's (thesis §9.6).
             Message::PreVote { term, last } => return self.on_pre_vote(from, term, last, effects),
             Message::PreVoteReply { term, granted } => {
@@ -163,48 +186,70 @@ impl Raft {
             }
             _ => {}
         }
-        let server = &mut self.server;
         let next = match message {
             Message::RequestVote { last, transfer, .. } => {
                 self.on_request_vote(from, (last, transfer), effects)
             }
             Message::Vote { candidate, granted, .. } => self.on_vote(from, candidate, granted),
-            Message::AppendEntries(append) => match self.follower(effects) {
-                Some((follower, server)) => {
-                    follower.on_append_entries(server, from, append, effects)
-                }
-                None => Next::Stay,
-            },
-            Message::Heartbeat { commit, round, .. } => match self.follower(effects) {
-                Some((follower, server)) => {
-                    follower.on_heartbeat(server, from, commit, round, effects)
-                }
-                None => Next::Stay,
-            },
-            Message::AppendReply { matched, .. } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_append_reply(server, from, matched, effects);
+            Message::AppendEntries(_) | Message::Heartbeat { .. } | Message::Compacted { .. } => {
+                self.on_word_of_leader(from, message, effects)
+            }
+            Message::TimeoutNow { .. } => self.on_timeout_now(effects),
+            Message::ReadReply { life, ticket, index, .. } => {
+                if let Role::Follower(follower) = &mut self.role {
+                    follower.on_read_reply(&self.server, (life, ticket), index, effects);
                 }
                 Next::Stay
             }
-            Message::AppendReject { prev, conflict, .. } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_append_reject(server, from, (prev, conflict), effects);
-                }
+            Message::ReadIndex { life, ticket, lease, .. } => {
+                self.on_read_index(Asker::There(from, life, ticket), lease, now, effects);
                 Next::Stay
             }
-            Message::HeartbeatReply { round, verified, .. } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_heartbeat_reply(server, from, (round, verified), effects);
-                }
-                Next::Stay
-            }
-            // Its news was the term. The pre-votes went their own way above.
-            Message::StaleTerm { .. } | Message::PreVote { .. } | Message::PreVoteReply { .. } => {
+            _ => {
+                self.on_word_to_leader(from, message, effects);
                 Next::Stay
             }
         };
         self.transition(next, effects);
+    }
+
+    /// A word of the leader of the current term.
+    fn on_word_of_leader(
+        &mut self,
+        from: NodeId,
+        message: Message,
+        effects: &mut Effects<Self>,
+    ) -> Next {
+        let Some((follower, server)) = self.follower(effects) else { return Next::Stay };
+        match message {
+            Message::AppendEntries(append) => {
+                follower.on_append_entries(server, from, append, effects)
+            }
+            Message::Heartbeat { commit, round, priority, .. } => {
+                follower.on_heartbeat(server, from, (commit, round, priority), effects)
+            }
+            Message::Compacted { start, .. } => follower.on_compacted(server, from, start, effects),
+            _ => Next::Stay,
+        }
+    }
+
+    /// What only a leader cares for.
+    fn on_word_to_leader(&mut self, from: NodeId, message: Message, effects: &mut Effects<Self>) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let server = &mut self.server;
+        match message {
+            Message::AppendReply { matched, .. } => {
+                leader.on_append_reply(server, from, matched, effects);
+            }
+            Message::AppendReject { prev, conflict, .. } => {
+                leader.on_append_reject(server, from, (prev, conflict), effects);
+            }
+            Message::HeartbeatReply { round, verified, priority, .. } => {
+                leader.on_heartbeat_reply(server, from, (round, verified, priority), effects);
+            }
+            Message::WishToLead { .. } => leader.begin_hand_over(server, from, effects),
+            _ => {}
+        }
     }
 
     /// A message of an older term. Requests are answered `false` with the current term, so that
@@ -212,7 +257,10 @@ impl Raft {
     fn on_stale(&mut self, from: NodeId, message: Message, effects: &mut Effects<Self>) {
         let term = self.server.current_term;
         effects.reached(match &message {
-            Message::AppendEntries(_) | Message::Heartbeat { .. } => "a deposed leader speaks",
+            Message::AppendEntries(_)
+            | Message::Heartbeat { .. }
+            | Message::Compacted { .. }
+            | Message::TimeoutNow { .. } => "a deposed leader speaks",
             Message::RequestVote { .. } => "a vote is asked for in an old term",
             Message::AppendReply { .. } => "acknowledgement of an older term",
             Message::Vote { .. } => "vote of an older term",
@@ -220,6 +268,10 @@ impl Raft {
             | Message::PreVoteReply { .. }
             | Message::AppendReject { .. }
             | Message::HeartbeatReply { .. }
+            | Message::WishToLead { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadReply { .. }
+            | Message::Snapshot(_)
             | Message::StaleTerm { .. } => "another message of an older term",
         });
         match message {
@@ -231,6 +283,8 @@ impl Raft {
             Message::RequestVote { .. }
             | Message::AppendEntries(_)
             | Message::Heartbeat { .. }
+            | Message::Compacted { .. }
+            | Message::ReadIndex { .. }
             | Message::PreVote { .. } => effects.send(from, Message::StaleTerm { term }),
             Message::Vote { candidate, granted, .. } if planted("R04") => {
                 let next = self.on_vote(from, candidate, granted);
@@ -246,6 +300,10 @@ impl Raft {
             | Message::AppendReply { .. }
             | Message::AppendReject { .. }
             | Message::HeartbeatReply { .. }
+            | Message::TimeoutNow { .. }
+            | Message::WishToLead { .. }
+            | Message::ReadReply { .. }
+            | Message::Snapshot(_)
             | Message::StaleTerm { .. } => debug!(?from, ?message, "of an older term: ignored"),
         }
     }
@@ -348,7 +406,7 @@ impl Raft {
         }
     }
 
-    fn on_timer(&mut self, timer: Timer, effects: &mut Effects<Self>) {
+    fn on_timer(&mut self, timer: Timer, now: Duration, effects: &mut Effects<Self>) {
         let server = &self.server;
         let next = match (timer, &mut self.role) {
             (Timer::Election, Role::Follower(role)) => role.on_timeout(server, effects),
@@ -360,11 +418,15 @@ impl Raft {
             (Timer::Election, Role::PreCandidate(_)) => Next::PreCandidate,
             (Timer::Election, Role::Leader(role)) => role.on_check_quorum(server, effects),
             (Timer::Heartbeat, Role::Leader(role)) => {
-                role.on_heartbeat_timer(server, effects);
+                role.on_heartbeat_timer(server, now, effects);
                 Next::Stay
             }
-            (Timer::Heartbeat, _) => {
-                effects.halt("a heartbeat timer outlived its leader");
+            (Timer::HandOver, Role::Leader(role)) => {
+                role.give_up_hand_over(effects);
+                Next::Stay
+            }
+            (Timer::Heartbeat | Timer::HandOver, _) => {
+                effects.halt("a leader's timer outlived its leader");
                 Next::Stay
             }
         };
@@ -385,27 +447,42 @@ impl Raft {
         self.transition(next, effects);
     }
 
-    fn propose(&mut self, batch: Batch, effects: &mut Effects<Self>) {
+    fn on_drained(&mut self, now: Duration, effects: &mut Effects<Self>) {
         match &mut self.role {
-            Role::Leader(leader) => leader.on_propose(&mut self.server, batch, effects),
-            Role::Follower(Follower { leader, .. }) => {
-                effects.refuse(batch, Refusal::NotLeader(*leader));
+            Role::Leader(leader) => {
+                leader.replicate(&self.server, effects);
+                leader.serve_reads(&self.server, now, effects);
             }
-            Role::PreCandidate(_) | Role::Candidate(_) => {
-                effects.refuse(batch, Refusal::NotLeader(None));
-            }
+            Role::Follower(follower) => follower.forward_reads(&self.server, effects),
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
     }
 
-    /// An operator's wish: an election at once, that others heed even if they hear a leader.
-    fn campaign(&mut self, effects: &mut Effects<Self>) {
-        if !matches!(self.role, Role::Leader(_)) {
-            self.transition(Next::Candidate { transfer: true }, effects);
+    /// A snapshot of another server was installed. Who was about to be elected starts over with the
+    /// new log.
+    fn install(&mut self, meta: SnapshotMeta, effects: &mut Effects<Self>) {
+        let news = meta.index > self.server.commit_index;
+        if news && Term(meta.epoch) > self.server.current_term {
+            effects.reached("a snapshot of a later term");
+            self.enter_term(Term(meta.epoch), effects);
+        }
+        let last = self.server.log.last();
+        self.server.on_snapshot_installed(meta, effects);
+        match &mut self.role {
+            Role::Follower(follower) => follower.on_log_replaced(&self.server),
+            Role::Leader(_) if self.server.log.last() != last => {
+                effects.halt("a leader lacks what is decided");
+            }
+            Role::Leader(leader) => leader.recount(&self.server),
+            Role::PreCandidate(_) | Role::Candidate(_) if news => {
+                self.become_follower(effects);
+            }
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
     }
 
     /// Does this server know a leader that is well (thesis §4.2.3)?
-    fn hears_leader(&self) -> bool {
+    pub(crate) fn hears_leader(&self) -> bool {
         match &self.role {
             Role::Follower(follower) => follower.hears_leader(),
             Role::Leader(_) => true,
@@ -416,8 +493,14 @@ impl Raft {
 
 /// How roles change. Each transition asserts where it comes from.
 impl Raft {
-    fn transition(&mut self, next: Next, effects: &mut Effects<Self>) {
-        let mut next = next;
+    #[inline]
+    pub(crate) fn transition(&mut self, next: Next, effects: &mut Effects<Self>) {
+        if next != Next::Stay {
+            self.leave_for(next, effects);
+        }
+    }
+
+    fn leave_for(&mut self, mut next: Next, effects: &mut Effects<Self>) {
         while next != Next::Stay {
             next = match next {
                 Next::Stay => Next::Stay,
@@ -438,7 +521,8 @@ impl Raft {
         }
         match &mut self.role {
             Role::Follower(follower) => {
-                *follower = Follower { patience: follower.patience, ..Follower::new() };
+                follower.leave_reads(effects);
+                *follower = follower.in_later_term();
             }
             Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
                 self.become_follower(effects);
@@ -449,12 +533,21 @@ impl Raft {
     /// A leader or candidate gives up. A candidate's election timeout runs on.
     fn become_follower(&mut self, effects: &mut Effects<Self>) -> Next {
         assert!(!matches!(self.role, Role::Follower(_)), "a follower stays one");
-        if let Role::Leader(_) = self.role {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.leave_reads(effects);
             effects.cancel_timer(Timer::Heartbeat);
+            effects.cancel_timer(Timer::HandOver);
             effects.set_timer(Timer::Election, self.server.config.timing.election());
         }
         self.role = Role::Follower(Follower::new());
         Next::Stay
+    }
+
+    /// A follower becomes something else.
+    fn leave_follower(&mut self, effects: &mut Effects<Self>) {
+        if let Role::Follower(follower) = &mut self.role {
+            follower.leave_reads(effects);
+        }
     }
 
     /// A follower lost its leader, or an election was not decided.
@@ -463,6 +556,7 @@ impl Raft {
         if planted("R15a") {
             return Next::Candidate { transfer: false };
         }
+        self.leave_follower(effects);
         let (role, next) = PreCandidate::begin(&self.server, effects);
         self.role = Role::PreCandidate(role);
         next
@@ -471,6 +565,7 @@ impl Raft {
     /// A majority would vote for this server, or an operator wants it to try.
     fn become_candidate(&mut self, transfer: bool, effects: &mut Effects<Self>) -> Next {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader has won already");
+        self.leave_follower(effects);
         let before = self.server.current_term;
         let (role, next) = Candidate::begin(&mut self.server, transfer, effects);
         assert!(self.server.current_term > before, "an election begins a term");
@@ -483,10 +578,10 @@ impl Raft {
         let Role::Candidate(candidate) = &self.role else {
             unreachable!("only a candidate can win")
         };
-        assert!(self.server.is_majority(candidate.votes), "won without a majority");
+        assert!(self.server.is_quorum(candidate.votes), "won without a majority");
         assert_eq!(self.server.voted_for, Some(self.server.id), "a leader voted for itself");
         debug!(id = ?self.server.id, term = ?self.server.current_term, "leads");
-        self.role = Role::Leader(Leader::begin(&mut self.server, effects));
+        self.role = Role::Leader(Box::new(Leader::begin(&mut self.server, effects)));
         Next::Stay
     }
 }

@@ -3,33 +3,44 @@
 use crate::config::Config;
 use crate::entry::{Entries, EntryId, Term};
 use crate::log::Log;
+use crate::members::Members;
 use crate::message::Message;
 use crate::record::{Record, Remembered};
 use crate::replica::Raft;
 use consensus_core::mutant::planted;
-use consensus_core::{Effects, InFlight, LogIndex, NodeId, NodeSet, RecordNumber};
+use consensus_core::quorum;
+use consensus_core::{
+    Effects, InFlight, Incarnation, LogIndex, Membership, NodeId, NodeSet, RecordNumber,
+};
 
 /// The state of a server that is the same in all roles.
 ///
-/// Persistent is what `persist` and `append` write: term, vote and log. Everything else is built
-/// anew after a crash. `commit_index` is also the paper's lastApplied, as what is committed is
-/// given out at once.
+/// Persistent is what `persist` and `append` write: term, vote and log, and with it the members.
+/// Everything else is built anew after a crash. `commit_index` is also the paper's lastApplied, as
+/// what is committed is given out at once. Always: start of the log ≤ snapshot ≤ committed ≤ last.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
     pub(crate) id: NodeId,
     pub(crate) config: Config,
+    /// Which life this is.
+    pub(crate) life: Incarnation,
     pub(crate) current_term: Term,
     pub(crate) voted_for: Option<NodeId>,
     pub(crate) log: Log,
+    pub(crate) members: Members,
+    /// The newest snapshot on this server's disk is of everything up to here.
+    pub(crate) snapshot: LogIndex,
     pub(crate) commit_index: LogIndex,
-    /// Entries up to here are on this server's own disk.
+    /// Entries up to here are on this server's own disk, in the log or in the snapshot.
     pub(crate) durable_index: LogIndex,
-    writes: InFlight<Written>,
+    /// The records do not know yet that the log starts after the snapshot.
+    pub(crate) compaction_due: bool,
+    pub(crate) writes: InFlight<Written>,
 }
 
 /// What a record that is on its way to the disk carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Written {
+pub(crate) enum Written {
     /// The server's vote for itself in this term.
     OwnVote(Term),
     /// Entries up to this index.
@@ -46,29 +57,81 @@ pub(crate) struct Confirmed {
 }
 
 impl Server {
-    /// A server as its disk remembers it. What a disk gave back is durable.
-    pub(crate) fn new(id: NodeId, config: Config, remembered: Remembered) -> Self {
-        let Remembered { term, voted_for, log } = remembered;
+    /// A server as its disk remembers it. What a disk gave back is durable; what the snapshot
+    /// covers is committed.
+    pub(crate) fn new(
+        id: NodeId,
+        config: Config,
+        life: Incarnation,
+        remembered: Remembered,
+    ) -> Self {
+        let Remembered { term, voted_for, log, members, snapshot, replaced } = remembered;
         Self {
             id,
             config,
+            life,
             current_term: term,
             voted_for,
             durable_index: log.last().index,
             log,
-            commit_index: LogIndex::ZERO,
+            members,
+            snapshot,
+            commit_index: snapshot,
+            compaction_due: replaced,
             writes: InFlight::default(),
         }
     }
 
-    /// Everybody else.
-    pub(crate) fn peers(&self) -> NodeSet {
-        self.config.servers().without(self.id)
+    /// The members in force: the latest in the log (§6).
+    pub(crate) fn current(&self) -> &Membership {
+        self.members.current()
     }
 
-    /// Are these servers a majority?
-    pub(crate) fn is_majority(&self, servers: NodeSet) -> bool {
-        servers.len() >= if planted("R42") { self.config.half() } else { self.config.majority() }
+    /// Everybody else who takes part.
+    pub(crate) fn peers(&self) -> NodeSet {
+        self.current().members().without(self.id)
+    }
+
+    /// Does this server vote?
+    pub(crate) fn is_voter(&self) -> bool {
+        self.current().is_voter(self.id)
+    }
+
+    /// May this server begin an election? Voters may, and also those whose removal is not known to
+    /// be committed (thesis §4.2.2): nobody else may be electable, as their logs lack the entry
+    /// that removes it.
+    pub(crate) fn may_campaign(&self) -> bool {
+        let before = self.members.as_of(self.commit_index);
+        self.is_voter() || (before.is_voter(self.id) && !planted("R89"))
+    }
+
+    /// Are these servers a majority, of either set of voters where there are two (§6)?
+    pub(crate) fn is_quorum(&self, servers: NodeSet) -> bool {
+        if planted("R42") {
+            let voters = self.current().voters;
+            return servers.and(voters).len() >= voters.len().div_ceil(2);
+        }
+        if planted("R71") {
+            let voters = self.current().voters;
+            return servers.and(voters).len() >= quorum::majority(voters.len());
+        }
+        if planted("R11b") {
+            return servers.len() >= quorum::majority(self.current().voters.len());
+        }
+        self.current().is_quorum(servers)
+    }
+
+    /// Has an entry of the current term been committed? Until then a leader knows neither what is
+    /// committed (§8) nor whether a change of members may be begun (Ongaro 2015).
+    pub(crate) fn has_committed_in_term(&self) -> bool {
+        self.log.term_at(self.commit_index) == Some(self.current_term)
+    }
+
+    /// Tells the driver who takes part. A server that joins does not know yet.
+    pub(crate) fn tell_members(&self, effects: &mut Effects<Raft>) {
+        let members = self.current();
+        let known = !members.voters.is_empty();
+        effects.members(members.clone(), known && members.version <= self.commit_index);
     }
 
     /// Enters a term that another server has reached (§5.1).
@@ -130,9 +193,13 @@ impl Server {
     }
 
     fn persist(&self, effects: &mut Effects<Raft>) -> RecordNumber {
+        effects.write(self.hard_state())
+    }
+
+    pub(crate) fn hard_state(&self) -> Record {
         let term = self.current_term;
         let voted_for = self.voted_for.filter(|voted| *voted != self.id || !planted("R61"));
-        effects.write(Record::HardState { term, voted_for })
+        Record::HardState { term, voted_for }
     }
 
     /// Puts entries at `first` and after; whatever stood there is cut.
@@ -147,6 +214,7 @@ impl Server {
             return;
         }
         assert!(first <= self.log.last().index.next(), "a log has no gaps");
+        let mut members_change = false;
         let mut kept = Vec::new();
         if planted("E-22") {
             kept = self.log.after(first).iter().skip(entries.len()).cloned().collect();
@@ -157,6 +225,12 @@ impl Server {
                 effects.reached("tail cut while the disk wrote it");
             }
             self.log.truncate(first);
+            if !planted("R72") {
+                members_change = self.members.cut_from(first);
+            }
+            if members_change {
+                effects.reached("change of members rolled back");
+            }
             if !planted("R45") {
                 self.durable_index = self.durable_index.min(first.previous());
             }
@@ -167,10 +241,16 @@ impl Server {
                 Written::OwnVote(_) => true,
             });
         }
+        for (index, entry) in (first.0..).map(LogIndex).zip(entries.iter()) {
+            members_change |= self.members.appended(index, &entry.batch);
+        }
         self.log.extend(&entries);
         let number = effects.write(Record::Entries { first, entries });
         self.writes.wrote(number, Written::Entries(self.log.last().index));
         self.log.extend(&kept);
+        if members_change {
+            self.tell_members(effects);
+        }
     }
 
     /// The disk has every record up to here.
@@ -180,7 +260,8 @@ impl Server {
             match written {
                 Written::OwnVote(term) => confirmed.own_vote |= term == self.current_term,
                 Written::Entries(last) => {
-                    self.durable_index = self.durable_index.max(last);
+                    let older = self.durable_index;
+                    self.durable_index = if planted("R16") { last } else { older.max(last) };
                     confirmed.entries = true;
                 }
             }
@@ -190,6 +271,7 @@ impl Server {
 
     /// Commits up to this index, if that is new (Figure 2, rules for all servers).
     pub(crate) fn commit_to(&mut self, index: LogIndex, effects: &mut Effects<Raft>) {
+        let before = self.commit_index;
         while self.commit_index < index {
             let next = self.commit_index.next();
             let Some(entry) = self.log.get(next) else {
@@ -198,6 +280,10 @@ impl Server {
             };
             effects.commit(next, entry.batch.clone());
             self.commit_index = next;
+        }
+        let version = self.current().version;
+        if before < version && version <= self.commit_index {
+            self.tell_members(effects);
         }
     }
 }
@@ -209,7 +295,10 @@ mod tests {
 
     fn server() -> (Server, Effects<Raft>) {
         let config = Config::for_cluster(&Cluster::new(ClusterId(1), 3)).expect("a sound cluster");
-        let mut server = Server::new(NodeId(0), config, Remembered::default());
+        let mut server = {
+            let nothing = Remembered::nothing(config.members());
+            Server::new(NodeId(0), config, Incarnation(1), nothing)
+        };
         let mut effects = Effects::after_recovery(0);
         server.enter_term(Term(9), &mut effects);
         (server, effects)

@@ -54,7 +54,7 @@ fn agrees(log: &Log, list: &[Entry]) -> Result<(), TestCaseError> {
         prop_assert_eq!(log.get(LogIndex(index)), at(index));
         let term = if index == 0 { Some(Term::ZERO) } else { at(index).map(|entry| entry.term) };
         prop_assert_eq!(log.term_at(LogIndex(index)), term);
-        prop_assert_eq!(log.after(LogIndex(index)), list.get(index as usize..).unwrap_or(&[]));
+        prop_assert_eq!(log.after(LogIndex(index)), list.get(index as usize..).unwrap_or_default());
     }
     prop_assert_eq!(log.get(LogIndex(u64::MAX)), None);
     for term in 0..40 {

@@ -135,8 +135,7 @@ impl Directory<'_> {
         }
         drop(Wal::create(storage, &path, self.owner, policy)?);
         let disk = DiskId(crate::chance::Chance::from_system().next());
-        let identity =
-            Identity { disk, joined: newness == Newness::Joins, ..self.expected() };
+        let identity = Identity { disk, joined: newness == Newness::Joins, ..self.expected() };
         identity.store(storage, self.dir)?;
         Ok(identity)
     }

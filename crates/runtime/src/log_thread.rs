@@ -1,10 +1,10 @@
 //! The thread that owns a node's log: it appends what the replica wrote, and one sync serves all
 //! that came meanwhile.
 
+use crate::storage::Storage;
 use crate::sync::{
     Arc, AtomicUsize, Builder, JoinHandle, Ordering, Receiver, Sender, UnboundedSender, channel,
 };
-use crate::storage::Storage;
 use crate::wal::{SyncPolicy, Wal, WalError};
 use consensus_core::RecordNumber;
 use consensus_core::mutant::planted;

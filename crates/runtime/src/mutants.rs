@@ -76,21 +76,13 @@ pub const MUTANTS: &[Mutant] = &[
         "the directory is not synced after the log was replaced",
         &["O4", "O6", "O15", "O18"],
     ),
-    Mutant::new(
-        "D19",
-        "the log is replaced by a file that is not synced",
-        &["O6", "O18", "O15"],
-    ),
+    Mutant::new("D19", "the log is replaced by a file that is not synced", &["O6", "O18", "O15"]),
     Mutant::new("D20", "the directory is not synced after a snapshot was kept", &["O15", "O6"]),
     Mutant::new("D21", "a damaged chunk of a snapshot is believed", &["O15"]),
     Mutant::new("D22", "an identity file of an earlier start is believed", &["O7"]),
     Mutant::new("D23", "an old copy of a log that was replaced is believed", &["O4", "O6", "O15"]),
-    Mutant::new(
-        "N01",
-        "the link to a replica that is no member any more is kept up",
-        &["O13"],
-    )
-    .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N01", "the link to a replica that is no member any more is kept up", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N02", "a snapshot of another index than it says is installed", &["O15"])
         .beyond_simulation("the real runtime; its tests with a lying peer"),
     Mutant::new("N03", "a question is answered before its index is applied", &["O11"])

@@ -12,7 +12,7 @@ use crate::waiting::{Connection, refusal};
 use crate::wal::WalError;
 use crate::wish;
 use consensus_core::{
-    Admitted, Answers, Batch, Command, Consistency, ConsensusProtocol, Effects, Env, Input,
+    Admitted, Answers, Batch, Command, ConsensusProtocol, Consistency, Effects, Env, Input,
     Message, Query, Refusal, Request, Role, StateMachine, Status, Takes, Verified,
 };
 use std::sync::{Arc, PoisonError};
@@ -319,8 +319,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
     /// log could not be rebuilt after the next start.
     fn check_order(&self) -> Result<(), StopReason> {
         let Status { purged, committed, last, .. } = self.replica.status();
-        let (newest, applied) =
-            (self.driver.snapshotting.newest, self.driver.executor.applied());
+        let (newest, applied) = (self.driver.snapshotting.newest, self.driver.executor.applied());
         let ordered = purged <= newest && newest <= applied;
         let counted = purged.0 == 0 || (applied <= committed && committed <= last);
         if ordered && counted {

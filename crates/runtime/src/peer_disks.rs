@@ -74,7 +74,8 @@ impl PeerDisks {
 
     fn store(&self, known: &BTreeMap<NodeId, DiskId>) -> io::Result<()> {
         let disks = known.iter().map(|(node, disk)| (node.to_string(), disk.to_string()));
-        let body = toml::to_string(&Written { disks: disks.collect() }).map_err(io::Error::other)?;
+        let body =
+            toml::to_string(&Written { disks: disks.collect() }).map_err(io::Error::other)?;
         let (path, next) = (self.dir.join(NAME), self.dir.join(NEXT));
         if self.storage.length(&next)?.is_some() {
             self.storage.remove(&next)?;

@@ -164,8 +164,7 @@ fn open_disk<P: ConsensusProtocol, S: StateMachine>(
     let replica = recover::<P>(&config, durable, newest, wrong)?;
     let peers = PeerDisks::open(Arc::clone(&config.storage), dir);
     let peers = peers.map_err(|error| unusable(dir, error))?;
-    let disk =
-        Disk { lock, wal, snapshots, peers, identity, newest, records, replica, executor };
+    let disk = Disk { lock, wal, snapshots, peers, identity, newest, records, replica, executor };
     Ok((config, disk))
 }
 

@@ -53,7 +53,9 @@ impl fmt::Display for Denied {
                 "the leader changed meanwhile; it may have been done or may yet be: look at the \
                  members before you try again",
             ),
-            Self::Late => f.write_str("it did not happen in time; it may yet: look before you repeat it"),
+            Self::Late => {
+                f.write_str("it did not happen in time; it may yet: look before you repeat it")
+            }
             Self::Refused(why) => f.write_str(why),
         }
     }

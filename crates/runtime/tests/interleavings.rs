@@ -336,7 +336,8 @@ fn records_meet_the_log_thread() {
     let owner = Owner { cluster: ClusterId(1), node: NodeId(0) };
     let wal = Wal::create(&disk, Path::new("wal.log"), owner, SyncPolicy::Sync).expect("new");
     let (events, reports) = channel();
-    let (log, thread) = log_thread::start("log".into(), wal, PlainArc::new(disk.clone()), events).expect("a thread");
+    let (log, thread) = log_thread::start("log".into(), wal, PlainArc::new(disk.clone()), events)
+        .expect("a thread");
     log.append(append(1, true));
     assert!(log.backlog() <= 10, "no more is on its way than was handed over");
     log.append(append(2, false));
@@ -365,7 +366,8 @@ fn the_handle_is_dropped() {
     let owner = Owner { cluster: ClusterId(1), node: NodeId(0) };
     let wal = Wal::create(&disk, Path::new("wal.log"), owner, SyncPolicy::Sync).expect("new");
     let (events, reports) = channel();
-    let (log, thread) = log_thread::start("log".into(), wal, PlainArc::new(disk.clone()), events).expect("a thread");
+    let (log, thread) = log_thread::start("log".into(), wal, PlainArc::new(disk.clone()), events)
+        .expect("a thread");
     log.append(append(1, true));
     drop(log);
     drop(reports);

@@ -368,7 +368,8 @@ fn a_disk_that_forgets_keeps_exactly_what_was_synced() {
     wal.append(b"only written").expect("room");
     wal.write().expect("written");
     drop(wal);
-    let opened = Wal::open(&DiscardUnsynced, &log.0, OWNER, SyncPolicy::Sync, Floor::default()).expect("intact");
+    let opened = Wal::open(&DiscardUnsynced, &log.0, OWNER, SyncPolicy::Sync, Floor::default())
+        .expect("intact");
     assert_eq!(opened.records, [&b"synced"[..]]);
 }
 

@@ -1,9 +1,10 @@
 //! One checked run: faults and safety first, then liveness of a healed quorum, then of all, then
 //! rest.
 
+mod core;
 mod rest;
 
-use crate::nemesis::Nemesis;
+use crate::nemesis::{Churn, Nemesis};
 use crate::options::Options;
 use crate::oracle::blackbox;
 use crate::registers::{Operation, Registers};
@@ -12,13 +13,14 @@ use crate::rng::{CERTAIN, Rng};
 use crate::scenario::Step;
 use crate::traitor::Treason;
 use crate::world::{Setup, World};
+use bytes::Bytes;
 use consensus_core::{
-    Audit, ClientId, Cluster, ClusterId, ConfigError, LogIndex, NodeId, NodeSet, Outcome, Patience,
-    ProtocolConfig,
+    Audit, ClientId, Cluster, ClusterId, ConfigError, Consistency, LogIndex, NodeId, NodeSet,
+    Outcome, Patience, ProtocolConfig, ReadMode,
 };
-use core::time::Duration;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 /// Fresh clients that a healed core must answer, and commands of each.
 const FRESH_CLIENTS: usize = 3;
@@ -34,7 +36,7 @@ pub fn check<P: Audit>(seed: u64, options: &Options) -> Report {
 pub fn check_with<P: Audit>(
     seed: u64,
     options: &Options,
-    configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+    configure: impl Fn(&Cluster) -> Result<P::Config, ConfigError>,
 ) -> Report {
     run::<P>(seed, options, None, configure)
 }
@@ -62,14 +64,16 @@ pub(crate) fn settings<P: Audit>(
     let smallest = options.smallest;
     let config =
         if smallest { P::Config::smallest(cluster) } else { P::Config::for_cluster(cluster) };
-    config?.with_variants(&options.variants, cluster)
+    let config = config?.with_variants(&options.variants, cluster)?;
+    let leased = options.operators.lease.and_then(|drift| config.clone().with_lease(drift));
+    Ok(leased.unwrap_or(config))
 }
 
 fn run<'a, P: Audit>(
     seed: u64,
     options: &'a Options,
     out: Option<&'a mut (dyn FnMut(String) + 'a)>,
-    configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+    configure: impl Fn(&Cluster) -> Result<P::Config, ConfigError>,
 ) -> Report {
     let mut run = Run::<P>::new(seed, options, configure, out);
     run.live();
@@ -88,7 +92,7 @@ pub fn chronicle<P: Audit>(seed: u64, options: &Options, steps: usize) -> (Repor
 }
 
 pub(crate) struct Run<'a, P: Audit> {
-    seed: u64,
+    pub(crate) seed: u64,
     pub(crate) options: &'a Options,
     pub(crate) world: World<P, Registers>,
     pub(crate) rng: Rng,
@@ -100,17 +104,25 @@ impl<'a, P: Audit> Run<'a, P> {
     fn new(
         seed: u64,
         options: &'a Options,
-        configure: impl FnOnce(&Cluster) -> Result<P::Config, ConfigError>,
+        configure: impl Fn(&Cluster) -> Result<P::Config, ConfigError>,
         out: Option<&'a mut (dyn FnMut(String) + 'a)>,
     ) -> Self {
         let survived = options.traitors <= P::INFO.max_faults(options.nodes);
         assert!(survived || options.too_many_traitors, "no more traitors than are survived");
         let mut rng = Rng::for_purpose(seed, 3);
-        let mut cluster = Cluster::new(ClusterId(u128::from(seed)), options.nodes);
+        let operators = &options.operators;
+        let universe = options.nodes + operators.spares;
+        let mut cluster = Cluster::new(ClusterId(u128::from(seed)), universe);
+        cluster.voters = NodeSet::first(options.nodes);
         cluster.timing = options.timing;
         let config = configure(&cluster).expect("the algorithm can run in a cluster of this size");
+        let outside = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };
+        let joining = (operators.spares > 0).then(|| configure(&outside).expect("a node can join"));
         let mut setup = Setup::<P>::new(cluster, seed);
         setup.config = Some(config);
+        setup.joining = joining;
+        setup.snapshot_every = operators.snapshots;
+        setup.snapshot_chunk = operators.chunk;
         setup.network = options.faults.network.clone();
         setup.disk = options.faults.disk.clone();
         setup.max_batch = options.max_batch;
@@ -121,6 +133,9 @@ impl<'a, P: Audit> Run<'a, P> {
             let drift = options.faults.drift;
             let rate = rng.between(u64::from(CERTAIN - drift), u64::from(CERTAIN + drift));
             world.set_clock_rate(node, rate as u32);
+        }
+        if operators.readers > 0 {
+            (0..options.registers).for_each(|register| world.watch(question(register)));
         }
         if out.is_some() {
             world.keep_log();
@@ -147,11 +162,14 @@ impl<'a, P: Audit> Run<'a, P> {
         }
         // What is asked of the healed is progress, not to be faster than clients that never rest.
         self.world.retire_clients();
+        self.world.retire_readers();
         let core = self.heal_core();
         self.demand_progress(core, "healed quorum");
         self.heal_rest();
-        self.demand_progress(self.able(), "healed cluster");
+        self.demand_progress(self.able_members(), "healed cluster");
+        self.reform();
         self.rest();
+        self.disturb();
         for node in self.able().iter() {
             self.world.compare_state_of(node);
         }
@@ -163,16 +181,15 @@ impl<'a, P: Audit> Run<'a, P> {
         if self.world.violation().is_some() {
             return;
         }
-        match blackbox::linearizable(self.world.completions(), self.world.under_way()) {
+        match blackbox::linearizable(
+            self.world.completions(),
+            self.world.reads(),
+            self.world.under_way(),
+        ) {
             Ok(0) => {}
             Ok(_) => self.world.mark("search for an order given up"),
             Err(finding) => self.world.fail(None, finding),
         }
-    }
-
-    /// The correct nodes that still have a disk.
-    fn able(&self) -> NodeSet {
-        self.world.correct().minus(self.world.condemned())
     }
 
     /// Faults strike until time is up or all clients have ended.
@@ -181,14 +198,17 @@ impl<'a, P: Audit> Run<'a, P> {
         nemesis.turn_traitors(&mut self.world);
         self.keep_equivocating();
         let clients: Vec<ClientId> = (0..self.options.clients).map(|_| self.add_client()).collect();
+        self.add_readers();
+        let mut churn = Churn::new(self.seed, &self.options.operators);
         let end = self.options.safety;
         while self.world.now() < end && self.world.violation().is_none() {
             if clients.iter().all(|client| self.world.client_ended(*client)) {
                 break;
             }
-            let until = nemesis.due().min(end);
+            let until = nemesis.due().min(churn.due()).min(end);
             self.advance(until, |world| nemesis.is_alarmed(world));
             nemesis.act(&mut self.world);
+            churn.act(&mut self.world);
             self.keep_equivocating();
         }
     }
@@ -214,26 +234,6 @@ impl<'a, P: Audit> Run<'a, P> {
             due += rng.time(Duration::ZERO, think);
             (nth < commands).then(|| (operation(&mut rng, registers).encode(), Some(due)))
         })
-    }
-
-    /// Chooses a random core of at least a quorum of correct nodes, and heals it: nodes run, links
-    /// among them work. Everything else stays as it is, and faults of links to and from the others
-    /// go on.
-    fn heal_core(&mut self) -> NodeSet {
-        let quorum = self.world.live_quorum();
-        let mut core = self.able();
-        let size = self.rng.between(quorum as u64, core.len() as u64) as usize;
-        while core.len() > size {
-            let nodes: Vec<NodeId> = core.minus(self.options.core_includes).iter().collect();
-            core.remove(self.rng.pick(&nodes));
-        }
-        self.world.make_reliable(core);
-        self.revive(core);
-        self.world.heal_among(core);
-        for other in self.able().minus(core).iter() {
-            self.hurt(other);
-        }
-        core
     }
 
     /// A node outside the core stays as it is, or is hurt once more, for as long as the core has
@@ -264,14 +264,20 @@ impl<'a, P: Audit> Run<'a, P> {
     fn revive(&mut self, nodes: NodeSet) {
         for node in nodes.iter() {
             self.world.resume(node);
-            self.world.restart(node);
+            if self.world.is_born(node) {
+                self.world.restart(node);
+            } else {
+                self.world.join(node);
+            }
         }
     }
 
     fn heal_rest(&mut self) {
         let all = self.world.cluster().nodes();
         self.world.make_reliable(all);
-        self.revive(all);
+        // Who never started and is no member does not start now.
+        let started = all.iter().filter(|node| self.world.is_born(*node)).collect();
+        self.revive(self.able_members().or(started));
         self.world.heal_all();
     }
 
@@ -285,8 +291,11 @@ impl<'a, P: Audit> Run<'a, P> {
         let bound = self.options.timing.election_max * self.options.patience;
         let before = self.world.last_committed();
         let ends: Vec<ClientId> = (0..FRESH_CLIENTS).map(|_| self.add_fresh(nodes)).collect();
-        let answered = self
-            .advance(start + bound, |world| ends.iter().all(|client| world.client_ended(*client)));
+        let reader = self.add_fresh_reader(nodes);
+        let answered = self.advance(start + bound, |world| {
+            ends.iter().all(|client| world.client_ended(*client))
+                && reader.is_none_or(|reader| world.reader_ended(reader))
+        });
         if !answered {
             let detail = format!("the {what} {nodes:?} left fresh clients without answers");
             return self.stuck("progress", bound, detail);
@@ -296,6 +305,15 @@ impl<'a, P: Audit> Run<'a, P> {
         });
         if let Some(done) = doubtful {
             let detail = format!("a fresh client of the {what} {nodes:?} ended with {done:?}");
+            return self.stuck("answers", bound, detail);
+        }
+        let unread = self
+            .world
+            .reads()
+            .iter()
+            .find(|done| reader == Some(done.client) && done.answer.is_err());
+        if let Some(done) = unread {
+            let detail = format!("a fresh reader of the {what} {nodes:?} ended with {done:?}");
             return self.stuck("answers", bound, detail);
         }
         if self.recovery.is_none() {
@@ -316,8 +334,9 @@ impl<'a, P: Audit> Run<'a, P> {
             (nth < 16).then(|| (operation(&mut rng, 1).encode(), Some(due)))
         });
         let behind = |world: &World<P, Registers>| -> Vec<NodeId> {
+            // A change of members that was under way may have removed some of them meanwhile.
             let late = |node: &NodeId| world.executor(*node).applied() < before;
-            nodes.iter().filter(late).collect()
+            nodes.and(world.decided_members().members()).iter().filter(late).collect()
         };
         if !self.advance(start + bound, |world| behind(world).is_empty()) {
             // A leader outside the core may serve a quorum, and yet not reach all of the core. It
@@ -329,6 +348,48 @@ impl<'a, P: Audit> Run<'a, P> {
             let detail = format!("{late:?} of the {what} {nodes:?} did not catch up to {before}");
             self.stuck("convergence", bound, detail);
         }
+    }
+
+    /// Readers that ask while faults are on.
+    pub(crate) fn add_readers(&mut self) {
+        for _ in 0..self.options.operators.readers {
+            let target = NodeId(self.rng.below(self.options.nodes as u64) as u8);
+            let election = self.options.timing.election_max;
+            let patience = Patience {
+                attempt: self.rng.time(election / 4, election * 2),
+                pause: self.rng.time(Duration::from_millis(5), Duration::from_millis(100)),
+                give_up: self.rng.time(election, election * 8),
+            };
+            let operators = &self.options.operators;
+            let (think, questions) = (operators.think, operators.questions as u64);
+            let (kinds, registers) = (operators.consistencies.clone(), self.options.registers);
+            let (mut rng, mut due) = (Rng::new(self.rng.next_u64()), self.world.now());
+            self.world.add_reader(target, patience, move |nth| {
+                due += rng.time(Duration::ZERO, think);
+                let register = rng.below(u64::from(registers)) as u8;
+                (nth < questions).then(|| (question(register), rng.pick(&kinds), due))
+            });
+        }
+    }
+
+    /// A reader whom these nodes owe answers.
+    fn add_fresh_reader(&mut self, nodes: NodeSet) -> Option<ClientId> {
+        if self.options.operators.readers == 0 {
+            return None;
+        }
+        let nodes: Vec<NodeId> = nodes.iter().collect();
+        let target = self.rng.pick(&nodes);
+        let election = self.options.timing.election_max;
+        let patience = Patience {
+            attempt: election * 2,
+            pause: Duration::from_millis(20),
+            give_up: election * self.options.patience,
+        };
+        let now = self.world.now();
+        Some(self.world.add_reader(target, patience, move |nth| {
+            let index = Consistency::Linearizable(ReadMode::Index);
+            (nth < FRESH_COMMANDS).then(|| (question(0), index, now))
+        }))
     }
 
     fn add_fresh(&mut self, nodes: NodeSet) -> ClientId {
@@ -349,7 +410,8 @@ impl<'a, P: Audit> Run<'a, P> {
     fn stuck(&mut self, name: &'static str, bound: Duration, detail: String) {
         let states = self.world.cluster().nodes().iter();
         let states: Vec<_> = states.map(|node| (node, self.world.status(node))).collect();
-        let detail = format!("{detail} within {bound:?}; {states:?}");
+        let members = self.world.decided_members();
+        let detail = format!("{detail} within {bound:?}; {members:?}; {states:?}");
         if self.world.violation().is_none() {
             self.world.fail(None, Finding::new("O13", name, detail));
         }
@@ -419,6 +481,11 @@ fn traitors(options: &Options, rng: &mut Rng) -> NodeSet {
         traitors.insert(NodeId(rng.below(options.nodes as u64) as u8));
     }
     traitors
+}
+
+/// What a reader asks of a register.
+fn question(register: u8) -> Bytes {
+    Bytes::copy_from_slice(&[register])
 }
 
 fn operation(rng: &mut Rng, registers: u8) -> Operation {

@@ -3,6 +3,7 @@
 
 use crate::disk::DiskModel;
 use crate::network::{Latency, Network};
+use crate::operators::{Offers, Operators};
 use crate::rng::Rng;
 use crate::shuffle::Shuffle;
 use consensus_core::{
@@ -221,6 +222,8 @@ pub struct Options {
     pub variants: Vec<String>,
     /// What goes wrong.
     pub faults: Faults,
+    /// What operators and readers do meanwhile.
+    pub operators: Operators,
     /// How long faults go on, in virtual time; shorter if all commands end before.
     pub safety: Duration,
     /// Nodes that lie. More than zero only for Byzantine algorithms.
@@ -251,12 +254,13 @@ impl Options {
         } else {
             &[3, 3, 3, 3, 3, 5, 5, 5, 4, 2]
         });
+        let operators = Operators::drawn(&mut Rng::for_purpose(seed, 12), Offers::of::<P>(), false);
         let traitors = match (byzantine, rng.below(8)) {
             (false, _) | (true, 0..3) => 0,
             (true, 3) => rng.between(0, P::INFO.max_faults(nodes) as u64) as usize,
             (true, _) => P::INFO.max_faults(nodes),
         };
-        Self {
+        let drawn = Self {
             nodes,
             clients: rng.between(1, 6) as usize,
             commands: rng.between(5, 40) as usize,
@@ -271,6 +275,7 @@ impl Options {
             smallest: Rng::for_purpose(seed, 4).chance(4_000),
             variants: variants::<P>(seed),
             faults: Faults::drawn(rng),
+            operators,
             safety: rng.time(Duration::from_secs(5), Duration::from_secs(30)),
             traitors,
             equivocator: (traitors > 0 && rng.chance(3_000)).then_some(NodeId(0)),
@@ -278,7 +283,29 @@ impl Options {
             core_includes: NodeSet::EMPTY,
             patience: 40,
             shuffle: None,
+        };
+        drawn.made_sound::<P>()
+    }
+
+    /// Where leases are on, clocks keep what was declared of them; where members change, no named
+    /// option is on that wants a fixed number of them.
+    pub(crate) fn made_sound<P: Audit>(mut self) -> Self {
+        if let Some(drift) = self.operators.lease {
+            self.faults.drift = self.faults.drift.min(drift / 100);
+            self.faults.classes.retain(|class| *class != Fault::ClockJump);
         }
+        if self.operators.spares > 0 {
+            let mut cluster = Cluster::new(ClusterId(0), self.nodes + self.operators.spares);
+            cluster.voters = NodeSet::first(self.nodes);
+            let joins = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };
+            let possible = |cluster: &Cluster| {
+                P::Config::for_cluster(cluster)?.with_variants(&self.variants, cluster)
+            };
+            if possible(&cluster).and(possible(&joins)).is_err() {
+                self.variants.clear();
+            }
+        }
+        self
     }
 
     /// The same run with these named options of the algorithm on; in a cluster of another size, if
@@ -311,6 +338,7 @@ impl Options {
             smallest: false,
             variants: Vec::new(),
             faults: Faults::none(),
+            operators: Operators::none(),
             safety: Duration::from_secs(10),
             traitors: 0,
             equivocator: None,

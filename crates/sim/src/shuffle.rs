@@ -8,6 +8,8 @@
 //! Clusters are small and of every size, even ones too, commands are few, and runs are short.
 
 use crate::check::Run;
+use crate::nemesis::Churn;
+use crate::operators::{Offers, Operators};
 use crate::options::{Options, variants};
 use crate::rng::Rng;
 use crate::traitor::Treason;
@@ -64,7 +66,7 @@ impl Options {
             rng.pick(&[2, 3, 3, 3, 4, 4, 5, 6])
         };
         let most = if byzantine { P::INFO.max_faults(nodes) as u64 } else { 0 };
-        Self {
+        let drawn = Self {
             clients: rng.between(1, 2) as usize,
             commands: rng.between(1, 3) as usize,
             registers: 1,
@@ -73,8 +75,10 @@ impl Options {
             variants: variants::<P>(seed),
             traitors: rng.between(0, most) as usize,
             shuffle: Some(Shuffle::drawn(rng)),
+            operators: Operators::drawn(&mut Rng::for_purpose(seed, 12), Offers::of::<P>(), true),
             ..Self::quiet(nodes)
-        }
+        };
+        drawn.made_sound::<P>()
     }
 }
 
@@ -87,6 +91,8 @@ impl<P: Audit> Run<'_, P> {
         for traitor in self.world.traitors().iter() {
             self.turn(traitor);
         }
+        self.add_readers();
+        let mut churn = Churn::new(self.seed, &self.options.operators);
         let mut pool = Pool::new(self.rng.next_u64());
         for _ in 0..shuffle.steps {
             if self.world.violation().is_some() {
@@ -94,6 +100,9 @@ impl<P: Audit> Run<'_, P> {
             }
             if self.rng.chance(shuffle.faults) {
                 self.strike();
+            }
+            if !churn.is_idle() && self.rng.chance(150) {
+                churn.act_at_once(&mut self.world);
             }
             self.world.happen_any(&mut pool, shuffle, &mut self.rng);
             self.print();

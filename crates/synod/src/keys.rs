@@ -220,6 +220,8 @@ mod tests {
             peers: peers.clone(),
             listen: None,
             data: "data".into(),
+            join: false,
+            snapshot_after_kib: None,
             allow_remote: false,
             timing: None,
             keys: Some(files::KeyFiles {
@@ -232,6 +234,7 @@ mod tests {
             algorithm: file.algorithm,
             cluster: file.cluster,
             nodes: peers,
+            joined: Default::default(),
             ring: Some(folder.join(RING_FILE)),
             client_keys: Some(folder.join(CLIENTS_FOLDER)),
         };

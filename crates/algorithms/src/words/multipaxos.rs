@@ -62,7 +62,8 @@ impl Vocabulary<MultiPaxos> for MultiPaxosWords {
                 std::iter::once(ballot_text(promise.ballot)).chain(reported).collect()
             }
             Message::Accept(accept) => {
-                vec![ballot_text(accept.ballot), at(&accept.slot), batch_text(&accept.batch)]
+                let head = [ballot_text(accept.ballot), at(&accept.slot)];
+                head.into_iter().chain(accept.batches.iter().map(batch_text)).collect()
             }
             Message::Accepted { ballot, slot, .. } => vec![ballot_text(*ballot), at(slot)],
             Message::Nack { ballot, promised } => {

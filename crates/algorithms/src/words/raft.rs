@@ -80,7 +80,8 @@ impl Vocabulary<Raft> for RaftWords {
                 vec![format!("no prev={}", prev.0), hint(conflict)]
             }
             Message::Heartbeat { commit, .. } => vec![format!("commit={}", commit.0)],
-            Message::HeartbeatReply { .. } | Message::StaleTerm { .. } => Vec::new(),
+            Message::Compacted { start, .. } => vec![format!("start={}", place(start))],
+            _ => Vec::new(),
         };
         std::iter::once(term).chain(more).collect()
     }

@@ -4,7 +4,7 @@
 mod toy;
 
 use consensus_core::ProtocolConfig;
-use synod_explore::{Bounds, Disks, Explored, Limits, explore_with};
+use synod_explore::{Bounds, Disks, Explored, Limits, Wish, Wishes, explore_with};
 use toy::{Config, Mistake, Toy};
 
 fn bounds() -> Bounds {
@@ -47,6 +47,58 @@ fn every_mistake_is_found_by_its_oracle() {
         let found = found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
         assert_eq!(found.violation.oracle, oracle, "{mistake:?}: {}", found.violation);
         assert!(!found.steps.is_empty(), "{mistake:?}");
+    }
+}
+
+/// Two voters, so that few steps make a quorum, and one more that may join.
+fn growing() -> Bounds {
+    Bounds { joiners: 1, commands: 2, disks: Disks::Instant, ..Bounds::quiet(2) }
+}
+
+/// Members, reads, snapshots: each has a bound of its own.
+fn later(mistake: Mistake) -> Bounds {
+    let wishes = Wishes::of(&[Wish::Vote]);
+    match mistake {
+        Mistake::StaleRead => Bounds { reads: 1, ..growing() },
+        Mistake::ReusedRead => Bounds { reads: 2, crashes: 1, ..growing() },
+        Mistake::OldQuorum => Bounds { nodes: 3, changes: 1, wishes, commands: 1, ..growing() },
+        Mistake::OldMembers | Mistake::EarlyMembers => {
+            Bounds { changes: 1, wishes, snapshots: 1, commands: 1, ..growing() }
+        }
+        Mistake::LosesTail => Bounds { crashes: 1, snapshots: 1, ..growing() },
+        _ => Bounds { snapshots: 1, ..growing() },
+    }
+}
+
+#[test]
+fn every_mistake_about_members_reads_and_snapshots_is_found_by_its_oracle() {
+    for (mistake, oracle) in [
+        (Mistake::StaleRead, "O9"),
+        (Mistake::ReusedRead, "O9"),
+        (Mistake::OldQuorum, "O6"),
+        (Mistake::OldMembers, "O15"),
+        (Mistake::EarlyMembers, "O15"),
+        (Mistake::ForgetsMore, "O8"),
+        (Mistake::LosesTail, "O6"),
+    ] {
+        let explored = run(&later(mistake), mistake, &Limits::default());
+        let found = explored.found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
+        assert_eq!(found.violation.oracle, oracle, "{mistake:?}: {}", found.violation);
+        let limits = Limits { states: 20_000, ..Limits::default() };
+        let correct = run(&later(mistake), Mistake::None, &limits);
+        assert_eq!(correct.found, None, "{mistake:?}");
+    }
+}
+
+/// A lagging node gets a snapshot, in one message or in two of which any may be lost, doubled or
+/// late; every crash finds the old file or the new one, whatever the log knows of it.
+#[test]
+fn snapshots_travel_and_survive_crashes() {
+    for (chunk, disks, crashes) in [(16, Disks::Explicit, 1), (8, Disks::Instant, 1)] {
+        let bounds = Bounds { snapshots: 1, crashes, chunk, disks, commands: 1, ..growing() };
+        let explored = run(&bounds, Mistake::None, &Limits::default());
+        assert!(explored.closed && explored.found.is_none(), "{:?}", explored.found);
+        assert!(explored.marks.contains("snapshot installed"), "{:?}", explored.marks);
     }
 }
 

@@ -1,12 +1,14 @@
-//! A toy with few states: node 0 leads for ever, and a command is decided when a majority has it on
-//! disk. It is right, or wrong in one way.
+//! A toy with few states: node 0 leads for ever, and a command is decided when a majority of the
+//! members has it on disk; members change as soon as the leader has written it. It is right, or
+//! wrong in one way.
 
 use bytes::Bytes;
 use consensus_core::{
-    Answers, Audit, Batch, Certificate, Claim, Cluster, Command, ConfigError, ConsensusProtocol,
-    Durable, Effects, Env, Envelope, FaultModel, Gate, InFlight, Input, Ledger, Links, LogIndex,
-    MessageKind, NodeId, NodeSet, ProtocolConfig, ProtocolInfo, RecoverError, Rejected, Role,
-    Status, Takes, Topic, Traffic, Verified,
+    Answers, Audit, Batch, Certificate, Change, ChangeRefusal, Claim, Cluster, Command,
+    ConfigError, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Gate, InFlight,
+    Input, Ledger, Links, LogIndex, Membership, MessageKind, NodeId, NodeSet, ProtocolConfig,
+    ProtocolInfo, Read, RecoverError, Rejected, Role, SnapshotMessage, SnapshotMeta, Status, Takes,
+    Topic, Traffic, Verified,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,20 @@ pub(crate) enum Mistake {
     Rejected,
     /// What a follower counts grows with every message, for ever.
     Endless,
+    /// A follower answers reads itself.
+    StaleRead,
+    /// A read of an earlier life is taken for one of this life.
+    ReusedRead,
+    /// The leader counts a majority of the first members for ever.
+    OldQuorum,
+    /// A snapshot names the first members.
+    OldMembers,
+    /// A snapshot names members that are not decided.
+    EarlyMembers,
+    /// A log is forgotten one entry beyond the snapshot.
+    ForgetsMore,
+    /// A compaction leaves out what is above the snapshot.
+    LosesTail,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,10 +78,41 @@ impl ProtocolConfig for Config {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Message {
-    Append { index: LogIndex, batch: Batch },
-    Ack { upto: LogIndex, early: bool },
-    Decided { upto: LogIndex },
+    Append {
+        index: LogIndex,
+        batch: Batch,
+    },
+    Ack {
+        upto: LogIndex,
+        early: bool,
+    },
+    Decided {
+        upto: LogIndex,
+    },
+    /// "I have so much": a follower lacks what is before an append, or learns of a decision.
+    Behind {
+        upto: LogIndex,
+    },
+    /// The leader has forgotten what a follower lacks.
+    Forgotten,
+    Question {
+        life: u32,
+        read: u64,
+    },
+    Answer {
+        life: u32,
+        read: u64,
+        index: LogIndex,
+    },
+    Snapshot(SnapshotMessage),
     Nonsense,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Record {
+    Entry(Batch),
+    /// The log begins after this.
+    Begins(SnapshotMeta),
 }
 
 const WORD: MessageKind = MessageKind::new("word", Traffic::Command);
@@ -84,20 +131,28 @@ impl consensus_core::Message for Message {
             _ => Gate::Free,
         }
     }
+
+    fn snapshot(message: SnapshotMessage) -> Option<Self> {
+        Some(Self::Snapshot(message))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Toy {
     id: NodeId,
     config: Config,
+    /// What the log begins after.
+    base: SnapshotMeta,
     log: Vec<Batch>,
     written: InFlight<LogIndex>,
     durable: LogIndex,
     acked: Vec<LogIndex>,
     commit: LogIndex,
+    /// The last index of the log at the start.
+    found: LogIndex,
     /// A timer fired.
     odd: bool,
-    restarted: bool,
+    life: u32,
     endless: u64,
 }
 
@@ -111,14 +166,33 @@ impl Toy {
     }
 
     fn last(&self) -> LogIndex {
-        LogIndex(self.log.len() as u64)
+        LogIndex(self.base.index.0 + self.log.len() as u64)
+    }
+
+    fn at(&self, index: LogIndex) -> Option<&Batch> {
+        let place = index.0.checked_sub(self.base.index.0 + 1)?;
+        self.log.get(place as usize)
+    }
+
+    /// The members as of an index of the log.
+    fn members(&self, upto: LogIndex) -> Membership {
+        let entries = (self.base.index.0 + 1..=upto.0).map(LogIndex);
+        let changes = entries.filter_map(|at| Membership::from_batch(self.at(at)?, at));
+        changes.last().unwrap_or_else(|| self.base.membership.clone())
     }
 
     fn append(&mut self, batch: Batch, effects: &mut Effects<Self>) {
         self.log.push(batch.clone());
         let wrong = self.id != LEADER && self.has(Mistake::WrongEntry);
-        let number = effects.write(if wrong { Batch::noop() } else { batch });
+        let number = effects.write(Record::Entry(if wrong { Batch::noop() } else { batch }));
         self.written.wrote(number, self.last());
+        self.say_members(effects);
+    }
+
+    fn say_members(&self, effects: &mut Effects<Self>) {
+        let members = self.members(self.last());
+        let committed = members.version <= self.commit;
+        effects.members(members, committed);
     }
 
     fn propose(&mut self, mut batch: Batch, effects: &mut Effects<Self>) {
@@ -129,46 +203,111 @@ impl Toy {
             let command = batch.commands().next().expect("a batch has a command");
             batch = Batch::of(&[Command { payload: Bytes::from_static(b"made up"), ..command }]);
         }
-        self.append(batch.clone(), effects);
-        effects.send(self.others(), Message::Append { index: self.last(), batch });
+        self.order(batch, effects);
         if self.has(Mistake::Rejected) {
             effects.send(self.others(), Message::Nonsense);
         }
+    }
+
+    fn order(&mut self, batch: Batch, effects: &mut Effects<Self>) {
+        self.append(batch.clone(), effects);
+        effects.send(self.others(), Message::Append { index: self.last(), batch });
+    }
+
+    fn change(&mut self, change: &Change, effects: &mut Effects<Self>) {
+        let now = self.members(self.last());
+        match change.apply_to(&now) {
+            _ if self.id != LEADER => {
+                effects.refuse_change(ChangeRefusal::NotLeader(Some(LEADER)));
+            }
+            _ if now.version > self.commit => effects.refuse_change(ChangeRefusal::UnderWay),
+            Ok(members) => self.order(members.to_batch(), effects),
+            Err(why) => effects.refuse_change(why),
+        }
+    }
+
+    /// What a leader found in its log may be decided without its knowing.
+    fn knows_all(&self) -> bool {
+        self.commit >= self.found
+    }
+
+    fn read(&mut self, Read { id: read, .. }: Read, effects: &mut Effects<Self>) {
+        if self.has(Mistake::StaleRead) || (self.id == LEADER && self.knows_all()) {
+            return effects.ready(read, self.commit);
+        }
+        if self.id == LEADER {
+            return effects.refuse_read(read, consensus_core::Refusal::Busy);
+        }
+        effects.send(LEADER, Message::Question { life: self.life, read });
     }
 
     fn receive(&mut self, from: NodeId, message: Message, effects: &mut Effects<Self>) {
         self.endless += u64::from(self.has(Mistake::Endless));
         match message {
             Message::Append { index, batch } if self.id != LEADER => {
-                assert!(!self.has(Mistake::Panics), "a toy breaks");
-                if self.has(Mistake::Halts) {
-                    effects.halt("a toy breaks");
-                }
-                if index == self.last().next() {
-                    self.append(batch, effects);
-                }
-                let early = self.has(Mistake::TooEarly);
-                let forgot = self.restarted && self.has(Mistake::Amnesia);
-                let upto = if forgot { LogIndex::ZERO } else { self.last() };
-                effects.send(from, Message::Ack { upto, early });
+                self.follow(from, index, batch, effects);
             }
             Message::Ack { upto, .. } if self.id == LEADER => {
                 self.acked[from.index()] = self.acked[from.index()].max(upto);
                 self.decide(effects);
             }
+            Message::Decided { upto } if upto > self.last() => {
+                effects.send(from, Message::Behind { upto: self.last() });
+            }
             Message::Decided { upto } => self.commit_upto(upto, effects),
+            Message::Behind { upto } if upto < self.base.index => {
+                effects.send(from, Message::Forgotten);
+            }
+            Message::Behind { upto } => {
+                if let Some(batch) = self.at(upto.next()) {
+                    let batch = batch.clone();
+                    effects.send(from, Message::Append { index: upto.next(), batch });
+                }
+            }
+            Message::Forgotten => effects.fetch(from),
+            Message::Question { life, read } if self.id == LEADER && self.knows_all() => {
+                effects.send(from, Message::Answer { life, read, index: self.commit });
+            }
+            Message::Answer { life, read, index }
+                if life == self.life || self.has(Mistake::ReusedRead) =>
+            {
+                effects.ready(read, index);
+            }
+            Message::Snapshot(message) => effects.snapshot(from, message),
             _ => {}
         }
     }
 
+    fn follow(&mut self, from: NodeId, index: LogIndex, batch: Batch, effects: &mut Effects<Self>) {
+        assert!(!self.has(Mistake::Panics), "a toy breaks");
+        if self.has(Mistake::Halts) {
+            effects.halt("a toy breaks");
+        }
+        if index > self.last().next() {
+            return effects.send(from, Message::Behind { upto: self.last() });
+        }
+        if index == self.last().next() {
+            self.append(batch, effects);
+        }
+        let early = self.has(Mistake::TooEarly);
+        let forgot = self.life > 1 && self.has(Mistake::Amnesia);
+        let upto = if forgot { LogIndex::ZERO } else { self.last() };
+        effects.send(from, Message::Ack { upto, early });
+    }
+
     fn decide(&mut self, effects: &mut Effects<Self>) {
         self.acked[self.id.index()] = self.durable;
-        let mut upto = self.acked.clone();
-        upto.sort_unstable();
-        let decided = upto[upto.len() - Self::INFO.quorum(upto.len())];
-        if decided > self.commit {
-            self.commit_upto(decided, effects);
-            effects.send(self.others(), Message::Decided { upto: decided });
+        let in_force = if self.has(Mistake::OldQuorum) { LogIndex::ZERO } else { self.last() };
+        let members = self.members(in_force);
+        let have = |index: u64| {
+            let nodes = (0..).map(NodeId).zip(&self.acked);
+            nodes.filter(|(_, acked)| acked.0 >= index).map(|(node, _)| node).collect::<NodeSet>()
+        };
+        let open = self.commit.0 + 1..=self.last().0;
+        let decided = open.rev().find(|index| members.is_quorum(have(*index)));
+        if let Some(upto) = decided.map(LogIndex) {
+            self.commit_upto(upto, effects);
+            effects.send(self.others(), Message::Decided { upto });
         }
     }
 
@@ -176,12 +315,35 @@ impl Toy {
         while self.commit < upto.min(self.last()) {
             self.commit = self.commit.next();
             let follows = self.id != LEADER;
-            let batch = self.log[self.commit.0 as usize - 1].clone();
+            let batch = self.at(self.commit).expect("it is above the base").clone();
             let other = follows && self.has(Mistake::AnotherBatch);
             let at =
                 if follows && self.has(Mistake::Gap) { self.commit.next() } else { self.commit };
             effects.commit(at, if other { Batch::noop() } else { batch });
         }
+    }
+
+    /// The log begins after what a snapshot covers.
+    fn begin_after(&mut self, meta: SnapshotMeta, effects: &mut Effects<Self>) {
+        if meta.index <= self.base.index {
+            return;
+        }
+        let more = u64::from(self.has(Mistake::ForgetsMore));
+        let gone = (meta.index.0 - self.base.index.0 + more) as usize;
+        self.log.drain(..gone.min(self.log.len()));
+        self.base = SnapshotMeta { index: LogIndex(meta.index.0 + more), ..meta };
+        let mut records = vec![Record::Begins(self.base.clone())];
+        if !self.has(Mistake::LosesTail) {
+            records.extend(self.log.iter().cloned().map(Record::Entry));
+        }
+        let number = effects.compact(records);
+        self.written.wrote(number, self.last());
+    }
+
+    fn installed(&mut self, meta: SnapshotMeta, effects: &mut Effects<Self>) {
+        self.commit = self.commit.max(meta.index);
+        self.begin_after(meta, effects);
+        self.say_members(effects);
     }
 }
 
@@ -197,20 +359,46 @@ impl ConsensusProtocol for Toy {
     };
     type Config = Config;
     type Message = Message;
-    type Record = Batch;
+    type Record = Record;
     type Timer = ();
 
-    fn recover(id: NodeId, config: Config, durable: Durable<Batch>) -> Result<Self, RecoverError> {
-        let log = durable.records;
-        let restarted = durable.incarnation.0 > 1;
+    fn recover(id: NodeId, config: Config, durable: Durable<Record>) -> Result<Self, RecoverError> {
+        let first = Membership::initial(&config.cluster);
+        let none = SnapshotMeta { index: LogIndex::ZERO, epoch: 0, membership: first };
+        let life = durable.incarnation.0;
+        let (mut base, mut log) = (none, Vec::new());
+        for record in durable.records {
+            match record {
+                Record::Entry(batch) => log.push(batch),
+                Record::Begins(meta) => base = meta,
+            }
+        }
+        if let Some(newer) = durable.snapshot.filter(|meta| meta.index > base.index) {
+            let gone = (newer.index.0 - base.index.0) as usize;
+            log.drain(..gone.min(log.len()));
+            base = newer;
+        }
         if config.mistake == Mistake::CannotRecover && !log.is_empty() {
             return Err(RecoverError("a toy breaks".into()));
         }
-        let durable = LogIndex(log.len() as u64);
         let acked = vec![LogIndex::ZERO; config.cluster.size];
-        let (written, commit) = (InFlight::default(), LogIndex::ZERO);
-        let (odd, endless) = (false, 0);
-        Ok(Self { id, config, log, written, durable, acked, commit, odd, restarted, endless })
+        let (written, commit) = (InFlight::default(), base.index);
+        let found = LogIndex(base.index.0 + log.len() as u64);
+        let (durable, odd, endless) = (found, false, 0);
+        Ok(Self {
+            id,
+            config,
+            base,
+            log,
+            written,
+            durable,
+            acked,
+            commit,
+            found,
+            odd,
+            life,
+            endless,
+        })
     }
 
     fn verify(envelope: Envelope<Message>, _env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
@@ -222,7 +410,10 @@ impl ConsensusProtocol for Toy {
 
     fn step(&mut self, input: Input<Self>, _env: &Env<'_>, effects: &mut Effects<Self>) {
         match input {
-            Input::Start => effects.set_timer((), self.config.cluster.timing.heartbeat()),
+            Input::Start => {
+                effects.set_timer((), self.config.cluster.timing.heartbeat());
+                self.say_members(effects);
+            }
             Input::Timer(()) => self.odd = true,
             Input::Message(verified) => {
                 let (from, message) = verified.into_parts();
@@ -237,12 +428,11 @@ impl ConsensusProtocol for Toy {
                     self.decide(effects);
                 }
             }
-            other @ (Input::Transfer(_)
-            | Input::Change(_)
-            | Input::Read(_)
-            | Input::SnapshotTaken(_)
-            | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
-            Input::Campaign | Input::Drained => {}
+            Input::Change(change) => self.change(&change, effects),
+            Input::Read(read) => self.read(read, effects),
+            Input::SnapshotTaken(meta) => self.begin_after(meta, effects),
+            Input::SnapshotInstalled(meta) => self.installed(meta, effects),
+            Input::Campaign | Input::Transfer(_) | Input::Drained => {}
         }
     }
 
@@ -254,8 +444,19 @@ impl ConsensusProtocol for Toy {
             leader: Some(LEADER),
             committed: self.commit,
             last: self.last(),
-            purged: LogIndex::ZERO,
+            purged: self.base.index,
         }
+    }
+
+    fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        let membership = match self.config.mistake {
+            Mistake::OldMembers => self.members(LogIndex::ZERO),
+            Mistake::EarlyMembers => self.members(self.last()),
+            _ => self.members(index),
+        };
+        // Who joins has not been told who votes, as long as nobody changed that.
+        let known = !membership.voters.is_empty();
+        known.then_some(SnapshotMeta { index, epoch: 1, membership })
     }
 }
 
@@ -271,9 +472,12 @@ impl Audit for Toy {
         }
     }
 
-    fn absorb(record: &Batch, disk: &mut Ledger) {
-        let next = disk.iter().count() as u64 + 1;
-        disk.hold(LogIndex(next), 1, record.fingerprint());
+    fn absorb(record: &Record, disk: &mut Ledger) {
+        let last = disk.iter().last().map_or(disk.covered(), |(index, _)| index);
+        match record {
+            Record::Entry(batch) => disk.hold(last.next(), 1, batch.fingerprint()),
+            Record::Begins(meta) => disk.forget_upto(meta.index),
+        }
     }
 
     fn leads(&self) -> Option<u64> {
@@ -285,8 +489,7 @@ impl Audit for Toy {
     }
 
     fn entry(&self, index: LogIndex) -> Option<&Batch> {
-        let held = self.log.get(index.previous().0 as usize);
-        held.filter(|_| !self.has(Mistake::Forgetful))
+        self.at(index).filter(|_| !self.has(Mistake::Forgetful))
     }
 
     fn certificate(&self, _index: LogIndex) -> Option<Certificate> {

@@ -4,10 +4,10 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use consensus_core::{
-    Audit, AuthMeter, Batch, ClientId, Cluster, ClusterId, Command, ConsensusProtocol, Delay,
-    Durable, Effect, Effects, Env, Envelope, Incarnation, Input, LogIndex, Message as _, NoKeys,
-    NodeId, NodeSet, Outbox, ProtocolConfig, RecordNumber, Refusal, RequestId, Role, SessionId,
-    Status, Tag,
+    Audit, AuthMeter, Batch, Change, ChangeRefusal, ClientId, Cluster, ClusterId, Command,
+    ConsensusProtocol, Delay, Durable, Effect, Effects, Env, Envelope, Incarnation, Input,
+    LogIndex, Membership, Message as _, NoKeys, NodeId, NodeSet, Outbox, ProtocolConfig, Read,
+    ReadMode, RecordNumber, Refusal, RequestId, Role, SessionId, SnapshotMeta, Status, Tag,
 };
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -21,8 +21,31 @@ pub(crate) struct Node {
     pub(crate) disk: Vec<Record>,
     incarnation: Incarnation,
     pub(crate) timers: BTreeMap<Timer, Delay>,
+    /// Commands that the state machine has seen, in this life or through a snapshot.
     pub(crate) committed: Vec<Batch>,
     pub(crate) refused: Vec<Refusal>,
+    /// The newest snapshot on its disk: its state is the list of what was committed.
+    pub(crate) snapshot: Option<(SnapshotMeta, Vec<Batch>)>,
+    /// A durable snapshot that the replica was not told of.
+    pub(crate) untold: Option<SnapshotMeta>,
+    /// What it found on its disk when it started, and what it wrote since.
+    found: Vec<Record>,
+    writes: Vec<Write>,
+    /// Whom it was told to ask for a snapshot.
+    pub(crate) fetches: Vec<NodeId>,
+    pub(crate) ready: Vec<(u64, LogIndex)>,
+    pub(crate) reads_refused: Vec<(u64, Refusal)>,
+    pub(crate) members: Vec<(Membership, bool)>,
+    pub(crate) changes_refused: Vec<ChangeRefusal>,
+    pub(crate) reached: Vec<&'static str>,
+}
+
+/// One numbered write.
+#[derive(Clone, Debug)]
+enum Write {
+    One(Record),
+    /// In place of everything before.
+    Compact(Vec<Record>),
 }
 
 /// A message on its way.
@@ -40,6 +63,8 @@ pub(crate) struct Lab {
     pub(crate) flying: Vec<Flying>,
     /// Disks are done at once.
     pub(crate) quick_disks: bool,
+    /// What the clocks say; only leases care.
+    pub(crate) now: Duration,
 }
 
 /// A batch of one command that says this.
@@ -63,10 +88,52 @@ pub(crate) fn disk(term: u64, terms: &[u64]) -> Vec<Record> {
     ]
 }
 
+impl Write {
+    fn onto(self, disk: &mut Vec<Record>) {
+        match self {
+            Self::One(record) => disk.push(record),
+            Self::Compact(records) => *disk = records,
+        }
+    }
+}
+
+impl Node {
+    fn write(&mut self, number: RecordNumber, write: Write) {
+        self.writes.push(write.clone());
+        write.onto(&mut self.disk);
+        assert_eq!(self.last_record(), number, "one write stream");
+    }
+
+    fn last_record(&self) -> RecordNumber {
+        RecordNumber((self.found.len() + self.writes.len()) as u64)
+    }
+
+    /// Was a rare thing reached?
+    pub(crate) fn has_reached(&self, mark: &str) -> bool {
+        self.reached.contains(&mark)
+    }
+}
+
 impl Lab {
     /// Servers with empty disks.
     pub(crate) fn new(size: usize) -> Self {
         Self::on_disks(vec![Vec::new(); size])
+    }
+
+    /// So many servers, of which the first so many vote.
+    pub(crate) fn with_voters(size: usize, voters: usize) -> Self {
+        let voters = NodeSet::first(voters);
+        let cluster = Cluster { voters, ..Cluster::new(ClusterId(1), size) };
+        let config = Config::for_cluster(&cluster).expect("a cluster");
+        Self::with(cluster, config, vec![Vec::new(); size])
+    }
+
+    /// Servers with empty disks and other settings.
+    pub(crate) fn set_up(size: usize, settings: impl FnOnce(&mut Config)) -> Self {
+        let cluster = Cluster::new(ClusterId(1), size);
+        let mut config = Config::for_cluster(&cluster).expect("a cluster");
+        settings(&mut config);
+        Self::with(cluster, config, vec![Vec::new(); size])
     }
 
     /// Servers with these disks.
@@ -78,7 +145,8 @@ impl Lab {
 
     pub(crate) fn with(cluster: Cluster, config: Config, disks: Vec<Vec<Record>>) -> Self {
         let (nodes, flying) = (Vec::new(), Vec::new());
-        let mut lab = Self { cluster, config, nodes, flying, quick_disks: true };
+        let mut lab =
+            Self { cluster, config, nodes, flying, quick_disks: true, now: Duration::ZERO };
         for (id, disk) in disks.into_iter().enumerate() {
             lab.nodes.push(Node {
                 replica: None,
@@ -89,6 +157,16 @@ impl Lab {
                 timers: BTreeMap::new(),
                 committed: Vec::new(),
                 refused: Vec::new(),
+                snapshot: None,
+                untold: None,
+                found: Vec::new(),
+                writes: Vec::new(),
+                fetches: Vec::new(),
+                ready: Vec::new(),
+                reads_refused: Vec::new(),
+                members: Vec::new(),
+                changes_refused: Vec::new(),
+                reached: Vec::new(),
             });
             lab.restart(id);
         }
@@ -98,21 +176,34 @@ impl Lab {
     /// Pulls the plug. Of the writes that were not synced the first `kept` reach the disk.
     pub(crate) fn crash(&mut self, id: usize, kept: usize) {
         let node = &mut self.nodes[id];
-        node.replica = None;
-        let synced = node.outbox.durable_upto().0 as usize;
-        node.disk.truncate((synced + kept).min(node.disk.len()));
+        if node.replica.take().is_none() {
+            return;
+        }
+        let synced = node.outbox.durable_upto().0 as usize - node.found.len();
+        node.writes.truncate(synced + kept);
+        node.disk = node.found.clone();
+        for write in node.writes.drain(..) {
+            write.onto(&mut node.disk);
+        }
     }
 
     pub(crate) fn restart(&mut self, id: usize) {
         let node = &mut self.nodes[id];
         node.incarnation.0 += 1;
         let records = node.disk.clone();
+        (node.found, node.writes) = (records.clone(), Vec::new());
         node.effects = Effects::after_recovery(records.len());
         node.outbox = Outbox::after_recovery(records.len(), Raft::INFO.links);
         node.timers.clear();
-        node.committed.clear();
-        let durable = Durable::of(node.incarnation, records);
-        let recovered = Raft::recover(NodeId(id as u8), self.config.clone(), durable);
+        let (meta, state) = node.snapshot.clone().unzip();
+        node.untold = None;
+        node.committed = state.unwrap_or_default();
+        let durable = Durable { snapshot: meta, ..Durable::of(node.incarnation, records) };
+        let mut config = self.config.clone();
+        if !self.cluster.voters.contains(NodeId(id as u8)) {
+            config.voters = NodeSet::EMPTY;
+        }
+        let recovered = Raft::recover(NodeId(id as u8), config, durable);
         node.replica = Some(recovered.expect("what it wrote it can read"));
         self.give(id, Input::Start);
     }
@@ -120,7 +211,7 @@ impl Lab {
     /// One input, and no `Drained` after it.
     pub(crate) fn give(&mut self, id: usize, input: Input<Raft>) {
         let (keys, meter) = (NoKeys, AuthMeter::default());
-        let env = Env::new(Duration::ZERO, &self.cluster, &keys, &meter);
+        let env = Env::new(self.now, &self.cluster, &keys, &meter);
         let node = &mut self.nodes[id];
         let Some(replica) = &mut node.replica else { return };
         let before = replica.clone();
@@ -128,6 +219,7 @@ impl Lab {
         assert_eq!(node.effects.halted(), None);
         invariants::check(replica).expect("a sound state");
         invariants::check_step(&before, replica).expect("a sound step");
+        node.reached.extend(node.effects.take_reached());
         for effect in node.effects.drain().collect::<Vec<_>>() {
             self.carry_out(id, effect);
         }
@@ -139,10 +231,8 @@ impl Lab {
     fn carry_out(&mut self, id: usize, effect: Effect<Raft>) {
         let node = &mut self.nodes[id];
         match effect {
-            Effect::Write { number, record, .. } => {
-                node.disk.push(record);
-                assert_eq!(node.disk.len() as u64, number.0, "one write stream");
-            }
+            Effect::Write { number, record, .. } => node.write(number, Write::One(record)),
+            Effect::Compact { number, records } => node.write(number, Write::Compact(records)),
             Effect::Send { to, message, after } => {
                 assert!(!to.contains(NodeId(id as u8)), "nobody writes to himself");
                 let now = node.outbox.offer(to, &message, after);
@@ -159,7 +249,13 @@ impl Lab {
                 assert_eq!(index, LogIndex(node.committed.len() as u64), "no gap");
             }
             Effect::Refuse { why, .. } => node.refused.push(why),
-            _ => {}
+            Effect::Fetch { from } => node.fetches.push(from),
+            Effect::Ready { read, index } => node.ready.push((read, index)),
+            Effect::RefuseRead { read, why } => node.reads_refused.push((read, why)),
+            Effect::Members { membership, committed } => node.members.push((membership, committed)),
+            Effect::RefuseChange { why } => node.changes_refused.push(why),
+            // Snapshots are carried whole, see `install`.
+            Effect::Snapshot { .. } => {}
         }
     }
 
@@ -170,7 +266,7 @@ impl Lab {
 
     /// The disk has everything that was written.
     pub(crate) fn sync(&mut self, id: usize) {
-        let upto = RecordNumber(self.nodes[id].disk.len() as u64);
+        let upto = self.nodes[id].last_record();
         let running = self.nodes[id].replica.is_some();
         if !running || self.nodes[id].outbox.durable_upto() == upto {
             return;
@@ -192,6 +288,51 @@ impl Lab {
         assert!(self.nodes[id].timers.remove(&timer).is_some(), "{timer:?} is not set");
         self.give(id, Input::Timer(timer));
         self.give(id, Input::Drained);
+    }
+
+    /// A client reads here.
+    pub(crate) fn read(&mut self, id: usize, name: u64, mode: ReadMode) {
+        self.give(id, Input::Read(Read { id: name, mode }));
+        self.give(id, Input::Drained);
+    }
+
+    /// An operator changes members here.
+    pub(crate) fn change(&mut self, id: usize, change: Change) {
+        self.give(id, Input::Change(change));
+        self.give(id, Input::Drained);
+    }
+
+    /// The members in force, as this server last said.
+    pub(crate) fn members(&self, id: usize) -> Membership {
+        self.nodes[id].members.last().expect("said at the start").0.clone()
+    }
+
+    /// Puts a snapshot of what is applied on the disk, and says nothing of it yet.
+    pub(crate) fn save_snapshot(&mut self, id: usize) -> SnapshotMeta {
+        let applied = LogIndex(self.nodes[id].committed.len() as u64);
+        let meta = self.replica(id).snapshot_meta(applied).expect("it can be told");
+        self.nodes[id].snapshot = Some((meta.clone(), self.nodes[id].committed.clone()));
+        meta
+    }
+
+    /// Takes a snapshot of what is applied.
+    pub(crate) fn take_snapshot(&mut self, id: usize) -> SnapshotMeta {
+        let meta = self.save_snapshot(id);
+        self.give(id, Input::SnapshotTaken(meta.clone()));
+        self.give(id, Input::Drained);
+        meta
+    }
+
+    /// Carries the snapshot of a server to another and installs it there.
+    pub(crate) fn install(&mut self, from: usize, to: usize) {
+        let (meta, state) = self.nodes[from].snapshot.clone().expect("it has a snapshot");
+        let node = &mut self.nodes[to];
+        if meta.index.0 > node.committed.len() as u64 {
+            node.committed.clone_from(&state);
+        }
+        node.snapshot = Some((meta.clone(), state));
+        self.give(to, Input::SnapshotInstalled(meta));
+        self.give(to, Input::Drained);
     }
 
     pub(crate) fn campaign(&mut self, id: usize) {
@@ -246,7 +387,7 @@ impl Lab {
     /// Hands a message over, whether it was sent or not.
     pub(crate) fn hand(&mut self, from: usize, to: usize, message: Message) {
         let (keys, meter) = (NoKeys, AuthMeter::default());
-        let env = Env::new(Duration::ZERO, &self.cluster, &keys, &meter);
+        let env = Env::new(self.now, &self.cluster, &keys, &meter);
         let envelope = Envelope { from: NodeId(from as u8), message };
         // What is not well-formed is dropped at the door.
         if let Ok(verified) = Raft::verify(envelope, &env) {
@@ -290,9 +431,11 @@ impl Lab {
         self.status(id).committed.0
     }
 
-    /// The whole log of a server.
+    /// The log of a server, as far as it is not forgotten.
     pub(crate) fn log(&self, id: usize) -> Vec<Batch> {
         let replica = self.replica(id);
-        (1..).map_while(|index| replica.entry(LogIndex(index)).cloned()).collect()
+        (replica.status().purged.0 + 1..)
+            .map_while(|index| replica.entry(LogIndex(index)).cloned())
+            .collect()
     }
 }

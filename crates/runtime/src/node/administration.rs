@@ -54,8 +54,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
     }
 
     fn snapshot_for(&mut self, asker: Asker) {
-        let (newest, applied) =
-            (self.driver.snapshotting.newest, self.driver.executor.applied());
+        let (newest, applied) = (self.driver.snapshotting.newest, self.driver.executor.applied());
         if newest == applied && newest.0 > 0 {
             return answer(asker, Ok(Granted::Snapshot(newest)));
         }

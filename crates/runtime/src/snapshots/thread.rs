@@ -67,12 +67,11 @@ fn run(mut snapshots: Snapshots, inbox: &Receiver<Order>, events: &UnboundedSend
             Order::Serve { to, of, offset } => {
                 SnapshotEvent::Chunk { to, message: snapshots.chunk(of, offset) }
             }
-            Order::Stage { from, meta, received } => {
-                stage(&mut snapshots, from, &meta, received).unwrap_or_else(|error| {
+            Order::Stage { from, meta, received } => stage(&mut snapshots, from, &meta, received)
+                .unwrap_or_else(|error| {
                     snapshots.abandon();
                     SnapshotEvent::NotStaged(error)
-                })
-            }
+                }),
         };
         if events.send(event).is_err() {
             return;

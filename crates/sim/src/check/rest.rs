@@ -27,16 +27,18 @@ impl<P: Audit> Run<'_, P> {
         }
         let bound = self.options.timing.election_max * self.options.patience;
         self.world.retire_clients();
+        self.world.retire_readers();
         let able = self.able();
         let settled = self.advance(self.world.now() + bound, |world| {
             let last = world.last_committed();
             let knows = |node: NodeId| world.executor(node).applied() >= last;
-            world.clients_ended() && able.iter().all(knows)
+            let members = able.and(world.decided_members().members());
+            world.clients_ended() && world.readers_ended() && members.iter().all(knows)
         });
         if !settled {
             let last = self.world.last_committed();
             let late = |node: &NodeId| self.world.executor(*node).applied() < last;
-            let late: NodeSet = able.iter().filter(late).collect();
+            let late: NodeSet = self.able_members().iter().filter(late).collect();
             let detail = format!("without traffic {late:?} did not learn of {last}");
             return self.stuck("rest", bound, detail);
         }
@@ -46,7 +48,8 @@ impl<P: Audit> Run<'_, P> {
         let window = self.options.timing.election_max * WATCHED;
         self.advance(self.world.now() + window, |_| false);
         let work = self.work().since(before);
-        if let Err(finding) = work.is_restful(self.options.nodes, window, &self.options.timing)
+        let nodes = self.world.cluster().size;
+        if let Err(finding) = work.is_restful(nodes, window, &self.options.timing)
             && self.world.violation().is_none()
         {
             self.world.fail(None, finding);

@@ -1,6 +1,9 @@
 //! Injects faults while a run is in its safety phase, and takes most of them back.
 
+mod churn;
 mod strike;
+
+pub(crate) use churn::Churn;
 
 use crate::options::{Faults, Options};
 use crate::rng::Rng;

@@ -193,12 +193,13 @@ impl Nemesis {
     /// A disk that no driver would start on: damaged, or empty under an old name. The node stays
     /// down for ever; there are never more of them than the algorithm survives.
     fn lose_disk<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
-        let size = world.cluster().size;
+        let size = world.decided_members().voters.len();
         let lost = world.condemned().or(world.traitors()).len();
         let node = self.any_node(world);
         let spared = self.spared.contains(node);
-        let most = P::INFO.max_faults(size).min(size - world.live_quorum());
-        if !spared && lost < most && self.rng.chance(3_000) {
+        let most = P::INFO.max_faults(size).min(size.saturating_sub(world.live_quorum()));
+        let can = !spared && lost < most && self.rng.chance(3_000);
+        if can && world.survives_without(node) {
             world.condemn(node);
         }
     }
@@ -216,8 +217,9 @@ impl Nemesis {
     /// The leader reaches just enough followers for a quorum: what it commits is on few disks.
     fn minimal_quorum<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
         let Some(leader) = world.leader() else { return };
-        let mut outside: Vec<NodeId> = world.cluster().peers_of(leader).iter().collect();
-        for _ in 1..world.live_quorum() {
+        let voters = world.decided_members().voters;
+        let mut outside: Vec<NodeId> = voters.without(leader).iter().collect();
+        for _ in 1..world.live_quorum().min(outside.len() + 1) {
             let place = self.rng.place(outside.len());
             outside.swap_remove(place);
         }

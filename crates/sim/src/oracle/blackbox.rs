@@ -5,9 +5,9 @@
 use super::{Seen, Verdict};
 use crate::registers::Operation;
 use crate::report::Finding;
-use crate::world::Completion;
+use crate::world::{Completion, ReadDone};
 use bytes::Bytes;
-use consensus_core::Outcome;
+use consensus_core::{Consistency, Outcome};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -40,6 +40,7 @@ enum Found {
 /// register. Says for how many registers the search gave up.
 pub(crate) fn linearizable<'a>(
     completions: &[Completion],
+    reads: &[ReadDone],
     under_way: impl Iterator<Item = (&'a Bytes, Duration)>,
 ) -> Result<u64, Finding> {
     let mut registers: BTreeMap<u8, Vec<Operated>> = BTreeMap::new();
@@ -65,6 +66,15 @@ pub(crate) fn linearizable<'a>(
             ended,
         });
     }
+    for one in reads.iter().filter(|one| is_linearizable(one.consistency)) {
+        let (Some(register), Ok((_, result))) = (one.question.first(), &one.answer) else {
+            continue; // What has no answer has no effect.
+        };
+        let Ok(word) = result[..].try_into() else { continue };
+        let ended = Some((one.ended.as_nanos() as u64, u64::from_le_bytes(word)));
+        let (operation, begun) = (Operation::Get(*register), one.begun.as_nanos() as u64);
+        registers.entry(*register).or_default().push(Operated { operation, begun, ended });
+    }
     let mut gave_up = 0;
     for (register, operations) in registers {
         match search(&window(operations)) {
@@ -74,6 +84,14 @@ pub(crate) fn linearizable<'a>(
         }
     }
     Ok(gave_up)
+}
+
+fn is_linearizable(consistency: Consistency) -> bool {
+    match consistency {
+        Consistency::Linearizable(_) => true,
+        Consistency::AtMost(bound) => bound.is_zero(),
+        Consistency::Local => false,
+    }
 }
 
 fn no_order(register: u8) -> Verdict {

@@ -76,7 +76,8 @@ impl Names {
         self.given.iter().map(|names| names.join("="))
     }
 
-    /// The text with `n0` replaced by its name, wherever it stands alone and in no quotes.
+    /// The text with `n0` replaced by its name, wherever it stands alone and in no quotes; and with
+    /// the first of a node's names in place of the others.
     pub fn rename(&self, text: &str) -> String {
         if self.given.is_empty() {
             return text.to_owned();
@@ -133,6 +134,7 @@ mod tests {
     fn only_words_that_stand_alone_are_renamed() {
         let text = some().rename("n0 -> n1, \"n0 \\\" n1\" n17 on0 5.n2 n9");
         assert_eq!(text, "A1 -> A2, \"n0 \\\" n1\" n17 on0 5.A3 n9");
+        assert_eq!(some().rename("1.P1 \"P1\""), "1.A1 \"P1\"");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod steps;
 pub use reduction::Reduction;
 
 use crate::check::{self, check};
+use crate::operators::Operators;
 use crate::options::Options;
 use crate::report::{Report, Violation};
 use crate::scenario::{Entry, Expectation, Line, Scenario, Step};
@@ -253,13 +254,16 @@ fn shorter<P: Audit>(
 }
 
 fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
+    let Operators { spares, chunk, .. } = run.options.operators;
     Scenario {
         algo: P::INFO.name.to_owned(),
         smallest: run.options.smallest,
         variants: run.options.variants.clone(),
-        nodes: run.options.nodes,
+        nodes: run.options.nodes + spares,
         seed: run.seed,
         traitors,
+        voters: if spares > 0 { NodeSet::first(run.options.nodes) } else { NodeSet::EMPTY },
+        chunk: if run.options.operators.snapshots.is_some() { chunk } else { 0 },
         ..Scenario::default()
     }
 }

@@ -36,6 +36,14 @@ pub enum Reduction {
     Traitors(usize),
     /// Windows and pages have their usual sizes.
     UsualSizes,
+    /// Nobody changes members.
+    FixedMembers,
+    /// Nobody hands leadership over.
+    NoTransfers,
+    /// There are no snapshots.
+    NoSnapshots,
+    /// Nobody reads.
+    NoReaders,
     /// No named option of the algorithm is on.
     NoVariants,
 }
@@ -52,6 +60,7 @@ impl Reduction {
         let mut list = vec![Self::fewest_nodes::<P>()];
         list.extend((0..options.traitors).map(Self::Traitors));
         list.extend(options.faults.classes.iter().copied().map(Self::Without));
+        list.extend([Self::NoReaders, Self::NoTransfers, Self::NoSnapshots, Self::FixedMembers]);
         list.extend([Self::NoVariants, Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);
         list.extend([1, 2, 3].map(Self::Clients));
         list.extend([1, 2, 4, 8, 16].map(Self::Commands));
@@ -64,6 +73,7 @@ impl Reduction {
     pub fn apply<P: Audit>(self, options: &mut Options) -> bool {
         let before = options.clone();
         let network = &mut options.faults.network;
+        let operators = &mut options.operators;
         match self {
             Self::Nodes(nodes) => {
                 options.nodes = options.nodes.min(nodes);
@@ -82,6 +92,10 @@ impl Reduction {
             Self::PlainDisks => options.faults.disk = DiskModel::default(),
             Self::Traitors(traitors) => options.traitors = options.traitors.min(traitors),
             Self::UsualSizes => options.smallest = false,
+            Self::FixedMembers => (operators.changes, operators.spares) = (None, 0),
+            Self::NoTransfers => operators.transfers = None,
+            Self::NoSnapshots => operators.snapshots = None,
+            Self::NoReaders => operators.readers = 0,
             Self::NoVariants => options.variants.clear(),
         }
         if options.traitors == 0 {
@@ -106,6 +120,10 @@ impl fmt::Display for Reduction {
             Self::PlainDisks => f.write_str("disks=plain"),
             Self::Traitors(traitors) => write!(f, "traitors={traitors}"),
             Self::UsualSizes => f.write_str("sizes=usual"),
+            Self::FixedMembers => f.write_str("members=fixed"),
+            Self::NoTransfers => f.write_str("transfers=none"),
+            Self::NoSnapshots => f.write_str("snapshots=none"),
+            Self::NoReaders => f.write_str("readers=none"),
             Self::NoVariants => f.write_str("variants=none"),
         }
     }
@@ -143,6 +161,10 @@ impl FromStr for Reduction {
             "links" => word("plain", Self::PlainLinks),
             "disks" => word("plain", Self::PlainDisks),
             "sizes" => word("usual", Self::UsualSizes),
+            "members" => word("fixed", Self::FixedMembers),
+            "transfers" => word("none", Self::NoTransfers),
+            "snapshots" => word("none", Self::NoSnapshots),
+            "readers" => word("none", Self::NoReaders),
             "variants" => word("none", Self::NoVariants),
             "without" => {
                 let fault = Fault::ALL.into_iter().find(|fault| kebab(fault) == value);
@@ -151,7 +173,8 @@ impl FromStr for Reduction {
             }
             _ => Err(format!(
                 "there is no '{key}'; expected nodes, clients, commands, registers, batch, think, \
-                 safety, without, links, disks, traitors, sizes or variants"
+                 safety, without, links, disks, traitors, sizes, members, transfers, snapshots, \
+                 readers or variants"
             )),
         }
     }

@@ -219,9 +219,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         leaders.max().map(|(_, node)| node)
     }
 
-    /// How many nodes must be up for progress.
+    /// How many voters must be up for progress, by the members that were decided last.
     pub(crate) fn live_quorum(&self) -> usize {
-        let size = self.setup.cluster.size;
+        let size = self.decided_members().voters.len();
         self.config.quorums(size).map_or(P::INFO.quorum(size), |quorums| {
             // Who is no acceptor helps nobody.
             quorums.larger() + (size - quorums.nodes())

@@ -6,8 +6,8 @@ use crate::progress::Progress;
 use std::path::{Path, PathBuf};
 use synod_algorithms::Algorithm;
 use synod_benches::{
-    ClusterSize, CompareError, Comparison, CostOptions, FailoverOptions, Load, Mode, RunOptions,
-    WorkloadSpec,
+    ClusterSize, CompareError, Comparison, CostOptions, DuelOptions, FailoverOptions, Load, Mode,
+    RunOptions, WorkloadSpec,
 };
 
 /// Flags of `synod compare`.
@@ -25,6 +25,8 @@ enum Command {
     Cost(CostArgs),
     /// Kill the leader at a random point, over and over: how long nothing was acknowledged
     Failover(FailoverArgs),
+    /// Proposers that outbid each other: ballots and messages of a decision
+    Duel(DuelArgs),
     /// Print the formulas, their sources and values; runs nothing
     Theory(TheoryArgs),
     /// Check that what is counted equals theory exactly; exit 1 if not
@@ -157,6 +159,29 @@ struct FailoverArgs {
     out: Option<PathBuf>,
 }
 
+/// Flags of `synod compare duel`.
+#[derive(Debug, clap::Args)]
+struct DuelArgs {
+    /// Replicas
+    #[arg(long, value_name = "REPLICAS", default_value_t = 9,
+          value_parser = clap::value_parser!(u8).range(2..=100))]
+    n: u8,
+    /// From one proposer up to so many
+    #[arg(long, value_name = "COUNT", default_value_t = DuelOptions::default().proposers,
+          value_parser = super::count)]
+    proposers: usize,
+    /// Runs of each row
+    #[arg(long, value_name = "COUNT", default_value_t = DuelOptions::default().seeds,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The seed of the first run
+    #[arg(long, value_name = "SEED", default_value_t = DuelOptions::default().seed)]
+    seed: u64,
+    /// Write table.txt, data.csv, data.json, plots/*.svg and report.html there
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
 /// Flags of `synod compare theory`.
 #[derive(Debug, clap::Args)]
 struct TheoryArgs {
@@ -172,6 +197,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Run(args) => compare(args),
         Command::Cost(args) => cost(args),
         Command::Failover(args) => failover(args),
+        Command::Duel(args) => duel(args),
         Command::Theory(args) => {
             say(synod_benches::theory(&sizes(&args.n)));
             Ok(Exit::Ok)
@@ -221,6 +247,12 @@ fn failover(args: FailoverArgs) -> Outcome {
         rate: args.rate,
     };
     with_progress(args.out.as_deref(), |progress| synod_benches::failover(&options, progress))
+}
+
+fn duel(args: DuelArgs) -> Outcome {
+    let DuelArgs { n, proposers, seeds, seed, out } = args;
+    let options = DuelOptions { nodes: usize::from(n), proposers, seeds, seed };
+    with_progress(out.as_deref(), |progress| synod_benches::duel(&options, progress))
 }
 
 fn assert() -> Outcome {

@@ -81,8 +81,10 @@ impl Reader {
             "slowest" => time(Span::Slowest, words)?,
             "median" => time(Span::Median, words)?,
             "linearizable" => Condition::Linearizable,
-            "chosen" => Condition::Chosen(compare(words)?, items(words)?),
-            _ if words.peek().is_some_and(|word| self.names.find(word).is_some()) => {
+            "chosen" if !self.comes_node(words) => {
+                Condition::Chosen(compare(words)?, items(words)?)
+            }
+            _ if self.comes_node(words) => {
                 let node = self.node(words)?;
                 let mut which = Vec::new();
                 while !ends(words) && !Compare::ALL.iter().any(|it| words.peek() == Some(it.word()))
@@ -95,6 +97,10 @@ impl Reader {
             _ => return Err(format!("expected {CONDITIONS} and a node; found '{what}'")),
         };
         Ok(condition)
+    }
+
+    fn comes_node(&self, words: &Words) -> bool {
+        words.peek().is_some_and(|word| self.names.find(word).is_some())
     }
 
     fn number(&self, number: Number, words: &mut Words) -> Result<Condition, String> {

@@ -403,7 +403,8 @@ impl<P: Audit> Ground for Sky<'_, P> {
     }
 
     fn linearizable(&self) -> Result<Result<(), String>, String> {
-        let found = blackbox::linearizable(self.0.completions(), self.0.under_way());
+        let found =
+            blackbox::linearizable(self.0.completions(), self.0.reads(), self.0.under_way());
         Ok(found.map(|_| ()).map_err(|finding| finding.detail))
     }
 }

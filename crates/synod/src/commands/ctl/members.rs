@@ -1,7 +1,7 @@
 //! What an operator wants: other members, another leader, a snapshot.
 
-use super::survey::{self, Row};
 use super::Args;
+use super::survey::{self, Row};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::ClusterFile;
 use crate::output::say;
@@ -64,7 +64,8 @@ fn names(set: NodeSet) -> String {
 
 fn members_json(members: &Membership) -> Value {
     let list = |set: NodeSet| set.iter().map(|node| node.0).collect::<Vec<_>>();
-    let contacts = members.contacts.iter().map(|(node, contact)| (node.to_string(), json!(contact)));
+    let contacts =
+        members.contacts.iter().map(|(node, contact)| (node.to_string(), json!(contact)));
     json!({
         "version": members.version.0,
         "voters": list(members.voters),
@@ -76,8 +77,7 @@ fn members_json(members: &Membership) -> Value {
 
 fn members_text(members: &Membership) -> String {
     let Membership { version, voters, outgoing, learners, .. } = members;
-    let mut lines =
-        vec![format!("version   {version}"), format!("voters    {}", names(*voters))];
+    let mut lines = vec![format!("version   {version}"), format!("voters    {}", names(*voters))];
     if members.is_joint() {
         lines.push(format!("outgoing  {}", names(*outgoing)));
     }
@@ -178,7 +178,9 @@ fn caught_up(id: NodeId, rows: &[Row], leader: &StatusReport) -> Result<(), Fail
             "{id} has not caught up: it is at {} of {}. Wait, or say --force",
             report.committed, leader.committed
         )),
-        Some(Err(why)) => refused(format!("{id} does not answer ({why}). Start it, or say --force")),
+        Some(Err(why)) => {
+            refused(format!("{id} does not answer ({why}). Start it, or say --force"))
+        }
         None => refused(format!("nobody knows where {id} is. Say --force if you do")),
     }
 }

@@ -33,9 +33,10 @@ pub(crate) fn parse(text: &str) -> Result<Freshness, String> {
         _ => match text.strip_prefix("at-most=").map(duration) {
             Some(Some(bound)) => Ok(Freshness::As(Consistency::AtMost(bound))),
             Some(None) => Err("at-most= takes a time: at-most=50ms or at-most=2s".into()),
-            None => Err(
-                "choose from index, lease, quorum, follower, log, local and at-most=50ms".into()
-            ),
+            None => {
+                Err("choose from index, lease, quorum, follower, log, local and at-most=50ms"
+                    .into())
+            }
         },
     }
 }
@@ -88,7 +89,12 @@ pub(super) async fn run(
                  with --consistency log",
                 cluster.algorithm
             );
-            show(args, Exit::Refused, &text, &json!({ "outcome": "refused", "why": "unsupported" }));
+            show(
+                args,
+                Exit::Refused,
+                &text,
+                &json!({ "outcome": "refused", "why": "unsupported" }),
+            );
             Ok(Exit::Refused)
         }
         Err(error) => {

@@ -1,0 +1,110 @@
+//! A list that is shared instead of copied.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt::{self, Debug};
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// Things that follow one another, for example entries of a log. Clones share them: one run serves
+/// the record for the disk and the messages to all receivers, and a receiver writes the run that
+/// it got.
+#[derive(Clone)]
+pub struct Run<T>(Kept<T>);
+
+/// One thing by itself needs no list: the usual case while there is little to do, and the cheapest.
+#[derive(Clone)]
+enum Kept<T> {
+    One(T),
+    Many(Arc<[T]>),
+}
+
+impl<T> Deref for Run<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        match &self.0 {
+            Kept::One(one) => std::slice::from_ref(one),
+            Kept::Many(many) => many,
+        }
+    }
+}
+
+impl<T> From<T> for Run<T> {
+    #[inline]
+    fn from(one: T) -> Self {
+        Self(Kept::One(one))
+    }
+}
+
+impl<T: Clone> From<&[T]> for Run<T> {
+    fn from(things: &[T]) -> Self {
+        match things {
+            [one] => one.clone().into(),
+            _ => Self(Kept::Many(things.into())),
+        }
+    }
+}
+
+impl<T> FromIterator<T> for Run<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(things: I) -> Self {
+        let mut things = things.into_iter();
+        match (things.next(), things.next()) {
+            (Some(only), None) => only.into(),
+            (first, second) => {
+                Self(Kept::Many(first.into_iter().chain(second).chain(things).collect()))
+            }
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Run<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for Run<T> {}
+
+impl<T: Hash> Hash for Run<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl<T: Debug> Debug for Run<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: Serialize> Serialize for Run<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Run<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fingerprint::Fingerprint;
+
+    /// A run is what is in it, however it is kept: the simulator compares and hashes messages.
+    #[test]
+    fn a_run_is_its_things() {
+        for list in [vec![], vec![3u64], vec![3, 4], vec![3, 4, 5]] {
+            let run: Run<u64> = list.iter().copied().collect();
+            assert_eq!(*run, *list);
+            assert_eq!(run, Run::from(&list[..]));
+            assert_eq!(Fingerprint::of(&run), Fingerprint::of(&list));
+            assert_eq!(format!("{run:?}"), format!("{list:?}"));
+        }
+    }
+}

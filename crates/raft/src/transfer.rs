@@ -1,0 +1,87 @@
+//! Handing over the leadership (thesis §3.10), by an operator's wish or to a server of a higher
+//! priority.
+
+use crate::leader::Leader;
+use crate::message::Message;
+use crate::progress::Progress;
+use crate::replica::{Raft, Timer};
+use crate::server::Server;
+use consensus_core::mutant::planted;
+use consensus_core::{Delay, Effects, NodeId};
+use tracing::debug;
+
+/// Checks of the quorum before a server of a higher priority, which did not take over when it was
+/// asked, is asked again.
+const PAUSE: u8 = 10;
+
+/// A hand-over under way. Meanwhile the leader takes no commands and changes no members, so that
+/// its heir can catch up; if nothing comes of it within an election timeout, it goes on as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct HandOver {
+    pub(crate) to: NodeId,
+}
+
+impl Leader {
+    /// Somebody wants another server to lead.
+    pub(crate) fn begin_hand_over(
+        &mut self,
+        server: &Server,
+        to: NodeId,
+        effects: &mut Effects<Raft>,
+    ) {
+        let votes = server.current().is_voter(to) && self.progress.get(to).is_some();
+        if !votes {
+            effects.reached("hand-over refused: not another voter");
+            debug!(?to, "is not another voter and cannot lead");
+            return;
+        }
+        self.hand_over = Some(HandOver { to });
+        // Whom it tells to campaign others will heed although they hear this leader, from now on
+        // and however late the message comes.
+        self.lease.end();
+        effects.set_timer(Timer::HandOver, Delay::fixed(server.config.timing.election_max));
+        self.urge(server, to, effects);
+    }
+
+    /// This server has made progress or shown that it lives. If it is to lead and has the whole
+    /// log, its time has come.
+    pub(crate) fn urge(&self, server: &Server, from: NodeId, effects: &mut Effects<Raft>) {
+        if self.hand_over != Some(HandOver { to: from }) {
+            return;
+        }
+        let last = server.log.last().index;
+        let has_all = self.progress.get(from).is_some_and(|peer| peer.matched() == last);
+        let has_all = has_all || planted("R75");
+        if has_all {
+            effects.reached("told to campaign");
+            effects.send(from, Message::TimeoutNow { term: server.current_term });
+        }
+    }
+
+    /// Nothing came of it.
+    pub(crate) fn give_up_hand_over(&mut self, effects: &mut Effects<Raft>) {
+        effects.reached("hand-over came to nothing");
+        self.hand_over = None;
+        self.pause = PAUSE;
+    }
+
+    /// A server has answered. If it should lead rather than this one and is up to date, it shall.
+    pub(crate) fn give_way(&mut self, server: &Server, to: NodeId, effects: &mut Effects<Raft>) {
+        let busy = self.hand_over.is_some() || self.promotion.is_some() || self.pause > 0;
+        let Some(peer) = self.progress.get(to).filter(|_| !busy) else { return };
+        let priority = peer.priority();
+        let higher = priority > server.config.priority && priority == self.highest_priority(server);
+        let current = server.has_committed_in_term() && peer.matched() >= server.commit_index;
+        if higher && current && server.current().is_voter(to) {
+            effects.reached("a server of a higher priority takes over");
+            self.begin_hand_over(server, to, effects);
+        }
+    }
+
+    /// The highest priority of the voters that this leader hears, itself not among them: one of
+    /// them will follow it.
+    pub(crate) fn highest_priority(&self, server: &Server) -> u8 {
+        let voters = self.progress.iter().filter(|(id, _)| server.current().is_voter(*id));
+        voters.map(|(_, peer): (_, &Progress)| peer.priority()).max().unwrap_or_default()
+    }
+}

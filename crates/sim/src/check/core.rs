@@ -1,0 +1,142 @@
+//! Who is healed, and what a healed cluster owes to operators: the members that they want, and no
+//! election because somebody was away.
+
+use super::Run;
+use crate::report::Finding;
+use consensus_core::{Audit, Change, FaultModel, Membership, NodeId, NodeSet, Role};
+use core::time::Duration;
+
+/// So many longest election timeouts long a node is away.
+const AWAY: u32 = 4;
+
+impl<P: Audit> Run<'_, P> {
+    /// The correct nodes that still have a disk.
+    pub(super) fn able(&self) -> NodeSet {
+        self.world.correct().minus(self.world.condemned())
+    }
+
+    /// Those of them that are members.
+    pub(super) fn able_members(&self) -> NodeSet {
+        self.able().and(self.world.decided_members().members())
+    }
+
+    /// Chooses a random core of at least a quorum of correct nodes, and heals it: nodes run, links
+    /// among them work. Everything else stays as it is, and faults of links to and from the others
+    /// go on.
+    pub(super) fn heal_core(&mut self) -> NodeSet {
+        let quorum = self.world.live_quorum();
+        let mut core = self.able().and(self.concerned(self.able()));
+        // Those who know of the newest members may not be among these.
+        while !self.able().and(self.concerned(core)).minus(core).is_empty() {
+            core = core.or(self.able().and(self.concerned(core)));
+        }
+        let least = quorum.min(core.len());
+        let size = self.rng.between(least as u64, core.len() as u64) as usize;
+        let mut kept = self.options.core_includes;
+        while core.len() > size {
+            let nodes: Vec<NodeId> = core.minus(kept).iter().collect();
+            if nodes.is_empty() {
+                break;
+            }
+            let node = self.rng.pick(&nodes);
+            if self.is_core(core.without(node)) {
+                core.remove(node);
+            } else {
+                kept.insert(node);
+            }
+        }
+        self.world.make_reliable(core);
+        self.revive(core);
+        self.world.heal_among(core);
+        for other in self.able().minus(core).iter() {
+            self.hurt(other);
+        }
+        core
+    }
+
+    /// All members of whatever may be in force among these.
+    fn concerned(&self, among: NodeSet) -> NodeSet {
+        let all = self.world.in_force(among).map(Membership::members);
+        all.fold(NodeSet::EMPTY, NodeSet::or)
+    }
+
+    /// Is this a quorum, by the members that were decided and by any that some of them know of?
+    fn is_core(&self, core: NodeSet) -> bool {
+        if P::INFO.faults == FaultModel::Byzantine {
+            return core.len() >= P::INFO.quorum(self.options.nodes);
+        }
+        self.world.in_force(core).all(|members| self.world.is_live(members, core))
+    }
+
+    /// O13 for operators: a healed cluster gets the members that its operator wants, if he asks
+    /// again and again: all that are left, and one more if there is one.
+    pub(super) fn reform(&mut self) {
+        if self.world.violation().is_some() || self.options.operators.changes.is_none() {
+            return;
+        }
+        let mut wanted = self.able_members();
+        let spare = self.able().minus(wanted).iter().next();
+        if let Some(node) = spare {
+            self.revive(NodeSet::only(node));
+            wanted.insert(node);
+        }
+        let bound = self.options.timing.election_max * self.options.patience;
+        let end = self.world.now() + bound;
+        let done = |members: &Membership| {
+            !members.is_joint() && members.voters == wanted && members.learners.is_empty()
+        };
+        while !done(self.world.decided_members()) && self.world.violation().is_none() {
+            if self.world.now() >= end {
+                let now = self.world.decided_members().clone();
+                let detail = format!("{wanted:?} were to be the voters; there are {now:?}");
+                return self.stuck("members change", bound, detail);
+            }
+            if let Some(leader) = self.world.leader()
+                && let Some((seen, _)) = self.world.members(leader).cloned()
+                && !done(&seen)
+            {
+                let change = Change::of(&seen);
+                let change = Change { voters: wanted, learners: NodeSet::EMPTY, ..change };
+                self.world.change_members(leader, change);
+            }
+            self.advance(self.world.now() + Duration::from_millis(100), |_| false);
+        }
+    }
+
+    /// O14 for nodes that come back: a member that was away, or one that was removed and does not
+    /// know it, causes no election while a quorum hears its leader.
+    pub(super) fn disturb(&mut self) {
+        if self.world.violation().is_some() || !self.world.traitors().is_empty() {
+            return;
+        }
+        let Some(leader) = self.world.leader().filter(|_| self.rng.chance(3_000)) else { return };
+        let epoch = self.world.status(leader).map(|status| status.epoch);
+        let others: Vec<NodeId> = self.able().without(leader).iter().collect();
+        if others.is_empty() {
+            return;
+        }
+        let away = self.rng.pick(&others);
+        if !self.is_core(self.able_members().without(away)) {
+            return;
+        }
+        let election = self.options.timing.election_max;
+        self.world.isolate(away);
+        self.advance(self.world.now() + election * AWAY, |_| false);
+        if self.rng.chance(3_000) {
+            self.world.crash(away);
+            self.revive(NodeSet::only(away));
+        }
+        self.world.heal_all();
+        self.advance(self.world.now() + election * AWAY, |_| false);
+        let now = self.world.status(leader);
+        let leads = now.is_some_and(|status| status.role == Role::Leader);
+        let undisturbed = leads && now.map(|status| status.epoch) == epoch;
+        if !undisturbed && self.world.violation().is_none() {
+            let detail = format!(
+                "{away} was away for a while and came back; {leader} led in epoch {epoch:?} and \
+                 is now {now:?}"
+            );
+            self.world.fail(None, Finding::new("O14", "no needless election", detail));
+        }
+    }
+}
