@@ -208,7 +208,7 @@ fn joining(
     (config, address)
 }
 
-/// A client that knows the first replicas only asks who else there is.
+/// The contract, 5: how a read is made safe is chosen for each read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn questions_are_answered_in_the_way_that_was_asked_for() -> Result {
     let mut cluster = ToyCluster::<false>::new(3).await;
@@ -325,5 +325,17 @@ async fn impossible_ways_to_join_are_refused_in_words() -> Result {
     assert!(refused(told).await.contains("none of the first voters"));
     let never = NodeConfig { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config() };
     assert!(refused(never).await.contains("holds no replica"));
+    Ok(())
+}
+
+/// The bug N03: the test above fails with it, in a process of its own.
+#[cfg(feature = "mutants")]
+#[test]
+fn a_question_that_is_answered_too_early_is_found() -> Result {
+    let mut child = std::process::Command::new(std::env::current_exe()?);
+    child.args(["--exact", "a_question_waits_for_its_index"]).env("SYNOD_MUTANT", "N03");
+    let ran = child.output()?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(!ran.status.success() && said.contains("before one more entry"), "{said}");
     Ok(())
 }
