@@ -25,7 +25,7 @@ pub struct Bounds {
     pub nodes: usize,
     /// Replicas beside them that may join.
     pub joiners: usize,
-    /// Node 0 leads in the beginning, and nothing is under way: a model for what happens later.
+    /// A node leads in the beginning (node 0, unless there is a clock), and nothing is under way: a model for what happens later.
     pub led: bool,
     /// Commands of clients; each may be given to any one node, at any time.
     pub commands: u8,

@@ -18,7 +18,7 @@ pub(crate) struct BoundFlags {
     /// Replicas beside them that may join
     #[arg(long, value_name = "COUNT")]
     joiners: Option<usize>,
-    /// Node 0 leads in the beginning and nothing is under way: true or false
+    /// A node leads in the beginning and nothing is under way: true or false
     #[arg(long, value_name = "BOOL")]
     led: Option<bool>,
     /// Commands of clients
@@ -178,7 +178,7 @@ pub(crate) fn shown(bounds: &Bounds) -> String {
         text.push_str(&format!(", {} reads ({})", bounds.reads, mode_name(bounds.mode)));
     }
     if bounds.led {
-        text.push_str(", n0 leads at first");
+        text.push_str(", led at first");
     }
     match bounds.duplicates {
         None => text.push_str(", any duplicates"),
