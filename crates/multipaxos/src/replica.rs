@@ -223,7 +223,7 @@ impl MultiPaxos {
                 self.on_learned(from, first, &batches, chosen, effects);
             }
             Message::Forgotten { upto } => self.on_forgotten(from, upto, env, effects),
-            Message::Snapshot(message) => effects.snapshot(from, message),
+            Message::Snapshot(message) => effects.snapshot(from, *message),
         }
     }
 
