@@ -15,4 +15,3 @@ pub mod lockstep;
 pub mod measure;
 pub mod node;
 pub mod tally;
-

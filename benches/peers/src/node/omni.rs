@@ -47,11 +47,8 @@ impl Node for Omni {
     const FLUSH_FIRST: bool = true;
 
     fn start(id: usize) -> Self {
-        let cluster_config = ClusterConfig {
-            configuration_id: 1,
-            nodes: vec![1, 2, 3],
-            ..ClusterConfig::default()
-        };
+        let cluster_config =
+            ClusterConfig { configuration_id: 1, nodes: vec![1, 2, 3], ..ClusterConfig::default() };
         let server_config = ServerConfig {
             pid: id as u64 + 1,
             election_tick_timeout: 5,
