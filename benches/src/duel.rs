@@ -3,7 +3,7 @@
 
 use crate::comparison::{Comparison, Section};
 use crate::options::{CompareError, DuelOptions};
-use crate::plots;
+use crate::plots::{self, DuelPoint};
 use crate::simulated::duel::{self, DECISIONS, Duel, HOPELESS, Manner, Rivals};
 use crate::table::{Cell, Column, Table};
 use crate::workload::{Workload, WorkloadSpec};
@@ -118,7 +118,8 @@ pub fn duel(
                 "messages": sum.ended.messages,
                 "nacks": sum.ended.nacks,
             }));
-            points.push((manner, proposers, sum.rounds(), sum.messages()));
+            let (ballots, messages) = (sum.rounds(), sum.messages());
+            points.push(DuelPoint { manner, proposers, ballots, messages });
         }
     }
     progress("duel", all, all);

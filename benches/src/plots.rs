@@ -107,17 +107,25 @@ fn manner_style(manner: Manner) -> Style {
     }
 }
 
-/// Ballots, and messages, of a decision against the number of proposers. Rows in which no run
-/// decided enough have no point.
-pub(crate) fn duels(points: &[(Manner, usize, Option<f64>, Option<f64>)]) -> Vec<Chart> {
-    let lines = |value: fn(&(Manner, usize, Option<f64>, Option<f64>)) -> Option<f64>| {
+/// A row of duels, as it is drawn. `None` where no run decided enough.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DuelPoint {
+    pub(crate) manner: Manner,
+    pub(crate) proposers: usize,
+    pub(crate) ballots: Option<f64>,
+    pub(crate) messages: Option<f64>,
+}
+
+/// Ballots, and messages, of a decision against the number of proposers.
+pub(crate) fn duels(points: &[DuelPoint]) -> Vec<Chart> {
+    let lines = |value: fn(&DuelPoint) -> Option<f64>| {
         let line = |manner: Manner| {
-            let mine = points.iter().filter(move |point| point.0 == manner);
+            let mine = points.iter().filter(|point| point.manner == manner);
             Series {
                 name: manner.name().to_owned(),
                 style: manner_style(manner),
                 draw: Draw::Line,
-                points: mine.filter_map(|at| Some((at.1 as f64, value(at)?))).collect(),
+                points: mine.filter_map(|at| Some((at.proposers as f64, value(at)?))).collect(),
             }
         };
         Manner::ALL.map(line).to_vec()
@@ -129,14 +137,14 @@ pub(crate) fn duels(points: &[(Manner, usize, Option<f64>, Option<f64>)]) -> Vec
         y: axis(label, Scale::Log),
         series,
     };
-    let ballots = lines(|point| point.2.filter(|rounds| *rounds > 0.0));
+    let ballots = lines(|point| point.ballots.filter(|ballots| *ballots > 0.0));
     vec![
         chart("duel-ballots", "Ballots of a decision", "ballots per decision", ballots),
         chart(
             "duel-messages",
             "Messages of a decision",
             "messages per decision",
-            lines(|point| point.3),
+            lines(|point| point.messages),
         ),
     ]
 }

@@ -84,6 +84,12 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
         Self::for_cluster(cluster)
     }
 
+    /// The same without what trusts clocks, such as leases: for models without time.
+    #[must_use]
+    fn timeless(self) -> Self {
+        self
+    }
+
     /// The same with leases for reads, for clocks of which none gains or loses more than so many
     /// parts in a million. `None` if the algorithm has no leases. Simulated runs switch them on by
     /// this, and keep their clocks within it.

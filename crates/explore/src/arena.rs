@@ -39,21 +39,34 @@ pub(crate) struct Steps<P: Audit> {
     pub(crate) marks: BTreeSet<&'static str>,
 }
 
+/// A node at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) node: u32,
+    pub(crate) ticks: u8,
+}
+
+impl Moment {
+    fn key(self) -> u128 {
+        (u128::from(self.ticks) << 96) | (u128::from(self.node) << 64)
+    }
+}
+
 /// A node and what happens to it, as a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cause(u128);
 
 impl Cause {
     /// A message arrives at a node.
-    pub(crate) fn message(node: u32, packet: u32) -> Self {
-        Self((u128::from(node) << 64) | u128::from(packet))
+    pub(crate) fn message(node: Moment, packet: u32) -> Self {
+        Self(node.key() | u128::from(packet))
     }
 
     /// Something else happens to it.
-    pub(crate) fn other<T: std::hash::Hash>(node: u32, what: &T) -> Self {
+    pub(crate) fn other<T: std::hash::Hash>(node: Moment, what: &T) -> Self {
         // Beyond all numbers of messages.
         let what = fingerprint::of(what) as u64 | (1 << 63);
-        Self((u128::from(node) << 64) | u128::from(what))
+        Self(node.key() | u128::from(what))
     }
 }
 

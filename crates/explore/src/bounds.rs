@@ -1,7 +1,8 @@
 //! What makes a model finite: how much of everything may happen in one behaviour.
 
 use crate::wish::{Wish, Wishes};
-use consensus_core::{FaultModel, NodeId, NodeSet, ProtocolInfo, ReadMode, Takes};
+use consensus_core::{FaultModel, NodeId, NodeSet, ProtocolInfo, ReadMode, Takes, Timing};
+use core::time::Duration;
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,7 +25,7 @@ pub struct Bounds {
     pub nodes: usize,
     /// Replicas beside them that may join.
     pub joiners: usize,
-    /// Node 0 leads in the beginning, and nothing is under way: a model for what happens later.
+    /// A node leads in the beginning (node 0, unless there is a clock), and nothing is under way: a model for what happens later.
     pub led: bool,
     /// Commands of clients; each may be given to any one node, at any time.
     pub commands: u8,
@@ -54,11 +55,17 @@ pub struct Bounds {
     pub chunk: usize,
     /// How disks are modelled.
     pub disks: Disks,
+    /// How often the clock of all moves on, by [`TICK`] each time. `None`: there is no time, so that
+    /// a timer fires at any moment, and settings that trust clocks are off.
+    pub ticks: Option<u8>,
     /// Nodes that lie: whatever they say, they may also say the contrary of, to anybody.
     pub traitors: NodeSet,
     /// Actions in one behaviour, if that is to be bounded, too.
     pub depth: Option<u32>,
 }
+
+/// What the clock moves on by, if there is one: so long that every timer may fire.
+pub const TICK: Duration = Timing::LAN.election_max;
 
 /// The bytes of every snapshot in a model.
 pub const SNAPSHOT_BYTES: usize = 16;
@@ -88,6 +95,7 @@ impl Bounds {
             snapshots: 0,
             chunk: SNAPSHOT_BYTES,
             disks: Disks::Explicit,
+            ticks: None,
             traitors: NodeSet::EMPTY,
             depth: None,
         }

@@ -1,6 +1,7 @@
 //! A counterexample as text: one line for what happens, and under it what the node does.
 
 use crate::arena::{Arena, Steps};
+use crate::bounds::TICK;
 use crate::context::Context;
 use crate::node::{Outcome, happen};
 use crate::state::{Action, State};
@@ -22,13 +23,14 @@ pub(crate) fn of<P: Audit>(
         state.actions(context, &steps, &mut actions);
         let action = actions[*nth];
         let mut text = format!("{:>3}  {}", step + 1, title(context, &steps, &state, action));
-        let (id, _) = state.cause(&steps, action);
-        let before = &steps.nodes[state.nodes[id.index()] as usize];
-        let outcome = happen(context, id, Some(before), &state.stimulus(context, &steps, action));
-        drop(steps);
-        if let Ok(outcome) = outcome {
-            text.push_str(&doings(&outcome));
+        if action != Action::Tick {
+            let (id, _) = state.cause(&steps, action);
+            let before = &steps.nodes[state.nodes[id.index()] as usize];
+            let stimulus = state.stimulus(context, &steps, action);
+            let outcome = happen(context, (id, state.spent.ticks), Some(before), &stimulus);
+            text.push_str(&outcome.map_or_else(|_| String::new(), |outcome| doings(&outcome)));
         }
+        drop(steps);
         lines.push(text);
         let next = advance((context, arena), &state, action, &|_| false, &mut news);
         let Ok(Step::To(next)) = next else { break };
@@ -77,6 +79,7 @@ fn title<P: Audit>(
         Action::Read(id) => format!("{id} gets a client's read, when {} is decided", state.upto),
         Action::Snapshot(id) => format!("{id} takes a snapshot"),
         Action::Keep(id) => format!("{id} has its snapshot on its disk"),
+        Action::Tick => format!("time passes: {:?}", TICK),
     }
 }
 

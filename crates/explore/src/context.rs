@@ -1,13 +1,12 @@
 //! What is the same in every state of a model.
 
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, TICK};
 use crate::state::MAX_NODES;
 use bytes::Bytes;
 use consensus_core::{
     Audit, AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, Command, ConfigError,
-    Env, Links, NodeId, NodeSet, RequestId, SessionId, Signer, Tag,
+    Delay, Env, Links, NodeId, NodeSet, RequestId, SessionId, Signer, Tag,
 };
-use core::time::Duration;
 use std::fmt;
 use synod_sim::SimKeys;
 
@@ -81,11 +80,20 @@ impl<P: Audit> Context<P> {
         })
     }
 
-    /// The world as this node sees it. There is no time in a model.
-    pub(crate) fn env(&self, node: NodeId) -> Env<'_> {
+    /// The world as this node sees it after so many ticks.
+    pub(crate) fn env(&self, node: NodeId, ticks: u8) -> Env<'_> {
         let votes = self.cluster.voters.contains(node);
         let cluster = if votes { &self.cluster } else { &self.joining };
-        Env::new(Duration::ZERO, cluster, &self.keys[node.index()], &self.meter)
+        Env::new(TICK * u32::from(ticks), cluster, &self.keys[node.index()], &self.meter)
+    }
+
+    /// Ticks after which a timer may fire.
+    pub(crate) fn ticks_of(&self, delay: Delay) -> u8 {
+        let ticks = delay.min.as_nanos().div_ceil(TICK.as_nanos());
+        match self.bounds.ticks {
+            None => 0,
+            Some(_) => u8::try_from(ticks).unwrap_or(u8::MAX),
+        }
     }
 
     /// The settings of this node.

@@ -84,7 +84,7 @@ mod wish;
 mod work;
 mod worker;
 
-pub use bounds::{Bounds, Disks, Preset, SNAPSHOT_BYTES};
+pub use bounds::{Bounds, Disks, Preset, SNAPSHOT_BYTES, TICK};
 pub use context::BadModel;
 pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt, hunt_with};
 pub use violation::Violation;

@@ -15,7 +15,7 @@ use consensus_core::{
     Audit, Batch, Certificate, Input, Ledger, LogIndex, Membership, NodeId, NodeSet, ReadMode,
     Verified,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A message to one node. Two that are equal are one.
@@ -39,7 +39,8 @@ pub(crate) struct Local<P: Audit> {
     /// that they all leave with the next one; and as equal messages under way are one, so are
     /// equal messages that wait.
     pub(crate) held: Vec<(NodeSet, P::Message)>,
-    pub(crate) timers: BTreeSet<P::Timer>,
+    /// The timers that are set, and after how many ticks each may fire.
+    pub(crate) timers: BTreeMap<P::Timer, u8>,
     pub(crate) service: Service,
     pub(crate) claims: Claims,
 }
@@ -156,16 +157,16 @@ pub(crate) struct Outcome<P: Audit> {
     pub(crate) marks: Vec<&'static str>,
 }
 
-/// Lets something happen to a node.
+/// Lets something happen to a node, after so many ticks.
 pub(crate) fn happen<P: Audit>(
     context: &Context<P>,
-    id: NodeId,
+    (id, ticks): (NodeId, u8),
     before: Option<&Node<P>>,
     stimulus: &Stimulus<P>,
 ) -> Result<Outcome<P>, Violation> {
     let mut work = match before {
-        Some(node) => Work::resume(context, id, node.local.clone()),
-        None => Work::start(context, id, 1, Disk::empty(), Claims::default())?,
+        Some(node) => Work::resume(context, (id, ticks), node.local.clone()),
+        None => Work::start(context, (id, ticks), 1, Disk::empty(), Claims::default())?,
     };
     match stimulus {
         Stimulus::Boot => work.input(Input::Start)?,
@@ -180,7 +181,7 @@ pub(crate) fn happen<P: Audit>(
         Stimulus::Crash { kept, file } => {
             let Local { life, mut disk, claims, .. } = work.local;
             disk.crash(*kept, *file);
-            work = Work::start(context, id, life + 1, disk, claims)?;
+            work = Work::start(context, (id, ticks), life + 1, disk, claims)?;
             // A lost record may bring an older one to light.
             work.wrote = true;
             work.input(Input::Start)?;

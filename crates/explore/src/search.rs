@@ -89,7 +89,15 @@ pub fn explore<P: Audit>(
     limits: &Limits<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Explored, BadModel> {
-    explore_with::<P>(bounds, limits, P::Config::smallest, progress)
+    let timeless = bounds.ticks.is_none();
+    let configure = |cluster: &Cluster| {
+        let smallest = P::Config::smallest(cluster)?.timeless();
+        if timeless {
+            return Ok(smallest);
+        }
+        Ok(smallest.clone().with_lease(LEASE_DRIFT).unwrap_or(smallest))
+    };
+    explore_with::<P>(bounds, limits, configure, progress)
 }
 
 /// The same with settings of one's own, instead of the smallest.
@@ -153,6 +161,10 @@ impl Explored {
         }
     }
 }
+
+/// Where there is a clock, there are leases. All clocks are one, so the margin for drift is never
+/// needed.
+const LEASE_DRIFT: u32 = 10_000;
 
 /// States of one batch. The same for any number of threads, as limits are looked at between
 /// batches.

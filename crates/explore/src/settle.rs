@@ -1,9 +1,9 @@
 //! Where a search begins: all nodes have started; or, so that no steps are spent on an election
-//! that is the same in every behaviour, node 0 leads and all that it said has arrived.
+//! that is the same in every behaviour, one of them leads and all that it said has arrived.
 
 use crate::arena::Arena;
 use crate::context::Context;
-use crate::state::{Action, Spent, State};
+use crate::state::{Action, State};
 use crate::violation::Violation;
 use crate::worker::{Step, advance};
 use consensus_core::{Audit, NodeId};
@@ -13,23 +13,29 @@ const MOST_MESSAGES: usize = 1_000;
 
 /// The first state.
 pub(crate) fn begin<P: Audit>(context: &Context<P>, arena: &Arena<P>) -> Result<State, Violation> {
-    let started = State::initial(context, arena)?;
+    let mut started = State::initial(context, arena)?;
+    if context.bounds.ticks.is_some() {
+        // Who has just started may have promised something in an earlier life.
+        started = started.later();
+    }
+    let spent = started.spent;
     if !context.bounds.led {
         return Ok(started);
     }
     let mut walk = Walk { context, arena, state: started, news: Vec::new() };
     walk.take(Action::Campaign(NodeId(0)))?;
-    let mut left = MOST_MESSAGES;
-    while let Some(action) = walk.quietest() {
+    walk.settle()?;
+    // Where there are leases a wish is not enough: somebody must have heard no leader for long.
+    while !walk.is_led() {
+        let Some(action) = walk.due_timer() else {
+            let detail = "no leader although all timers fired".to_owned();
+            return Err(Violation::new("O13", "a first election", None, detail));
+        };
         walk.take(action)?;
-        left -= 1;
-        if left == 0 {
-            let detail = format!("no rest after {MOST_MESSAGES} messages of a first election");
-            return Err(Violation::new("O14", "an election ends", None, detail));
-        }
+        walk.settle()?;
     }
     // The beginning is free.
-    Ok(walk.state.with_spent(Spent::default()))
+    Ok(walk.state.with_spent(spent))
 }
 
 struct Walk<'a, P: Audit> {
@@ -51,6 +57,38 @@ impl<P: Audit> Walk<'_, P> {
             }
         }
         Ok(())
+    }
+
+    /// Until nothing is under way.
+    fn settle(&mut self) -> Result<(), Violation> {
+        for _ in 0..MOST_MESSAGES {
+            match self.quietest() {
+                Some(action) => self.take(action)?,
+                None => return Ok(()),
+            }
+        }
+        let detail = format!("no rest after {MOST_MESSAGES} messages of a first election");
+        Err(Violation::new("O14", "an election ends", None, detail))
+    }
+
+    fn is_led(&self) -> bool {
+        let steps = self.arena.read();
+        let nodes = self.context.cluster.nodes();
+        let leads = |id: NodeId| {
+            steps.nodes[self.state.nodes[id.index()] as usize].local.replica.leads().is_some()
+        };
+        nodes.iter().any(leads)
+    }
+
+    /// A timer of a voter that may fire.
+    fn due_timer(&self) -> Option<Action<P::Timer>> {
+        let steps = self.arena.read();
+        let ticks = self.state.spent.ticks;
+        self.context.cluster.voters.iter().find_map(|id| {
+            let timers = &steps.nodes[self.state.nodes[id.index()] as usize].local.timers;
+            let due = timers.iter().find(|(_, after)| **after <= ticks);
+            due.map(|(timer, _)| Action::Fire(id, *timer))
+        })
     }
 
     /// What brings rest: disks first, then messages.

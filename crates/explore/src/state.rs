@@ -1,6 +1,6 @@
 //! The cluster: all nodes, what is under way, and what the oracles must remember.
 
-use crate::arena::{Arena, Cause, Outcome, Steps};
+use crate::arena::{Arena, Cause, Moment, Outcome, Steps};
 use crate::context::Context;
 use crate::fingerprint;
 use crate::node::{Node, Stimulus, happen};
@@ -22,6 +22,8 @@ pub(crate) struct Spent {
     pub(crate) changes: u8,
     pub(crate) reads: u8,
     pub(crate) snapshots: u8,
+    /// The time.
+    pub(crate) ticks: u8,
 }
 
 impl Spent {
@@ -122,6 +124,8 @@ pub(crate) enum Action<T> {
     Snapshot(NodeId),
     /// A node's snapshot is on its disk.
     Keep(NodeId),
+    /// Time passes.
+    Tick,
 }
 
 /// What an action makes of a state, before it is known whether that was seen.
@@ -143,7 +147,7 @@ impl State {
         let mut network = Vec::new();
         let mut steps = arena.write();
         for id in context.cluster.nodes().iter() {
-            let outcome = steps.enter(happen(context, id, None, &Stimulus::Boot)?);
+            let outcome = steps.enter(happen(context, (id, 0), None, &Stimulus::Boot)?);
             nodes[id.index()] = outcome.node;
             network.extend(outcome.sent);
         }
@@ -171,6 +175,10 @@ impl State {
     ) {
         out.clear();
         let (bounds, spent) = (&context.bounds, &self.spent);
+        // The first tick is part of the beginning.
+        if bounds.ticks.is_some_and(|ticks| spent.ticks <= ticks) {
+            out.push(Action::Tick);
+        }
         let again = bounds.duplicates.is_some_and(|limit| spent.duplicates < limit);
         for place in 0..self.network.len() {
             out.push(Action::Deliver { place, again: bounds.duplicates.is_none() });
@@ -184,7 +192,8 @@ impl State {
                 out.push(Action::Sync(id));
             }
             if spent.timeouts < bounds.timeouts {
-                out.extend(node.local.timers.iter().map(|timer| Action::Fire(id, *timer)));
+                let timers = node.local.timers.iter().filter(|(_, after)| **after <= spent.ticks);
+                out.extend(timers.map(|(timer, _)| Action::Fire(id, *timer)));
             }
             if spent.campaigns < bounds.campaigns {
                 out.push(Action::Campaign(id));
@@ -236,7 +245,7 @@ impl State {
         steps: &Steps<P>,
         action: Action<P::Timer>,
     ) -> (NodeId, Cause) {
-        let node = |id: NodeId| self.nodes[id.index()];
+        let node = |id: NodeId| Moment { node: self.nodes[id.index()], ticks: self.spent.ticks };
         match action {
             Action::Deliver { place, .. } => {
                 let packet = self.network[place];
@@ -253,6 +262,7 @@ impl State {
             Action::Read(id) => (id, Cause::other(node(id), &(7, self.upto))),
             Action::Snapshot(id) => (id, Cause::other(node(id), &8)),
             Action::Keep(id) => (id, Cause::other(node(id), &9)),
+            Action::Tick => unreachable!("time passes at no node"),
         }
     }
 
@@ -281,6 +291,7 @@ impl State {
             Action::Read(_) => Stimulus::Read { mode: context.bounds.mode, decided: self.upto },
             Action::Snapshot(_) => Stimulus::Snapshot,
             Action::Keep(_) => Stimulus::Keep,
+            Action::Tick => unreachable!("time passes at no node"),
         }
     }
 
@@ -362,6 +373,12 @@ impl State {
         Self { print, network: packets.into(), ..self.clone() }
     }
 
+    /// The same, a tick later.
+    pub(crate) fn later(&self) -> Self {
+        let ticks = self.spent.ticks.saturating_add(1);
+        self.with_spent(Spent { ticks, ..self.spent })
+    }
+
     /// The same, but so much is used up.
     pub(crate) fn with_spent(&self, spent: Spent) -> Self {
         let print = self.print.wrapping_sub(self.spent.print()).wrapping_add(spent.print());
@@ -384,6 +401,7 @@ impl State {
             Action::Change(..) => spent.changes += 1,
             Action::Read(_) => spent.reads += 1,
             Action::Snapshot(_) => spent.snapshots += 1,
+            Action::Tick => spent.ticks += 1,
         }
         spent
     }

@@ -14,7 +14,7 @@ use consensus_core::{
     Audit, Batch, Effect, Effects, Envelope, Input, Ledger, LogIndex, Message, NodeId, NodeSet,
     Read, ReadMode, Received, RecordNumber, SnapshotMessage, Status, Then, asked_offset,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use std::sync::Arc;
 pub(crate) struct Work<'a, P: Audit> {
     context: &'a Context<P>,
     id: NodeId,
+    ticks: u8,
     pub(crate) local: Local<P>,
     effects: Effects<P>,
     sent: Vec<Packet<P>>,
@@ -34,12 +35,17 @@ pub(crate) struct Work<'a, P: Audit> {
 }
 
 impl<'a, P: Audit> Work<'a, P> {
-    pub(crate) fn resume(context: &'a Context<P>, id: NodeId, local: Local<P>) -> Self {
+    pub(crate) fn resume(
+        context: &'a Context<P>,
+        (id, ticks): (NodeId, u8),
+        local: Local<P>,
+    ) -> Self {
         let (written, needed) = (RecordNumber(local.disk.written()), RecordNumber(local.needed));
         let effects = Effects::resume(written, needed);
         Self {
             context,
             id,
+            ticks,
             local,
             effects,
             sent: Vec::new(),
@@ -55,7 +61,7 @@ impl<'a, P: Audit> Work<'a, P> {
     /// A new life, on what the disk has.
     pub(crate) fn start(
         context: &'a Context<P>,
-        id: NodeId,
+        (id, ticks): (NodeId, u8),
         life: u32,
         disk: Disk<P::Record>,
         claims: Claims,
@@ -74,11 +80,11 @@ impl<'a, P: Audit> Work<'a, P> {
             disk,
             needed,
             held: Vec::new(),
-            timers: BTreeSet::new(),
+            timers: BTreeMap::new(),
             service: Service { applied, ..Service::default() },
             claims,
         };
-        Ok(Self::resume(context, id, local))
+        Ok(Self::resume(context, (id, ticks), local))
     }
 
     pub(crate) fn input(&mut self, input: Input<P>) -> Result<(), Violation> {
@@ -87,7 +93,7 @@ impl<'a, P: Audit> Work<'a, P> {
     }
 
     fn step(&mut self, input: Input<P>) -> Result<(), Violation> {
-        let env = self.context.env(self.id);
+        let env = self.context.env(self.id, self.ticks);
         let (replica, effects) = (&mut self.local.replica, &mut self.effects);
         let (before, led) = (replica.status(), replica.leads());
         caught(self.id, || replica.step(input, &env, effects))?;
@@ -157,8 +163,9 @@ impl<'a, P: Audit> Work<'a, P> {
                     self.local.held.push((to, message));
                 }
             }
-            Effect::SetTimer { timer, delay: _ } => {
-                self.local.timers.insert(timer);
+            Effect::SetTimer { timer, delay } => {
+                let after = self.context.ticks_of(delay);
+                self.local.timers.insert(timer, self.ticks.saturating_add(after));
             }
             Effect::CancelTimer { timer } => {
                 self.local.timers.remove(&timer);
@@ -341,7 +348,7 @@ impl<'a, P: Audit> Work<'a, P> {
             for claim in P::claims(&message) {
                 self.local.claims.say(self.id, claim)?;
             }
-        } else if let Some(lie) = P::equivocate(&message, &self.context.env(self.id)) {
+        } else if let Some(lie) = P::equivocate(&message, &self.context.env(self.id, self.ticks)) {
             self.post(to, lie)?;
         }
         self.post(to, message)
@@ -353,7 +360,7 @@ impl<'a, P: Audit> Work<'a, P> {
         let to = to.and(self.context.cluster.nodes());
         let Some(first) = to.iter().next() else { return Ok(()) };
         let envelope = Envelope { from: self.id, message };
-        let said = match P::verify(envelope, &self.context.env(first)) {
+        let said = match P::verify(envelope, &self.context.env(first, self.ticks)) {
             Ok(said) => Arc::new(said),
             Err(_) if !self.context.is_correct(self.id) => return Ok(()),
             Err(why) => {

@@ -99,6 +99,10 @@ pub(crate) fn advance<P: Audit>(
     is_seen: &dyn Fn(u128) -> bool,
     news: &mut Vec<u32>,
 ) -> Result<Step, Violation> {
+    if let Action::Tick = action {
+        let later = state.later();
+        return Ok(if is_seen(later.print) { Step::Seen } else { Step::To(later) });
+    }
     let mut steps = arena.read();
     let (id, cause) = state.cause(&steps, action);
     if steps.outcome(cause).is_none() {
@@ -134,7 +138,7 @@ fn work_out<P: Audit>(
         let node = Arc::clone(&steps.nodes[state.nodes[id.index()] as usize]);
         let stimulus = state.stimulus(context, &steps, action);
         drop(steps);
-        (cause, happen(context, id, Some(&node), &stimulus))
+        (cause, happen(context, (id, state.spent.ticks), Some(&node), &stimulus))
     };
     arena.write().learn(cause, result);
 }

@@ -4,10 +4,13 @@
 //! All of these panic where a rule is broken: that is what they are for.
 
 use crate::feed::Feed;
+use crate::generate::{self, generate};
+use crate::mutate::scramble;
 use bytes::Bytes;
 use consensus_core::{
-    Audit, AuthMeter, Batch, ClientId, Cluster, ClusterId, Command, Env, Envelope, Executor,
-    LogIndex, NodeId, Request, RequestId, SessionId, Signer, StateMachine, Tag,
+    Audit, AuthMeter, Batch, Change, ClientId, Cluster, ClusterId, Command, Env, Envelope,
+    Executor, Incoming, LogIndex, MEMBERSHIP_CLIENT, Membership, NodeId, Request, RequestId,
+    SessionId, Signer, SnapshotMessage, SnapshotMeta, StateMachine, Tag, Then,
 };
 use core::time::Duration;
 use std::fmt::Debug;
@@ -40,7 +43,7 @@ pub fn connection(bytes: &[u8]) {
         assert!(total <= bytes.len(), "more came out than went in");
         for payload in payloads {
             assert!(payload.len() <= limit, "a frame is over the limit");
-            for what in [Saying::Hello, Saying::Greeting, Saying::ToClient] {
+            for what in [Saying::Hello, Saying::Greeting, Saying::ToReplica, Saying::ToClient] {
                 saying(what, &payload);
             }
             request(&payload);
@@ -69,6 +72,11 @@ pub fn to_client(bytes: &[u8]) {
     saying(Saying::ToClient, bytes);
 }
 
+/// What a replica hears from a client.
+pub fn to_replica(bytes: &[u8]) {
+    saying(Saying::ToReplica, bytes);
+}
+
 /// What a client asks.
 pub fn request(bytes: &[u8]) {
     if let Some(request) = again::<Request>(bytes) {
@@ -88,6 +96,71 @@ pub fn batch(bytes: &[u8]) {
         assert_eq!(commands.len(), batch.len());
         assert_eq!(Batch::of(&commands).bytes(), bytes, "a batch has one encoding");
     }
+}
+
+/// Members as an entry of the log says them: they are refused, or written as they were read.
+pub fn membership(bytes: &[u8]) {
+    let command = Command {
+        client: MEMBERSHIP_CLIENT,
+        session: SessionId(u64::MAX),
+        request: RequestId(u64::MAX),
+        payload: Bytes::copy_from_slice(bytes),
+        tag: Tag::none(),
+    };
+    let batch = Batch::of(&[command]);
+    assert!(batch.is_membership());
+    let Some(members) = Membership::from_batch(&batch, LogIndex(7)) else { return };
+    assert!(members.voters.len() <= NodeId::LIMIT && !members.voters.is_empty());
+    let written = members.to_batch();
+    assert_eq!(Membership::from_batch(&written, LogIndex(7)).as_ref(), Some(&members));
+    let change = Change::of(&members).add_voter(NodeId(5)).remove(NodeId(3));
+    if let Ok(next) = change.apply_to(&members) {
+        assert!(!next.is_joint() && next.voters.contains(NodeId(5)));
+    }
+}
+
+/// Pieces of snapshots as somebody sends them who says anything: nothing is kept that did not come,
+/// and a whole is one whose pieces follow each other.
+pub fn chunks(bytes: &[u8]) {
+    let mut feed = Feed::new(bytes);
+    feed.hints = vec![1, 2, 3];
+    let mut incoming = Incoming::new();
+    let (mut kept, mut came) = (0, 0);
+    while !feed.is_empty() {
+        let Some(message) = any_piece(&mut feed, &incoming) else { continue };
+        let applied = LogIndex(feed.number());
+        if let SnapshotMessage::Chunk { bytes, .. } = &message {
+            came += bytes.len();
+        }
+        let Some(received) = incoming.receive(message.clone(), applied) else { continue };
+        let SnapshotMessage::Chunk { meta, offset, bytes, last, .. } = message else {
+            panic!("a question is no piece")
+        };
+        kept = if received.first { 0 } else { kept };
+        assert_eq!(kept as u64, offset, "it follows what is kept");
+        kept += bytes.len();
+        assert!(meta.index > applied && kept <= came, "what came is kept, and is news");
+        match received.then {
+            Then::Whole(whole) => assert!(last && whole == meta && incoming.index().is_none()),
+            Then::Ask(ask) => assert_eq!(ask, incoming.ask()),
+        }
+    }
+}
+
+/// A piece that fits, or that fits but for a number, or nonsense.
+fn any_piece(feed: &mut Feed<'_>, incoming: &Incoming) -> Option<SnapshotMessage> {
+    if feed.chance(40) {
+        return generate(feed);
+    }
+    let meta: SnapshotMeta = generate(feed)?;
+    let SnapshotMessage::Ask { of, offset } = incoming.ask() else { return None };
+    let index = of.filter(|_| feed.chance(200)).unwrap_or(meta.index);
+    let meta = SnapshotMeta { index, membership: Membership::default(), epoch: 0 };
+    let offset = if feed.chance(200) { offset } else { feed.number() };
+    let piece = SnapshotMessage::chunk(meta, offset, feed.blob(), feed.chance(60));
+    let encoded = codec::encode(&piece);
+    let sent = if feed.chance(40) { scramble(&encoded, feed) } else { encoded.to_vec() };
+    codec::decode(&sent).ok()
 }
 
 /// What a replica of this algorithm says, up to the door of `step`.
@@ -188,7 +261,12 @@ pub fn keys(bytes: &[u8]) {
 pub fn sayings(bytes: &[u8]) {
     let mut feed = Feed::new(bytes);
     while !feed.is_empty() {
-        let Some(one) = crate::generate::generate::<Request>(&mut feed) else { continue };
+        for what in [Saying::Hello, Saying::Greeting, Saying::ToReplica, Saying::ToClient] {
+            if let Some(encoded) = generate::saying(what, &mut feed) {
+                assert_eq!(what.again(&encoded).as_ref(), Ok(&encoded), "a saying is one value");
+            }
+        }
+        let Some(one) = generate::<Request>(&mut feed) else { continue };
         let opening = rig::opening(std::slice::from_ref(&one));
         let (payloads, ended) = rig::frames(&opening, 1 << 20);
         assert_eq!(ended, None, "what we send is read");

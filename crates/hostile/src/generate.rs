@@ -2,15 +2,22 @@
 //! [`Feed`]. So a message of any algorithm can have any field values, and no algorithm is named.
 
 use crate::feed::Feed;
+use bytes::Bytes;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, MapAccess,
     SeqAccess, VariantAccess, Visitor, value::Error, value::U32Deserializer,
 };
 use serde::{Deserializer, forward_to_deserialize_any};
+use synod_runtime::rig::Saying;
 
 /// A value; `None` if the choices made bytes that the type does not take.
 pub fn generate<T: DeserializeOwned>(feed: &mut Feed<'_>) -> Option<T> {
     T::deserialize(Choices { feed }).ok()
+}
+
+/// Any bytes of such a saying; `None` as above.
+pub fn saying(what: Saying, feed: &mut Feed<'_>) -> Option<Bytes> {
+    what.from_any(Choices { feed }).ok()
 }
 
 struct Choices<'f, 'a> {

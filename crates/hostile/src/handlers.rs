@@ -3,25 +3,25 @@
 //! The bytes are a script for a whole cluster: deliver this message, fire that timer, propose,
 //! sync, crash. One replica is the *liar*. It runs the honest code, but what it says is altered on
 //! its way out, contradicted, or made up from nothing, with its own key ([`LiarsKeys`]). So the
-//! others are hit in the middle of elections, view changes and repairs, and not only when they
-//! are fresh.
+//! others are hit in the middle of elections, view changes, repairs and changes of members, and not
+//! only when they are fresh. Snapshots are taken, lost, lied about and installed.
 //!
 //! What must hold of all others: no panic, no halt (a halt is for what *we* did wrong), no disk
 //! from which a replica does not recover, memory in proportion to what came; and with Byzantine
 //! faults, agreement.
 
+use crate::actor::Actor;
 use crate::feed::Feed;
 use crate::generate::generate;
 use crate::mutate::scramble;
 use bytes::Bytes;
 use consensus_core::{
-    Audit, AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, Command,
-    ConsensusProtocol, Durable, Effect, Effects, Env, Envelope, FaultModel, Incarnation, Input,
-    LogIndex, NodeId, NodeSet, Outbox, ProtocolConfig, RecordNumber, RequestId, SessionId, Signer,
-    Tag,
+    Audit, AuthMeter, Authenticator, Batch, Change, ClientId, Cluster, ClusterId, Command, Durable,
+    Effect, Effects, Env, Envelope, FaultModel, Incarnation, Input, LogIndex, Message, NodeId,
+    NodeSet, ProtocolConfig, Read, ReadMode, RequestId, SessionId, Signer, SnapshotMessage, Tag,
 };
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use synod_runtime::codec;
 use synod_sim::SimKeys;
 
@@ -62,22 +62,15 @@ impl Authenticator for LiarsKeys {
     }
 }
 
-struct Replica<P: ConsensusProtocol> {
-    protocol: P,
-    effects: Effects<P>,
-    outbox: Outbox<P::Message>,
-    timers: BTreeSet<P::Timer>,
-    records: Vec<P::Record>,
-    durable: usize,
-    starts: u32,
-}
-
 struct Hall<P: Audit> {
     cluster: Cluster,
     config: P::Config,
+    /// Settings and cluster of who may join.
+    joining: (P::Config, Cluster),
     liar: NodeId,
     meter: AuthMeter,
-    replicas: Vec<Replica<P>>,
+    now: Duration,
+    replicas: Vec<Actor<P>>,
     /// Sender, receiver, message.
     under_way: Vec<(NodeId, NodeId, P::Message)>,
     decided: BTreeMap<LogIndex, Batch>,
@@ -100,42 +93,36 @@ pub fn play<P: Audit>(script: &[u8]) {
     hall.close(script.len());
 }
 
-fn start<P: Audit>(
-    id: NodeId,
-    config: &P::Config,
-    starts: u32,
-    records: Vec<P::Record>,
-) -> Replica<P> {
-    let count = records.len();
-    let durable = Durable::of(Incarnation(starts), records.clone());
-    let recovered = P::recover(id, config.clone(), durable);
-    Replica {
-        protocol: recovered.unwrap_or_else(|error| panic!("{id} does not recover: {error}")),
-        effects: Effects::after_recovery(count),
-        outbox: Outbox::after_recovery(count, P::INFO.links),
-        timers: BTreeSet::new(),
-        records,
-        durable: count,
-        starts,
-    }
-}
-
 impl<P: Audit> Hall<P> {
     fn open(feed: &mut Feed<'_>) -> Self {
         let sizes = if P::INFO.faults == FaultModel::Byzantine { [4, 7] } else { [3, 5] };
-        let cluster = Cluster::new(ClusterId(9), sizes[usize::from(feed.chance(40))]);
+        let voters = sizes[usize::from(feed.chance(40))];
+        let joiners = usize::from(P::INFO.faults == FaultModel::Crash && feed.chance(100));
+        let mut cluster = Cluster::new(ClusterId(9), voters + joiners);
         let liar = NodeId(feed.below(cluster.size) as u8);
-        let config = if feed.chance(100) {
-            P::Config::smallest(&cluster)
-        } else {
-            P::Config::for_cluster(&cluster)
+        let small = feed.chance(100);
+        let mut configure = |votes: NodeSet| {
+            cluster.voters = votes;
+            let config = if small {
+                P::Config::smallest(&cluster)
+            } else {
+                P::Config::for_cluster(&cluster)
+            };
+            config.expect("the algorithm runs in this cluster")
         };
-        let config = config.expect("the algorithm runs in this cluster");
-        let replicas = cluster.nodes().iter().map(|id| start(id, &config, 1, Vec::new())).collect();
+        let joining = configure(NodeSet::EMPTY);
+        let config = configure(NodeSet::first(voters));
+        let first = |id| {
+            let votes = cluster.voters.contains(id);
+            Actor::first(id, if votes { &config } else { &joining })
+        };
+        let replicas = cluster.nodes().iter().map(first).collect();
         let mut hall = Self {
-            cluster,
+            cluster: cluster.clone(),
             config,
+            joining: (joining, Cluster { voters: NodeSet::EMPTY, ..cluster.clone() }),
             liar,
+            now: Duration::from_secs(1),
             meter: AuthMeter::default(),
             replicas,
             under_way: Vec::new(),
@@ -158,21 +145,22 @@ impl<P: Audit> Hall<P> {
     }
 
     fn act(&mut self, feed: &mut Feed<'_>) {
+        self.now += Duration::from_millis(u64::from(feed.byte()));
         match feed.byte() {
-            0..70 => self.deliver(feed),
-            70..90 => self.settle(),
-            90..110 => self.fire(feed),
-            110..120 => self.propose(feed),
-            120..135 => {
+            0..64 => self.deliver(feed),
+            64..84 => self.settle(),
+            84..102 => self.fire(feed),
+            102..112 => self.propose(feed),
+            112..122 => {
                 let id = self.someone(feed);
-                let upto = self.replicas[id.index()].records.len();
-                self.sync(id, upto);
+                self.sync(id);
             }
-            135..140 => {
+            122..126 => {
                 let id = self.someone(feed);
                 self.step(id, Input::Campaign);
             }
-            140..150 => self.crash(feed),
+            126..142 => self.wish(feed),
+            142..150 => self.crash(feed),
             150..200 => self.alter(feed),
             200..235 => self.make_up(feed),
             _ => self.contradict(feed),
@@ -192,16 +180,19 @@ impl<P: Audit> Hall<P> {
     /// Steps a replica and does what it wants done.
     fn step(&mut self, id: NodeId, input: Input<P>) {
         let keys = LiarsKeys::new(Signer::Node(id), self.liar);
-        let env = Env::new(Duration::from_secs(1), &self.cluster, &keys, &self.meter);
+        let votes = self.cluster.voters.contains(id);
+        let cluster = if votes { &self.cluster } else { &self.joining.1 };
+        let env = Env::new(self.now, cluster, &keys, &self.meter);
         let one = &mut self.replicas[id.index()];
         one.protocol.step(input, &env, &mut one.effects);
         one.protocol.step(Input::Drained, &env, &mut one.effects);
         if let Some(why) = one.effects.halted() {
             assert!(id == self.liar, "{id} halts for what {} said: {why}", self.liar);
             // Whoever is lied about may lie down; it comes back from its disk.
-            self.restart(id, usize::MAX);
+            self.restart(id, usize::MAX, true);
             return;
         }
+        assert!(one.is_in_order(), "{id} has forgotten what no snapshot holds");
         let effects: Vec<_> = one.effects.drain().collect();
         assert!(effects.len() < MOST_EFFECTS, "{id} wants {} things at once", effects.len());
         for effect in effects {
@@ -212,10 +203,8 @@ impl<P: Audit> Hall<P> {
     fn carry_out(&mut self, id: NodeId, effect: Effect<P>) {
         let one = &mut self.replicas[id.index()];
         match effect {
-            Effect::Write { number, record, .. } => {
-                one.records.push(record);
-                assert_eq!(number.0, one.records.len() as u64, "records are one stream");
-            }
+            Effect::Write { number, record, .. } => one.record(number, record),
+            Effect::Compact { number, records } => one.compact(number, records),
             Effect::Send { to, message, after } => {
                 let now = one.outbox.offer(to, &message, after);
                 self.post(id, now, &message);
@@ -226,7 +215,19 @@ impl<P: Audit> Hall<P> {
             Effect::CancelTimer { timer } => {
                 one.timers.remove(&timer);
             }
+            Effect::Fetch { from } => {
+                let ask = one.ask();
+                self.say_of_snapshots(id, from, ask);
+            }
+            Effect::Snapshot { from, message } => {
+                if let Some(answer) = one.serve(*message) {
+                    self.say_of_snapshots(id, from, answer);
+                }
+            }
+            Effect::Members { membership, .. } => one.members = Some(membership),
             Effect::Commit { index, batch } => {
+                assert_eq!(index, one.applied.next(), "{id} commits without gap");
+                one.applied = index;
                 if id == self.liar || P::INFO.faults == FaultModel::Crash {
                     return;
                 }
@@ -234,13 +235,15 @@ impl<P: Audit> Hall<P> {
                 assert_eq!(*first, batch, "{id} decides something else at {index}");
             }
             Effect::Refuse { .. }
-            | Effect::Compact { .. }
-            | Effect::Fetch { .. }
-            | Effect::Snapshot { .. }
             | Effect::Ready { .. }
             | Effect::RefuseRead { .. }
-            | Effect::Members { .. }
             | Effect::RefuseChange { .. } => {}
+        }
+    }
+
+    fn say_of_snapshots(&mut self, from: NodeId, to: NodeId, said: SnapshotMessage) {
+        if let Some(message) = P::Message::snapshot(said) {
+            self.post(from, NodeSet::only(to).without(from), &message);
         }
     }
 
@@ -258,7 +261,7 @@ impl<P: Audit> Hall<P> {
         }
         self.taken += codec::encoded_len(&message);
         let keys = LiarsKeys::new(Signer::Node(to), self.liar);
-        let env = Env::new(Duration::from_secs(1), &self.cluster, &keys, &self.meter);
+        let env = Env::new(self.now, &self.cluster, &keys, &self.meter);
         match P::verify(Envelope { from, message }, &env) {
             Ok(message) => self.step(to, Input::Message(message)),
             // Where nobody lies, a peer that says the highest term there is may stop the cluster.
@@ -291,7 +294,7 @@ impl<P: Audit> Hall<P> {
     fn settle(&mut self) {
         for _ in 0..120 {
             for id in self.cluster.nodes().iter() {
-                self.sync(id, self.replicas[id.index()].records.len());
+                self.sync(id);
             }
             if self.under_way.is_empty() {
                 return;
@@ -334,32 +337,70 @@ impl<P: Audit> Hall<P> {
         command
     }
 
-    fn sync(&mut self, id: NodeId, upto: usize) {
+    /// A disk has everything: records, and the snapshot.
+    fn sync(&mut self, id: NodeId) {
         let one = &mut self.replicas[id.index()];
-        if upto <= one.durable {
-            return;
+        if let Some(upto) = one.sync() {
+            for (to, message) in one.outbox.durable(upto) {
+                self.post(id, to, &message);
+            }
+            self.step(id, Input::Durable(upto));
         }
-        one.durable = upto;
-        let upto = RecordNumber(upto as u64);
-        for (to, message) in one.outbox.durable(upto) {
-            self.post(id, to, &message);
+        match self.replicas[id.index()].keep_snapshot() {
+            Some((meta, true)) => self.step(id, Input::SnapshotInstalled(meta)),
+            Some((meta, false)) => self.step(id, Input::SnapshotTaken(meta)),
+            None => {}
         }
-        self.step(id, Input::Durable(upto));
+    }
+
+    /// What operators and readers may want: of anybody, and any nonsense.
+    fn wish(&mut self, feed: &mut Feed<'_>) {
+        let id = self.someone(feed);
+        let one = &mut self.replicas[id.index()];
+        match feed.byte() {
+            0..80 => one.take_snapshot(),
+            80..110 => {
+                let to = NodeId(feed.byte() % 9);
+                self.step(id, Input::Transfer(to));
+            }
+            110..170 => {
+                one.reads += 1;
+                let mode = [ReadMode::Index, ReadMode::Lease, ReadMode::Quorum][feed.below(3)];
+                let read = Read { id: one.reads, mode };
+                self.step(id, Input::Read(read));
+            }
+            170..230 => {
+                let seen = one.members.clone().unwrap_or_default();
+                let node = NodeId(feed.byte() % 8);
+                let change = Change::of(&seen);
+                let change = match feed.below(3) {
+                    0 => change.remove(node),
+                    1 => change.add_voter(node),
+                    _ => change.add_learner(node),
+                };
+                self.step(id, Input::Change(change));
+            }
+            _ => {
+                self.hints(feed);
+                if let Some(change) = generate::<Change>(feed) {
+                    self.step(id, Input::Change(change));
+                }
+            }
+        }
     }
 
     fn crash(&mut self, feed: &mut Feed<'_>) {
         let id = self.someone(feed);
         let kept = feed.below(4);
-        self.restart(id, kept);
+        let file = feed.chance(128);
+        self.restart(id, kept, file);
     }
 
     /// A restart that keeps what was synced and at most so many records more.
-    fn restart(&mut self, id: NodeId, unsynced: usize) {
-        let one = &mut self.replicas[id.index()];
-        let kept = one.durable.saturating_add(unsynced).min(one.records.len());
-        one.records.truncate(kept);
-        let (records, starts) = (std::mem::take(&mut one.records), one.starts + 1);
-        self.replicas[id.index()] = start(id, &self.config, starts, records);
+    fn restart(&mut self, id: NodeId, unsynced: usize, file: bool) {
+        let votes = self.cluster.voters.contains(id);
+        let config = if votes { &self.config } else { &self.joining.0 };
+        self.replicas[id.index()].again(id, config, unsynced, file);
         self.step(id, Input::Start);
     }
 
@@ -398,7 +439,7 @@ impl<P: Audit> Hall<P> {
         let Some(at) = self.liars(feed) else { return };
         let (from, to, message) = self.under_way[at].clone();
         let keys = LiarsKeys::new(Signer::Node(from), self.liar);
-        let env = Env::new(Duration::from_secs(1), &self.cluster, &keys, &self.meter);
+        let env = Env::new(self.now, &self.cluster, &keys, &self.meter);
         if let Some(contrary) = P::equivocate(&message, &env) {
             self.hand(from, to, contrary);
         }
@@ -414,15 +455,16 @@ impl<P: Audit> Hall<P> {
     }
 }
 
-/// Recovers a replica from any records at all, and starts it: an error or a replica, no panic.
-/// Only, a disk holds no number that the door of `step` turns away.
+/// Recovers a replica from any records and any snapshot at all, and starts it: an error or a
+/// replica, no panic, whatever numbers there are.
 pub fn recover<P: Audit>(bytes: &[u8]) {
     let mut feed = Feed::new(bytes);
     feed.hints = vec![1, 2, 3];
-    feed.ceiling = (1 << 62) - 2;
     let size = if P::INFO.faults == FaultModel::Byzantine { 4 } else { 3 };
     let cluster = Cluster::new(ClusterId(9), size);
     let config = P::Config::for_cluster(&cluster).expect("the algorithm runs in this cluster");
+    let offers = P::Message::snapshot(SnapshotMessage::Ask { of: None, offset: 0 }).is_some();
+    let snapshot = if offers && feed.chance(128) { generate(&mut feed) } else { None };
     let mut records = Vec::new();
     while !feed.is_empty() && records.len() < 64 {
         records.extend(generate::<P::Record>(&mut feed));
@@ -432,13 +474,13 @@ pub fn recover<P: Audit>(bytes: &[u8]) {
         let encoded = codec::encode(record);
         assert_eq!(codec::decode(&encoded).as_ref(), Ok(record), "it survives the disk");
     }
-    let durable = Durable::of(Incarnation(2), records);
+    let durable = Durable { incarnation: Incarnation(2), records, snapshot };
     let Ok(mut replica) = P::recover(NodeId(0), config, durable) else { return };
     let keys = LiarsKeys::new(Signer::Node(NodeId(0)), NodeId(1));
     let meter = AuthMeter::default();
     let env = Env::new(Duration::ZERO, &cluster, &keys, &meter);
     let mut effects = Effects::after_recovery(count);
-    for input in [Input::Start, Input::Drained] {
+    for input in [Input::Start, Input::Campaign, Input::Drained] {
         if effects.halted().is_none() {
             replica.step(input, &env, &mut effects);
         }

@@ -9,6 +9,7 @@
 //! A parser that is added to the workspace gets a line in [`TARGETS`], a target of the same name
 //! in `fuzz/` and seeds in [`seeds`].
 
+mod actor;
 pub mod decoders;
 pub mod disk;
 pub mod feed;
@@ -36,6 +37,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "hello", run: decoders::hello },
     Target { name: "greeting", run: decoders::greeting },
     Target { name: "request", run: decoders::request },
+    Target { name: "to_replica", run: decoders::to_replica },
+    Target { name: "membership", run: decoders::membership },
+    Target { name: "chunks", run: decoders::chunks },
     Target { name: "sayings", run: decoders::sayings },
     Target { name: "to_client", run: decoders::to_client },
     Target { name: "batch", run: decoders::batch },

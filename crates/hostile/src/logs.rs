@@ -4,9 +4,9 @@
 use crate::disk::Disk;
 use crate::feed::Feed;
 use bytes::Bytes;
-use consensus_core::{ClusterId, NodeId};
+use consensus_core::{ClusterId, LogIndex, NodeId, SnapshotMeta};
 use std::path::Path;
-use synod_runtime::rig::{forged_log, start_on};
+use synod_runtime::rig::{Found, forged_log, start_on};
 use synod_runtime::wal::{Floor, Owner, Recovered, SyncPolicy, Wal};
 
 const OWNER: Owner = Owner { cluster: ClusterId(7), node: NodeId(1) };
@@ -86,7 +86,15 @@ pub fn directory(bytes: &[u8]) {
     let disk = Disk::new(1);
     let dir = Path::new(DIR);
     let mut written = Vec::new();
-    let mut wal = start_on(&disk, dir, OWNER, true).expect("a new directory").wal;
+    let Found { mut wal, mut snapshots, .. } =
+        start_on(&disk, dir, OWNER, true).expect("a new directory");
+    let mut kept = vec![None];
+    for index in 1..=feed.below(4) as u64 {
+        let meta = SnapshotMeta { index: LogIndex(index), epoch: 1, membership: <_>::default() };
+        let bytes = vec![index as u8; feed.below(2_000)];
+        snapshots.save(&meta, &bytes).expect("the disk works");
+        kept.push(Some((meta, bytes)));
+    }
     for _ in 0..feed.below(12) {
         let length = feed.below(64);
         let record = vec![written.len() as u8 + 1; length + 1];
@@ -98,12 +106,14 @@ pub fn directory(bytes: &[u8]) {
     }
     wal.sync().expect("the log works");
     for _ in 0..=feed.below(4) {
-        let name = ["wal.log", "identity.toml", "identity.toml.next"][feed.below(3)];
+        let names = ["wal.log", "identity.toml", "identity.toml.next", "snapshot.0", "snapshot.1"];
+        let name = names[feed.below(names.len())];
         edit(&disk, &dir.join(name), &mut feed);
     }
     if let Ok(found) = start_on(&disk, dir, OWNER, feed.chance(20)) {
         assert!(found.records.len() <= written.len(), "records from nowhere");
         assert_eq!(found.records, written[..found.records.len()], "records were altered");
+        assert!(kept.contains(&found.snapshot), "a snapshot was altered");
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::disk::Disk;
 use crate::feed::Feed;
-use crate::generate::generate;
+use crate::generate::{self, generate};
 use bytes::Bytes;
-use consensus_core::{Audit, Batch, ClusterId, Executor, LogIndex, NodeId, Request};
+use consensus_core::{
+    Audit, Batch, ClusterId, Executor, LogIndex, Membership, NodeId, NodeSet, Request,
+};
 use std::path::Path;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_kv::{KvCommand, KvResult, KvStore};
@@ -29,6 +31,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "hello" => sayings(Saying::Hello),
         "greeting" => sayings(Saying::Greeting),
         "to_client" => sayings(Saying::ToClient),
+        "to_replica" => each(16, |feed| Some(generate::saying(Saying::ToReplica, feed)?.to_vec())),
+        "membership" => memberships(),
         "request" => each(12, |feed| Some(codec::encode(&generate::<Request>(feed)?).to_vec())),
         "batch" => each(12, |feed| Some(feed.batch().bytes().to_vec())),
         "kv" => kv(),
@@ -89,6 +93,18 @@ fn kv() -> Vec<Vec<u8>> {
     ];
     let commands = commands.iter().map(KvCommand::encode);
     commands.chain(results.iter().map(KvResult::encode)).map(|bytes| bytes.to_vec()).collect()
+}
+
+fn memberships() -> Vec<Vec<u8>> {
+    let voters: NodeSet = [0, 1, 3].map(NodeId).into_iter().collect();
+    let three = Membership { voters, ..Membership::default() };
+    let joint = Membership { outgoing: NodeSet::first(3), ..three.clone() };
+    let learning = Membership { learners: NodeSet::only(NodeId(4)), ..three.clone() };
+    let contacts = [(NodeId(3), "host:7".to_owned()), (NodeId(1), String::new())];
+    let reached = Membership { contacts: contacts.into(), ..joint.clone() };
+    let all = [three, joint, learning, reached];
+    let said = |members: &Membership| members.to_batch().commands().next().map(|one| one.payload);
+    all.iter().filter_map(said).map(|payload| payload.to_vec()).collect()
 }
 
 fn snapshot(feed: &mut Feed<'_>) -> Option<Vec<u8>> {

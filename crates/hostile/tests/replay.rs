@@ -81,6 +81,7 @@ fn connections() {
     replay("hello", 300);
     replay("greeting", 300);
     replay("to_client", 300);
+    replay("to_replica", 300);
     replay("request", 300);
 }
 
@@ -89,6 +90,8 @@ fn commands_and_snapshots() {
     replay("batch", 500);
     replay("kv", 500);
     replay("snapshot", 500);
+    replay("membership", 500);
+    replay("chunks", 100);
     replay("scenario", 500);
 }
 

@@ -2,46 +2,102 @@
 
 use crate::{KvCommand, KvResult, MAX_KEY, MAX_VALUE};
 use bytes::Bytes;
-use consensus_core::{RestoreError, StateMachine};
+use consensus_core::{Frozen, RestoreError, StateMachine};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Changes that are moved to the base with each write.
+const MOVED: usize = 64;
 
 /// An ordered map from keys to values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// While a snapshot is made of it, what is written goes beside the map that the snapshot reads; later
+/// it is moved over, a little with every write. So neither to take a snapshot nor to go on costs a
+/// copy of the map.
+#[derive(Debug, Default)]
 pub struct KvStore {
-    map: BTreeMap<Bytes, Bytes>,
+    base: Arc<BTreeMap<Bytes, Bytes>>,
+    /// What changed since somebody else began to read the base; `None` is a deleted key.
+    changes: BTreeMap<Bytes, Option<Bytes>>,
 }
 
 impl KvStore {
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Option<&Bytes> {
-        self.map.get(key)
+        match self.changes.get(key) {
+            Some(change) => change.as_ref(),
+            None => self.base.get(key),
+        }
     }
 
     /// Number of keys.
     pub fn len(&self) -> usize {
-        self.map.len()
+        if self.changes.is_empty() { self.base.len() } else { self.iter().count() }
     }
 
     /// All keys with their values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
-        self.map.iter()
+        let mut base = self.base.iter().peekable();
+        let mut changes = self.changes.iter().peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let (key, value) = match (base.peek(), changes.peek()) {
+                    (Some((old, _)), Some((new, _))) if old < new => return base.next(),
+                    (Some((old, _)), Some((new, _))) => {
+                        if old == new {
+                            base.next();
+                        }
+                        changes.next()?
+                    }
+                    (_, None) => return base.next(),
+                    (None, Some(_)) => changes.next()?,
+                };
+                if let Some(value) = value {
+                    return Some((key, value));
+                }
+            }
+        })
     }
 
     /// No key?
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.iter().next().is_none()
+    }
+
+    /// Sets a key, or deletes it.
+    fn change(&mut self, key: Bytes, value: Option<Bytes>) {
+        self.changes.insert(key, value);
+        self.settle(MOVED);
+    }
+
+    /// Moves some changes to the base, if nobody else reads that.
+    fn settle(&mut self, most: usize) {
+        let Some(base) = Arc::get_mut(&mut self.base) else { return };
+        for _ in 0..most {
+            match self.changes.pop_first() {
+                Some((key, Some(value))) => drop(base.insert(key, value)),
+                Some((key, None)) => drop(base.remove(&key)),
+                None => return,
+            }
+        }
     }
 
     fn carry_out(&mut self, command: KvCommand) -> KvResult {
         match command {
-            KvCommand::Get { key } => KvResult::Value(self.map.get(&key).cloned()),
+            KvCommand::Get { key } => KvResult::Value(self.get(&key).cloned()),
             KvCommand::Put { key, value } => {
                 self.insert(&key, &value);
                 KvResult::Written
             }
-            KvCommand::Delete { key } => KvResult::Deleted(self.map.remove(&key).is_some()),
+            KvCommand::Delete { key } => {
+                let found = self.get(&key).is_some();
+                if found {
+                    self.change(Bytes::copy_from_slice(&key), None);
+                }
+                KvResult::Deleted(found)
+            }
             KvCommand::Cas { key, expected, new } => {
-                let found = self.map.get(&key).cloned();
+                let found = self.get(&key).cloned();
                 if found != expected {
                     return KvResult::NotSwapped(found);
                 }
@@ -53,7 +109,7 @@ impl KvStore {
 
     /// Copies: a stored slice of a batch would keep the whole batch in memory.
     fn insert(&mut self, key: &[u8], value: &[u8]) {
-        self.map.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        self.change(Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
     }
 }
 
@@ -72,21 +128,24 @@ impl StateMachine for KvStore {
 
     fn query(&self, question: &Bytes) -> Bytes {
         match admitted(question) {
-            Some(KvCommand::Get { key }) => KvResult::Value(self.map.get(&key).cloned()),
+            Some(KvCommand::Get { key }) => KvResult::Value(self.get(&key).cloned()),
             _ => KvResult::Malformed,
         }
         .encode()
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (key, value) in &self.map {
-            for field in [key, value] {
-                out.extend_from_slice(&(field.len() as u64).to_le_bytes());
-                out.extend_from_slice(field);
-            }
+        encode(self.iter())
+    }
+
+    fn freeze(&self) -> Frozen {
+        if self.changes.is_empty() {
+            let base = Arc::clone(&self.base);
+            return Box::new(move || encode(base.iter()));
         }
-        out
+        // Only where a second snapshot is taken while the first is being made.
+        let copy = self.clone();
+        Box::new(move || encode(copy.iter()))
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
@@ -104,10 +163,37 @@ impl StateMachine for KvStore {
             }
             map.insert(key, value);
         }
-        self.map = map;
+        (self.base, self.changes) = (Arc::new(map), BTreeMap::new());
         Ok(())
     }
 }
+
+fn encode<'a>(entries: impl Iterator<Item = (&'a Bytes, &'a Bytes)>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (key, value) in entries {
+        for field in [key, value] {
+            out.extend_from_slice(&(field.len() as u64).to_le_bytes());
+            out.extend_from_slice(field);
+        }
+    }
+    out
+}
+
+/// A copy shares nothing: who reads one does not slow the other down.
+impl Clone for KvStore {
+    fn clone(&self) -> Self {
+        let all = self.iter().map(|(key, value)| (key.clone(), value.clone()));
+        Self { base: Arc::new(all.collect()), changes: BTreeMap::new() }
+    }
+}
+
+impl PartialEq for KvStore {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for KvStore {}
 
 fn take(rest: &mut &[u8]) -> Option<Bytes> {
     let (length, after) = rest.split_first_chunk::<8>()?;
@@ -202,6 +288,34 @@ mod tests {
             other.restore(&store.snapshot()).expect("a snapshot restores");
             prop_assert_eq!(&other, &store);
             prop_assert_eq!(other.snapshot(), store.snapshot());
+        }
+    }
+
+    proptest! {
+        /// What is frozen stays as it is while the store goes on, as it would without.
+        #[test]
+        fn a_frozen_store_and_one_that_goes_on_do_not_disturb_each_other(
+            before in proptest::collection::vec(command(), 0..20),
+            during in proptest::collection::vec(command(), 0..20),
+            after in proptest::collection::vec(command(), 0..5),
+        ) {
+            let (mut store, mut plain) = (KvStore::default(), KvStore::default());
+            let mut both = |commands: Vec<KvCommand>, frozen: Option<(Frozen, Vec<u8>)>| {
+                for command in commands {
+                    let (one, other) = (ask(&mut store, command.clone()), ask(&mut plain, command));
+                    prop_assert_eq!(one, other);
+                    prop_assert_eq!(store.len(), plain.len());
+                }
+                prop_assert_eq!(store.snapshot(), plain.snapshot());
+                if let Some((frozen, expected)) = frozen {
+                    prop_assert_eq!(frozen(), expected);
+                }
+                Ok((store.freeze(), plain.snapshot()))
+            };
+            let frozen = both(before, None)?;
+            let second = both(during, None)?;
+            both(after, Some(frozen))?;
+            both(Vec::new(), Some(second))?;
         }
     }
 

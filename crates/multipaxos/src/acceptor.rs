@@ -257,7 +257,9 @@ impl MultiPaxos {
         let Role::Follower(follower) = &self.role else { return false };
         let leases = self.node.config.lease.is_some() && !planted("M99");
         let gave_way = handed.is_some() && follower.leader == handed;
-        let held = leases && !follower.lost && !gave_way && ballot > self.node.acceptor.promised();
+        // A leader also asks those who follow it already, when they begin to vote.
+        let free = gave_way || follower.lost || follower.leader == Some(ballot);
+        let held = leases && !free && ballot > self.node.acceptor.promised();
         if held {
             effects.reached("prepare held back by a lease");
         }

@@ -12,7 +12,7 @@ use consensus_core::mutant::planted;
 use consensus_core::quorum::Quorums;
 use consensus_core::{
     Ballot, Batch, Durable, Effects, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
-    RecordNumber, RecoverError, SnapshotMeta,
+    ProtocolConfig as _, RecordNumber, RecoverError, SnapshotMeta,
 };
 
 /// Acceptor, learner, and who one is.
@@ -92,7 +92,10 @@ impl Node {
     pub(crate) fn start(&mut self, effects: &mut Effects<MultiPaxos>) {
         self.learner.replay(effects);
         let members = self.learner.members().current();
-        effects.members(members.clone(), members.version == LogIndex::ZERO);
+        if !members.voters.is_empty() {
+            // The first ones are final by themselves. Who joins does not know them.
+            effects.members(members.clone(), members.version == LogIndex::ZERO);
+        }
         if self.behind_snapshot && !planted("M80") {
             self.behind_snapshot = false;
             effects.reached("started from a snapshot newer than the records");
@@ -130,7 +133,7 @@ impl Node {
 
     /// The quorums of the voters. `None` while no voters are known.
     pub(crate) fn quorums(&self) -> Option<Quorums> {
-        self.config.quorums_of(self.voters().len())
+        self.config.quorums(self.voters().len())
     }
 
     /// Have enough of the voters promised?

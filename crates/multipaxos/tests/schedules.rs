@@ -133,7 +133,13 @@ impl Run {
                 Some(leader) => {
                     self.lab.propose(leader, "last");
                     self.lab.carry_all();
-                    for timer in [Timer::Retry, Timer::Retry, Timer::Heartbeat, Timer::Heartbeat] {
+                    for timer in [
+                        Timer::Transfer,
+                        Timer::Retry,
+                        Timer::Retry,
+                        Timer::Heartbeat,
+                        Timer::Heartbeat,
+                    ] {
                         self.fire_if_set(leader, timer);
                     }
                 }

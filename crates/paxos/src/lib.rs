@@ -35,12 +35,13 @@
 //! and at no other. If that slot is decided with somebody else's value, it takes its commands to
 //! the next. Commands that come meanwhile wait, and go together into one later proposal.
 //!
-//! The proposer's node counts the acceptances, so it is the first to know what was chosen. The
-//! others hear it from the next `Prepare`, which says for the slot before under which ballot it was
-//! decided: who accepted that ballot knows the value, who did not asks for it. When there is
-//! no next `Prepare`, a `Chosen` message says the same a little later, and every replica repeats it
-//! now and then so that those who were away catch up. A replica that has accepted a value and hears
-//! nothing more of it runs a round of its own to find out (§2.3).
+//! The proposer's node counts the acceptances, so it is the first to know what was chosen; how the
+//! others hear of it is an option ([`Learners`]). As a rule it is from the next `Prepare`, which
+//! says for the slot before under which ballot it was decided: who accepted that ballot knows the
+//! value, who did not asks for it. When there is no next `Prepare`, a `Chosen` message says the
+//! same a little later, and every replica repeats it now and then so that those who were away catch
+//! up. A replica that has accepted a value and hears nothing more of it runs a round of its own to
+//! find out (§2.3).
 //!
 //! | normal case, n replicas | |
 //! |---|---|
@@ -48,22 +49,43 @@
 //! | delays that the client sees | 6, with its own two |
 //! | syncs at each replica | 2: the promise and the acceptance |
 //!
+//! # Options
+//!
+//! Each is a field of [`Config`], and has a name for the tools (`synod compare cost`, `simulate`,
+//! `explore`; scenario files say it after `algo paxos`). Costs are asserted; docs/paxos.md has the
+//! whole table.
+//!
+//! | name | what changes | messages for one batch |
+//! |---|---|---|
+//! | `learners=distinguished` | the proposer's node tells the others at once | 5(n − 1) |
+//! | `learners=all` | every acceptor tells every learner | (n − 1)(n + 3) |
+//! | `sending=thrifty` | a proposer asks just a quorum | 2(q1 − 1) + 2(q2 − 1) |
+//! | `quorums=small-phase-2`, `quorums=Q1/Q2` | q1 promises, q2 acceptances, q1 + q2 > n | |
+//! | `refusals=silent` | no nacks: who is outbid finds out by waiting | |
+//! | `accepting=only-promised` | a proposal whose `Prepare` was missed is refused | |
+//!
 //! # Paper and code
 //!
 //! | "Paxos Made Simple" | here |
 //! |---|---|
-//! | §2.1, agents share a process | `Paxos` in `replica.rs` |
+//! | §2.1, three roles; agents share a process | `Proposer`, `Acceptor`, `Learner`; `Paxos` |
+//! | §2.1, one proposed value is chosen, and learned only then | oracles O1, O2, O16 |
 //! | §2.2, phase 1(a): prepare request with a new number | `Proposer::prepare` |
-//! | §2.2, phase 1(b): promise, P1a | `Acceptor::on_prepare` |
+//! | §2.2, phase 1(b): promise, P1a | `Acceptor::on_prepare`, [`Accepting`] |
 //! | §2.2, phase 2(a): a majority has promised | `Proposer::on_promise` |
 //! | §2.2, P2c: which value may be proposed | `Proposer::value_to_propose` |
 //! | §2.2, phase 2(b): accept unless a higher number was promised | `Acceptor::on_accept` |
+//! | §2.2, P2b: above the chosen ballot its value is accepted | `Paxos::{on_chosen, overhear}` |
 //! | §2.2, who is outbid is told and gives up | [`Message::Nack`], `Proposer::on_nack` |
-//! | §2.3, learning a chosen value | `Learner::on_accepted`, `Paxos::on_chosen` |
+//! | §2.2, or is not told, and abandons it all the same | [`Refusals`], `Proposer::on_silence` |
+//! | §2.3, a distinguished learner tells the others | `Learner::on_accepted`, `Paxos::tell` |
+//! | §2.3, every acceptor tells every learner | `Paxos::overhear`, `Learner::overhear` |
+//! | §2.3, messages may be lost, so learners ask | `Paxos::ask_if_behind`, [`Message::Learn`] |
 //! | §2.3, a learner that does not know has a proposal issued | `Paxos::doubt` |
 //! | §2.4, progress needs that others keep quiet | `Paxos::on_nack`, [`Config::back_off`] |
 //! | §2.5, an acceptor records its response before sending it | [`Record`], `Message::gate` |
 //! | §2.5, no two proposers share a proposal number | [`consensus_core::Ballot`] |
+//! | "Flexible Paxos" §3, quorums need only meet across phases | [`Config::with_quorums`] |
 //! | §3, one instance for each command | `Learner::next_to_commit`, [`consensus_core::LogIndex`] |
 //!
 //! # Where we depart, and what is left out
@@ -71,13 +93,18 @@
 //! * The paper keeps the highest *proposal number* of a proposer on disk. Ours carries the number
 //!   of the replica's start (its incarnation), which the driver synced once, so that a restarted
 //!   proposer never repeats a ballot and a round costs the proposer no sync of its own.
-//! * An `Accepted` says a fingerprint of the value, not the value, and goes to the proposer only.
-//!   The ballot alone would do: it has one proposer, and that knows what it proposed.
+//! * An `Accepted` says a fingerprint of the value, not the value, and goes to the proposer only,
+//!   unless learners are to hear it. The ballot alone would do: it has one proposer, and whoever
+//!   accepted under it knows the value.
 //! * The distinguished proposer (§2.4) and one phase 1 for all slots (§3) are Multi-Paxos, which is
 //!   another crate. Here every replica takes commands, and duels are ended by chance.
 //! * The log is kept whole: there are no snapshots yet, and a replica that lost its disk must not
 //!   come back under its old number.
 //! * Membership is fixed.
+//! * A proposer stands on an acceptor's node, and counts its own answers when they are durable. On
+//!   a node of its own it would send n messages where it sends n − 1, and save no delay.
+//! * Fast Paxos (Lamport 2005) is left out: its coordinated recovery picks values by counting in
+//!   quorums of a second size, and with it every rule above would need a second case.
 
 mod acceptor;
 mod audit;

@@ -243,10 +243,10 @@ impl Paxos {
             Message::Promise { slot, ballot, accepted } => {
                 self.on_promise(from, ChosenAt { slot, ballot }, accepted, env, effects);
             }
-            Message::Accept { slot, ballot, batch, repeat } => {
+            Message::Accept { slot, ballot, batch, repeat: _ } => {
                 self.proposer.saw(ballot);
                 let at = ChosenAt { slot, ballot };
-                self.on_accept(from, at, &batch, (repeat, env), effects);
+                self.on_accept(from, at, &batch, env, effects);
             }
             Message::Accepted { slot, ballot, fingerprint } => {
                 self.on_accepted(from, ChosenAt { slot, ballot }, fingerprint, effects);
@@ -300,10 +300,11 @@ impl Paxos {
         from: NodeId,
         at: ChosenAt,
         batch: &Batch,
-        (repeat, env): (bool, &Env<'_>),
+        env: &Env<'_>,
         effects: &mut Effects<Self>,
     ) {
         let ChosenAt { slot, ballot } = at;
+        let again = self.acceptor.accepted(slot).is_some_and(|held| held.ballot == ballot);
         let rule = self.config.accepting;
         if let Err(Outbid(promised)) = self.acceptor.on_accept(slot, ballot, batch, rule, effects) {
             effects.reached("accept refused");
@@ -314,8 +315,8 @@ impl Paxos {
         }
         let fingerprint = batch.fingerprint().0;
         let answer = Message::Accepted { slot, ballot, fingerprint };
-        // A learner that missed it hears the news in another way: a repetition is for the proposer.
-        if self.config.learners != Learners::All || repeat {
+        // A repetition is for the proposer: a learner that missed it hears the news in another way.
+        if self.config.learners != Learners::All || again {
             return self.answer(from, answer, effects);
         }
         if planted("P44") {

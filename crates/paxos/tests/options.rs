@@ -93,6 +93,25 @@ fn an_overheard_quorum_counts_the_own_acceptance_when_it_is_durable() {
     assert!(lab.nodes[0].committed.is_empty(), "the proposer knows less than the learner");
 }
 
+/// An accept that arrives again is answered to the proposer: that may have missed the answer. It
+/// is not told to all again, nor counted again: copies must not cost memory.
+#[test]
+fn a_repeated_accept_is_not_told_to_all_again() {
+    let mut lab = lab(3, Config { learners: Learners::All, ..usual(3) });
+    lab.propose(0, "x");
+    one_delay(&mut lab);
+    one_delay(&mut lab);
+    let accept = lab.take(0, 1, "accept");
+    lab.hand(0, 1, accept.clone());
+    assert_eq!(lab.flying.iter().filter(|flying| flying.from == 1).count(), 2, "to all");
+    let once = lab.replica(1).clone();
+    for _ in 0..3 {
+        lab.hand(0, 1, accept.clone());
+    }
+    assert_eq!(lab.flying.iter().filter(|flying| flying.from == 1).count(), 2 + 3);
+    assert_eq!(*lab.replica(1), once);
+}
+
 /// P2b (§2.2): what a learner holds is the chosen value only if it was accepted under the ballot
 /// that was chosen, or a higher one (planted bug P43). Acceptances of two ballots are two proposals
 /// (planted bug P42).

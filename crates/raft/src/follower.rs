@@ -93,7 +93,7 @@ impl Follower {
                 effects.set_timer(Timer::Election, rest);
                 Next::Stay
             }
-            Patience::Waning if server.is_voter() || planted("R87") => Next::PreCandidate,
+            Patience::Waning if server.may_campaign() || planted("R87") => Next::PreCandidate,
             // Nobody would count its vote, its own included. It waits to be told.
             Patience::Waning => {
                 effects.reached("not a voter: does not campaign");

@@ -251,4 +251,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R86", "with leases, a restart ends the promise to the leader", &["O9"]),
     Mutant::new("R87", "a server that does not vote campaigns", &["O13", "O3", "O5"]),
     Mutant::new("R88", "with leases, an operator's wish deposes a leader unasked", &["O9"]),
+    Mutant::new(
+        "R89",
+        "a server does not campaign that an uncommitted entry of its log removes",
+        &["O13"],
+    ),
 ];

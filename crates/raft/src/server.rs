@@ -97,6 +97,14 @@ impl Server {
         self.current().is_voter(self.id)
     }
 
+    /// May this server begin an election? Voters may, and also those whose removal is not known to
+    /// be committed (thesis §4.2.2): nobody else may be electable, as their logs lack the entry
+    /// that removes it.
+    pub(crate) fn may_campaign(&self) -> bool {
+        let before = self.members.as_of(self.commit_index);
+        self.is_voter() || (before.is_voter(self.id) && !planted("R89"))
+    }
+
     /// Are these servers a majority, of either set of voters where there are two (§6)?
     pub(crate) fn is_quorum(&self, servers: NodeSet) -> bool {
         if planted("R42") {
@@ -119,10 +127,11 @@ impl Server {
         self.log.term_at(self.commit_index) == Some(self.current_term)
     }
 
-    /// Tells the driver who takes part.
+    /// Tells the driver who takes part. A server that joins does not know yet.
     pub(crate) fn tell_members(&self, effects: &mut Effects<Raft>) {
         let members = self.current();
-        effects.members(members.clone(), members.version <= self.commit_index);
+        let known = !members.voters.is_empty();
+        effects.members(members.clone(), known && members.version <= self.commit_index);
     }
 
     /// Enters a term that another server has reached (§5.1).

@@ -77,7 +77,7 @@ impl Raft {
     /// leases that leader would not know that it is deposed, so it is asked to hand over instead;
     /// without a leader, this server asks for votes as if its timeout had passed.
     pub(crate) fn campaign(&mut self, effects: &mut Effects<Self>) {
-        if matches!(self.role, Role::Leader(_)) || !self.server.is_voter() {
+        if matches!(self.role, Role::Leader(_)) || !self.server.may_campaign() {
             return;
         }
         let leased = self.server.config.lease.is_some() && !planted("R88");
@@ -104,7 +104,7 @@ impl Raft {
     /// The leader of this term wants this server to lead (thesis §3.10). No pre-vote: the leader
     /// lives, and others are to heed the election all the same.
     pub(crate) fn on_timeout_now(&mut self, effects: &mut Effects<Self>) -> Next {
-        if matches!(self.role, Role::Leader(_)) || !self.server.is_voter() {
+        if matches!(self.role, Role::Leader(_)) || !self.server.may_campaign() {
             effects.reached("told to campaign, and cannot");
             return Next::Stay;
         }

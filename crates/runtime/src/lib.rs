@@ -51,6 +51,7 @@ mod node;
 mod peer;
 mod peer_disks;
 mod queue;
+mod rebuild;
 mod report;
 pub mod rig;
 #[cfg(test)]
@@ -74,6 +75,7 @@ pub use config::{Limits, NodeConfig};
 pub use handle::{NodeHandle, StopReason};
 pub use identity::{DataOwner, IdentityError, is_initialised, owner_of};
 pub use mutants::MUTANTS;
+pub use rebuild::{Rebuilt, rebuild};
 pub use report::{CounterReport, MembersReport, SentReport, StatusReport, role_name};
 pub use start::start;
 pub use start_error::StartError;

@@ -9,14 +9,15 @@ use crate::report::StatusReport;
 use crate::start_error::StartError;
 use crate::storage::Storage;
 use crate::wal::{Owner, SyncPolicy, Wal};
-use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient};
+use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient, ToReplica};
 use bytes::Bytes;
 use consensus_core::{
-    Answer, ClientId, ClusterId, Incarnation, NodeId, Position, Refusal, Reply, RequestId,
-    SessionId, SnapshotMeta, Tag,
+    Answer, ClientId, ClusterId, Consistency, Incarnation, NodeId, Position, Query, ReadMode,
+    Refusal, Reply, RequestId, SessionId, SnapshotMeta, Tag,
 };
-use serde::Serialize;
+use core::time::Duration;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -30,6 +31,8 @@ pub enum Saying {
     Hello,
     /// The answer to it.
     Greeting,
+    /// What a client says to a replica.
+    ToReplica,
     /// What a replica says to a client.
     ToClient,
 }
@@ -55,6 +58,16 @@ impl Saying {
             }),
             (Self::Greeting, 0) => codec::encode(&Greeting::Welcome(node)),
             (Self::Greeting, _) => codec::encode(&Greeting::Refused(algorithm)),
+            (Self::ToReplica, _) => codec::encode(&ToReplica::Query(Query {
+                client: ClientId(number),
+                number: number >> 7,
+                consistency: match number % 3 {
+                    0 => Consistency::Local,
+                    1 => Consistency::AtMost(Duration::from_nanos(number)),
+                    _ => Consistency::Linearizable(ReadMode::Quorum),
+                },
+                question: Bytes::from(algorithm),
+            })),
             (Self::ToClient, 0) => {
                 codec::encode(&ToClient::Status(Box::new(StatusReport::empty(node))))
             }
@@ -84,7 +97,21 @@ impl Saying {
         match self {
             Self::Hello => again::<Hello>(bytes),
             Self::Greeting => again::<Greeting>(bytes),
+            Self::ToReplica => again::<ToReplica>(bytes),
             Self::ToClient => again::<ToClient>(bytes),
+        }
+    }
+
+    /// Such a saying of values that come from anywhere.
+    ///
+    /// # Errors
+    /// If they make none.
+    pub fn from_any<'de, D: Deserializer<'de>>(self, source: D) -> Result<Bytes, D::Error> {
+        match self {
+            Self::Hello => Hello::deserialize(source).map(|said| codec::encode(&said)),
+            Self::Greeting => Greeting::deserialize(source).map(|said| codec::encode(&said)),
+            Self::ToReplica => ToReplica::deserialize(source).map(|said| codec::encode(&said)),
+            Self::ToClient => ToClient::deserialize(source).map(|said| codec::encode(&said)),
         }
     }
 }

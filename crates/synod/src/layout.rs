@@ -89,6 +89,11 @@ impl NodeFolder {
         self.0.join(NODE_FILE)
     }
 
+    /// Its disk.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.0.join("data")
+    }
+
     /// Where its log messages go.
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -102,7 +107,7 @@ impl NodeFolder {
     /// Did it never start? Afterwards its data folder must not be found empty, even if it was
     /// emptied.
     pub(crate) fn is_new(&self) -> bool {
-        !self.marker().exists() && !synod_runtime::is_initialised(&self.0.join("data"))
+        !self.marker().exists() && !synod_runtime::is_initialised(&self.data())
     }
 
     /// From now on an empty data folder is an error.

@@ -97,7 +97,12 @@ enum Command {
     /// Talk to a running cluster: read, write, ask for its status
     ///
     /// Every command opens a session, so that a retry after a lost answer is not applied twice.
+    /// Also for operators: members, learners, hand-over, snapshots.
     Ctl(commands::ctl::Args),
+    /// Make a new cluster of one replica out of one data folder, when a quorum is gone for good
+    ///
+    /// The survivor's folder is only read. What the lost replicas alone had is lost.
+    Rebuild(commands::rebuild::Args),
 }
 
 fn main() -> ExitCode {
@@ -123,6 +128,7 @@ fn run(command: Command) -> Outcome {
         Command::Serve(args) => commands::serve::run(args),
         Command::Cluster(args) => commands::cluster::run(args),
         Command::Ctl(args) => commands::ctl::run(args),
+        Command::Rebuild(args) => commands::rebuild::run(&args),
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) refused: Vec<Refusal>,
     /// The newest snapshot on its disk: its state is the list of what was committed.
     pub(crate) snapshot: Option<(SnapshotMeta, Vec<Batch>)>,
+    /// A durable snapshot that the replica was not told of.
+    pub(crate) untold: Option<SnapshotMeta>,
     /// What it found on its disk when it started, and what it wrote since.
     found: Vec<Record>,
     writes: Vec<Write>,
@@ -118,6 +120,22 @@ impl Lab {
         Self::on_disks(vec![Vec::new(); size])
     }
 
+    /// So many servers, of which the first so many vote.
+    pub(crate) fn with_voters(size: usize, voters: usize) -> Self {
+        let voters = NodeSet::first(voters);
+        let cluster = Cluster { voters, ..Cluster::new(ClusterId(1), size) };
+        let config = Config::for_cluster(&cluster).expect("a cluster");
+        Self::with(cluster, config, vec![Vec::new(); size])
+    }
+
+    /// Servers with empty disks and other settings.
+    pub(crate) fn set_up(size: usize, settings: impl FnOnce(&mut Config)) -> Self {
+        let cluster = Cluster::new(ClusterId(1), size);
+        let mut config = Config::for_cluster(&cluster).expect("a cluster");
+        settings(&mut config);
+        Self::with(cluster, config, vec![Vec::new(); size])
+    }
+
     /// Servers with these disks.
     pub(crate) fn on_disks(disks: Vec<Vec<Record>>) -> Self {
         let cluster = Cluster::new(ClusterId(1), disks.len());
@@ -140,6 +158,7 @@ impl Lab {
                 committed: Vec::new(),
                 refused: Vec::new(),
                 snapshot: None,
+                untold: None,
                 found: Vec::new(),
                 writes: Vec::new(),
                 fetches: Vec::new(),
@@ -177,9 +196,14 @@ impl Lab {
         node.outbox = Outbox::after_recovery(records.len(), Raft::INFO.links);
         node.timers.clear();
         let (meta, state) = node.snapshot.clone().unzip();
+        node.untold = None;
         node.committed = state.unwrap_or_default();
         let durable = Durable { snapshot: meta, ..Durable::of(node.incarnation, records) };
-        let recovered = Raft::recover(NodeId(id as u8), self.config.clone(), durable);
+        let mut config = self.config.clone();
+        if !self.cluster.voters.contains(NodeId(id as u8)) {
+            config.voters = NodeSet::EMPTY;
+        }
+        let recovered = Raft::recover(NodeId(id as u8), config, durable);
         node.replica = Some(recovered.expect("what it wrote it can read"));
         self.give(id, Input::Start);
     }

@@ -18,7 +18,7 @@ pub(crate) struct BoundFlags {
     /// Replicas beside them that may join
     #[arg(long, value_name = "COUNT")]
     joiners: Option<usize>,
-    /// Node 0 leads in the beginning and nothing is under way: true or false
+    /// A node leads in the beginning and nothing is under way: true or false
     #[arg(long, value_name = "BOOL")]
     led: Option<bool>,
     /// Commands of clients
@@ -60,6 +60,10 @@ pub(crate) struct BoundFlags {
     /// How disks are modelled: explicit (a sync is a step of its own) or instant
     #[arg(long, value_name = "HOW", value_parser = parse_disks)]
     disks: Option<Disks>,
+    /// Times that the clock moves on, by the longest election timeout; or 'none': there is no time,
+    /// timers fire at any moment, and leases are off
+    #[arg(long, value_name = "COUNT", value_parser = parse_ticks)]
+    ticks: Option<Ticks>,
     /// The longest behaviour, in steps
     #[arg(long, value_name = "STEPS")]
     depth: Option<u32>,
@@ -74,6 +78,17 @@ fn parse_duplicates(text: &str) -> Result<Duplicates, String> {
         return Ok(Duplicates(None));
     }
     text.parse().map(|count| Duplicates(Some(count))).map_err(|_| "not a number, nor 'any'".into())
+}
+
+/// The bound on time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticks(Option<u8>);
+
+fn parse_ticks(text: &str) -> Result<Ticks, String> {
+    if text == "none" {
+        return Ok(Ticks(None));
+    }
+    text.parse().map(|count| Ticks(Some(count))).map_err(|_| "not a number, nor 'none'".into())
 }
 
 fn parse_disks(text: &str) -> Result<Disks, String> {
@@ -120,6 +135,7 @@ impl BoundFlags {
             snapshots: self.snapshots.unwrap_or(preset.snapshots),
             chunk: self.chunk.unwrap_or(preset.chunk),
             disks: self.disks.unwrap_or(preset.disks),
+            ticks: self.ticks.map_or(preset.ticks, |given| given.0),
             traitors: preset.traitors,
             depth: self.depth.or(preset.depth),
         })
@@ -162,13 +178,16 @@ pub(crate) fn shown(bounds: &Bounds) -> String {
         text.push_str(&format!(", {} reads ({})", bounds.reads, mode_name(bounds.mode)));
     }
     if bounds.led {
-        text.push_str(", n0 leads at first");
+        text.push_str(", led at first");
     }
     match bounds.duplicates {
         None => text.push_str(", any duplicates"),
         Some(count) => text.push_str(&format!(", {count} duplicates")),
     }
     text.push_str(if bounds.disks == Disks::Instant { ", instant disks" } else { ", syncs" });
+    if let Some(ticks) = bounds.ticks {
+        text.push_str(&format!(", a clock that moves {ticks} times"));
+    }
     if !bounds.traitors.is_empty() {
         text.push_str(&format!(", traitors {:?}", bounds.traitors));
     }
@@ -197,6 +216,7 @@ pub(crate) fn json(bounds: &Bounds) -> Value {
         "snapshots": bounds.snapshots,
         "chunk": bounds.chunk,
         "disks": if bounds.disks == Disks::Instant { "instant" } else { "explicit" },
+        "ticks": bounds.ticks,
         "traitors": bounds.traitors.len(),
         "depth": bounds.depth,
     })
@@ -213,6 +233,7 @@ mod tests {
         assert!(parse_duplicates("many").is_err() && parse_disks("slow").is_err());
         assert_eq!(parse_wishes("vote,leave"), Ok(Wishes::of(&[Wish::Leave, Wish::Vote])));
         assert!(parse_wishes("vote,stay").unwrap_err().contains("replace"));
+        assert_eq!((parse_ticks("none"), parse_ticks("2")), (Ok(Ticks(None)), Ok(Ticks(Some(2)))));
         assert!(parse_mode("clock").unwrap_err().contains("lease"));
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod connectivity;
 pub(crate) mod ctl;
 pub(crate) mod explore;
 pub(crate) mod mutants;
+pub(crate) mod rebuild;
 pub(crate) mod scenario;
 pub(crate) mod serve;
 pub(crate) mod shrink;

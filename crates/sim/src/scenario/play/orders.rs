@@ -7,6 +7,11 @@
 //!
 //! As what a node does depends on that node and on what it hears alone, nodes, messages and the
 //! outcome of each pair of the two are kept once and numbered; a state is a row of numbers.
+//!
+//! A message that only its receiver notices (the first of several promises) can as well arrive just
+//! before one to which the node says something: nothing else depends on it, and it does not get
+//! lost by waiting. So a step of the search is a row of such messages to one node, and then one to
+//! which it says something or by which it learns what is chosen.
 
 use super::super::condition::Pattern;
 use super::super::item::Item;
@@ -17,9 +22,10 @@ use consensus_core::{
     Audit, Batch, Effect, Effects, Input, LogIndex, Message, NodeId, RecordNumber,
 };
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// States that are visited at most.
-const MOST_STATES: u64 = 2_000_000;
+const MOST_STATES: u64 = 300_000;
 /// Different messages.
 const MOST_MESSAGES: usize = 64 * WORDS;
 const WORDS: usize = 4;
@@ -49,7 +55,7 @@ struct State {
 }
 
 /// What comes of a message at a node: what the node becomes, and what it sends.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Step {
     node: u32,
     sent: Vec<u16>,
@@ -62,7 +68,11 @@ struct Search<'a, P: Audit> {
     numbers: Table<Node<P>, u32>,
     messages: Vec<(NodeId, NodeId, P::Message)>,
     places: Table<(NodeId, NodeId, P::Message), u16>,
+    /// Of each node, which messages are to it.
+    inboxes: Vec<[u64; WORDS]>,
     steps: Table<(u32, u16), Step>,
+    /// What others notice of a node with these messages to it.
+    loud: Table<(u32, [u64; WORDS]), Rc<[Step]>>,
 }
 
 /// Visits every state.
@@ -75,7 +85,9 @@ pub(super) fn explore<P: Audit>(stage: &Stage<P>, held: &[Pattern]) -> Result<Ex
         numbers: Table::default(),
         messages: Vec::new(),
         places: Table::default(),
+        inboxes: vec![[0; WORDS]; stage.cluster().size],
         steps: Table::default(),
+        loud: Table::default(),
     };
     let first = search.first()?;
     search.all(first)
@@ -112,14 +124,16 @@ impl<P: Audit> Search<'_, P> {
         seen.insert(first);
         while let Some(state) = open.pop() {
             self.judge(&state, &mut outcomes)?;
-            for place in 0..self.messages.len() as u16 {
-                let here = state.sent[usize::from(place) / 64] >> (place % 64) & 1 == 1;
-                let Some(next) = here.then(|| self.after(&state, place)).transpose()?.flatten()
-                else {
-                    continue;
-                };
-                if seen.insert(next.clone()) {
-                    open.push(next);
+            for node in 0..state.nodes.len() {
+                for step in self.after(&state, node)?.iter() {
+                    let mut next = state.clone();
+                    next.nodes[node] = step.node;
+                    for place in &step.sent {
+                        next.sent[usize::from(*place) / 64] |= 1 << (place % 64);
+                    }
+                    if next != state && seen.insert(next.clone()) {
+                        open.push(next);
+                    }
                 }
             }
             if seen.len() as u64 > MOST_STATES {
@@ -146,27 +160,50 @@ impl<P: Audit> Search<'_, P> {
         Ok(())
     }
 
-    /// `None` if the message changes nothing.
-    fn after(&mut self, state: &State, place: u16) -> Result<Option<State>, String> {
-        let to = self.messages[usize::from(place)].1;
-        let number = state.nodes[to.index()];
+    /// What can become of a node: messages that only it notices, then one that others notice.
+    fn after(&mut self, state: &State, node: usize) -> Result<Rc<[Step]>, String> {
+        let number = state.nodes[node];
         if self.nodes[number as usize].first.is_some() {
-            return Ok(None);
+            return Ok(Rc::from([]));
         }
-        let step = match self.steps.get(&(number, place)) {
-            Some(step) => step.clone(),
-            None => {
-                let step = self.step(number, place)?;
-                self.steps.insert((number, place), step.clone());
-                step
+        let mut inbox = state.sent;
+        for (word, to) in inbox.iter_mut().zip(&self.inboxes[node]) {
+            *word &= to;
+        }
+        if let Some(steps) = self.loud.get(&(number, inbox)) {
+            return Ok(steps.clone());
+        }
+        let places = (0..self.messages.len() as u16)
+            .filter(|place| inbox[usize::from(*place) / 64] >> (place % 64) & 1 == 1);
+        let places: Vec<u16> = places.collect();
+        let (mut silent, mut loud) = (vec![number], Vec::new());
+        let mut place = 0;
+        while let Some(before) = silent.get(place).copied() {
+            place += 1;
+            for message in &places {
+                let step = self.once(before, *message)?;
+                let learns = self.nodes[step.node as usize].first.is_some();
+                if !step.sent.is_empty() || learns {
+                    loud.push(step);
+                } else if !silent.contains(&step.node) {
+                    silent.push(step.node);
+                }
             }
-        };
-        let mut next = state.clone();
-        next.nodes[to.index()] = step.node;
-        for place in &step.sent {
-            next.sent[usize::from(*place) / 64] |= 1 << (place % 64);
         }
-        Ok((next != *state).then_some(next))
+        loud.sort_unstable();
+        loud.dedup();
+        let loud: Rc<[Step]> = loud.into();
+        self.loud.insert((number, inbox), loud.clone());
+        Ok(loud)
+    }
+
+    fn once(&mut self, number: u32, place: u16) -> Result<Step, String> {
+        if let Some(step) = self.steps.get(&(number, place)) {
+            return Ok(step.clone());
+        }
+        let step = self.step(number, place)?;
+        self.steps.insert((number, place), step.clone());
+        Ok(step)
     }
 
     /// The real replica takes the message, and whatever its disk and driver say to that.
@@ -232,6 +269,7 @@ impl<P: Audit> Search<'_, P> {
         if place == MOST_MESSAGES {
             return Err(format!("more than {MOST_MESSAGES} different messages are sent"));
         }
+        self.inboxes[message.1.index()][place / 64] |= 1 << (place % 64);
         self.messages.push(message.clone());
         self.places.insert(message, place as u16);
         Ok(place as u16)

@@ -22,7 +22,7 @@ pub(crate) struct Guard {
     /// Only if the members are still of this version, which synod ctl members shows [default: what
     /// the leader says just now]
     #[arg(long, value_name = "VERSION")]
-    version: Option<u64>,
+    seen: Option<u64>,
 }
 
 /// Which change.
@@ -123,7 +123,7 @@ fn compose(
     report: &StatusReport,
 ) -> Result<Change, Failure> {
     let mut change = Change::of(members);
-    if let Some(version) = guard.version {
+    if let Some(version) = guard.seen {
         change.expected = LogIndex(version);
     }
     let learner = |id: NodeId, force: bool| {
