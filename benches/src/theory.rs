@@ -8,6 +8,7 @@
 //! *batch*, one log entry: the cost of a command is that divided by the commands in the batch,
 //! except signatures of clients, which every command brings along.
 
+mod multipaxos;
 mod paxos;
 
 use consensus_core::FaultModel;
@@ -59,11 +60,7 @@ impl Theory {
         let (algorithm, n) = (choice.algorithm, nodes as u64);
         match algorithm {
             Algorithm::Paxos => paxos::paxos(&choice, nodes),
-            Algorithm::MultiPaxos => {
-                let source = "Paxos Made Simple §3, commit piggybacked";
-                let syncs = "Paxos Made Simple §2.5 and §3: only the acceptance, in every acceptor";
-                stable_leader(algorithm, n, ["accept", "accepted"], [source, syncs])
-            }
+            Algorithm::MultiPaxos => multipaxos::multipaxos(&choice, nodes),
             Algorithm::Raft => {
                 let syncs = "the leader's beside the followers', Raft thesis §10.2.1";
                 let kinds = ["append-entries", "append-reply"];
@@ -85,7 +82,7 @@ impl Theory {
 /// Nothing is signed where replicas may only crash.
 const UNSIGNED: Cost = Cost { formula: "0", source: "crash faults only: nothing signed", value: 0 };
 
-/// Multi-Paxos and Raft cost the same: one round trip between the leader and each of the others.
+/// One round trip between the leader and each of the others.
 fn stable_leader(
     algorithm: Algorithm,
     n: u64,

@@ -7,7 +7,7 @@ mod words;
 pub use choice::{Choice, UnknownChoice};
 pub use words::{MultiPaxosWords, PaxosWords, RaftWords};
 
-use consensus_core::mutant::Mutant;
+use consensus_core::mutant::{JOINT, Mutant, OPERATED, SHARED};
 use consensus_core::{Audit, ConsensusProtocol, ProtocolInfo};
 use std::fmt;
 use std::str::FromStr;
@@ -90,6 +90,16 @@ impl Algorithm {
             Self::Raft => synod_raft::MUTANTS,
             Self::Pbft => synod_pbft::MUTANTS,
         }
+    }
+
+    /// The bugs planted in the layers that it shares with others.
+    pub fn shared_mutants(self) -> impl Iterator<Item = &'static Mutant> + Clone {
+        let (operated, joint): (&[Mutant], &[Mutant]) = match self {
+            Self::Raft => (OPERATED, JOINT),
+            Self::MultiPaxos => (OPERATED, &[]),
+            Self::Paxos | Self::Pbft => (&[], &[]),
+        };
+        SHARED.iter().chain(operated).chain(joint)
     }
 }
 

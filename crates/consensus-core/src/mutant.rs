@@ -26,7 +26,8 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "S-offset",
+        "K-dedup", "K-outbox", "K-inflight", "S-offset", "S-mix", "S-ahead", "S-age", "S-joint",
+        "S-learner", "S-version",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -36,6 +37,7 @@ mod switched {
         "M01", "M02", "M03", "M04", "M06", "M20", "M21", "M22", "M23", "M24", "M25", "M26", "M27",
         "M28", "M30", "M31", "M32", "M33", "M34", "M35", "M36", "M37", "M38", "M39", "M40", "M41",
         "M42", "M43", "M44", "M45", "M46", "M47", "M48", "M49", "M50", "M51", "M52",
+        "M05", "M71", "M72", "M73", "M74", "M75", "M76", "M77", "M78", "M79", "M80", "M81", "M82", "M83", "M84", "M85", "M86", "M87", "M90", "M91", "M92", "M93", "M94", "M95", "M96", "M97", "M98", "M99", "M100", "M101",
         // crates/raft
         "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R15a", "R15b", "R15c",
         "E-19a", "E-19b", "E-20", "E-21", "E-22", "E-23", "E-31a", "E-31b", "R40", "R41", "R42",
@@ -122,7 +124,8 @@ impl Mutant {
     }
 }
 
-/// The bugs planted in this crate, in layers that all algorithms share.
+/// The bugs planted in this crate, in layers that all algorithms share. Those that follow are in
+/// layers that only some use.
 pub const SHARED: &[Mutant] = &[
     Mutant::new(
         "K-dedup",
@@ -139,10 +142,35 @@ pub const SHARED: &[Mutant] = &[
         "the own vote counts when the record before its own is durable",
         &["O6", "O16", "O1"],
     ),
+];
+
+/// Those of algorithms that take snapshots, answer reads and change their members.
+pub const OPERATED: &[Mutant] = &[
     Mutant::new(
         "S-offset",
         "a chunk of a snapshot is taken although it does not follow what came before",
         &["O15", "O18"],
-    )
-    .beyond_simulation("snapshots that are sent again"),
+    ),
+    Mutant::new(
+        "S-mix",
+        "a chunk of another snapshot is taken for the next one of this",
+        &["O15", "O19", "O18"],
+    ),
+    Mutant::new("S-ahead", "a read is answered before what it must see is applied", &["O9", "O10"]),
+    Mutant::new("S-age", "a read of bounded age goes by an index of any age", &["O9"]),
+    Mutant::new("S-version", "members are changed though the operator saw other ones", &["O19"]),
+];
+
+/// Those of algorithms that go over to other voters by counting both.
+pub const JOINT: &[Mutant] = &[
+    Mutant::new(
+        "S-joint",
+        "while voters change, a majority of the new ones is enough",
+        &["O3", "O1", "O5", "O6", "O16", "O4"],
+    ),
+    Mutant::new(
+        "S-learner",
+        "learners count as if they voted",
+        &["O3", "O1", "O5", "O6", "O16", "O4"],
+    ),
 ];

@@ -3,6 +3,7 @@
 
 use crate::effects::Refusal;
 use crate::id::{ClientId, LogIndex, NodeId};
+use crate::mutant::planted;
 use bytes::Bytes;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -118,7 +119,10 @@ impl<Q> Reads<Q> {
             Consistency::Local => return Admitted::Now(query),
             Consistency::Linearizable(mode) => mode,
             Consistency::AtMost(bound) => match self.fresh {
-                Some((at, index)) if !bound.is_zero() && now.saturating_sub(at) <= bound => {
+                Some((at, index))
+                    if !bound.is_zero()
+                        && (now.saturating_sub(at) <= bound || planted("S-age")) =>
+                {
                     if index <= applied {
                         return Admitted::Now(query);
                     }
@@ -157,6 +161,7 @@ impl<Q> Reads<Q> {
 
     /// Everything up to here is applied: what may be answered now.
     pub fn applied(&mut self, upto: LogIndex) -> impl Iterator<Item = Q> {
+        let upto = if planted("S-ahead") { LogIndex(u64::MAX - 1) } else { upto };
         let later = self.ready.split_off(&(upto.next(), 0));
         std::mem::replace(&mut self.ready, later).into_values()
     }

@@ -118,6 +118,7 @@ impl Audit for MultiPaxos {
             | Message::CanvassReply { .. }
             | Message::Prepare { .. }
             | Message::Nack { .. }
+            | Message::Commit { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatReply { .. }
             | Message::Wish { .. }

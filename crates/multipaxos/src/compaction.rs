@@ -22,7 +22,7 @@ impl MultiPaxos {
             return;
         }
         node.learner.covered(meta.index);
-        let kept = if planted("M70") { 0 } else { node.config.trailing_entries };
+        let kept = node.config.trailing_entries;
         let forget = LogIndex(meta.index.0.saturating_sub(kept));
         let forget = if planted("M71") { forget.next() } else { forget };
         if forget > node.learner.base() {

@@ -1,7 +1,7 @@
 //! The settings.
 
 use consensus_core::quorum::{self, QuorumError, Quorums};
-use consensus_core::{Cluster, ConfigError, Membership, NodeSet, ProtocolConfig};
+use consensus_core::{Cluster, ConfigError, Membership, NodeSet, ProtocolConfig, Variant};
 use core::time::Duration;
 
 /// The settings of a replica: sizes, nothing that changes the algorithm.
@@ -10,10 +10,13 @@ pub struct Config {
     /// Who votes before any change of members. Nobody, at a replica that joins a running cluster
     /// and will be told.
     pub voters: NodeSet,
-    /// Acceptances that choose a value; `None` is a majority of the voters. A new leader needs as
-    /// many promises as make sure that the two quorums meet. The same on all replicas; see
-    /// [`with_phase_2`](Self::with_phase_2).
-    pub phase_2: Option<usize>,
+    /// How many acceptances choose a value. A new leader needs as many promises as make sure that
+    /// the two quorums meet. The same on all replicas.
+    pub phase_2: Phase2,
+    /// Whom the leader asks to accept.
+    pub sending: Sending,
+    /// How the others hear what is chosen (§2.3).
+    pub commits: Commits,
     /// Chosen slots that are kept although a snapshot covers them, so that a replica that is a
     /// little behind is brought up to date without a snapshot.
     pub trailing_entries: u64,
@@ -28,12 +31,54 @@ pub struct Config {
     /// paper's α of §3, PMMC's WINDOW, measured in bytes). A value counts a little more than its
     /// length, so that this bounds no-ops, too.
     pub window_bytes: usize,
+    /// Slots that a leader has proposed in and that are not executed.
+    pub window_slots: usize,
     /// Bytes of values that a leader takes and has not yet executed; beyond, it is busy.
     pub max_pending_bytes: usize,
     /// Bytes of values in one promise, one answer to a lagging replica, or one round of sending
     /// again. One value always goes, whatever its size.
     pub max_message_bytes: usize,
 }
+
+/// How many acceptances choose a value, whoever votes ("Flexible Paxos", OPODIS 2016).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase2 {
+    /// A majority of the voters, and as many promises.
+    Majority,
+    /// One less than a majority, but at least one.
+    BelowMajority,
+    /// So many, as long as there are so many voters: no change may leave fewer.
+    Exactly(usize),
+}
+
+/// Whom the leader asks to accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sending {
+    /// All members: whichever quorum is faster answers first.
+    Full,
+    /// Just a quorum, those that answered lately; all of them when it does not answer in time.
+    /// Fewer messages, and a single slow acceptor delays the choice by two heartbeats. The others
+    /// ask for what is chosen.
+    Thrifty,
+}
+
+/// How the others hear what is chosen (§2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Commits {
+    /// With the next accept, or else with the heartbeat: no message more.
+    Piggybacked,
+    /// The leader tells them at once: n − 1 messages more, and they know after three delays.
+    Explicit,
+}
+
+const THRIFTY: Variant =
+    Variant::new("sending=thrifty", "the leader asks just a quorum, and all when that is silent");
+const EXPLICIT: Variant =
+    Variant::new("commits=explicit", "the leader tells at once what is chosen, in a third message");
+const SMALL_PHASE_2: Variant = Variant::new(
+    "quorums=small-phase-2",
+    "one acceptance less than a majority chooses, one promise more elects; or Q1/Q2",
+);
 
 /// How wrong clocks may run, as leases must know it: a promise of whoever operates the replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,11 +106,14 @@ impl ProtocolConfig for Config {
         cluster.validate()?;
         Ok(Self {
             voters: cluster.voters,
-            phase_2: None,
+            phase_2: Phase2::Majority,
+            sending: Sending::Full,
+            commits: Commits::Piggybacked,
             trailing_entries: 4096,
             lease: None,
             priority: 0,
             window_bytes: 8 << 20,
+            window_slots: 4096,
             max_pending_bytes: 64 << 20,
             max_message_bytes: 1 << 20,
         })
@@ -76,6 +124,18 @@ impl ProtocolConfig for Config {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual };
         Ok(Self { trailing_entries: 1, lease: Some(Drift::GENEROUS), ..sizes })
+    }
+
+    const VARIANTS: &'static [Variant] = &[EXPLICIT, THRIFTY, SMALL_PHASE_2];
+
+    fn with_variant(self, name: &str, _cluster: &Cluster) -> Result<Self, ConfigError> {
+        let is = |variant: Variant| variant.name == name;
+        match name.strip_prefix("quorums=") {
+            Some(value) => self.with_named_quorums(value),
+            None if is(THRIFTY) => Ok(Self { sending: Sending::Thrifty, ..self }),
+            None if is(EXPLICIT) => Ok(Self { commits: Commits::Explicit, ..self }),
+            None => Err(Variant::unknown(name, Self::VARIANTS)),
+        }
     }
 
     fn quorums(&self, voters: usize) -> Option<Quorums> {
@@ -98,9 +158,37 @@ impl Config {
     /// # Errors
     /// If there are fewer voters. A change of members that leaves fewer is refused.
     pub fn with_phase_2(self, size: usize) -> Result<Self, ConfigError> {
-        let config = Self { phase_2: Some(size), ..self };
+        let config = Self { phase_2: Phase2::Exactly(size), ..self };
         config.validate()?;
         Ok(config)
+    }
+
+    /// `small-phase-2`, or two numbers as `4/2`.
+    fn with_named_quorums(self, value: &str) -> Result<Self, ConfigError> {
+        let voters = self.voters.len();
+        if SMALL_PHASE_2.name == format!("quorums={value}") {
+            return Ok(Self { phase_2: Phase2::BelowMajority, ..self });
+        }
+        let sizes = value
+            .split_once('/')
+            .and_then(|(one, two)| Some((one.parse::<usize>().ok()?, two.parse::<usize>().ok()?)));
+        let Some((phase_1, phase_2)) = sizes else {
+            let what = "small-phase-2, or PHASE1/PHASE2 as 4/2";
+            return Err(ConfigError(format!("'quorums={value}': expected {what}")));
+        };
+        if voters == 0 {
+            return self.with_phase_2(phase_2); // It joins, and the others have checked.
+        }
+        Quorums::flexible(voters, phase_1, phase_2)
+            .map_err(|error| ConfigError(error.to_string()))?;
+        if phase_1 + phase_2 > voters + 1 {
+            let enough = voters + 1 - phase_2;
+            return Err(ConfigError(format!(
+                "'quorums={value}': with {phase_2} acceptances of {voters}, {enough} promises are \
+                 enough; say {enough}/{phase_2}"
+            )));
+        }
+        self.with_phase_2(phase_2)
     }
 
     /// Can the initial voters agree on anything?
@@ -116,12 +204,13 @@ impl Config {
     }
 
     fn flexible(&self, voters: usize) -> Result<Quorums, QuorumError> {
-        let size = self.phase_2.unwrap_or(quorum::majority(voters));
-        let other = match self.phase_2 {
-            Some(size) => (voters + 1).saturating_sub(size),
-            None => size,
+        let majority = quorum::majority(voters);
+        let phase_2 = match self.phase_2 {
+            Phase2::Majority => return Quorums::flexible(voters, majority, majority),
+            Phase2::BelowMajority => (majority - 1).max(1),
+            Phase2::Exactly(size) => size,
         };
-        Quorums::flexible(voters, other, size)
+        Quorums::flexible(voters, (voters + 1).saturating_sub(phase_2), phase_2)
     }
 
     /// Can these members agree on anything?

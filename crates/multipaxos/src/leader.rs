@@ -2,6 +2,7 @@
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
 use crate::acceptor::cost;
+use crate::config::{Commits, Sending};
 use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
 use crate::message::{Accept, Message, Pvalue, after};
@@ -43,6 +44,10 @@ pub(crate) struct Leader {
     pub(crate) confirmation: Confirmation,
     /// Handing over.
     pub(crate) transfer: Option<Transfer>,
+    /// The others were told at once that slots up to here are chosen; where that is done.
+    announced: LogIndex,
+    /// Did not accept in time when just a quorum was asked.
+    slow: NodeSet,
     /// How gladly the others would lead.
     pub(crate) priorities: BTreeMap<NodeId, u8>,
     /// One of a higher priority had its chance.
@@ -119,6 +124,8 @@ impl Leader {
             leaving: NodeSet::EMPTY,
             confirmation: Confirmation::default(),
             transfer: None,
+            announced: node.learner.upto(),
+            slow: NodeSet::EMPTY,
             priorities: BTreeMap::new(),
             preferred: false,
             disk: Disk::of(node, effects),
@@ -171,7 +178,9 @@ impl Leader {
         while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
         {
             let cost = cost(first);
-            if self.open_bytes > 0 && self.open_bytes + cost > node.config.window_bytes {
+            let room = self.open_bytes + cost <= node.config.window_bytes
+                && self.open.len() < node.config.window_slots;
+            if !self.open.is_empty() && !room {
                 effects.reached("window full");
                 return;
             }
@@ -223,7 +232,8 @@ impl Leader {
             let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
             if !batches.is_empty() {
-                self.send_accept(first, batches, node.peers(), false, node, effects);
+                let to = self.receivers(node);
+                self.send_accept(first, batches, to, false, node, effects);
             }
         }
     }
@@ -256,6 +266,7 @@ impl Leader {
             return;
         }
         self.heard.insert(from);
+        self.slow.remove(from);
         let mut slot = first;
         let end = after(first, usize::try_from(count).unwrap_or(usize::MAX)).min(self.next);
         if !self.open.contains_key(&slot) {
@@ -373,8 +384,31 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         self.send_accepts(node, effects);
+        self.announce(node, effects);
         self.confirm(node, env, effects);
         self.hand_over(node, env, effects);
+    }
+
+    /// Who is asked to accept: all, or just so many that they are a quorum with the acceptor next
+    /// door.
+    fn receivers(&self, node: &Node) -> NodeSet {
+        let peers = node.peers();
+        let (Sending::Thrifty, Some(quorums)) = (node.config.sending, node.quorums()) else {
+            return peers;
+        };
+        let voters = node.voters().without(node.id);
+        let quick = voters.and(self.heard).minus(self.slow);
+        let needed = quorums.phase_2() - usize::from(node.is_voter());
+        quick.iter().chain(voters.minus(quick).iter()).take(needed).collect()
+    }
+
+    /// Explicit commit: the others hear at once what is chosen.
+    fn announce(&mut self, node: &Node, effects: &mut Effects<MultiPaxos>) {
+        let chosen = node.learner.upto();
+        if node.config.commits == Commits::Explicit && chosen > self.announced {
+            self.announced = chosen;
+            effects.send(node.peers(), Message::Commit { ballot: self.ballot, chosen });
+        }
     }
 
     /// Sends again what is open for longer than a round trip, lowest slots first, as they hold back
@@ -396,6 +430,7 @@ impl Leader {
             bytes += cost(&commander.batch);
             let silent = node.peers().minus(commander.accepted.from());
             effects.reached("accept sent again");
+            self.slow = self.slow.or(silent);
             let again = commander.batch.clone().into();
             self.send_accept(*slot, again, silent, true, node, effects);
         }

@@ -59,6 +59,13 @@ pub enum Message {
         /// The ballot that was promised.
         promised: Ballot,
     },
+    /// What is chosen, said at once, as PMMC's commanders do.
+    Commit {
+        /// The leader's ballot.
+        ballot: Ballot,
+        /// Every slot up to here is chosen.
+        chosen: LogIndex,
+    },
     /// The leader is alive.
     Heartbeat {
         /// The leader's ballot.
@@ -205,6 +212,7 @@ pub(crate) const PROMISE: MessageKind = MessageKind::new("promise", Traffic::Ele
 pub(crate) const NACK: MessageKind = MessageKind::new("nack", Traffic::Election);
 pub(crate) const ACCEPT: MessageKind = MessageKind::new("accept", Traffic::Command);
 pub(crate) const ACCEPTED: MessageKind = MessageKind::new("accepted", Traffic::Command);
+pub(crate) const COMMIT: MessageKind = MessageKind::new("commit", Traffic::Command);
 pub(crate) const ACCEPT_REPAIR: MessageKind = MessageKind::new("accept-repair", Traffic::Repair);
 pub(crate) const ACCEPTED_REPAIR: MessageKind =
     MessageKind::new("accepted-repair", Traffic::Repair);
@@ -228,6 +236,7 @@ impl consensus_core::Message for Message {
     const KINDS: &'static [MessageKind] = &[
         ACCEPT,
         ACCEPTED,
+        COMMIT,
         HEARTBEAT,
         HEARTBEAT_REPLY,
         CANVASS,
@@ -261,6 +270,7 @@ impl consensus_core::Message for Message {
             Self::Accept(_) => ACCEPT,
             Self::Accepted { again: true, .. } => ACCEPTED_REPAIR,
             Self::Accepted { again: false, .. } => ACCEPTED,
+            Self::Commit { .. } => COMMIT,
             Self::Heartbeat { .. } => HEARTBEAT,
             Self::HeartbeatReply { .. } => HEARTBEAT_REPLY,
             Self::Wish { .. } => WISH,
@@ -294,6 +304,7 @@ impl consensus_core::Message for Message {
             | Self::Prepare { .. }
             | Self::Accept(_)
             | Self::Nack { .. }
+            | Self::Commit { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
             | Self::Wish { .. }
@@ -327,6 +338,7 @@ impl Message {
             Self::Heartbeat { ballot, chosen, settled, .. } => {
                 own(*ballot, from).and(position(*chosen)).and(position(*settled))
             }
+            Self::Commit { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
             Self::TimeoutNow { ballot } => own(*ballot, from),
             Self::Accept(accept) => {
                 let count = accept.batches.len() as u64;

@@ -194,6 +194,9 @@ impl MultiPaxos {
                 }
             }
             Message::Nack { ballot, promised } => self.on_nack(ballot, promised, env, effects),
+            Message::Commit { ballot, chosen } => {
+                self.on_commit(from, ballot, chosen, env, effects);
+            }
             Message::Heartbeat { .. } => self.on_heartbeat(from, &message, env, effects),
             Message::HeartbeatReply { ballot, known, round, priority } => {
                 if let Role::Leader(leader) = &mut self.role
@@ -372,6 +375,21 @@ impl MultiPaxos {
             if canvasser.agreed(&self.node) {
                 self.become_scout(None, env, effects);
             }
+        }
+    }
+
+    fn on_commit(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        chosen: LogIndex,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) {
+        if !self.refused(from, ballot, effects) {
+            self.hear(ballot, env, effects);
+            let Node { acceptor, learner, .. } = &mut self.node;
+            learner.learn_from_leader(ballot, chosen, acceptor, effects);
         }
     }
 

@@ -112,6 +112,10 @@ impl ProtocolConfig for Config {
             _ => Err(Variant::unknown(name, Self::VARIANTS)),
         }
     }
+
+    fn with_lease(self, parts_per_million: u32) -> Option<Self> {
+        Some(Self { lease: Some(Drift { parts_per_million }), ..self })
+    }
 }
 
 impl Config {

@@ -127,10 +127,11 @@ impl Server {
         self.log.term_at(self.commit_index) == Some(self.current_term)
     }
 
-    /// Tells the driver who takes part.
+    /// Tells the driver who takes part. A server that joins does not know yet.
     pub(crate) fn tell_members(&self, effects: &mut Effects<Raft>) {
         let members = self.current();
-        effects.members(members.clone(), members.version <= self.commit_index);
+        let known = !members.voters.is_empty();
+        effects.members(members.clone(), known && members.version <= self.commit_index);
     }
 
     /// Enters a term that another server has reached (§5.1).

@@ -12,7 +12,8 @@ use consensus_core::{Effects, LogIndex, SnapshotMeta};
 
 impl Server {
     /// What stands beside a snapshot of everything up to this index: Figure 13's last included
-    /// index, last included term, and the latest members as of that index (§7).
+    /// index, last included term, and the latest members as of that index (§7). A server that joins
+    /// and has not come to an entry that names them cannot tell, and takes no snapshot so early.
     pub(crate) fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
         let known = index >= self.log.start().index && index <= self.commit_index;
         let term = self.log.term_at(index).filter(|_| known)?;
@@ -20,7 +21,10 @@ impl Server {
             false => self.members.as_of(index).clone(),
             true => self.members.current().clone(),
         };
-        Some(SnapshotMeta { index, epoch: term.0, membership })
+        // Who joined with an empty log knows of no members until an entry names some; a snapshot
+        // without members would let nobody vote who stands on it.
+        let known = !membership.voters.is_empty();
+        known.then_some(SnapshotMeta { index, epoch: term.0, membership })
     }
 
     /// A snapshot of this server's own state is durable: what it covers may go.

@@ -410,7 +410,8 @@ impl<'a, P: Audit> Run<'a, P> {
     fn stuck(&mut self, name: &'static str, bound: Duration, detail: String) {
         let states = self.world.cluster().nodes().iter();
         let states: Vec<_> = states.map(|node| (node, self.world.status(node))).collect();
-        let detail = format!("{detail} within {bound:?}; {states:?}");
+        let members = self.world.decided_members();
+        let detail = format!("{detail} within {bound:?}; {members:?}; {states:?}");
         if self.world.violation().is_none() {
             self.world.fail(None, Finding::new("O13", name, detail));
         }

@@ -17,6 +17,14 @@
 //! * **Nodes** crash, also between two effects of one step; they restart on what their disk kept;
 //!   they stand still and go on with old timers and old messages; they are slow. Their clocks run
 //!   fast or slow, and jump ahead.
+//! * **Snapshots** are files beside the records: written, synced, renamed, lost or kept whole by a
+//!   crash. A node takes one whenever it has applied so many indices; others fetch it in chunks over
+//!   the same links as everything else. What is forgotten must be in one.
+//! * **Operators** ([`Operators`]) add, promote, replace and remove nodes, the leader too, shrink the
+//!   cluster to one and let it grow, act on old views and two at once, and hand leadership over.
+//!   A node whose disk is lost comes back under a new name only.
+//! * **Readers** are the real reading client ([`consensus_core::Querier`]), in all modes that an
+//!   algorithm offers ([`Offers`]); by leases only where clocks keep what was declared of them.
 //! * **Clients** are the real client's state machine ([`consensus_core::Client`]). Their links lose
 //!   and delay, but never repeat a request.
 //! * **Traitors** ([`Treason`]) run the honest code, and what they say is tampered with on the way
@@ -38,22 +46,25 @@
 //! | O6 | what is committed is on the *synced* disks of a quorum |
 //! | O7 | no node contradicts itself, restarts included |
 //! | O8 | epoch and commit index do not fall within a life |
-//! | O9 | linearizable: the order of the log agrees with real time, the answers with a replay |
+//! | O9 | linearizable: the order of the log agrees with real time, the answers with a replay; a read is as fresh as it was to be |
 //! | O10 | linearizable from outside: some order explains all answers ([`check()`] only) |
 //! | O11 | what a client was told is refused is never applied |
+//! | O12 | purged ≤ snapshot ≤ applied ≤ committed ≤ last |
 //! | O13 | a healed quorum answers in time, whatever is broken around it ([`check()`] only) |
-//! | O14 | a healed cluster that nobody asks for anything is at rest ([`check()`] only) |
-//! | O15 | equal states after equal indices |
+//! | O14 | a healed cluster that nobody asks for anything is at rest, and who comes back disturbs nobody ([`check()`] only) |
+//! | O15 | equal states after equal indices, snapshots included |
 //! | O16 | a counted vote has enough distinct signers, who really said so |
+//! | O19 | members are what the log says, and what an operator who saw the ones before asked for |
 //! | O18 | no panic, no halt, no refusal to recover, no honest message rejected |
 //!
 //! # A checked run
 //!
 //! [`check()`] runs one seed in three phases. *Safety*: faults strike, of the classes that the seed
 //! has drawn ([`Options::for_seed`]). *Core*: a random quorum is healed, everything else stays
-//! broken for ever or is broken further, and fresh clients must get their answers in time. *Whole*:
-//! all is healed, and all replicas must catch up. *Rest*: nobody asks for anything, and hardly
-//! anything may happen. [`trace()`] does the same and tells every event.
+//! broken for ever or is broken further, and fresh clients and readers must get their answers in
+//! time. *Whole*: all is healed, all members must catch up, learners too, and an operator must get
+//! the members that he wants. *Rest*: nobody asks for anything, and hardly anything may happen; a
+//! node goes away and comes back, and the leader stays. [`trace()`] does the same and tells every event.
 //!
 //! ```text
 //! let options = Options::for_seed::<Raft>(seed);
@@ -82,8 +93,7 @@
 //! # Left out
 //!
 //! Bytes: a record is whole or lost here. What a disk does to bytes (torn sectors, rot, misdirected
-//! writes) is tried on the real write-ahead log, in `synod-runtime`. Changes of membership and
-//! snapshots: the contract does not know them yet.
+//! writes) is tried on the real write-ahead log, in `synod-runtime`.
 
 mod check;
 pub mod connectivity;

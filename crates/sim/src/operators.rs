@@ -155,3 +155,44 @@ fn consistencies(rng: &mut Rng, offers: Offers, lease: Option<u32>) -> Vec<Consi
     let some: Vec<_> = all.iter().copied().filter(|_| rng.chance(6_000)).collect();
     if some.is_empty() { all } else { some }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::Toy;
+
+    /// The toy offers nothing of it, and is not bothered.
+    #[test]
+    fn nobody_asks_for_what_an_algorithm_does_not_offer() {
+        let offers = Offers::of::<Toy>();
+        assert!(!offers.changes && !offers.snapshots && !offers.index_reads && !offers.leases);
+        for seed in 0..50 {
+            let drawn = Operators::drawn(&mut Rng::new(seed), offers, false);
+            let idle = (drawn.spares, drawn.changes, drawn.transfers, drawn.snapshots);
+            assert_eq!((idle, drawn.readers, drawn.lease), ((0, None, None, None), 0, None));
+        }
+    }
+
+    /// Swarm testing: every class is in some runs and not in others.
+    #[test]
+    fn seeds_draw_different_operators() {
+        let offers = Offers {
+            changes: true,
+            snapshots: true,
+            index_reads: true,
+            quorum_reads: true,
+            leases: true,
+        };
+        let drawn = |seed| Operators::drawn(&mut Rng::new(seed), offers, false);
+        let all: Vec<Operators> = (0..200).map(drawn).collect();
+        let counts = [
+            all.iter().filter(|one| one.changes.is_some()).count(),
+            all.iter().filter(|one| one.transfers.is_some()).count(),
+            all.iter().filter(|one| one.snapshots.is_some()).count(),
+            all.iter().filter(|one| one.readers > 0).count(),
+            all.iter().filter(|one| one.lease.is_some()).count(),
+        ];
+        assert!(counts.iter().all(|count| (30..170).contains(count)), "{counts:?}");
+        assert!(all.iter().all(|one| !one.consistencies.is_empty()));
+    }
+}

@@ -121,3 +121,52 @@ impl Shelf {
         *self = Self { newest, previous, ..Self::default() };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::Membership;
+
+    fn meta(index: u64) -> SnapshotMeta {
+        SnapshotMeta { index: LogIndex(index), epoch: 1, membership: Membership::default() }
+    }
+
+    #[test]
+    fn a_crash_takes_a_file_that_has_no_name_yet() {
+        let mut shelf = Shelf::default();
+        shelf.take(meta(3), vec![3]);
+        assert_eq!(shelf.index(), LogIndex::ZERO);
+        shelf.crash();
+        assert!(shelf.save(Origin::Taken).is_none());
+        shelf.take(meta(3), vec![3]);
+        shelf.save(Origin::Taken).expect("it is saved");
+        shelf.take(meta(5), vec![5]);
+        shelf.crash();
+        assert_eq!(shelf.index(), LogIndex(3), "the old one is still there");
+    }
+
+    /// A slow reader of the snapshot before gets the rest of it.
+    #[test]
+    fn chunks_of_any_size_make_the_whole_and_the_previous_one_is_kept_for_readers() {
+        let mut shelf = Shelf::default();
+        for index in [3, 5] {
+            shelf.take(meta(index), vec![index as u8; 10]);
+            shelf.save(Origin::Taken).expect("it is saved");
+        }
+        for (of, value) in [(None, 5), (Some(LogIndex(3)), 3)] {
+            let mut other = Shelf::default();
+            let mut ask = SnapshotMessage::Ask { of, offset: 0 };
+            loop {
+                let SnapshotMessage::Ask { of, offset } = ask else { panic!("it asks") };
+                let chunk = shelf.chunk(of, offset, 3).expect("there is one");
+                match other.receive(chunk, LogIndex(1)).expect("it was asked for") {
+                    Some(next) => ask = next,
+                    None => break,
+                }
+            }
+            let whole = other.save(Origin::Received).expect("it is whole");
+            assert_eq!(*whole.bytes, [value; 10]);
+        }
+        assert!(Shelf::default().chunk(None, 0, 3).is_none(), "nothing to send");
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::cpu;
 use crate::rigs::{Found, Rig};
-use consensus_core::mutant::{Mutant, SHARED};
+use consensus_core::mutant::Mutant;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl Bug {
     pub(crate) fn all(algorithms: &[Algorithm]) -> Vec<Self> {
         let of = |algorithm: &Algorithm| {
             let algorithm = *algorithm;
-            let mutants = algorithm.mutants().iter().chain(SHARED);
+            let mutants = algorithm.mutants().iter().chain(algorithm.shared_mutants());
             mutants.map(move |mutant| Self { algorithm, mutant })
         };
         algorithms.iter().flat_map(of).collect()

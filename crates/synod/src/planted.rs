@@ -2,7 +2,6 @@
 //! on by name, to see a rig find it.
 
 use crate::exit::Failure;
-use consensus_core::mutant::SHARED;
 use synod_algorithms::Algorithm;
 
 /// A planted bug that was chosen, or none.
@@ -13,7 +12,8 @@ impl Planted {
     /// The bug of this name among those that are planted in an algorithm.
     pub(crate) fn find(algorithm: Algorithm, name: Option<&str>) -> Result<Self, Failure> {
         let Some(name) = name else { return Ok(Self(None)) };
-        let mut known = algorithm.mutants().iter().chain(SHARED).map(|mutant| mutant.name);
+        let known = algorithm.mutants().iter().chain(algorithm.shared_mutants());
+        let mut known = known.map(|mutant| mutant.name);
         let Some(found) = known.clone().find(|known| known.eq_ignore_ascii_case(name)) else {
             let known = known.by_ref().collect::<Vec<_>>().join(", ");
             let wrong = format!("no bug '{name}' is planted in {algorithm}; choose from {known}");

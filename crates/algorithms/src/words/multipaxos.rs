@@ -62,10 +62,14 @@ impl Vocabulary<MultiPaxos> for MultiPaxosWords {
                 std::iter::once(ballot_text(promise.ballot)).chain(reported).collect()
             }
             Message::Accept(accept) => {
-                let head = [ballot_text(accept.ballot), at(&accept.slot)];
-                head.into_iter().chain(accept.batches.iter().map(batch_text)).collect()
+                let slots = (accept.slot.0..).map(LogIndex).zip(accept.batches.iter());
+                let pairs = slots.flat_map(|(slot, batch)| [at(&slot), batch_text(batch)]);
+                std::iter::once(ballot_text(accept.ballot)).chain(pairs).collect()
             }
-            Message::Accepted { ballot, slot, .. } => vec![ballot_text(*ballot), at(slot)],
+            Message::Accepted { ballot, slot, count, .. } => {
+                let slots = (slot.0..slot.0 + count).map(LogIndex);
+                std::iter::once(ballot_text(*ballot)).chain(slots.map(|slot| at(&slot))).collect()
+            }
             Message::Nack { ballot, promised } => {
                 vec![ballot_text(*ballot), format!("promised={}", ballot_text(*promised))]
             }

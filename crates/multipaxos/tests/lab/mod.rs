@@ -5,8 +5,9 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use consensus_core::{
-    Batch, ClientId, Cluster, ClusterId, Command, ConsensusProtocol, Delay, Fingerprint, Input,
-    NodeId, NodeSet, ProtocolConfig, Refusal, RequestId, Role, SessionId, Tag,
+    Batch, Change, ChangeRefusal, ClientId, Cluster, ClusterId, Command, ConsensusProtocol, Delay,
+    Fingerprint, Input, Membership, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, RequestId,
+    Role, SessionId, Tag,
 };
 use synod_multipaxos::{Accept, Config, Message, MultiPaxos, Promise, Record, Timer};
 use synod_sim::{Flight, Scene, Stage};
@@ -115,6 +116,49 @@ impl Lab {
 
     pub(crate) fn propose(&mut self, id: usize, text: &str) {
         self.on(id, |stage, id| stage.propose(id, batch(text)));
+    }
+
+    /// An operator asks for other members, as the replica sees them.
+    pub(crate) fn change(&mut self, id: usize, wish: impl FnOnce(Change) -> Change) {
+        let (seen, _) = self.members(id);
+        self.on(id, |stage, id| stage.change(id, wish(Change::of(&seen))));
+    }
+
+    /// The members as a replica said last, and whether that is final.
+    pub(crate) fn members(&self, id: usize) -> (Membership, bool) {
+        self.stage.members(node(id)).cloned().unwrap_or_default()
+    }
+
+    /// Who votes, as a replica sees it.
+    pub(crate) fn voters(&self, id: usize) -> Vec<usize> {
+        self.members(id).0.voters.iter().map(NodeId::index).collect()
+    }
+
+    /// Why changes of members were refused.
+    pub(crate) fn refused_changes(&self, id: usize) -> &[ChangeRefusal] {
+        self.stage.refused_changes(node(id))
+    }
+
+    pub(crate) fn transfer(&mut self, id: usize, to: usize) {
+        self.on(id, |stage, id| stage.transfer(id, node(to)));
+    }
+
+    /// A client reads at a replica. The name of the read.
+    pub(crate) fn read(&mut self, id: usize, mode: ReadMode) -> usize {
+        let mut read = 0;
+        self.on(id, |stage, id| read = stage.read(id, mode));
+        read as usize
+    }
+
+    /// What became of a read: the slot as of which it may be answered, or why it will not be.
+    pub(crate) fn answer(&self, id: usize, read: usize) -> Option<Result<u64, Refusal>> {
+        let answer = self.stage.reads(node(id))[read - 1].answer;
+        answer.map(|answer| answer.map(|index| index.0))
+    }
+
+    /// A snapshot of all that the replica has executed.
+    pub(crate) fn snapshot(&mut self, id: usize) {
+        self.on(id, |stage, id| assert!(stage.snapshot(id), "there is something new"));
     }
 
     /// Fires a timer that is set.

@@ -120,6 +120,22 @@ impl Lab {
         Self::on_disks(vec![Vec::new(); size])
     }
 
+    /// So many servers, of which the first so many vote.
+    pub(crate) fn with_voters(size: usize, voters: usize) -> Self {
+        let voters = NodeSet::first(voters);
+        let cluster = Cluster { voters, ..Cluster::new(ClusterId(1), size) };
+        let config = Config::for_cluster(&cluster).expect("a cluster");
+        Self::with(cluster, config, vec![Vec::new(); size])
+    }
+
+    /// Servers with empty disks and other settings.
+    pub(crate) fn set_up(size: usize, settings: impl FnOnce(&mut Config)) -> Self {
+        let cluster = Cluster::new(ClusterId(1), size);
+        let mut config = Config::for_cluster(&cluster).expect("a cluster");
+        settings(&mut config);
+        Self::with(cluster, config, vec![Vec::new(); size])
+    }
+
     /// Servers with these disks.
     pub(crate) fn on_disks(disks: Vec<Vec<Record>>) -> Self {
         let cluster = Cluster::new(ClusterId(1), disks.len());

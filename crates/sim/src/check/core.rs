@@ -3,7 +3,7 @@
 
 use super::Run;
 use crate::report::Finding;
-use consensus_core::{Audit, Change, FaultModel, NodeId, NodeSet, Role};
+use consensus_core::{Audit, Change, FaultModel, Membership, NodeId, NodeSet, Role};
 use core::time::Duration;
 
 /// So many longest election timeouts long a node is away.
@@ -25,12 +25,11 @@ impl<P: Audit> Run<'_, P> {
     /// go on.
     pub(super) fn heal_core(&mut self) -> NodeSet {
         let quorum = self.world.live_quorum();
-        let mut core = self.able();
-        core = core.and(
-            self.world
-                .in_force(core)
-                .fold(NodeSet::EMPTY, |all, members| all.or(members.members())),
-        );
+        let mut core = self.able().and(self.concerned(self.able()));
+        // Those who know of the newest members may not be among these.
+        while !self.able().and(self.concerned(core)).minus(core).is_empty() {
+            core = core.or(self.able().and(self.concerned(core)));
+        }
         let least = quorum.min(core.len());
         let size = self.rng.between(least as u64, core.len() as u64) as usize;
         let mut kept = self.options.core_includes;
@@ -55,6 +54,12 @@ impl<P: Audit> Run<'_, P> {
         core
     }
 
+    /// All members of whatever may be in force among these.
+    fn concerned(&self, among: NodeSet) -> NodeSet {
+        let all = self.world.in_force(among).map(Membership::members);
+        all.fold(NodeSet::EMPTY, NodeSet::or)
+    }
+
     /// Is this a quorum, by the members that were decided and by any that some of them know of?
     fn is_core(&self, core: NodeSet) -> bool {
         if P::INFO.faults == FaultModel::Byzantine {
@@ -77,7 +82,7 @@ impl<P: Audit> Run<'_, P> {
         }
         let bound = self.options.timing.election_max * self.options.patience;
         let end = self.world.now() + bound;
-        let done = |members: &consensus_core::Membership| {
+        let done = |members: &Membership| {
             !members.is_joint() && members.voters == wanted && members.learners.is_empty()
         };
         while !done(self.world.decided_members()) && self.world.violation().is_none() {

@@ -115,6 +115,8 @@ impl Churn {
     fn change<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
         let asked = self.asked(world);
         let known = world.members(asked).map(|(members, _)| members.clone());
+        // Who joins knows of nobody.
+        let known = known.filter(|members| !members.voters.is_empty());
         let mut members = known.unwrap_or_else(|| world.decided_members().clone());
         if self.seen.last() != Some(&members) {
             if self.seen.len() == REMEMBERED {

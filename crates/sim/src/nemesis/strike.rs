@@ -193,11 +193,11 @@ impl Nemesis {
     /// A disk that no driver would start on: damaged, or empty under an old name. The node stays
     /// down for ever; there are never more of them than the algorithm survives.
     fn lose_disk<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
-        let size = world.cluster().voters.len();
+        let size = world.decided_members().voters.len();
         let lost = world.condemned().or(world.traitors()).len();
         let node = self.any_node(world);
         let spared = self.spared.contains(node);
-        let most = P::INFO.max_faults(size).min(size - world.live_quorum());
+        let most = P::INFO.max_faults(size).min(size.saturating_sub(world.live_quorum()));
         let can = !spared && lost < most && self.rng.chance(3_000);
         if can && world.survives_without(node) {
             world.condemn(node);

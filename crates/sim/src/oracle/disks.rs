@@ -283,4 +283,38 @@ mod tests {
         let without = all.without(NodeId(2));
         assert_eq!(durable(&disks, without).unwrap_err().oracle, "O6", "n2 is a traitor");
     }
+
+    fn meta(index: u64, epoch: u64) -> SnapshotMeta {
+        SnapshotMeta { index: LogIndex(index), epoch, membership: Membership::default() }
+    }
+
+    /// A snapshot comes first, and what it covers is forgotten then; whoever has it, has all that
+    /// is in it.
+    #[test]
+    fn o6_takes_a_durable_snapshot_for_what_is_in_it() {
+        let mut disks = disks();
+        let first = batch(10);
+        assert!(!disks.proves(0, LogIndex(1), first.fingerprint()));
+        disks.saved(0, &meta(1, 1));
+        assert!(disks.proves(0, LogIndex(1), first.fingerprint()));
+        assert!(!disks.proves(0, LogIndex(2), first.fingerprint()));
+        assert!(!disks.proves(1, LogIndex(1), first.fingerprint()));
+    }
+
+    /// A node that stands on a snapshot goes on as others do who have the whole log.
+    #[test]
+    fn o4_follows_a_log_that_begins_with_a_snapshot() {
+        let mut disks = disks();
+        for record in [record(1, 1, 10), record(1, 2, 20), record(2, 3, 30)] {
+            disks.wrote(0, &record).expect("a log");
+        }
+        disks.saved(1, &meta(2, 1));
+        disks.platters[1].written.forget_upto(LogIndex(2));
+        disks.rebase(1);
+        disks.wrote(1, &record(2, 3, 30)).expect("what others have after the same past");
+        disks.saved(2, &meta(2, 1));
+        disks.platters[2].written.forget_upto(LogIndex(2));
+        disks.rebase(2);
+        assert_eq!(disks.wrote(2, &record(2, 3, 31)).unwrap_err().oracle, "O4");
+    }
 }

@@ -5,7 +5,7 @@ use super::{Seen, Table, Verdict};
 use crate::report::Finding;
 use bytes::Bytes;
 use consensus_core::{
-    Answer, Batch, ClientId, Command, Executed, Executor, LogIndex, Membership, Position,
+    Answer, Batch, Change, ClientId, Command, Executed, Executor, LogIndex, Membership, Position,
     RequestId, SessionId, StateMachine,
 };
 
@@ -67,6 +67,11 @@ impl<S: StateMachine> History<S> {
 
     pub(crate) fn decided(&self) -> &[Decided] {
         &self.decided
+    }
+
+    /// An operator asks for other members.
+    pub(crate) fn ask(&mut self, change: &Change) {
+        self.members.ask(change);
     }
 
     /// The members, as far as the log was decided.
@@ -347,5 +352,23 @@ mod tests {
         assert_eq!(oracle(history.told_refused(key_of(&put(1, 1, 1)))), "O11");
         history.told_refused(key_of(&put(1, 1, 2))).expect("not applied so far");
         assert_eq!(oracle(commit(&mut history, 3, &put(1, 1, 2))), "O11");
+    }
+
+    #[test]
+    fn o9_sees_reads_that_a_replay_would_not_answer_so() {
+        let mut history = history();
+        let question = Bytes::from_static(&[1]);
+        history.watch(question.clone());
+        for (index, command) in [(1, open(1)), (2, put(1, 1, 7)), (3, put(1, 1, 8))] {
+            commit(&mut history, index, &command).expect("sound");
+        }
+        let word = |value: u64| Bytes::copy_from_slice(&value.to_le_bytes());
+        let read = |index, value| history.read(LogIndex(index), &question, &word(value));
+        for (index, value) in [(0, 0), (1, 0), (2, 7), (3, 8)] {
+            read(index, value).expect("as a replay says");
+        }
+        assert_eq!(oracle(read(2, 8)), "O9", "that came later");
+        assert_eq!(oracle(read(4, 8)), "O9", "nobody committed that");
+        assert_eq!(history.committed_at(2), LogIndex(2));
     }
 }

@@ -4,7 +4,9 @@
 use super::Verdict;
 use crate::report::Finding;
 use consensus_core::quorum::Quorums;
-use consensus_core::{Batch, FaultModel, LogIndex, Membership, NodeId, NodeSet, SnapshotMeta};
+use consensus_core::{
+    Batch, Change, FaultModel, LogIndex, Membership, NodeId, NodeSet, SnapshotMeta,
+};
 use std::fmt;
 
 /// Every membership by which something may rightly be decided just now. A quorum of one of them
@@ -96,11 +98,45 @@ pub(crate) fn counts(size: usize, nodes: usize, faults: FaultModel) -> bool {
 pub(crate) struct Members {
     /// By version, the lowest first: those at the beginning, then one for each entry.
     versions: Vec<Membership>,
+    /// What operators asked for, under the version that they saw.
+    asked: Vec<Membership>,
+    /// Those of them that may have led to the newest version.
+    why: Vec<Membership>,
 }
 
 impl Members {
     pub(crate) fn new(initial: Membership) -> Self {
-        Self { versions: vec![initial] }
+        Self { versions: vec![initial], asked: Vec::new(), why: Vec::new() }
+    }
+
+    /// An operator asks for this.
+    pub(crate) fn ask(&mut self, change: &Change) {
+        let Change { expected: version, voters, learners, .. } = *change;
+        let wish = Membership { version, voters, learners, ..Membership::default() };
+        if !self.asked.contains(&wish) {
+            self.asked.push(wish);
+        }
+    }
+
+    /// Members that somebody asked for and that may still come: each with the version that was
+    /// seen.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &Membership> {
+        let newest = self.newest().version;
+        self.asked.iter().filter(move |wish| wish.version >= newest || self.why.contains(wish))
+    }
+
+    /// The wishes that may have led to these members: of somebody who saw the ones before, or had
+    /// led to those. New voters may have to learn first, so it need not be the whole way.
+    fn reasons(&self, next: &Membership) -> Vec<Membership> {
+        let before = self.newest();
+        let leads = |wish: &&Membership| {
+            let seen = wish.version == before.version || self.why.contains(wish);
+            let (new, old) = (wish.members(), before.members());
+            let voters = before.voters.and(wish.voters).minus(next.voters).is_empty()
+                && next.voters.minus(before.voters.or(wish.voters)).is_empty();
+            seen && voters && next.members().minus(new.or(old)).is_empty()
+        };
+        self.asked.iter().filter(leads).cloned().collect()
     }
 
     /// The batch was decided: the next version, if it is one.
@@ -118,6 +154,11 @@ impl Members {
         if next.is_joint() && next.outgoing != before.voters {
             return broken(format!("index {index} is {next:?}, after {before:?}"));
         }
+        let reasons = self.reasons(&next);
+        if reasons.is_empty() {
+            return broken(format!("after {before:?} nobody asked for {next:?}, index {index}"));
+        }
+        self.why = reasons;
         self.versions.push(next);
         Ok(())
     }
@@ -130,6 +171,12 @@ impl Members {
     pub(crate) fn at(&self, index: LogIndex) -> &Membership {
         let later = self.versions.iter().rposition(|members| members.version <= index);
         &self.versions[later.unwrap_or(0)]
+    }
+
+    /// This version, or the one before if there is none, and all later ones.
+    pub(crate) fn from(&self, version: LogIndex) -> &[Membership] {
+        let known = self.versions.iter().rposition(|members| members.version <= version);
+        &self.versions[known.unwrap_or(0)..]
     }
 
     /// Every version that may have been in force when something at this index was counted, by
@@ -151,8 +198,9 @@ impl Members {
 
     /// O19: a node says that these members are committed.
     pub(crate) fn announced(&self, node: NodeId, said: &Membership) -> Verdict {
-        if self.at(said.version) == said {
-            return Ok(());
+        let nobody = said.version == LogIndex::ZERO && said.members().is_empty();
+        if self.at(said.version) == said || nobody {
+            return Ok(()); // Who joins knows of nobody at first.
         }
         let version = said.version;
         let truly = self.at(version);
@@ -162,4 +210,76 @@ impl Members {
 
 fn broken<T>(detail: String) -> Result<T, Finding> {
     Err(Finding::new("O19", "members are what the log says", detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{Cluster, ClusterId};
+
+    fn set(nodes: &[u8]) -> NodeSet {
+        nodes.iter().map(|node| NodeId(*node)).collect()
+    }
+
+    fn members() -> Members {
+        Members::new(Membership::initial(&Cluster::new(ClusterId(1), 3)))
+    }
+
+    fn decide(members: &mut Members, index: u64, voters: &[u8], outgoing: &[u8]) -> Verdict {
+        let (voters, outgoing) = (set(voters), set(outgoing));
+        let batch = Membership { voters, outgoing, ..Membership::default() }.to_batch();
+        members.decided(LogIndex(index), &batch)
+    }
+
+    fn ask(members: &mut Members, expected: u64, voters: &[u8]) {
+        let seen = Membership { version: LogIndex(expected), ..Membership::default() };
+        members.ask(&Change { voters: set(voters), ..Change::of(&seen) });
+    }
+
+    fn oracle(verdict: Verdict) -> &'static str {
+        verdict.expect_err("the oracle must see this").oracle
+    }
+
+    #[test]
+    fn o19_sees_members_that_nobody_asked_for_or_on_an_old_view() {
+        let mut members = members();
+        assert_eq!(oracle(decide(&mut members, 4, &[0, 1], &[])), "O19", "nobody asked");
+        ask(&mut members, 0, &[0, 1]);
+        decide(&mut members, 4, &[0, 1], &[]).expect("asked for");
+        ask(&mut members, 0, &[1, 2]);
+        assert_eq!(oracle(decide(&mut members, 7, &[1, 2], &[])), "O19", "he saw version 0");
+        ask(&mut members, 4, &[1, 2]);
+        decide(&mut members, 7, &[1, 2], &[0, 1]).expect("the first half");
+        assert_eq!(oracle(decide(&mut members, 8, &[2, 3], &[])), "O19", "not the second half");
+        decide(&mut members, 9, &[1, 2], &[]).expect("the second half");
+        assert_eq!(members.at(LogIndex(8)).outgoing, set(&[0, 1]));
+        assert_eq!(members.since(LogIndex(9)).len(), 2, "the joint one counted until then");
+    }
+
+    #[test]
+    fn o19_sees_what_is_announced_or_kept_and_is_not_in_the_log() {
+        let mut members = members();
+        ask(&mut members, 0, &[0, 1]);
+        decide(&mut members, 4, &[0, 1], &[]).expect("asked for");
+        let now = members.newest().clone();
+        members.announced(NodeId(0), &now).expect("true");
+        let wrong = Membership { voters: set(&[0, 2]), ..now.clone() };
+        assert_eq!(oracle(members.announced(NodeId(0), &wrong)), "O19");
+        let kept = |index, membership: &Membership| {
+            let membership = membership.clone();
+            members.kept(&SnapshotMeta { index: LogIndex(index), epoch: 1, membership })
+        };
+        kept(4, &now).expect("as of its index");
+        assert_eq!(oracle(kept(3, &now)), "O19", "the change came later");
+        assert_eq!(oracle(kept(9, &wrong)), "O19");
+    }
+
+    /// Raft §6: a second reading of what a joint quorum is.
+    #[test]
+    fn both_majorities_are_needed_while_voters_change() {
+        let (voters, outgoing) = (set(&[2, 3, 4]), set(&[0, 1, 2]));
+        let joint = Membership { voters, outgoing, ..Membership::default() };
+        assert!(is_quorum(&joint, set(&[1, 2, 3])));
+        assert!(!is_quorum(&joint, set(&[2, 3, 4])) && !is_quorum(&joint, set(&[0, 1, 2])));
+    }
 }

@@ -174,7 +174,8 @@ impl Reader {
             return Err("after 'simulate' only 'expect' can follow".into());
         }
         let inside_branch = matches!(self.open[..], [Block { kind: Kind::Branch(_), .. }]);
-        if !self.open.is_empty() && !(inside_branch && matches!(kind, Kind::Repeat(_))) {
+        let fits = self.open.is_empty() || (inside_branch && matches!(kind, Kind::Repeat(_)));
+        if !fits {
             return Err("only 'repeat' within a 'branch' is a block in a block".into());
         }
         self.open.push(Block { number, kind, lines: Vec::new() });

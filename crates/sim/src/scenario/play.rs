@@ -162,31 +162,32 @@ impl Scenario {
         }
         let is_branch = |line: &&Line| matches!(line.entry, Entry::Branch(..));
         let trunk: Vec<&Line> = self.entries.iter().filter(|line| !is_branch(line)).collect();
-        let mut outcome = self.play_lines(words, lenient, None, &trunk)?;
+        let mut outcome = self.play_lines(words, lenient, ("", 0), &trunk)?;
         for (place, line) in self.entries.iter().enumerate() {
             let Entry::Branch(title, lines) = &line.entry else { continue };
             let before = self.entries[..place].iter().filter(|line| !is_branch(line));
             let branch: Vec<&Line> = before.chain(lines).collect();
-            outcome.and(self.play_lines(words, lenient, Some(title), &branch)?);
+            let drawn = branch.len() - lines.len();
+            outcome.and(self.play_lines(words, lenient, (title, drawn), &branch)?);
         }
         Ok(outcome)
     }
 
-    /// Plays these lines on a stage.
+    /// Plays these lines on a stage: all, or a branch, of which the first lines were drawn before.
     fn play_lines<P: Audit>(
         &self,
         words: &dyn Vocabulary<P>,
         lenient: bool,
-        title: Option<&String>,
+        (title, drawn): (&str, usize),
         lines: &[&Line],
     ) -> Result<Outcome, String> {
         let mut stage = Stage::new(self.scene_with::<P>(words)?);
         stage.believe_disks();
         let mut hands = Hands::new(self, words, &mut stage, lenient);
-        if let Some(title) = title {
+        if !title.is_empty() {
             hands.chart.title(title);
         }
-        let ended = catch_unwind(AssertUnwindSafe(|| hands.all(lines)));
+        let ended = catch_unwind(AssertUnwindSafe(|| hands.all(drawn, lines)));
         if let Err(panic) = ended {
             hands.stage.panicked(panic_text(panic.as_ref()));
         }

@@ -226,6 +226,9 @@ impl<P: Audit> Stage<P> {
         if self.violation.is_some() {
             return;
         }
+        if let Input::Change(change) = &input {
+            self.witness.asked(change);
+        }
         if let Input::Propose(batch) = &input {
             batch.commands().for_each(|command| self.witness.submitted(&command));
         }

@@ -10,8 +10,8 @@ use crate::oracle::members::Electorates;
 use crate::oracle::states::States;
 use crate::registers::Registers;
 use consensus_core::{
-    Audit, Batch, Cluster, Command, DEFAULT_SESSIONS, Executor, FaultModel, LogIndex, Membership,
-    NodeId, NodeSet, ProtocolConfig, SnapshotMeta, Status,
+    Audit, Batch, Change, Cluster, Command, DEFAULT_SESSIONS, Executor, FaultModel, LogIndex,
+    Membership, NodeId, NodeSet, ProtocolConfig, SnapshotMeta, Status,
 };
 
 /// O1 to O8, O12, O15, O16 and O19; O9 for reads and O18 are the stage's own.
@@ -89,6 +89,11 @@ impl<P: Audit> Witness<P> {
     /// O19: a snapshot is kept with the members as of its index.
     pub(crate) fn kept(&self, node: NodeId, meta: &SnapshotMeta) -> Verdict {
         if self.is_correct(node) { self.history.members().kept(meta) } else { Ok(()) }
+    }
+
+    /// An operator asks for other members.
+    pub(crate) fn asked(&mut self, change: &Change) {
+        self.history.ask(change);
     }
 
     /// The node says that these are the members.

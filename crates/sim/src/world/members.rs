@@ -21,6 +21,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     pub fn change_members(&mut self, node: NodeId, change: Change) {
         self.fold(19, u64::from(node.0), change.expected.0);
         self.tell(|| format!("{node} is asked to change members: {change:?}"));
+        self.history.ask(&change);
         if self.is_running(node) {
             self.input(node, Input::Change(change));
         }
@@ -51,15 +52,18 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.history.members().newest()
     }
 
-    /// The members that somebody may go by: those that were decided last, and newer ones that these
-    /// nodes know of.
+    /// The members by whom these nodes may have to decide: those that were decided last; earlier
+    /// ones as long as no running one of these nodes knows better, as they must learn of the later
+    /// ones from a quorum of them; and newer ones that may be in their logs, or may yet come of
+    /// what operators asked for.
     pub(crate) fn in_force(&self, among: NodeSet) -> impl Iterator<Item = &Membership> {
-        let decided = self.decided_members();
-        let newer = |node: NodeId| {
-            let (members, _) = self.members(node)?;
-            (members.version > decided.version).then_some(members)
-        };
-        std::iter::once(decided).chain(among.iter().filter_map(newer))
+        let running = among.iter().filter(|node| self.replica(*node).is_some());
+        let known = running.filter_map(|node| Some(self.members(node)?.0.version)).max();
+        let decided = self.history.members().from(known.unwrap_or(LogIndex::ZERO));
+        let newest = self.decided_members().version;
+        let said = among.iter().filter_map(move |node| Some(&self.members(node)?.0));
+        let newer = said.filter(move |members| members.version > newest);
+        decided.iter().chain(newer).chain(self.history.members().pending())
     }
 
     /// Would a quorum of whatever members still have their disks, if this node lost its own?
@@ -68,7 +72,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return true; // Its members are fixed; there are few enough of these.
         }
         let left = self.setup.cluster.nodes().minus(self.condemned()).without(node);
-        self.in_force(self.setup.cluster.nodes()).all(|members| self.is_live(members, left))
+        let others = self.setup.cluster.nodes().minus(left);
+        let said = others.iter().filter_map(|node| Some(&self.members(node)?.0));
+        let newest = self.decided_members().version;
+        let newer = said.filter(|members| members.version > newest);
+        self.in_force(left).chain(newer).all(|members| self.is_live(members, left))
     }
 
     /// Are these nodes enough for progress, by these members?

@@ -253,11 +253,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         self.mark(match asked.query.consistency {
-            Consistency::Linearizable(ReadMode::Index) => "read by index",
-            Consistency::Linearizable(ReadMode::Lease) => "read by lease",
-            Consistency::Linearizable(ReadMode::Quorum) => "read by quorum",
-            Consistency::AtMost(_) => "read of bounded age",
-            Consistency::Local => "read of whatever is there",
+            Consistency::Linearizable(ReadMode::Index) => "answered by index",
+            Consistency::Linearizable(ReadMode::Lease) => "answered by lease",
+            Consistency::Linearizable(ReadMode::Quorum) => "answered by quorum",
+            Consistency::AtMost(_) => "answered within a bound",
+            Consistency::Local => "answered as it stands",
         });
         self.reply_to_query(id, asked, Ok((index, answer)));
     }

@@ -180,6 +180,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
     }
 
+    /// Records that the disk of a node holds.
+    pub fn records(&self, id: NodeId) -> usize {
+        self.nodes[id.index()].disk.records().count()
+    }
+
     /// Up to here a durable snapshot of the node reaches; 0 without one.
     pub fn snapshot_index(&self, id: NodeId) -> LogIndex {
         self.nodes[id.index()].shelf.index()

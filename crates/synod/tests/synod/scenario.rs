@@ -44,7 +44,7 @@ async fn a_scenario_that_holds_ends_well_and_can_be_drawn() {
 async fn what_is_not_as_expected_is_said_with_its_line() {
     let (code, text, _) = play(&ELECTION.replace("leader n0", "leader n1"), &[]).await;
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("line 9: expected n1 to lead"), "{text}");
+    assert!(text.contains("line 9: expected leader n1; n1 is Follower"), "{text}");
     let impossible = ELECTION.replace("deliver vote n1", "deliver vote n2");
     let (code, text, _) = play(&impossible, &[]).await;
     assert_eq!(code, Some(1), "{text}");

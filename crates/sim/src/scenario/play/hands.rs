@@ -8,8 +8,8 @@ use super::super::vocabulary::{Sight, Vocabulary, said_by};
 use super::super::{Action, Chart, Entry, Expectation, Line, Name, Scenario, Step};
 use super::judge::{self, Ground, state_of};
 use super::{Missed, orders};
-use crate::stage::{Sent, Stage, kebab};
-use consensus_core::{Audit, Batch, Message, NodeId, NodeSet, Status};
+use crate::stage::{Asked, Sent, Stage, kebab};
+use consensus_core::{Audit, Batch, Membership, Message, NodeId, NodeSet, Status};
 use std::collections::BTreeSet;
 
 /// Messages that one `run` carries: beyond, they never stop talking.
@@ -70,8 +70,10 @@ impl<'a, P: Audit> Hands<'a, P> {
         }
     }
 
-    pub(super) fn all(&mut self, lines: &[&'a Line]) {
-        for line in lines {
+    /// Plays these lines. The first so many were drawn before.
+    pub(super) fn all(&mut self, drawn: usize, lines: &[&'a Line]) {
+        for (place, line) in lines.iter().enumerate() {
+            self.quiet = place < drawn;
             if self.one(line).is_err() {
                 return;
             }
@@ -386,6 +388,24 @@ impl<P: Audit> Ground for Hands<'_, P> {
             "refused" => {
                 let batches = self.stage.refused(node).iter().map(|(batch, _)| batch);
                 Ok(batches.flat_map(said_by).collect())
+            }
+            "snapshot" => Ok(vec![Item::word(self.stage.snapshot_index(node).0)]),
+            "members" | "learners" => {
+                let members = self.stage.members(node).map(|(members, _)| members);
+                let some = |members: &Membership| match what {
+                    "members" => members.voters,
+                    _ => members.learners,
+                };
+                let nodes = members.map(some).unwrap_or_default();
+                Ok(nodes.iter().map(Item::Node).collect())
+            }
+            "reads" => {
+                let answer = |asked: &Asked| match asked.answer {
+                    None => Item::word("waits"),
+                    Some(Ok(index)) => Item::word(index.0),
+                    Some(Err(_)) => Item::word("refused"),
+                };
+                Ok(self.stage.reads(node).iter().map(answer).collect())
             }
             _ => {
                 let (replica, disk) = (self.stage.replica(node), self.stage.disk(node));

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// States that are visited at most.
-const MOST_STATES: u64 = 2_000_000;
+const MOST_STATES: u64 = 300_000;
 /// Different messages.
 const MOST_MESSAGES: usize = 64 * WORDS;
 const WORDS: usize = 4;

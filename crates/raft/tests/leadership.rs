@@ -1,0 +1,201 @@
+//! Who leads: hand-over (thesis §3.10), priorities, and what a slow or a returning server costs.
+
+mod lab;
+
+use consensus_core::{Change, ChangeRefusal, Input, LogIndex, NodeId, NodeSet, Refusal, Role};
+use lab::{Lab, disk};
+use synod_raft::{Config, Message, Repair, Term, Timer};
+
+/// Thesis §3.10: the leader takes no more commands, waits until its heir has the whole log, and
+/// tells it to campaign at once.
+#[test]
+fn a_leader_hands_over_to_one_who_has_everything() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    lab.propose(0, "x");
+    lab.give(0, Input::Transfer(NodeId(1)));
+    lab.propose(0, "y");
+    lab.change(0, Change::of(&lab.members(0)).remove(NodeId(2)));
+    assert_eq!(lab.nodes[0].refused, [Refusal::Busy]);
+    assert_eq!(lab.nodes[0].changes_refused, [ChangeRefusal::UnderWay]);
+    assert_eq!(lab.count("timeout-now"), 0, "it lacks x");
+    lab.carry(0, 1, "append-entries");
+    lab.carry(1, 0, "append-reply");
+    lab.carry(0, 1, "timeout-now");
+    lab.carry_all();
+    assert_eq!((lab.status(1).role, lab.status(1).epoch), (Role::Leader, 2));
+    assert_eq!(lab.committed(1), 3);
+    assert!(!lab.nodes[0].timers.contains_key(&Timer::HandOver));
+}
+
+/// If nothing comes of it within an election timeout, the leader goes on as before.
+#[test]
+fn a_hand_over_has_a_deadline() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    lab.crash(1, 0);
+    lab.give(0, Input::Transfer(NodeId(1)));
+    lab.carry_all_but(NodeId(1).into());
+    assert_eq!(lab.nodes[0].timers[&Timer::HandOver].max, lab.cluster.timing.election_max);
+    lab.fire(0, Timer::HandOver);
+    lab.propose(0, "x");
+    lab.carry_all_but(NodeId(1).into());
+    assert_eq!((lab.status(0).role, lab.committed(0)), (Role::Leader, 2));
+    assert!(lab.nodes[0].refused.is_empty());
+}
+
+/// A word of an earlier term to campaign is not heeded.
+#[test]
+fn a_late_hand_over_is_void() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    lab.give(0, Input::Transfer(NodeId(1)));
+    let late = lab.take(0, 1, "timeout-now");
+    lab.elect(2);
+    lab.hand(0, 1, late);
+    assert_eq!((lab.status(1).role, lab.status(1).epoch), (Role::Follower, 2));
+}
+
+/// Only a voter can lead, and only the leader can hand over; to be wished to lead is to campaign.
+#[test]
+fn hand_over_is_to_voters() {
+    let mut lab = Lab::with_voters(4, 3);
+    lab.elect(0);
+    for nobody in [3, 0, 99] {
+        lab.give(0, Input::Transfer(NodeId(nobody)));
+        assert!(lab.flying.is_empty() && !lab.nodes[0].timers.contains_key(&Timer::HandOver));
+    }
+    lab.hand(0, 3, Message::TimeoutNow { term: Term(1) });
+    assert_eq!(lab.status(3).role, Role::Follower);
+    lab.give(1, Input::Transfer(NodeId(2)));
+    assert!(lab.flying.is_empty());
+    lab.give(1, Input::Transfer(NodeId(1)));
+    lab.carry_all();
+    assert_eq!(lab.status(1).role, Role::Leader);
+}
+
+/// Three servers, of which node 1 should rather lead, and node 0 does.
+fn ranked() -> Lab {
+    let mut lab = Lab::new(3);
+    lab.config.priority = 5;
+    lab.restart(1);
+    lab.config.priority = 0;
+    lab.elect(0);
+    lab
+}
+
+/// A server of a higher priority that is up to date is handed the leadership, and not handed it
+/// back.
+#[test]
+fn a_server_of_a_higher_priority_takes_over() {
+    let mut lab = ranked();
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry_all();
+    assert_eq!((lab.status(1).role, lab.status(0).role), (Role::Leader, Role::Follower));
+    for _ in 0..3 {
+        lab.fire(1, Timer::Heartbeat);
+        lab.carry_all();
+    }
+    assert_eq!(lab.status(1).role, Role::Leader);
+}
+
+/// … not while it lags; and if it does not take over, it is left alone for a while.
+#[test]
+fn a_server_that_cannot_take_over_is_left_alone() {
+    let mut lab = ranked();
+    lab.propose(0, "x");
+    lab.carry_all_but(NodeId(1).into());
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry(0, 1, "heartbeat");
+    lab.carry(1, 0, "heartbeat-reply");
+    assert!(!lab.nodes[0].timers.contains_key(&Timer::HandOver), "it lags");
+    lab.flying.retain(|flying| flying.to != 1);
+    lab.carry_all();
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry_all_but(NodeSet::EMPTY);
+    let mut lab = ranked();
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry(0, 1, "heartbeat");
+    lab.carry(1, 0, "heartbeat-reply");
+    assert!(lab.nodes[0].timers.contains_key(&Timer::HandOver));
+    lab.flying.clear();
+    lab.fire(0, Timer::HandOver);
+    for _ in 0..3 {
+        lab.fire(0, Timer::Heartbeat);
+        lab.carry_all();
+        assert!(!lab.nodes[0].timers.contains_key(&Timer::HandOver));
+    }
+}
+
+/// While a server of a higher priority lives, others wait longer before they campaign; once it is
+/// gone, they do not.
+#[test]
+fn who_has_a_lower_priority_waits_longer() {
+    let mut lab = ranked();
+    let spread = lab.cluster.timing.election_max - lab.cluster.timing.election_min;
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry(0, 1, "heartbeat");
+    lab.carry(1, 0, "heartbeat-reply");
+    lab.flying.retain(|flying| flying.message != Message::TimeoutNow { term: Term(1) });
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry(0, 2, "heartbeat");
+    lab.carry(0, 2, "heartbeat");
+    lab.fire(2, Timer::Election);
+    assert_eq!(lab.nodes[2].timers[&Timer::Election].min, spread);
+    lab.flying.clear();
+    lab.crash(1, 0);
+    for _ in 0..2 {
+        lab.fire(0, Timer::Heartbeat);
+        lab.carry_all_but(NodeId(1).into());
+        lab.fire(0, Timer::Election);
+    }
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry_all_but(NodeId(1).into());
+    lab.fire(2, Timer::Election);
+    assert!(lab.nodes[2].timers[&Timer::Election].min.is_zero());
+}
+
+/// Figure 2's plain rule, one index a refusal, as an option (theory 2.7: 2, 7, 1, 1, 6, 8
+/// AppendEntries for the logs of Figure 7).
+#[test]
+fn figure_7_is_repaired_one_index_at_a_time() {
+    const LEADER: [u64; 10] = [1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
+    let followers: [(&[u64], usize); 6] = [
+        (&[1, 1, 1, 4, 4, 5, 5, 6, 6], 2),
+        (&[1, 1, 1, 4], 7),
+        (&[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6], 1),
+        (&[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7], 1),
+        (&[1, 1, 1, 4, 4, 4, 4], 6),
+        (&[1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3], 8),
+    ];
+    for (log, expected) in followers {
+        let mut lab = Lab::on_disks(vec![disk(7, &LEADER), disk(7, log), disk(7, &LEADER)]);
+        lab.config.repair = Repair::Decrement;
+        lab.restart(0);
+        lab.elect_with(0, &[2]);
+        let mut sent = 0;
+        while let Some(at) = lab.flying.iter().position(|f| f.to == 1 || f.from == 1) {
+            let flying = lab.flying.remove(at);
+            sent += usize::from(flying.from == 0);
+            lab.hand(flying.from, flying.to, flying.message);
+        }
+        assert_eq!(sent, expected, "{log:?}");
+        assert_eq!(lab.log(1), lab.log(0), "{log:?}");
+    }
+}
+
+/// A follower that does not answer costs the others nothing: the same messages, each at once.
+#[test]
+fn a_silent_follower_costs_the_others_nothing() {
+    let mut lab = Lab::set_up(3, |config: &mut Config| config.max_in_flight = 4);
+    lab.elect(0);
+    for number in 0..20 {
+        lab.propose(0, &format!("{number}"));
+        assert_eq!(lab.flying.iter().filter(|flying| flying.to == 2).count(), 1);
+        lab.flying.retain(|flying| flying.to != 1);
+        lab.carry(0, 2, "append-entries");
+        lab.carry(2, 0, "append-reply");
+        assert_eq!(lab.committed(0), number + 2);
+    }
+    assert_eq!(lab.status(0).last, LogIndex(21));
+}
