@@ -126,7 +126,7 @@ impl Node {
         let base = learner.base();
         let mut records = Vec::new();
         if base > LogIndex::ZERO {
-            let members = learner.members().as_of(base).clone();
+            let members = Box::new(learner.members().as_of(base).clone());
             records.push(Record::Forgotten { upto: base, members });
         }
         let mut accepted: Vec<_> = acceptor.accepted_from(base).collect();

@@ -159,7 +159,7 @@ pub enum Message {
         upto: LogIndex,
     },
     /// Drivers speak about snapshots.
-    Snapshot(SnapshotMessage),
+    Snapshot(Box<SnapshotMessage>),
 }
 
 /// Phase 1b (§2.2): the acceptor will accept nothing more below `ballot`, and this is the
@@ -290,13 +290,15 @@ impl consensus_core::Message for Message {
             Self::Learned { .. } => LEARNED,
             Self::Known { .. } => KNOWN,
             Self::Forgotten { .. } => FORGOTTEN,
-            Self::Snapshot(SnapshotMessage::Ask { .. }) => SNAPSHOT_ASK,
-            Self::Snapshot(SnapshotMessage::Chunk { .. }) => SNAPSHOT_CHUNK,
+            Self::Snapshot(message) => match **message {
+                SnapshotMessage::Ask { .. } => SNAPSHOT_ASK,
+                SnapshotMessage::Chunk { .. } => SNAPSHOT_CHUNK,
+            },
         }
     }
 
     fn snapshot(message: SnapshotMessage) -> Option<Self> {
-        Some(Self::Snapshot(message))
+        Some(Self::Snapshot(Box::new(message)))
     }
 
     /// "An acceptor records its intended response in stable storage before actually sending the
@@ -372,13 +374,17 @@ impl Message {
             Self::Learn { from } => slot(*from),
             Self::Known { upto } => position(*upto),
             Self::Forgotten { upto } => slot(*upto),
-            Self::Snapshot(SnapshotMessage::Ask { .. }) => Ok(()),
-            Self::Snapshot(SnapshotMessage::Chunk { meta, .. }) => {
-                if meta.membership.voters.is_empty() || meta.membership.is_joint() {
-                    return Err(Rejected("a snapshot without voters, or with two sets of them"));
+            Self::Snapshot(message) => match &**message {
+                SnapshotMessage::Ask { .. } => Ok(()),
+                SnapshotMessage::Chunk { meta, .. } => {
+                    if meta.membership.voters.is_empty() || meta.membership.is_joint() {
+                        return Err(Rejected(
+                            "a snapshot without voters, or with two sets of them",
+                        ));
+                    }
+                    slot(meta.index).and(position(meta.membership.version))
                 }
-                slot(meta.index).and(position(meta.membership.version))
-            }
+            },
             Self::Learned { from, batches, chosen } => {
                 slot(*from)?;
                 position(*chosen)?;
@@ -434,7 +440,7 @@ fn slots(first: LogIndex, count: u64) -> Result<(), Rejected> {
     slot(first)
 }
 
-fn round(ballot: Ballot) -> Result<(), Rejected> {
+pub(crate) fn round(ballot: Ballot) -> Result<(), Rejected> {
     if ballot.round < LIMIT { Ok(()) } else { Err(Rejected("a ballot that no cluster reaches")) }
 }
 
@@ -445,11 +451,11 @@ fn own(ballot: Ballot, from: NodeId) -> Result<(), Rejected> {
     round(ballot)
 }
 
-fn position(index: LogIndex) -> Result<(), Rejected> {
+pub(crate) fn position(index: LogIndex) -> Result<(), Rejected> {
     if index.0 < LIMIT { Ok(()) } else { Err(Rejected("a slot that no log reaches")) }
 }
 
-fn slot(index: LogIndex) -> Result<(), Rejected> {
+pub(crate) fn slot(index: LogIndex) -> Result<(), Rejected> {
     if index == LogIndex::ZERO {
         return Err(Rejected("slots are numbered from 1"));
     }

@@ -4,6 +4,7 @@ use crate::acceptor::Acceptor;
 use crate::config::Config;
 use crate::learner::{Contradiction, Learner};
 use crate::members::Members;
+use crate::message::position;
 use crate::message::{Message, Pvalue};
 use crate::reads::QuorumReads;
 use crate::record::Record;
@@ -65,7 +66,9 @@ impl Node {
         let mut learner = Learner::after(LogIndex::ZERO, Members::initial(config.voters));
         let written = RecordNumber(durable.records.len() as u64);
         for (number, record) in durable.records.into_iter().enumerate() {
-            read(record, number == 0, &mut acceptor, &mut learner)
+            let number_is_good = record.check().map_err(|why| why.0);
+            number_is_good
+                .and_then(|()| read(record, number == 0, &mut acceptor, &mut learner))
                 .map_err(|why| RecoverError(format!("record {}: {why}", number + 1)))?;
         }
         let behind_snapshot = restore(durable.snapshot, &mut acceptor, &mut learner)?;
@@ -223,6 +226,7 @@ fn restore(
             "slots up to {base} are forgotten, and the snapshot covers slots up to {covered} only"
         )));
     }
+    position(covered).map_err(|why| RecoverError(format!("the snapshot: {why}")))?;
     learner.covered(covered);
     match snapshot {
         Some(meta) if meta.index > learner.upto() => {
@@ -243,7 +247,7 @@ fn read(
     match record {
         Record::Forgotten { .. } if !first => return Err("slots are forgotten in the middle"),
         Record::Forgotten { upto, members } => {
-            *learner = Learner::after(upto, Members::new(members));
+            *learner = Learner::after(upto, Members::new(*members));
         }
         Record::Promised { ballot } => {
             if ballot < acceptor.promised() {
@@ -285,7 +289,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Cluster, ClusterId, Membership, ProtocolConfig};
+    use consensus_core::{Cluster, ClusterId, ProtocolConfig};
 
     fn ballot(round: u64) -> Ballot {
         Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
@@ -297,7 +301,7 @@ mod tests {
     }
 
     fn forgotten(upto: u64) -> Record {
-        Record::Forgotten { upto: LogIndex(upto), members: Membership::default() }
+        Record::Forgotten { upto: LogIndex(upto), members: Box::default() }
     }
 
     fn accepted(round: u64, slot: u64) -> Record {

@@ -227,7 +227,7 @@ impl MultiPaxos {
             }
             Message::Known { upto } => self.on_known_by(from, upto, effects),
             Message::Forgotten { upto } => self.on_forgotten(from, upto, env, effects),
-            Message::Snapshot(message) => effects.snapshot(from, message),
+            Message::Snapshot(message) => effects.snapshot(from, *message),
         }
     }
 
