@@ -26,7 +26,7 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "S-offset", "S-mix", "S-ahead", "S-age", "S-joint",
+        "K-dedup", "K-outbox", "K-inflight", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint",
         "S-learner", "S-version",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
@@ -151,6 +151,7 @@ pub const OPERATED: &[Mutant] = &[
         "a chunk of a snapshot is taken although it does not follow what came before",
         &["O15", "O18"],
     ),
+    Mutant::new("S-late", "a snapshot that is of no more use is asked for all the same", &["O13"]),
     Mutant::new(
         "S-mix",
         "a chunk of another snapshot is taken for the next one of this",

@@ -110,7 +110,16 @@ impl Incoming {
         let SnapshotMessage::Chunk { meta, offset, bytes, last, digest: told } = message else {
             return None;
         };
-        if meta.index <= applied || digest(&meta, offset, &bytes, last) != told {
+        if meta.index <= applied {
+            // What is being received may be of no more use either: the next question is for
+            // whatever is newest, or it would be for this one for ever.
+            let late = self.index().is_some_and(|index| index <= applied);
+            if late && !planted("S-late") {
+                self.abandon();
+            }
+            return None;
+        }
+        if digest(&meta, offset, &bytes, last) != told {
             return None;
         }
         let mixed = self.meta.is_some() && planted("S-mix");
@@ -207,6 +216,15 @@ mod tests {
             None,
             "no beginning"
         );
+    }
+
+    /// The replica learned of everything in it by other ways: what it asks for then is another one.
+    #[test]
+    fn a_snapshot_that_came_too_late_is_not_asked_for_again() {
+        let mut incoming = Incoming::new();
+        incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)).expect("the first");
+        assert_eq!(incoming.receive(chunk(7, b"01234567", 4, 4), LogIndex(7)), None);
+        assert_eq!(incoming.ask(), SnapshotMessage::Ask { of: None, offset: 0 });
     }
 
     /// The sender took a newer one meanwhile: it begins again, and an older one does not come back.

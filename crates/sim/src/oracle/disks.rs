@@ -107,8 +107,8 @@ impl<P: Audit> Disks<P> {
         let covered = platter.written.covered();
         let (snapshot, epoch) = platter.snapshot;
         let told = || self.matches.get(&(snapshot, u128::from(epoch))).copied();
-        let known = platter.chained(covered);
-        let known = known.or_else(|| (covered == snapshot).then(told).flatten());
+        // A snapshot that came from elsewhere says what is true, whatever the log said.
+        let known = if covered == snapshot { told() } else { platter.chained(covered) };
         let gone = (covered.0 - platter.base.0.0) as usize;
         platter.chain.drain(..gone.min(platter.chain.len()));
         if known.is_none() {
