@@ -142,13 +142,13 @@ impl Incoming {
         if !taken {
             return None;
         }
+        if !last && bytes.is_empty() {
+            return None; // Nothing began, and nothing went on.
+        }
         self.offers = 0;
         if begins {
             self.received = 0;
             self.meta = Some(meta.clone());
-        }
-        if !last && bytes.is_empty() {
-            return None;
         }
         self.received += bytes.len() as u64;
         let then = if last {
@@ -237,6 +237,15 @@ mod tests {
         incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)).expect("the first");
         assert_eq!(incoming.receive(chunk(7, b"01234567", 4, 4), LogIndex(7)), None);
         assert_eq!(incoming.ask(), SnapshotMessage::Ask { of: None, offset: 0 });
+    /// A piece without bytes begins nothing: the next one is the first, and what was kept of
+    /// another snapshot is void.
+    #[test]
+    fn an_empty_piece_is_no_beginning() {
+        let mut incoming = Incoming::new();
+        incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)).expect("the first");
+        assert_eq!(incoming.receive(chunk(9, b"abcdefgh", 0, 0), LogIndex(0)), None);
+        let begun = incoming.receive(chunk(9, b"abcdefgh", 0, 4), LogIndex(0)).expect("newer");
+        assert!(begun.first);
     }
 
     /// The sender took a newer one meanwhile: it begins again, and an older one does not come back,

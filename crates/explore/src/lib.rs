@@ -86,6 +86,6 @@ mod worker;
 
 pub use bounds::{Bounds, Disks, Preset, SNAPSHOT_BYTES, TICK};
 pub use context::BadModel;
-pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt, hunt_with};
+pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt, hunt_with, settings};
 pub use violation::Violation;
 pub use wish::{Wish, Wishes};

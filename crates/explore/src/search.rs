@@ -89,15 +89,7 @@ pub fn explore<P: Audit>(
     limits: &Limits<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Explored, BadModel> {
-    let timeless = bounds.ticks.is_none();
-    let configure = |cluster: &Cluster| {
-        let smallest = P::Config::smallest(cluster)?.timeless();
-        if timeless {
-            return Ok(smallest);
-        }
-        Ok(smallest.clone().with_lease(LEASE_DRIFT).unwrap_or(smallest))
-    };
-    explore_with::<P>(bounds, limits, configure, progress)
+    explore_with::<P>(bounds, limits, |cluster| settings::<P>(bounds, cluster), progress)
 }
 
 /// The same with settings of one's own, instead of the smallest.
@@ -125,6 +117,19 @@ pub fn explore_with<P: Audit>(
     Ok(Search::new(&context, &arena, limits, root).run(progress))
 }
 
+/// The settings of a model where nothing else is said: small sizes, and leases where there is a
+/// clock for them.
+///
+/// # Errors
+/// If the algorithm cannot run in this cluster.
+pub fn settings<P: Audit>(bounds: &Bounds, cluster: &Cluster) -> Result<P::Config, ConfigError> {
+    let smallest = P::Config::smallest(cluster)?.timeless();
+    if bounds.ticks.is_none() {
+        return Ok(smallest);
+    }
+    Ok(smallest.clone().with_lease(LEASE_DRIFT).unwrap_or(smallest))
+}
+
 /// Explores the bounds of a preset in the caller's thread, in search of a planted bug. `None` if
 /// none was found within so many states, or if the preset makes no sense for the algorithm.
 pub fn hunt<P: Audit>(preset: Preset, budget_states: u64) -> Option<Found> {
@@ -140,7 +145,7 @@ pub fn hunt_with<P: Audit>(
     let bounds = preset.bounds(&P::INFO)?;
     let limits = Limits { states: budget_states, ..Limits::default() };
     let configure =
-        |cluster: &Cluster| P::Config::smallest(cluster)?.with_variants(variants, cluster);
+        |cluster: &Cluster| settings::<P>(&bounds, cluster)?.with_variants(variants, cluster);
     explore_with::<P>(&bounds, &limits, configure, &mut |_| {}).ok()?.found
 }
 

@@ -140,7 +140,9 @@ impl<P: Audit> Actor<P> {
         if installs && meta.index <= self.applied {
             return None;
         }
-        self.applied = meta.index;
+        if installs {
+            self.applied = meta.index;
+        }
         Some((meta, installs))
     }
 

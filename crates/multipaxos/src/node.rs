@@ -4,6 +4,7 @@ use crate::acceptor::Acceptor;
 use crate::config::Config;
 use crate::learner::{Contradiction, Learner};
 use crate::members::Members;
+use crate::message::position;
 use crate::message::{Message, Pvalue};
 use crate::reads::QuorumReads;
 use crate::record::Record;
@@ -65,7 +66,9 @@ impl Node {
         let mut learner = Learner::after(LogIndex::ZERO, Members::initial(config.voters));
         let written = RecordNumber(durable.records.len() as u64);
         for (number, record) in durable.records.into_iter().enumerate() {
-            read(record, number == 0, &mut acceptor, &mut learner)
+            let number_is_good = record.check().map_err(|why| why.0);
+            number_is_good
+                .and_then(|()| read(record, number == 0, &mut acceptor, &mut learner))
                 .map_err(|why| RecoverError(format!("record {}: {why}", number + 1)))?;
         }
         let behind_snapshot = restore(durable.snapshot, &mut acceptor, &mut learner)?;
@@ -233,6 +236,7 @@ fn restore(
             "slots up to {base} are forgotten, and the snapshot covers slots up to {covered} only"
         )));
     }
+    position(covered).map_err(|why| RecoverError(format!("the snapshot: {why}")))?;
     learner.covered(covered);
     match snapshot {
         Some(meta) if meta.index > learner.upto() => {

@@ -1,6 +1,7 @@
 //! What a replica writes to its disk.
 
-use consensus_core::{Ballot, Batch, LogIndex, Membership};
+use crate::message::{position, round, slot};
+use consensus_core::{Ballot, Batch, LogIndex, Membership, Rejected};
 use serde::{Deserialize, Serialize};
 
 /// One record. The first two are the acceptor's memory and are durable before the acceptor says
@@ -44,4 +45,17 @@ pub enum Record {
         /// The members as of that slot. Boxed: every record is as large as the largest.
         members: Box<Membership>,
     },
+}
+
+impl Record {
+    /// Are there such numbers? What no message may say is on no disk, either.
+    pub(crate) fn check(&self) -> Result<(), Rejected> {
+        match self {
+            Self::Promised { ballot } => round(*ballot),
+            Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),
+            Self::Learned { slot: at, .. } => slot(*at),
+            Self::Chosen { upto } => position(*upto),
+            Self::Forgotten { upto, members } => slot(*upto).and(position(members.version)),
+        }
+    }
 }

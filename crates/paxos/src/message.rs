@@ -135,7 +135,7 @@ impl Message {
 
 /// No slot and no round comes near this; a message that says so is broken, and counting on from it
 /// would overflow.
-const FAR: u64 = u64::MAX / 2;
+pub(crate) const FAR: u64 = u64::MAX / 2;
 
 impl Message {
     /// Could this be said by this node? A proposal number belongs to one proposer (§2.5), so nobody

@@ -1,5 +1,6 @@
 //! What must survive a crash (§2.5).
 
+use crate::message::FAR;
 use consensus_core::{Ballot, Batch, LogIndex};
 use serde::{Deserialize, Serialize};
 
@@ -33,4 +34,14 @@ pub enum Record {
         /// this ballot or a higher one.
         batch: Option<Batch>,
     },
+}
+
+impl Record {
+    /// Are there such numbers? What no message may say is on no disk, either.
+    pub(crate) fn is_plausible(&self) -> bool {
+        let (Self::Promised { slot, ballot }
+        | Self::Accepted { slot, ballot, .. }
+        | Self::Chosen { slot, ballot, .. }) = self;
+        slot.0 <= FAR && ballot.round <= FAR
+    }
 }

@@ -73,6 +73,9 @@ impl ConsensusProtocol for Paxos {
         let mut learner = Learner::default();
         let mut seen = Ballot::ZERO;
         for record in durable.records {
+            if !record.is_plausible() {
+                return Err(RecoverError("a slot or a ballot that no cluster reaches".into()));
+            }
             match record {
                 Record::Promised { slot, ballot } => {
                     seen = seen.max(ballot);

@@ -44,3 +44,25 @@ pub enum Record {
         carried: Vec<Digest>,
     },
 }
+
+/// No view and no number comes near this.
+const FAR: u64 = 1 << 62;
+
+impl Record {
+    /// Are there such numbers? What no message may say is on no disk, either.
+    pub(crate) fn is_plausible(&self) -> bool {
+        let (view, last) = match self {
+            Self::PrePrepared(vote) => (vote.view, vote.sequence),
+            Self::Prepared(certificate) => (certificate.vote.view, certificate.vote.sequence),
+            Self::Committed(certificate) => (certificate.vote.view, certificate.vote.sequence),
+            Self::Fetched(Decided { certificate: CommitCertificate { vote, .. }, .. }) => {
+                (vote.view, vote.sequence)
+            }
+            Self::Checkpoint { sequence, .. } => (View(0), *sequence),
+            Self::Stable(certificate) => (View(0), certificate.sequence),
+            Self::ViewChange(view) => (*view, Sequence::ZERO),
+            Self::NewView { view, base, .. } => (*view, *base),
+        };
+        view.0 < FAR && last.0 < FAR
+    }
+}

@@ -113,6 +113,9 @@ impl ConsensusProtocol for Pbft {
         let fresh = fresh || planted("B48");
         let mut replica = Self::new(id, config, fresh);
         for record in durable.records {
+            if !record.is_plausible() {
+                return Err(RecoverError("a view or a number that is never given".into()));
+            }
             replica.remember(record);
         }
         Ok(replica)

@@ -73,6 +73,11 @@ impl Remembered {
             all.add(record).map_err(|why| RecoverError(format!("record {}: {why}", number + 1)))?;
         }
         if let Some(snapshot) = snapshot {
+            if !EntryId::new(Term(snapshot.epoch), snapshot.index).can_be() {
+                let index = snapshot.index;
+                let why = format!("a snapshot up to index {index}, which no log reaches");
+                return Err(RecoverError(why));
+            }
             all.put_beside(snapshot);
         }
         let start = all.log.start().index;
@@ -113,6 +118,9 @@ impl Remembered {
                 if term < self.term {
                     return Err("the term falls");
                 }
+                if term >= Term::LIMIT {
+                    return Err("a term that no cluster reaches");
+                }
                 if vote_changed {
                     return Err("two votes in one term");
                 }
@@ -133,7 +141,7 @@ impl Remembered {
                 if self.log != Log::default() {
                     return Err("the log starts a second time");
                 }
-                if last.term > self.term || (last.index == LogIndex::ZERO) != (last.term.0 == 0) {
+                if last.term > self.term || !last.can_be() {
                     return Err("the log starts after an entry that cannot be");
                 }
                 self.log = Log::starting_at(last);

@@ -1,5 +1,7 @@
 //! The rigs of the kill matrix, in one place. A new rig is a name here, and a way to hunt.
 
+mod shipped;
+
 use consensus_core::{Audit, ProtocolConfig};
 use std::fmt;
 use std::ops::Range;
@@ -23,6 +25,8 @@ pub(crate) enum Rig {
     Connectivity,
     /// The quiet world: what a command costs must equal theory.
     Measured,
+    /// The scenario files that are shipped beside the crates.
+    Scenario,
 }
 
 /// What a rig found.
@@ -38,8 +42,14 @@ pub(crate) struct Found {
 
 impl Rig {
     /// All of them, in the order of tables.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Simulate, Self::Shuffle, Self::Explore, Self::Connectivity, Self::Measured];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Simulate,
+        Self::Shuffle,
+        Self::Explore,
+        Self::Connectivity,
+        Self::Measured,
+        Self::Scenario,
+    ];
 
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -49,6 +59,7 @@ impl Rig {
             Self::Explore => "explore",
             Self::Connectivity => "connectivity",
             Self::Measured => "measured",
+            Self::Scenario => "scenario",
         }
     }
 
@@ -66,6 +77,7 @@ impl Rig {
                 "links cut for ever: whoever reaches a quorum must go on, in peace"
             }
             Self::Measured => "what a command costs in a quiet world must equal theory",
+            Self::Scenario => "the scenario files beside the crates: each is as it says",
         }
     }
 
@@ -75,6 +87,7 @@ impl Rig {
             Self::Simulate | Self::Shuffle => "seed",
             Self::Explore => "state",
             Self::Connectivity | Self::Measured => "run",
+            Self::Scenario => "file",
         }
     }
 
@@ -87,6 +100,7 @@ impl Rig {
             Self::Explore => seeds.saturating_mul(100),
             Self::Connectivity => seeds.min(210), // Once through the selection.
             Self::Measured => 1,
+            Self::Scenario => shipped::files().len() as u64,
         }
     }
 
@@ -97,6 +111,7 @@ impl Rig {
             Self::Explore => algorithm.dispatch(States { budget: cases.end }),
             Self::Connectivity => algorithm.dispatch(Graphs { budget: cases.end }),
             Self::Measured => measured(algorithm),
+            Self::Scenario => shipped::hunt(algorithm, cases),
         });
         catch_unwind(hunt).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
@@ -134,7 +149,7 @@ impl Visitor for States {
 
     /// The presets share the budget: what is found at all is found early, or in one of them only.
     fn visit<P: Audit>(self) -> Self::Output {
-        let presets = [Preset::Small, Preset::Disks, Preset::Closed, Preset::Deep, Preset::Traitor];
+        let presets = Preset::ALL;
         let share = self.budget / presets.len() as u64 + 1;
         let usual = || presets.into_iter().find_map(|preset| hunt::<P>(preset, share));
         // A bug of a named option is only there where it is on.

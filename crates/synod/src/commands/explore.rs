@@ -8,7 +8,7 @@ use consensus_core::{Audit, Cluster, ProtocolConfig};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use synod_algorithms::{Algorithm, Visitor};
-use synod_explore::{BadModel, Bounds, Explored, Found, Limits, explore_with};
+use synod_explore::{BadModel, Bounds, Explored, Found, Limits, explore_with, settings};
 
 /// Flags of `synod explore`.
 #[derive(Debug, clap::Args)]
@@ -113,7 +113,7 @@ impl Visitor for Explore<'_> {
         let mut progress = Progress::new();
         let variants = self.args.variants(self.algorithm);
         let configure =
-            |cluster: &Cluster| P::Config::smallest(cluster)?.with_variants(variants, cluster);
+            |cluster: &Cluster| settings::<P>(&self.bounds, cluster)?.with_variants(variants, cluster);
         let explored = explore_with::<P>(&self.bounds, &limits, configure, &mut |now| {
             // How much there will be nobody knows; what is known is what waits.
             let name = P::INFO.name;
