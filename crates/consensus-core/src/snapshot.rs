@@ -237,6 +237,8 @@ mod tests {
         incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)).expect("the first");
         assert_eq!(incoming.receive(chunk(7, b"01234567", 4, 4), LogIndex(7)), None);
         assert_eq!(incoming.ask(), SnapshotMessage::Ask { of: None, offset: 0 });
+    }
+
     /// A piece without bytes begins nothing: the next one is the first, and what was kept of
     /// another snapshot is void.
     #[test]
