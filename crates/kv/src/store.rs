@@ -314,8 +314,8 @@ mod tests {
             };
             let frozen = both(before, None)?;
             let second = both(during, None)?;
-            both(after, Some(frozen))?;
-            both(Vec::new(), Some(second))?;
+            drop(both(after, Some(frozen))?);
+            drop(both(Vec::new(), Some(second))?);
         }
     }
 
