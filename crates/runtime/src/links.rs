@@ -165,8 +165,8 @@ pub(crate) mod tests {
         links.open.keys().copied().collect()
     }
 
-    /// A member gets a link before the change is committed, and keeps it until it is committed that it
-    /// is none. Who is no member gets one only to be answered.
+    /// A member gets a link before the change is committed, and keeps it until it is committed that
+    /// it is none. Who is no member gets one only to be answered.
     #[test]
     pub(crate) fn links_follow_the_members() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

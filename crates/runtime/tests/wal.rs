@@ -276,8 +276,8 @@ fn a_log_that_was_replaced_holds_what_replaced_it() {
     assert_eq!(opened.wal.last(), RecordNumber(4));
 }
 
-/// The bug D23: a log that was put back from before it was replaced. And a replaced log that lost its
-/// end is noticed even before the identity file knows of it.
+/// The bug D23: a log that was put back from before it was replaced. And a replaced log that lost
+/// its end is noticed even before the identity file knows of it.
 #[test]
 fn an_old_copy_of_a_replaced_log_and_a_shortened_new_one_are_refused() {
     let log = Log::new();

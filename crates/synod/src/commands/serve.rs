@@ -53,8 +53,8 @@ pub(crate) struct Args {
     /// [default: 4096]
     #[arg(long, value_name = "COUNT")]
     trailing_entries: Option<u64>,
-    /// Switch leases for reads on: no clock of the cluster gains or loses more than so many parts in a
-    /// million. The same on all replicas
+    /// Switch leases for reads on: no clock of the cluster gains or loses more than so many parts
+    /// in a million. The same on all replicas
     #[arg(long, value_name = "PPM")]
     lease_drift_ppm: Option<u32>,
     /// Listen here [default: this replica's address among the peers]
