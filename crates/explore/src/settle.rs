@@ -26,8 +26,10 @@ pub(crate) fn begin<P: Audit>(context: &Context<P>, arena: &Arena<P>) -> Result<
     walk.take(Action::Campaign(NodeId(0)))?;
     walk.settle()?;
     // Where there are leases a wish is not enough: somebody must have heard no leader for long.
+    let mut left = MOST_MESSAGES;
     while !walk.is_led() {
-        let Some(action) = walk.due_timer() else {
+        left -= 1;
+        let Some(action) = walk.due_timer().filter(|_| left > 0) else {
             let detail = "no leader although all timers fired".to_owned();
             return Err(Violation::new("O13", "a first election", None, detail));
         };

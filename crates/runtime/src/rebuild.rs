@@ -53,7 +53,8 @@ pub fn rebuild<P: Audit, S: StateMachine>(
 ) -> Result<Rebuilt, StartError> {
     let nothing = SnapshotMessage::Ask { of: None, offset: 0 };
     if P::Message::snapshot(nothing).is_none() {
-        let why = format!("{} keeps its whole log, and cannot begin with a snapshot", P::INFO.title);
+        let why =
+            format!("{} keeps its whole log, and cannot begin with a snapshot", P::INFO.title);
         return Err(StartError::Settings(why));
     }
     let unusable = |error| StartError::Directory(from.to_path_buf(), error);

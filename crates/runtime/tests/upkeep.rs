@@ -300,10 +300,7 @@ async fn an_old_identity_beside_a_newer_log_is_noticed() -> Result {
     cluster.kill(LEADER).await;
     std::fs::write(&identity, old)?;
     let error = cluster.restart(LEADER).await.expect_err("an old copy");
-    assert!(
-        matches!(&error, StartError::Identity(IdentityError::Stale { .. })),
-        "{error}"
-    );
+    assert!(matches!(&error, StartError::Identity(IdentityError::Stale { .. })), "{error}");
     Ok(())
 }
 

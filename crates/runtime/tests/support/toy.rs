@@ -4,9 +4,10 @@
 
 use consensus_core::{
     Answers, Batch, Change, ChangeRefusal, Cluster, ConfigError, ConsensusProtocol, Delay, Durable,
-    Effects, Env, Envelope, FaultModel, Gate, InFlight, Input, Links, LogIndex, Membership, Message,
-    MessageKind, NodeId, NodeSet, ProtocolConfig, ProtocolInfo, Read, ReadMode, RecoverError,
-    Refusal, Rejected, Role, SnapshotMessage, SnapshotMeta, Status, Takes, Traffic, Verified,
+    Effects, Env, Envelope, FaultModel, Gate, InFlight, Input, Links, LogIndex, Membership,
+    Message, MessageKind, NodeId, NodeSet, ProtocolConfig, ProtocolInfo, Read, ReadMode,
+    RecoverError, Refusal, Rejected, Role, SnapshotMessage, SnapshotMeta, Status, Takes, Traffic,
+    Verified,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
