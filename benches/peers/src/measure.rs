@@ -1,8 +1,15 @@
 //! One episode: a new cluster, warmed up, then so many commits.
 
-use crate::system::{System, start};
+use crate::lockstep::Lockstep;
+use crate::node::{Node, Visitor, dispatch};
 use crate::tally::Source;
 use cpu_time::ThreadTime;
+
+/// Commands outstanding.
+pub const WINDOWS: [usize; 5] = [1, 16, 64, 256, 1024];
+
+/// Bytes of a command.
+pub const SIZES: [usize; 2] = [16, 256];
 
 /// A cell of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +32,17 @@ pub struct Cost {
 }
 
 /// A cluster that has warmed up.
-pub struct Warm {
-    system: Box<dyn System>,
+pub struct Warm<N: Node> {
+    cluster: Lockstep<N>,
     source: Source,
     window: usize,
 }
 
-impl Warm {
+impl<N: Node> Warm<N> {
     /// Starts and warms up.
     pub fn new(cell: Cell) -> Self {
-        let system = start(cell.system);
-        let mut warm = Self { system, source: Source::new(cell.size), window: cell.window };
+        let (cluster, source) = (Lockstep::new(), Source::new(cell.size));
+        let mut warm = Self { cluster, source, window: cell.window };
         warm.commit(4 * cell.window.max(64) as u64);
         warm
     }
@@ -43,25 +50,20 @@ impl Warm {
     /// Runs until so many more commands are committed and applied at the leader. Returns how many
     /// were: whole windows.
     pub fn commit(&mut self, commits: u64) -> u64 {
-        let before = self.system.applied();
-        while self.system.applied() < before + commits {
-            self.system.turn(&mut self.source, self.window);
+        let before = self.cluster.applied();
+        while self.cluster.applied() < before + commits {
+            self.cluster.turn(&mut self.source, self.window);
         }
-        self.system.applied() - before
-    }
-
-    /// Messages so far.
-    pub fn messages(&self) -> u64 {
-        self.system.messages()
+        self.cluster.applied() - before
     }
 
     /// Ends the episode, and compares what the replicas applied.
     pub fn finish(mut self) {
         let everything = self.source.made();
         for _ in 0..8 {
-            self.system.turn(&mut self.source, 1);
+            self.cluster.turn(&mut self.source, 1);
         }
-        let tallies = self.system.tallies();
+        let tallies = self.cluster.tallies();
         assert!(tallies[0].applied >= everything, "everything proposed was committed");
         for other in &tallies[1..] {
             assert!(tallies[0].agrees_with(other), "replicas differ: {tallies:?}");
@@ -77,16 +79,27 @@ pub fn keep_memory() {
     drop(std::hint::black_box(vec![vec![1u8; 64 << 10]; 256]));
 }
 
+struct Episode(Cell, u64);
+
+impl Visitor for Episode {
+    type Output = Cost;
+
+    fn visit<N: Node>(self) -> Cost {
+        let Self(cell, commits) = self;
+        let mut warm = Warm::<N>::new(cell);
+        let messages = warm.cluster.messages();
+        let began = ThreadTime::now();
+        let done = warm.commit(commits) as f64;
+        let spent = began.elapsed();
+        let messages = warm.cluster.messages() - messages;
+        warm.finish();
+        Cost { nanoseconds: spent.as_nanos() as f64 / done, messages: messages as f64 / done }
+    }
+}
+
 /// Runs one episode.
 pub fn episode(cell: Cell, commits: u64) -> Cost {
-    let mut warm = Warm::new(cell);
-    let messages = warm.messages();
-    let began = ThreadTime::now();
-    let done = warm.commit(commits) as f64;
-    let spent = began.elapsed();
-    let messages = warm.messages() - messages;
-    warm.finish();
-    Cost { nanoseconds: spent.as_nanos() as f64 / done, messages: messages as f64 / done }
+    dispatch(cell.system, Episode(cell, commits))
 }
 
 /// The median.

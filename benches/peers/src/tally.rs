@@ -1,5 +1,7 @@
 //! Commands, and what the replicas make of them.
 
+use std::slice::ChunksExact;
+
 /// Makes commands of one size, no two of them alike.
 #[derive(Debug)]
 pub struct Source {
@@ -17,7 +19,7 @@ impl Source {
 
     /// The next commands, as they might lie in the buffers of a network. Whoever wants to keep one
     /// has to copy it.
-    pub fn commands(&mut self, count: usize) -> impl Iterator<Item = &[u8]> + Clone {
+    pub fn commands(&mut self, count: usize) -> ChunksExact<'_, u8> {
         let length = count * self.size;
         if self.bytes.len() < length {
             self.bytes.resize(length, 7);

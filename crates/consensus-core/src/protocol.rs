@@ -84,6 +84,14 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
         Self::for_cluster(cluster)
     }
 
+    /// The same, but so many entries are kept although a snapshot covers them. Nothing changes where
+    /// the log is never forgotten.
+    #[must_use]
+    fn with_trailing(self, entries: u64) -> Self {
+        let _ = entries;
+        self
+    }
+
     /// The same without what trusts clocks, such as leases: for models without time.
     #[must_use]
     fn timeless(self) -> Self {

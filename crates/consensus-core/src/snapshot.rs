@@ -70,7 +70,13 @@ fn digest(meta: &SnapshotMeta, offset: u64, bytes: &[u8], last: bool) -> u64 {
 pub struct Incoming {
     meta: Option<SnapshotMeta>,
     received: u64,
+    /// How often an older one was offered since the last piece of this one came.
+    offers: u8,
 }
+
+/// How often an older snapshot must be offered before it takes the place of the one that is being
+/// received. More than once, as an offer may be a late copy.
+const ENOUGH_OFFERS: u8 = 3;
 
 /// What a chunk means to who receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +122,12 @@ impl Incoming {
         let mixed = self.meta.is_some() && planted("S-mix");
         let known = self.meta.as_ref() == Some(&meta) || mixed;
         let newer = self.meta.as_ref().is_none_or(|known| known.index < meta.index);
-        let begins = offset == 0 && !known && newer;
+        let other = offset == 0 && !known;
+        if other && !newer {
+            // Who had the newer one may be gone for good.
+            self.offers += 1;
+        }
+        let begins = other && (newer || self.offers >= ENOUGH_OFFERS);
         let follows = known && offset == self.received;
         let taken = begins || follows || (known && planted("S-offset"));
         if !taken {
@@ -125,6 +136,7 @@ impl Incoming {
         if !last && bytes.is_empty() {
             return None; // Nothing began, and nothing went on.
         }
+        self.offers = 0;
         if begins {
             self.received = 0;
             self.meta = Some(meta.clone());
@@ -220,7 +232,8 @@ mod tests {
         assert!(begun.first);
     }
 
-    /// The sender took a newer one meanwhile: it begins again, and an older one does not come back.
+    /// The sender took a newer one meanwhile: it begins again, and an older one does not come back,
+    /// unless there is no other.
     #[test]
     fn a_newer_snapshot_replaces_the_one_under_way() {
         let mut incoming = Incoming::new();
@@ -230,5 +243,11 @@ mod tests {
         assert_eq!(incoming.receive(chunk(7, b"01234567", 4, 4), LogIndex(0)), None);
         assert_eq!(incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)), None);
         assert_eq!(incoming.ask(), SnapshotMessage::Ask { of: Some(LogIndex(9)), offset: 4 });
+        incoming.receive(chunk(9, b"abcdefgh", 4, 2), LogIndex(0)).expect("it goes on");
+        // Its sender is gone, and the next one asked has only the older: again and again.
+        let mut offer = || incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0));
+        assert_eq!((offer(), offer()), (None, None));
+        assert!(offer().expect("there is no other").first);
+        assert_eq!(incoming.index(), Some(LogIndex(7)));
     }
 }

@@ -1,5 +1,6 @@
 //! What the oracles may know.
 
+use crate::leader::Phase;
 use crate::message::Message;
 use crate::record::Record;
 use crate::replica::{MultiPaxos, Role};
@@ -48,7 +49,6 @@ impl Audit for MultiPaxos {
         "follower asks for chosen values",
         "hand-over",
         "hand-over came to nothing",
-        "hand-over to a higher priority",
         "hole filled with a no-op",
         "leader hands back what it queued",
         "leader is busy",
@@ -56,20 +56,17 @@ impl Audit for MultiPaxos {
         "leader outbid",
         "leader stepped down: disk",
         "leader stepped down: quorum",
-        "leader stepped down: told of chosen slots",
         "lower ballot refused",
         "new leader knows a choice behind a gap",
         "new members promised",
         "own vote durable too late",
         "prepare held back by a lease",
-        "promise brings a later change of members",
         "promise brings chosen values",
         "promise in several pages",
         "promise says what is forgotten",
         "promise that was not asked for now",
         "quorum read",
         "quorum read asks other members",
-        "quorum read given up",
         "read by lease",
         "read of a follower",
         "read refused: no longer leader",
@@ -86,6 +83,7 @@ impl Audit for MultiPaxos {
         "snapshot installed below accepted slots",
         "started from a snapshot newer than the records",
         "takes over from the leader",
+        "told of more by one without a vote",
         "value accepted again",
         "value adopted from phase 1",
         "window full",
@@ -129,6 +127,7 @@ impl Audit for MultiPaxos {
             | Message::TimeoutNow { .. }
             | Message::Learn { .. }
             | Message::Learned { .. }
+            | Message::Known { .. }
             | Message::Forgotten { .. }
             | Message::Snapshot(_) => Vec::new(),
         }
@@ -145,9 +144,13 @@ impl Audit for MultiPaxos {
         }
     }
 
-    /// The leader's ballot in 64 bits: two leaders may share a round, and never a ballot.
+    /// The leader's ballot in 64 bits: two leaders may share a round, and never a ballot. At a
+    /// change of members it does not know yet what was chosen behind it.
     fn leads(&self) -> Option<u64> {
         let Role::Leader(leader) = &self.role else { return None };
+        if !matches!(leader.phase, Phase::Open | Phase::Draining) {
+            return None;
+        }
         let Ballot { round, node, incarnation } = leader.ballot;
         let node = node.map_or(0, |node| u64::from(node.0));
         Some((round << 24) | (node << 16) | u64::from(incarnation.0 & 0xffff))

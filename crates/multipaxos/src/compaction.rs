@@ -24,7 +24,7 @@ impl MultiPaxos {
         node.learner.covered(meta.index);
         let kept = node.config.trailing_entries;
         let forget = LogIndex(meta.index.0.saturating_sub(kept));
-        let forget = if planted("M71") { forget.next() } else { forget };
+        let forget = if planted("M71") { meta.index.next() } else { forget };
         if forget > node.learner.base() {
             effects.reached("slots forgotten");
             node.forget_upto(forget);
@@ -45,7 +45,6 @@ impl MultiPaxos {
         }
         if matches!(self.role, Role::Leader(_)) && !planted("M72") {
             // Its followers take its word for what they accepted from it, see `Leader`.
-            effects.reached("leader stepped down: told of chosen slots");
             self.become_beaten(env, effects);
         }
         effects.reached("snapshot installed");
@@ -68,7 +67,6 @@ impl MultiPaxos {
             return;
         }
         if matches!(self.role, Role::Leader(_)) {
-            effects.reached("leader stepped down: told of chosen slots");
             self.become_beaten(env, effects);
         }
         effects.reached("snapshot asked for");
@@ -128,7 +126,7 @@ impl Node {
         let base = learner.base();
         let mut records = Vec::new();
         if base > LogIndex::ZERO {
-            let members = learner.members().as_of(base).clone();
+            let members = Box::new(learner.members().as_of(base).clone());
             records.push(Record::Forgotten { upto: base, members });
         }
         let mut accepted: Vec<_> = acceptor.accepted_from(base).collect();

@@ -119,11 +119,10 @@ impl ProtocolConfig for Config {
         })
     }
 
-    /// With leases, so that simulated runs see both.
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual };
-        Ok(Self { trailing_entries: 1, lease: Some(Drift::GENEROUS), ..sizes })
+        Ok(Self { trailing_entries: 1, ..sizes })
     }
 
     const VARIANTS: &'static [Variant] = &[EXPLICIT, THRIFTY, SMALL_PHASE_2];
@@ -148,6 +147,10 @@ impl ProtocolConfig for Config {
 
     fn with_lease(self, parts_per_million: u32) -> Option<Self> {
         Some(Self { lease: Some(Drift { parts_per_million }), ..self })
+    }
+
+    fn with_trailing(self, entries: u64) -> Self {
+        Self { trailing_entries: entries, ..self }
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), String> {
         Role::Leader(leader) => {
             owns(replica, leader.ballot, promised)?;
             let last = match leader.phase {
-                Phase::Open => learner.last(),
+                Phase::Open | Phase::Draining => learner.last(),
                 Phase::Change(_) | Phase::Asking => learner.upto().min(leader.next.previous()),
             };
             require(leader.next > last, || {

@@ -14,7 +14,8 @@ use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Ballot, Batch, Delay, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber, Refusal, Run,
+    Ballot, Batch, ChangeRefusal, Delay, Effects, Env, LogIndex, Membership, NodeId, NodeSet,
+    RecordNumber, Refusal, Run,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -35,6 +36,8 @@ pub(crate) struct Leader {
     pub(crate) scout: Scout,
     /// The last slot in which phase 1 said what to propose.
     pub(crate) adopted: LogIndex,
+    /// The members that are to be proposed once nothing is open.
+    pub(crate) wish: Option<Membership>,
     /// The members in force, and the slot that says so.
     pub(crate) members: NodeSet,
     pub(crate) version: LogIndex,
@@ -78,6 +81,8 @@ pub(crate) struct Leader {
 pub(crate) enum Phase {
     /// Yes.
     Open,
+    /// Nothing new, as an operator wants other members: first all that is open has to be chosen.
+    Draining,
     /// Nothing after this slot, in which it proposed a change of members.
     Change(LogIndex),
     /// The change is chosen; its members have still to promise.
@@ -119,6 +124,7 @@ impl Leader {
             ballot: scout.ballot,
             phase: Phase::Open,
             adopted: LogIndex::ZERO,
+            wish: None,
             members: node.learner.members().current().members(),
             version: node.version(),
             leaving: NodeSet::EMPTY,
@@ -484,6 +490,9 @@ impl Leader {
         }
         self.queue_bytes = 0;
         self.refuse_reads(effects);
+        if self.wish.take().is_some() {
+            effects.refuse_change(ChangeRefusal::NotLeader(leader));
+        }
     }
 
     /// Bytes of values that are open, counted anew.

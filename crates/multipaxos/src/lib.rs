@@ -50,6 +50,8 @@
 //! a change is the value of a slot, it **governs all later slots** up to the next change, and the
 //! leader takes care of the rest:
 //!
+//! 0. It proposes a change when all earlier slots are executed, so that no other change can come
+//!    between the members that the operator saw and the ones that he wants.
 //! 1. It proposes nothing after a change that is not chosen and executed. So the members of a slot
 //!    are known to whoever proposes in it.
 //! 2. Before it proposes on, a phase-1 quorum of the new members must have promised its ballot. Who

@@ -148,13 +148,18 @@ pub enum Message {
         /// The sender knows every slot up to here; more than it has put into this message.
         chosen: LogIndex,
     },
+    /// Said by who has no vote and hears no leader: those who vote may not know that they do.
+    Known {
+        /// The sender knows every slot up to here.
+        upto: LogIndex,
+    },
     /// What was asked for, or proposed in, is chosen, and only a snapshot tells it.
     Forgotten {
         /// The sender has forgotten the slots up to here.
         upto: LogIndex,
     },
     /// Drivers speak about snapshots.
-    Snapshot(SnapshotMessage),
+    Snapshot(Box<SnapshotMessage>),
 }
 
 /// Phase 1b (§2.2): the acceptor will accept nothing more below `ballot`, and this is the
@@ -228,6 +233,7 @@ pub(crate) const QUORUM_READ_REPLY: MessageKind =
     MessageKind::new("quorum-read-reply", Traffic::Command);
 pub(crate) const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
 pub(crate) const LEARNED: MessageKind = MessageKind::new("learned", Traffic::Repair);
+pub(crate) const KNOWN: MessageKind = MessageKind::new("known", Traffic::Repair);
 pub(crate) const FORGOTTEN: MessageKind = MessageKind::new("forgotten", Traffic::Repair);
 pub(crate) const SNAPSHOT_ASK: MessageKind = MessageKind::new("snapshot-ask", Traffic::Repair);
 pub(crate) const SNAPSHOT_CHUNK: MessageKind = MessageKind::new("snapshot-chunk", Traffic::Repair);
@@ -254,6 +260,7 @@ impl consensus_core::Message for Message {
         ACCEPTED_REPAIR,
         LEARN,
         LEARNED,
+        KNOWN,
         FORGOTTEN,
         SNAPSHOT_ASK,
         SNAPSHOT_CHUNK,
@@ -281,14 +288,17 @@ impl consensus_core::Message for Message {
             Self::TimeoutNow { .. } => TIMEOUT_NOW,
             Self::Learn { .. } => LEARN,
             Self::Learned { .. } => LEARNED,
+            Self::Known { .. } => KNOWN,
             Self::Forgotten { .. } => FORGOTTEN,
-            Self::Snapshot(SnapshotMessage::Ask { .. }) => SNAPSHOT_ASK,
-            Self::Snapshot(SnapshotMessage::Chunk { .. }) => SNAPSHOT_CHUNK,
+            Self::Snapshot(message) => match **message {
+                SnapshotMessage::Ask { .. } => SNAPSHOT_ASK,
+                SnapshotMessage::Chunk { .. } => SNAPSHOT_CHUNK,
+            },
         }
     }
 
     fn snapshot(message: SnapshotMessage) -> Option<Self> {
-        Some(Self::Snapshot(message))
+        Some(Self::Snapshot(Box::new(message)))
     }
 
     /// "An acceptor records its intended response in stable storage before actually sending the
@@ -315,6 +325,7 @@ impl consensus_core::Message for Message {
             | Self::TimeoutNow { .. }
             | Self::Learn { .. }
             | Self::Learned { .. }
+            | Self::Known { .. }
             | Self::Forgotten { .. }
             | Self::Snapshot(_) => Gate::Free,
         }
@@ -361,14 +372,19 @@ impl Message {
             }
             Self::Promise(promise) => promise.check(),
             Self::Learn { from } => slot(*from),
+            Self::Known { upto } => position(*upto),
             Self::Forgotten { upto } => slot(*upto),
-            Self::Snapshot(SnapshotMessage::Ask { .. }) => Ok(()),
-            Self::Snapshot(SnapshotMessage::Chunk { meta, .. }) => {
-                if meta.membership.voters.is_empty() || meta.membership.is_joint() {
-                    return Err(Rejected("a snapshot without voters, or with two sets of them"));
+            Self::Snapshot(message) => match &**message {
+                SnapshotMessage::Ask { .. } => Ok(()),
+                SnapshotMessage::Chunk { meta, .. } => {
+                    if meta.membership.voters.is_empty() || meta.membership.is_joint() {
+                        return Err(Rejected(
+                            "a snapshot without voters, or with two sets of them",
+                        ));
+                    }
+                    slot(meta.index).and(position(meta.membership.version))
                 }
-                slot(meta.index).and(position(meta.membership.version))
-            }
+            },
             Self::Learned { from, batches, chosen } => {
                 slot(*from)?;
                 position(*chosen)?;

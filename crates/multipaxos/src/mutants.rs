@@ -1,7 +1,7 @@
 //! The planted bugs of this crate, for proving the rigs (cargo feature `mutants`).
 //!
-//! Up to M06 they are textbook mistakes, from M20 on slips of the pen, from M70 on those at the seams:
-//! snapshots, members, reads, hand-over, and each of them with another.
+//! Up to M06 they are textbook mistakes, from M20 on slips of the pen, from M70 on those at the
+//! seams: snapshots, members, reads, hand-over, and each of them with another.
 
 use consensus_core::mutant::Mutant;
 
@@ -133,34 +133,127 @@ pub const MUTANTS: &[Mutant] = &[
         ),
     Mutant::new("M51", "what was executed still counts as open: the window closes", &["O13"]),
     Mutant::new("M52", "what left the queue still counts as queued: busy in the end", &["O13"]),
-    Mutant::new("M05", "a new leader proposes on while a change of members is not chosen: it is in force at once", &["O1", "O6", "O16", "O19"]),
+    Mutant::new(
+        "M05",
+        "a new leader proposes on while a change of members is not chosen: it is in force at once",
+        &["O1", "O6", "O16", "O19"],
+    ),
     Mutant::new("M71", "a slot more is forgotten than the snapshot covers", &["O18", "O15"]),
-    Mutant::new("M72", "a leader stays leader when a snapshot tells it what others chose", &["O1", "O6", "O18"]).beyond_simulation("a deposed leader that fetches a snapshot and is still heard by its followers"),
-    Mutant::new("M73", "a snapshot says who votes now, not who voted as of its slot", &["O19"]),
-    Mutant::new("M74", "who takes a snapshot forgets all that it accepted, beyond it, too", &["O1", "O5", "O6", "O7"]),
+    Mutant::new(
+        "M72",
+        "a leader stays leader when a snapshot tells it what others chose",
+        &["O1", "O6", "O18"],
+    )
+    .beyond_simulation(
+        "a deposed leader that fetches a snapshot and is still heard by its followers",
+    ),
+    Mutant::new("M73", "a snapshot says who votes now, not who voted as of its slot", &["O19"])
+        .beyond_simulation("a driver that applies later than the replica commits"),
+    Mutant::new(
+        "M74",
+        "who takes a snapshot forgets all that it accepted, beyond it, too",
+        &["O1", "O5", "O6", "O7"],
+    ),
     Mutant::new("M75", "the records that replace a log leave out the promise", &["O7", "O1", "O6"]),
-    Mutant::new("M76", "the records that replace a log take the accepted values for the chosen ones", &["O1", "O15", "O18", "O4"]),
-    Mutant::new("M77", "a restart hands out again what is in the snapshot", &["O15", "O18", "O4", "O2", "O11"]),
-    Mutant::new("M78", "who is asked for forgotten slots answers with what comes after them", &["O1", "O13", "O15", "O18"]),
-    Mutant::new("M79", "a promise does not say what is forgotten: the slots look unused", &["O1", "O5", "O6"]),
-    Mutant::new("M80", "records that a newer snapshot outran are not replaced before others follow", &["O18", "O4", "O6"]),
-    Mutant::new("M81", "a replica that does not vote campaigns", &["O13", "O14"]).beyond_simulation("an oracle for elections by who has no vote; such a one is harmless, as it asks around first"),
-    Mutant::new("M82", "a scout goes on although others forgot slots that it does not know", &["O1", "O5", "O6"]),
-    Mutant::new("M83", "the members of a change are proposed to before they promised", &["O1", "O5", "O6", "O16"]),
-    Mutant::new("M84", "a follower says that it knows who votes before its disk does", &["O13"]).beyond_simulation("all who voted before gone, and then a crash of all others at once"),
-    Mutant::new("M85", "a change of members is called final although the new ones do not know it", &["O13", "O19"]).beyond_simulation("an operator who switches off who was removed as soon as he may"),
-    Mutant::new("M86", "a leader that was removed stays", &["O13"]).beyond_simulation("an oracle for leaders that are no members"),
-    Mutant::new("M87", "a client may write what looks like a change of members", &["O2", "O19"]).beyond_simulation("a client that forges: drivers keep such out before the protocol does"),
-    Mutant::new("M90", "the answer to a read of an earlier life counts for the one with its number now", &["O9"]),
-    Mutant::new("M91", "a new leader answers reads before it knows what its predecessors chose", &["O9"]),
-    Mutant::new("M92", "the lease outlives a hand-over", &["O9"]),
+    Mutant::new(
+        "M76",
+        "the records that replace a log take the accepted values for the chosen ones",
+        &["O1", "O15", "O18", "O4"],
+    ),
+    Mutant::new(
+        "M77",
+        "a restart hands out again what is in the snapshot",
+        &["O15", "O18", "O4", "O2", "O11"],
+    ),
+    Mutant::new(
+        "M78",
+        "who is asked for forgotten slots answers with what comes after them",
+        &["O1", "O13", "O15", "O18"],
+    ),
+    Mutant::new(
+        "M79",
+        "a promise does not say what is forgotten: the slots look unused",
+        &["O1", "O5", "O6"],
+    ),
+    Mutant::new(
+        "M80",
+        "records that a newer snapshot outran are not replaced before others follow",
+        &["O18", "O4", "O6"],
+    ),
+    Mutant::new("M81", "a replica that does not vote campaigns", &["O13", "O14"])
+        .beyond_simulation(
+            "an oracle for elections by who has no vote; such a one is harmless, as it asks around \
+         first",
+        ),
+    Mutant::new(
+        "M82",
+        "a scout goes on although others forgot slots that it does not know",
+        &["O1", "O5", "O6"],
+    ),
+    Mutant::new(
+        "M83",
+        "the members of a change are proposed to before they promised",
+        &["O1", "O5", "O6", "O16"],
+    )
+    .beyond_simulation(
+        "rare: a leader that was replaced before it told the new members, and is back",
+    ),
+    Mutant::new("M84", "a follower says that it knows who votes before its disk does", &["O13"])
+        .beyond_simulation("all who voted before gone, and then a crash of all others at once"),
+    Mutant::new(
+        "M85",
+        "a change of members is called final although the new ones do not know it",
+        &["O13", "O19"],
+    )
+    .beyond_simulation("an operator who switches off who was removed as soon as he may"),
+    Mutant::new("M86", "a leader that was removed stays", &["O13"])
+        .beyond_simulation("an oracle for leaders that are no members"),
+    Mutant::new("M87", "a client may write what looks like a change of members", &["O2", "O19"])
+        .beyond_simulation("a client that forges: drivers keep such out before the protocol does"),
+    Mutant::new(
+        "M90",
+        "the answer to a read of an earlier life counts for the one with its number now",
+        &["O9"],
+    )
+    .beyond_simulation(
+        "a read of the same number in the next life, while the answer is on its way",
+    ),
+    Mutant::new(
+        "M91",
+        "a new leader answers reads before it knows what its predecessors chose",
+        &["O9"],
+    ),
+    Mutant::new("M92", "the lease outlives a hand-over", &["O9"])
+        .beyond_simulation("a leader that does not hear its successor while clients still ask it"),
     Mutant::new("M93", "a read is confirmed by a round that began before it", &["O9"]),
-    Mutant::new("M94", "the lease counts from the answer, not from the question", &["O9"]),
-    Mutant::new("M95", "the lease outlives a change of those who gave it", &["O9"]),
+    Mutant::new("M94", "the lease counts from the answer, not from the question", &["O9"])
+        .beyond_simulation(
+            "a confirmation that is late by most of a lease, and a leader cut off just then",
+        ),
+    Mutant::new("M95", "the lease outlives a change of those who gave it", &["O9"])
+        .beyond_simulation("a leader cut off from the new members right after they came"),
     Mutant::new("M96", "a quorum read asks for executed slots, not for accepted ones", &["O9"]),
-    Mutant::new("M97", "who has forgotten its slots tells a quorum read that it never accepted any", &["O9"]),
+    Mutant::new(
+        "M97",
+        "who has forgotten its slots tells a quorum read that it never accepted any",
+        &["O9"],
+    )
+    .beyond_simulation(
+        "a quorum of acceptors that forgot all they accepted, and a reader that lags",
+    ),
     Mutant::new("M98", "a quorum read believes the members that voted before", &["O9"]),
-    Mutant::new("M99", "an acceptor that heard a leader promises another ballot within the lease", &["O9"]),
+    Mutant::new(
+        "M99",
+        "an acceptor that heard a leader promises another ballot within the lease",
+        &["O9"],
+    )
+    .beyond_simulation("a leader cut off while its lease runs, and an election that is quicker"),
     Mutant::new("M100", "a leader whose disk stands still stays", &["O13"]),
     Mutant::new("M101", "a hand-over that came to nothing is never over: busy for ever", &["O13"]),
+    Mutant::new(
+        "M102",
+        "who has no vote keeps a change to itself when its leader is gone",
+        &["O13"],
+    ),
+    Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
 ];

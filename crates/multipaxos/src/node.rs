@@ -251,7 +251,7 @@ fn read(
     match record {
         Record::Forgotten { .. } if !first => return Err("slots are forgotten in the middle"),
         Record::Forgotten { upto, members } => {
-            *learner = Learner::after(upto, Members::new(members));
+            *learner = Learner::after(upto, Members::new(*members));
         }
         Record::Promised { ballot } => {
             if ballot < acceptor.promised() {
@@ -293,7 +293,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Cluster, ClusterId, Membership, ProtocolConfig};
+    use consensus_core::{Cluster, ClusterId, ProtocolConfig};
 
     fn ballot(round: u64) -> Ballot {
         Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
@@ -305,7 +305,7 @@ mod tests {
     }
 
     fn forgotten(upto: u64) -> Record {
-        Record::Forgotten { upto: LogIndex(upto), members: Membership::default() }
+        Record::Forgotten { upto: LogIndex(upto), members: Box::default() }
     }
 
     fn accepted(round: u64, slot: u64) -> Record {

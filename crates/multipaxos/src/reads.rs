@@ -352,7 +352,6 @@ impl Node {
         if self.quorum_reads.rounds.len() >= MAX_ROUNDS {
             let oldest = self.quorum_reads.rounds.pop_first();
             for read in oldest.map(|(_, asked)| asked.reads).unwrap_or_default() {
-                effects.reached("quorum read given up");
                 effects.refuse_read(read, Refusal::Busy);
             }
         }

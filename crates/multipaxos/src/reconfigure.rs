@@ -20,7 +20,11 @@ impl MultiPaxos {
             return;
         };
         match leader.sound(wish, &self.node) {
-            Ok(members) => leader.propose_members(&members, &mut self.node, effects),
+            Ok(members) => {
+                leader.wish = Some(members);
+                leader.phase = Phase::Draining;
+                leader.propose_members(&mut self.node, effects);
+            }
             Err(why) => effects.refuse_change(why),
         }
     }
@@ -55,6 +59,28 @@ impl MultiPaxos {
         }
     }
 
+    /// This replica does not vote, and there is no leader: perhaps because those who do vote do not
+    /// know it yet. A change is chosen by the members before, and their leader may be gone.
+    pub(crate) fn tell_voters(&self, effects: Out<'_>) {
+        let upto = self.node.learner.upto();
+        if !planted("M102") {
+            effects.send(self.node.voters().without(self.node.id), Message::Known { upto });
+        }
+    }
+
+    /// A replica without a vote says how far it knows what is chosen. Who knows less asks it; who
+    /// knows more tells it, if it is a member: it may have a vote.
+    pub(crate) fn on_known_by(&self, from: NodeId, upto: LogIndex, effects: Out<'_>) {
+        let known = self.node.learner.upto();
+        if known < upto && !matches!(self.role, Role::Leader(_)) {
+            effects.reached("told of more by one without a vote");
+            self.node.ask(from, effects);
+        }
+        if known > upto && self.node.peers().contains(from) {
+            self.on_learn(from, upto.next(), effects);
+        }
+    }
+
     /// Is a change of members final? Then whoever was removed may be switched off, and a leader
     /// that does not vote makes room for one that does.
     pub(crate) fn settle(&mut self, env: &Env<'_>, effects: Out<'_>) {
@@ -85,13 +111,15 @@ impl Leader {
         if node.config.suits(&members) { Ok(members) } else { Err(ChangeRefusal::Impossible) }
     }
 
-    /// A change goes into the next slot, and nothing into later ones before it is chosen.
-    fn propose_members(
-        &mut self,
-        members: &Membership,
-        node: &mut Node,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
+    /// A change goes into the next slot, once all earlier ones are executed, and nothing into later
+    /// ones before it is chosen. If an earlier slot were open, a later leader might choose another
+    /// change there, and then this one, which was made for other members.
+    fn propose_members(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
+        if self.phase != Phase::Draining || (!self.open.is_empty() && !planted("M103")) {
+            return;
+        }
+        let Some(members) = self.wish.take() else { return };
+        self.phase = Phase::Open;
         let slot = self.next;
         self.next = slot.next();
         self.propose_in(slot, members.to_batch(), node, effects);
@@ -150,6 +178,7 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        self.propose_members(node, effects);
         let Phase::Change(slot) = self.phase else { return };
         if upto < slot {
             return;
@@ -184,7 +213,6 @@ impl Leader {
             return;
         }
         if self.version != node.version() {
-            effects.reached("promise brings a later change of members");
             self.meet(node, env, effects);
         }
         if self.scout.elected(node) || planted("M83") {

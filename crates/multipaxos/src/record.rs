@@ -41,8 +41,8 @@ pub enum Record {
     Forgotten {
         /// The slot.
         upto: LogIndex,
-        /// The members as of that slot.
-        members: Membership,
+        /// The members as of that slot. Boxed: every record is as large as the largest.
+        members: Box<Membership>,
     },
 }
 

@@ -225,8 +225,9 @@ impl MultiPaxos {
             Message::Learned { from: first, batches, chosen } => {
                 self.on_learned(from, first, &batches, chosen, effects);
             }
+            Message::Known { upto } => self.on_known_by(from, upto, effects),
             Message::Forgotten { upto } => self.on_forgotten(from, upto, env, effects),
-            Message::Snapshot(message) => effects.snapshot(from, message),
+            Message::Snapshot(message) => effects.snapshot(from, *message),
         }
     }
 
@@ -474,6 +475,9 @@ impl MultiPaxos {
     fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
         let idle = !self.node.is_voter() && !planted("M81");
+        if idle {
+            self.tell_voters(effects);
+        }
         if idle || self.node.stalled {
             self.become_beaten(env, effects);
             return;

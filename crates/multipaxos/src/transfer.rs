@@ -126,7 +126,6 @@ impl Leader {
             .filter(|(id, _)| voters.contains(**id) && keeps_up(id))
             .max_by_key(|(_, priority)| **priority);
         if let Some((to, _)) = best {
-            effects.reached("hand-over to a higher priority");
             self.preferred = true;
             let to = *to;
             self.hand_over_to(to, node, env, effects);

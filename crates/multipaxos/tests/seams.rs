@@ -256,6 +256,23 @@ fn a_removed_leader_makes_room() {
     assert_eq!(lab.count("canvass"), 0, "who does not vote does not ask either");
 }
 
+/// Members × snapshot: a snapshot says who voted as of its slot, not who votes by now.
+#[test]
+fn a_snapshot_is_kept_with_the_members_of_its_slot() {
+    let mut lab = universe(4, 3, None);
+    lab.elect(0);
+    lab.propose(0, "a");
+    lab.carry_all();
+    lab.change(0, |change| change.add_voter(NodeId(3)));
+    lab.carry_all();
+    let voters = |lab: &Lab, index| {
+        let meta = lab.replica(0).snapshot_meta(LogIndex(index)).expect("executed");
+        meta.membership.voters.len()
+    };
+    assert_eq!((voters(&lab, 1), voters(&lab, 2)), (3, 4));
+    assert_eq!(lab.replica(0).snapshot_meta(LogIndex(3)), None);
+}
+
 /// A client must not write what the replicas would take for a change of members.
 #[test]
 fn a_client_cannot_change_members_by_a_command() {

@@ -116,6 +116,10 @@ impl ProtocolConfig for Config {
     fn with_lease(self, parts_per_million: u32) -> Option<Self> {
         Some(Self { lease: Some(Drift { parts_per_million }), ..self })
     }
+
+    fn with_trailing(self, entries: u64) -> Self {
+        Self { trailing_entries: entries, ..self }
+    }
 }
 
 impl Config {

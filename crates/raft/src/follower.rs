@@ -94,9 +94,12 @@ impl Follower {
                 Next::Stay
             }
             Patience::Waning if server.may_campaign() || planted("R87") => Next::PreCandidate,
-            // Nobody would count its vote, its own included. It waits to be told.
+            // Nobody would count its vote, its own included. It waits to be told, and sends nobody
+            // to a leader that it does not hear.
             Patience::Waning => {
                 effects.reached("not a voter: does not campaign");
+                self.leader = None;
+                self.leave_reads(effects);
                 effects.set_timer(Timer::Election, server.config.timing.election());
                 Next::Stay
             }

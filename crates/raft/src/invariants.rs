@@ -105,7 +105,7 @@ pub fn check_step(before: &Raft, after: &Raft) -> Result<(), &'static str> {
     }
     match (&before.role, &after.role) {
         (Role::Follower(a), Role::Follower(b)) if same_term => {
-            if a.leader.is_some() && a.leader != b.leader {
+            if a.leader.is_some() && b.leader.is_some() && a.leader != b.leader {
                 return Err("the leader changed within a term");
             }
             if b.verified < a.verified && first == old.log.start().index {

@@ -1,6 +1,6 @@
 //! Who takes part, as the log says (§6).
 
-use consensus_core::{Batch, LogIndex, Membership};
+use consensus_core::{Batch, LogIndex, Membership, NodeId};
 
 /// The members that a server has known since its log begins.
 ///
@@ -38,6 +38,13 @@ impl Members {
         known.unwrap_or(&self.settled)
     }
 
+    /// Does this server vote by any of the members that were in force at or after an index? If the
+    /// index is the last that is known to be committed, the members in force are among these.
+    pub(crate) fn has_vote_since(&self, index: LogIndex, server: NodeId) -> bool {
+        let later = self.later.iter().filter(|members| members.version > index);
+        later.chain([self.as_of(index)]).any(|members| members.is_voter(server))
+    }
+
     /// An entry was appended. Does it change the members?
     pub(crate) fn appended(&mut self, index: LogIndex, batch: &Batch) -> bool {
         let Some(members) = Membership::from_batch(batch, index) else { return false };
@@ -62,7 +69,7 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Cluster, ClusterId, NodeId};
+    use consensus_core::{Cluster, ClusterId};
 
     /// §6: the latest in the log counts, cutting falls back, forgetting keeps what was in force.
     #[test]
@@ -80,6 +87,8 @@ mod tests {
         for (index, voters) in [(1, three.voters), (2, two.voters), (4, two.voters)] {
             assert_eq!(members.as_of(LogIndex(index)).voters, voters, "as of {index}");
         }
+        let votes_since = |index| members.has_vote_since(LogIndex(index), NodeId(1));
+        assert!(votes_since(1) && votes_since(4) && !votes_since(5), "until 5 is committed");
         assert!(!members.cut_from(LogIndex(6)));
         let mut cut = members.clone();
         assert!(cut.cut_from(LogIndex(3)));

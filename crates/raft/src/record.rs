@@ -30,8 +30,8 @@ pub enum Record {
     Start {
         /// The last entry that is forgotten.
         last: EntryId,
-        /// The members as of that entry.
-        members: Membership,
+        /// The members as of that entry. Boxed: every record is as large as the largest.
+        members: Box<Membership>,
     },
 }
 
@@ -155,7 +155,7 @@ impl Remembered {
                     return Err("the log starts after an entry that cannot be");
                 }
                 self.log = Log::starting_at(last);
-                self.members = Members::new(members);
+                self.members = Members::new(*members);
             }
         }
         Ok(())
@@ -197,7 +197,10 @@ mod tests {
     }
 
     fn start(term: u64, index: u64) -> Record {
-        Record::Start { last: EntryId::new(Term(term), LogIndex(index)), members: three() }
+        Record::Start {
+            last: EntryId::new(Term(term), LogIndex(index)),
+            members: Box::new(three()),
+        }
     }
 
     fn snapshot(index: u64, epoch: u64) -> Option<SnapshotMeta> {

@@ -99,10 +99,10 @@ impl Server {
 
     /// May this server begin an election? Voters may, and also those whose removal is not known to
     /// be committed (thesis §4.2.2): nobody else may be electable, as their logs lack the entry
-    /// that removes it.
+    /// that removes it. A server that has restarted knows little of what is committed.
     pub(crate) fn may_campaign(&self) -> bool {
-        let before = self.members.as_of(self.commit_index);
-        self.is_voter() || (before.is_voter(self.id) && !planted("R89"))
+        let removed = planted("R89") || !self.members.has_vote_since(self.commit_index, self.id);
+        self.is_voter() || !removed
     }
 
     /// Are these servers a majority, of either set of voters where there are two (§6)?

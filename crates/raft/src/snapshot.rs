@@ -78,7 +78,7 @@ impl Server {
         effects.reached("log compacted");
         let last = self.log.start();
         let entries = self.log.entries().into();
-        let start = Record::Start { last, members: self.members.settled().clone() };
+        let start = Record::Start { last, members: Box::new(self.members.settled().clone()) };
         let rest = Record::Entries { first: last.index.next(), entries };
         effects.compact(vec![self.hard_state(), start, rest]);
         self.compaction_due = false;

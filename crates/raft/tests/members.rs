@@ -109,6 +109,7 @@ fn learners_do_not_count() {
     assert_eq!(lab.status(1).role, Role::Candidate);
     lab.time_out(3);
     assert_eq!(lab.count("pre-vote"), 0, "and they do not campaign");
+    assert_eq!(lab.status(3).leader, None, "nor send clients to a leader that is silent");
 }
 
 /// Ongaro 2015: a change before an entry of the leader's own term is committed could be made by

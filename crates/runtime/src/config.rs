@@ -1,6 +1,6 @@
 //! What a node must be told before it starts.
 
-use crate::snapshots::MAX_CHUNK;
+use crate::snapshots::{MAX_CHUNK, MIN_CHUNK};
 use crate::storage::{Files, Storage};
 use crate::wal::SyncPolicy;
 use consensus_core::{Authenticator, Cluster, ConsensusProtocol, NoKeys, NodeId, ProtocolConfig};
@@ -179,9 +179,9 @@ impl Limits {
                 "client_queue_bytes must be at least twice max_command",
             ),
             (
-                (1..=MAX_CHUNK).contains(&self.snapshot_chunk)
+                (MIN_CHUNK..=MAX_CHUNK).contains(&self.snapshot_chunk)
                     && self.snapshot_chunk.saturating_mul(2) <= self.max_frame,
-                "snapshot_chunk must be 1 byte to 16 MiB, and at most half of max_frame",
+                "snapshot_chunk must be 64 bytes to 16 MiB, and at most half of max_frame",
             ),
             (self.snapshot_after > 0, "snapshot_after must not be 0"),
             (self.burst > 0 && self.pipeline > 0, "burst and pipeline must not be 0"),

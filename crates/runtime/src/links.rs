@@ -145,9 +145,49 @@ impl Links {
         open.queue.push(frame).map_err(|_| Unsent::Full)
     }
 
-    /// The nodes to which links are open.
-    #[cfg(test)]
-    fn nodes(&self) -> NodeSet {
-        self.open.keys().copied().collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::shared::tests::shared;
+    use consensus_core::LogIndex;
+    use std::net::Ipv4Addr;
+
+    fn set(nodes: &[u8]) -> NodeSet {
+        nodes.iter().map(|node| NodeId(*node)).collect()
+    }
+
+    fn address(node: u8) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 1 + u16::from(node)).into()
+    }
+
+    fn nodes(links: &Links) -> NodeSet {
+        links.open.keys().copied().collect()
+    }
+
+    /// A member gets a link before the change is committed, and keeps it until it is committed that it
+    /// is none. Who is no member gets one only to be answered.
+    #[test]
+    pub(crate) fn links_follow_the_members() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let _inside = runtime.as_ref().expect("a runtime").enter();
+        let configured = [0, 1, 2].map(|node| (NodeId(node), address(node))).into();
+        let mut links = Links::new(Arc::new(shared()), DiskId(1), None, configured);
+        assert_eq!(nodes(&links), set(&[0, 2]), "those that are configured, and not itself");
+        let contacts = [(NodeId(3), address(3).to_string())].into();
+        let four =
+            Membership { voters: set(&[0, 1, 2, 3]), contacts, ..Membership::default() };
+        links.members(&four, false);
+        assert_eq!(nodes(&links), set(&[0, 2, 3]));
+        let three = Membership { version: LogIndex(5), voters: set(&[1, 2, 3]), ..four };
+        links.members(&three, false);
+        assert_eq!(nodes(&links), set(&[0, 2, 3]), "it may yet come to nothing");
+        links.members(&three, true);
+        assert_eq!(nodes(&links), set(&[2, 3]));
+        assert_eq!(links.push(NodeId(0), Bytes::new()), Ok(()), "who asks is answered");
+        assert_eq!(links.push(NodeId(9), Bytes::new()), Err(Unsent::NoAddress));
+        links.shared.heard_of(NodeId(9), Some(address(9)));
+        assert_eq!(links.push(NodeId(9), Bytes::new()), Ok(()), "it said where it is");
     }
 }

@@ -98,14 +98,14 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<NodeId, DiskId>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::scratch::Scratch;
     use crate::storage::Files;
 
     /// openraft's FAQ, "wipe node data": a wiped node under its old number loses data.
     #[test]
-    fn another_disk_under_the_same_number_is_refused_after_a_restart_too() {
+    pub(crate) fn another_disk_under_the_same_number_is_refused() {
         let dir = Scratch::new("peers");
         let open = || PeerDisks::open(Arc::new(Files), dir.path()).expect("it can be read");
         let (first, wiped) = (DiskId(7), DiskId(8));

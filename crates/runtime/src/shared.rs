@@ -139,12 +139,13 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::identity::DiskId;
     use consensus_core::{ClientId, ClusterId, NoKeys, Role};
 
-    fn shared() -> Shared {
+    /// What the tasks of replica 1 of three share.
+    pub(crate) fn shared() -> Shared {
         let (role, epoch, leader) = (Role::Follower, 0, None);
         let (committed, last) = (LogIndex::ZERO, LogIndex::ZERO);
         let purged = LogIndex::ZERO;

@@ -10,7 +10,7 @@
 mod file;
 mod thread;
 
-pub(crate) use file::MAX_CHUNK;
+pub(crate) use file::{MAX_CHUNK, MIN_CHUNK};
 use file::{BadSnapshot, SnapshotFile, SnapshotWriter};
 pub(crate) use thread::{Order, SnapshotEvent, SnapshotHandle, start};
 

@@ -14,7 +14,7 @@ use crate::log_thread;
 use crate::node::{Inbox, Node};
 use crate::peer_disks::PeerDisks;
 use crate::server::Server;
-use crate::shared::Shared;
+use crate::shared::{Facts, Shared};
 use crate::snapshots::{self, Snapshots};
 use crate::start_error::StartError;
 use crate::storage::Files;
@@ -225,7 +225,9 @@ fn share<P: ConsensusProtocol>(
     config: &NodeConfig<P>,
     incarnation: Incarnation,
     status: watch::Receiver<Status>,
+    newest: LogIndex,
 ) -> Arc<Shared> {
+    let facts = Facts { applied: newest, snapshot: newest, ..Facts::default() };
     Arc::new(Shared {
         id: config.id,
         cluster: config.cluster.clone(),
@@ -241,7 +243,7 @@ fn share<P: ConsensusProtocol>(
         pending: Arc::new(Semaphore::new(config.limits.max_pending_bytes)),
         clients: AtomicUsize::new(0),
         stopping: AtomicBool::new(false),
-        facts: Mutex::default(),
+        facts: Mutex::new(facts),
         contacts: Mutex::default(),
     })
 }
@@ -262,7 +264,7 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
     let Disk { lock, wal, snapshots, peers: disks, identity, newest, records, .. } = disk;
     let (replica, executor) = (disk.replica, disk.executor);
     let (status, status_seen) = watch::channel(replica.status());
-    let shared = share(&config, identity.incarnation, status_seen);
+    let shared = share(&config, identity.incarnation, status_seen, newest);
     let log_bytes = wal.end();
     let (log_events, log) = mpsc::unbounded_channel();
     let (name, storage) = (format!("log-{}", config.id), Arc::clone(&config.storage));

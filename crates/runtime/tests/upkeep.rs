@@ -16,10 +16,13 @@ use synod_runtime::{
     ClientConfig, ClusterClient, Denied, IdentityError, NodeConfig, NodeHandle, StartError,
     StopReason, start,
 };
+use tokio::time::timeout;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const INDEX: Consistency = Consistency::Linearizable(ReadMode::Index);
+/// Longer than anything should take, so that a hang is a failure with a name.
+const LONG: Duration = Duration::from_secs(60);
 const LEADER: NodeId = NodeId(0);
 
 fn applied(outcome: Outcome) -> u64 {
@@ -33,7 +36,7 @@ fn applied(outcome: Outcome) -> u64 {
 fn forgetful(config: NodeConfig<Toy<false>>, after: u64) -> NodeConfig<Toy<false>> {
     let mut config = config;
     config.limits.snapshot_after = after;
-    config.limits.snapshot_chunk = 7;
+    config.limits.snapshot_chunk = 64;
     config
 }
 
@@ -55,7 +58,8 @@ async fn forgetful_cluster(size: usize) -> Result<ToyCluster<false>> {
 /// Waits until a node has committed as much.
 async fn reaches(node: &NodeHandle, index: LogIndex) {
     let mut status = node.watch_status();
-    status.wait_for(|status| status.committed >= index).await.expect("it runs");
+    let reached = timeout(LONG, status.wait_for(|status| status.committed >= index)).await;
+    reached.unwrap_or_else(|_| panic!("{:?} never comes", node.report())).expect("it runs");
 }
 
 async fn count_on(client: &mut ClusterClient, from: u64, to: u64) -> Result {
@@ -65,8 +69,8 @@ async fn count_on(client: &mut ClusterClient, from: u64, to: u64) -> Result {
     Ok(())
 }
 
-/// Entries that a snapshot covers are forgotten; who lacks them gets the snapshot, in chunks of seven
-/// bytes here; after a start of everybody everything is still there.
+/// Entries that a snapshot covers are forgotten; who lacks them gets the snapshot, in small chunks
+/// here; after a start of everybody everything is still there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_is_forgotten_and_who_was_away_gets_a_snapshot() -> Result {
     let mut cluster = forgetful_cluster(3).await?;
@@ -75,7 +79,7 @@ async fn a_log_is_forgotten_and_who_was_away_gets_a_snapshot() -> Result {
     cluster.kill(NodeId(2)).await;
     count_on(&mut client, 11, 150).await?;
     let mut status = cluster.nodes[&LEADER].watch_status();
-    status.wait_for(|status| status.purged.0 > 60).await?;
+    timeout(LONG, status.wait_for(|status| status.purged.0 > 60)).await??;
     let log = cluster.config(LEADER).data_dir.join("wal.log");
     assert!(std::fs::metadata(log)?.len() < 8_000, "150 entries of 63 bytes and more were written");
 
@@ -204,7 +208,7 @@ fn joining(
     (config, address)
 }
 
-/// A client that knows the first replicas only asks who else there is.
+/// The contract, 5: how a read is made safe is chosen for each read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn questions_are_answered_in_the_way_that_was_asked_for() -> Result {
     let mut cluster = ToyCluster::<false>::new(3).await;
@@ -318,5 +322,17 @@ async fn impossible_ways_to_join_are_refused_in_words() -> Result {
     assert!(refused(told).await.contains("none of the first voters"));
     let never = NodeConfig { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config() };
     assert!(refused(never).await.contains("holds no replica"));
+    Ok(())
+}
+
+/// The bug N03: the test above fails with it, in a process of its own.
+#[cfg(feature = "mutants")]
+#[test]
+fn a_question_that_is_answered_too_early_is_found() -> Result {
+    let mut child = std::process::Command::new(std::env::current_exe()?);
+    child.args(["--exact", "a_question_waits_for_its_index"]).env("SYNOD_MUTANT", "N03");
+    let ran = child.output()?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(!ran.status.success() && said.contains("before one more entry"), "{said}");
     Ok(())
 }

@@ -22,6 +22,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+/// The mark of a run in which time decides what a replica does, not only when.
+pub(crate) const LEASES: &str = "leases are on";
+
 /// Fresh clients that a healed core must answer, and commands of each.
 const FRESH_CLIENTS: usize = 3;
 const FRESH_COMMANDS: u64 = 4;
@@ -133,6 +136,10 @@ impl<'a, P: Audit> Run<'a, P> {
             let drift = options.faults.drift;
             let rate = rng.between(u64::from(CERTAIN - drift), u64::from(CERTAIN + drift));
             world.set_clock_rate(node, rate as u32);
+        }
+        let named = options.variants.iter().any(|name| name.starts_with("lease"));
+        if operators.lease.is_some() || named {
+            world.mark(LEASES);
         }
         if operators.readers > 0 {
             (0..options.registers).for_each(|register| world.watch(question(register)));

@@ -145,6 +145,9 @@ pub(crate) struct NodeFile {
     /// A snapshot is taken when the log has grown by so many KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) snapshot_after_kib: Option<u64>,
+    /// So many entries are kept although a snapshot covers them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trailing_entries: Option<u64>,
     /// The cluster's clocks; the same in the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timing: Option<TimingTable>,
@@ -406,6 +409,7 @@ mod tests {
             allow_remote: false,
             join: false,
             snapshot_after_kib: None,
+            trailing_entries: None,
             timing: None,
             keys: None,
         }

@@ -222,6 +222,7 @@ mod tests {
             data: "data".into(),
             join: false,
             snapshot_after_kib: None,
+            trailing_entries: None,
             allow_remote: false,
             timing: None,
             keys: Some(files::KeyFiles {

@@ -219,6 +219,7 @@ fn node_file(cluster: &ClusterFile, id: usize) -> NodeFile {
         allow_remote: false,
         join: false,
         snapshot_after_kib: None,
+        trailing_entries: None,
         timing: None,
         keys: ring.map(|ring| KeyFiles {
             own: keys::NODE_KEY_FILE.into(),

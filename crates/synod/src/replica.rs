@@ -115,6 +115,9 @@ fn config<P: Audit>(start: &Start) -> Result<NodeConfig<P>, Failure> {
     config.create = start.init;
     config.allow_remote = file.allow_remote;
     config.keys = keys::node(file)?;
+    if let Some(entries) = file.trailing_entries {
+        config.protocol = config.protocol.with_trailing(entries);
+    }
     if let Some(kib) = file.snapshot_after_kib {
         config.limits.snapshot_after = kib.saturating_mul(1024);
     }

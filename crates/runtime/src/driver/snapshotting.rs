@@ -3,7 +3,6 @@
 
 use super::Driver;
 use crate::snapshots::{Order, SnapshotHandle};
-use consensus_core::mutant::planted;
 use consensus_core::{
     ConsensusProtocol, Executor, Incoming, LogIndex, Message, NodeId, NodeSet, RecordNumber,
     SnapshotMessage, StateMachine,
@@ -85,7 +84,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
             return;
         };
         let says = Executor::<S>::index_in(&received.bytes);
-        if received.first && says != Some(meta.index) && !planted("N02") {
+        if received.first && says != Some(meta.index) {
             tracing::error!(%from, index = %meta.index, ?says, "a snapshot is not what it says");
             mine.incoming.abandon();
             return;

@@ -28,6 +28,8 @@ const END_KIND: u8 = 5;
 const END_PAYLOAD: usize = 16;
 /// A longer meta is a mistake.
 const MAX_META: usize = 1 << 20;
+/// The first chunk says of which index the snapshot is; so much must fit.
+pub(crate) const MIN_CHUNK: usize = 64;
 /// Chunks longer than this are a mistake.
 pub(crate) const MAX_CHUNK: usize = 16 << 20;
 
@@ -179,7 +181,7 @@ impl SnapshotFile {
         }
         let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| fixed[at + byte]));
         let (chunk, meta_length) = (number(36) as usize, number(40) as usize);
-        if meta_length > MAX_META || !(1..=MAX_CHUNK).contains(&chunk) {
+        if meta_length > MAX_META || !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk) {
             return damaged("the checksum of its header is wrong");
         }
         let header = file.read_at(0, FIXED + meta_length + 4)?;

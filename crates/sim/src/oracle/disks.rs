@@ -106,9 +106,12 @@ impl<P: Audit> Disks<P> {
         let platter = &mut self.platters[node];
         let covered = platter.written.covered();
         let (snapshot, epoch) = platter.snapshot;
-        let told = || self.matches.get(&(snapshot, u128::from(epoch))).copied();
-        let known = platter.chained(covered);
-        let known = known.or_else(|| (covered == snapshot).then(told).flatten());
+        // A snapshot may have come in place of a log that did not agree with it.
+        let known = if covered == snapshot {
+            self.matches.get(&(snapshot, u128::from(epoch))).copied()
+        } else {
+            platter.chained(covered)
+        };
         let gone = (covered.0 - platter.base.0.0) as usize;
         platter.chain.drain(..gone.min(platter.chain.len()));
         if known.is_none() {

@@ -4,7 +4,7 @@ use crate::disk::DiskModel;
 use crate::network::Network;
 use crate::options::{Fault, Options};
 use crate::stage::kebab;
-use consensus_core::{Audit, NodeId};
+use consensus_core::{Audit, Consistency, NodeId, ReadMode};
 use core::time::Duration;
 use std::fmt;
 use std::str::FromStr;
@@ -40,6 +40,8 @@ pub enum Reduction {
     FixedMembers,
     /// Nobody hands leadership over.
     NoTransfers,
+    /// There are no leases.
+    NoLeases,
     /// There are no snapshots.
     NoSnapshots,
     /// Nobody reads.
@@ -60,7 +62,8 @@ impl Reduction {
         let mut list = vec![Self::fewest_nodes::<P>()];
         list.extend((0..options.traitors).map(Self::Traitors));
         list.extend(options.faults.classes.iter().copied().map(Self::Without));
-        list.extend([Self::NoReaders, Self::NoTransfers, Self::NoSnapshots, Self::FixedMembers]);
+        list.extend([Self::NoReaders, Self::NoLeases, Self::NoTransfers]);
+        list.extend([Self::NoSnapshots, Self::FixedMembers]);
         list.extend([Self::NoVariants, Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);
         list.extend([1, 2, 3].map(Self::Clients));
         list.extend([1, 2, 4, 8, 16].map(Self::Commands));
@@ -96,6 +99,14 @@ impl Reduction {
             Self::NoTransfers => operators.transfers = None,
             Self::NoSnapshots => operators.snapshots = None,
             Self::NoReaders => operators.readers = 0,
+            Self::NoLeases => {
+                operators.lease = None;
+                let by_lease = Consistency::Linearizable(ReadMode::Lease);
+                operators.consistencies.retain(|how| *how != by_lease);
+                if operators.consistencies.is_empty() {
+                    operators.consistencies.push(Consistency::Local);
+                }
+            }
             Self::NoVariants => options.variants.clear(),
         }
         if options.traitors == 0 {
@@ -124,6 +135,7 @@ impl fmt::Display for Reduction {
             Self::NoTransfers => f.write_str("transfers=none"),
             Self::NoSnapshots => f.write_str("snapshots=none"),
             Self::NoReaders => f.write_str("readers=none"),
+            Self::NoLeases => f.write_str("leases=none"),
             Self::NoVariants => f.write_str("variants=none"),
         }
     }
@@ -165,6 +177,7 @@ impl FromStr for Reduction {
             "transfers" => word("none", Self::NoTransfers),
             "snapshots" => word("none", Self::NoSnapshots),
             "readers" => word("none", Self::NoReaders),
+            "leases" => word("none", Self::NoLeases),
             "variants" => word("none", Self::NoVariants),
             "without" => {
                 let fault = Fault::ALL.into_iter().find(|fault| kebab(fault) == value);
@@ -174,7 +187,7 @@ impl FromStr for Reduction {
             _ => Err(format!(
                 "there is no '{key}'; expected nodes, clients, commands, registers, batch, think, \
                  safety, without, links, disks, traitors, sizes, members, transfers, snapshots, \
-                 readers or variants"
+                 readers, leases or variants"
             )),
         }
     }

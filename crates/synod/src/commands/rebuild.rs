@@ -48,13 +48,20 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let to = args.to.display();
         return Err(Failure::usage(format!("{to} holds a cluster already; name a new folder")));
     }
+    let was_there = args.to.exists();
     let (nodes, base_port) = (Some(1), args.base_port);
     let layout = Layout::open(&args.to, Wish { algorithm: Some(algorithm), nodes, base_port })?;
     let to = layout.node(0).data();
     let work = Work { from: &args.from, to: &to, layout: &layout };
-    let rebuilt = algorithm.dispatch(work).map_err(|error| match error {
-        StartError::Identity(_) | StartError::Settings(_) => Failure::usage(error.to_string()),
-        _ => Failure::failed(error.to_string()),
+    let rebuilt = algorithm.dispatch(work).map_err(|error| {
+        if !was_there {
+            // What was made so far holds nothing; if it stays, it is in the way of the next attempt.
+            drop(std::fs::remove_dir_all(&args.to));
+        }
+        match error {
+            StartError::Identity(_) | StartError::Settings(_) => Failure::usage(error.to_string()),
+            _ => Failure::failed(error.to_string()),
+        }
     })?;
     let (shown, address) = (args.to.display(), layout.cluster.nodes[0]);
     say(format!(

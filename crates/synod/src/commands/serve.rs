@@ -49,6 +49,10 @@ pub(crate) struct Args {
     /// Take a snapshot when the log has grown by so many KiB [default: 65536]
     #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(1..))]
     snapshot_after_kib: Option<u64>,
+    /// Keep so many entries although a snapshot covers them, for replicas that are a little behind
+    /// [default: 4096]
+    #[arg(long, value_name = "COUNT")]
+    trailing_entries: Option<u64>,
     /// Listen here [default: this replica's address among the peers]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -92,6 +96,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     file.listen = args.listen.or(file.listen);
     file.allow_remote |= args.allow_remote;
     file.snapshot_after_kib = args.snapshot_after_kib.or(file.snapshot_after_kib);
+    file.trailing_entries = args.trailing_entries.or(file.trailing_entries);
     file.join |= args.join || has_joined(&file)?;
     file.check().map_err(Failure::usage)?;
     replica::serve(Start {
@@ -127,6 +132,7 @@ fn from_flags(args: &Args) -> Result<NodeFile, Failure> {
         allow_remote: false,
         join: false,
         snapshot_after_kib: None,
+        trailing_entries: None,
         timing: None,
         keys,
     };

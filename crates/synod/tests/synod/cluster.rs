@@ -100,14 +100,27 @@ pub(crate) struct Processes {
     first_port: u16,
     size: usize,
     disk: Disk,
+    /// A snapshot is taken when the log has grown by so many KiB.
+    snapshot_after: Option<u64>,
     running: BTreeMap<usize, Child>,
 }
 
 impl Processes {
     /// Writes the files of a cluster and starts all its replicas.
     pub(crate) async fn start(algorithm: Algorithm, size: usize, disk: Disk) -> Self {
+        Self::start_with(algorithm, size, disk, None).await
+    }
+
+    /// The same, with snapshots every so many KiB.
+    pub(crate) async fn start_with(
+        algorithm: Algorithm,
+        size: usize,
+        disk: Disk,
+        snapshot_after: Option<u64>,
+    ) -> Self {
         let folder = Folder::new(algorithm.name());
-        let first_port = base_port(size as u16);
+        // One more for who joins.
+        let first_port = base_port(size as u16 + 1);
         let made = synod(&[
             "cluster",
             "--prepare",
@@ -123,7 +136,8 @@ impl Processes {
         .await;
         assert!(made.status.success(), "{}", complained(&made));
         let running = BTreeMap::new();
-        let mut cluster = Self { algorithm, folder, first_port, size, disk, running };
+        let mut cluster =
+            Self { algorithm, folder, first_port, size, disk, snapshot_after, running };
         for id in 0..size {
             cluster.launch(id, true).await;
         }
@@ -156,6 +170,25 @@ impl Processes {
         self.launch(id, false).await;
     }
 
+    /// Starts a replica that joins: the first that is none of the first ones.
+    pub(crate) async fn join(&mut self) -> usize {
+        let id = self.size;
+        let folder = self.path().join(format!("n{id}"));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let peers: Vec<_> = (0..id).map(|peer| format!("\"{}\"", self.address(peer))).collect();
+        let text = format!(
+            "algorithm = \"{}\"\ncluster = \"{}\"\nid = {id}\npeers = [{}]\nlisten = \"{}\"\n\
+             join = true\ndata = \"data\"\n",
+            self.algorithm.name(),
+            self.id(),
+            peers.join(", "),
+            self.address(id)
+        );
+        std::fs::write(folder.join("node.toml"), text).expect("a file can be written");
+        self.launch(id, true).await;
+        id
+    }
+
     async fn launch(&mut self, id: usize, init: bool) {
         let mut child = self.spawn(id, init);
         let stdout = child.stdout.take().expect("stdout was asked for");
@@ -173,6 +206,10 @@ impl Processes {
         command.arg("serve").arg("--config").arg(config).arg("--stop-with-parent");
         if init {
             command.arg("--init");
+        }
+        if let Some(kib) = self.snapshot_after {
+            command.arg("--snapshot-after-kib").arg(kib.to_string());
+            command.args(["--trailing-entries", "20"]);
         }
         if self.disk != Disk::Plain {
             command.arg("--lose-unsynced");

@@ -15,7 +15,7 @@ use synod_runtime::ClusterClient;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-const CLIENTS: u64 = 4;
+pub(crate) const CLIENTS: u64 = 4;
 const KEYS: u64 = 3;
 const ROUNDS: u64 = 8;
 /// Acknowledged operations between two blows.
@@ -36,12 +36,12 @@ impl Dice {
 
 /// What the clients of a storm share.
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     /// Ticks whenever an operation begins or ends.
     clock: AtomicU64,
     acknowledged: AtomicU64,
-    calm: AtomicBool,
-    history: Mutex<Vec<Operation>>,
+    pub(crate) calm: AtomicBool,
+    pub(crate) history: Mutex<Vec<Operation>>,
     /// Told at every answer.
     answered: tokio::sync::Notify,
 }
@@ -52,7 +52,7 @@ impl Shared {
     }
 
     /// Waits until some more operations are acknowledged.
-    async fn progress(&self, cluster: &Processes, when: &str) {
+    pub(crate) async fn progress(&self, cluster: &Processes, when: &str) {
         let goal = self.acknowledged.load(Ordering::SeqCst) + PROGRESS;
         let reached = async {
             loop {
@@ -85,7 +85,7 @@ fn text(value: u64) -> Bytes {
 }
 
 /// One client's load: reads, writes and swaps of a few registers until it is calm.
-async fn load(mut client: ClusterClient, nth: u64, seed: u64, shared: Arc<Shared>) {
+pub(crate) async fn load(mut client: ClusterClient, nth: u64, seed: u64, shared: Arc<Shared>) {
     let mut dice = Dice(seed.wrapping_mul(31).wrapping_add(nth));
     let mut seen = [None; KEYS as usize];
     let mut written = 0;
@@ -212,7 +212,7 @@ fn distinct(dice: &mut Dice, size: usize, most: usize) -> Vec<usize> {
     all
 }
 
-fn patience() -> Patience {
+pub(crate) fn patience() -> Patience {
     Patience {
         attempt: Duration::from_millis(500),
         pause: Duration::from_millis(20),
@@ -221,7 +221,7 @@ fn patience() -> Patience {
 }
 
 /// A last look at every register, by a client that was not there before.
-async fn read_all(cluster: &Processes, shared: &Shared) {
+pub(crate) async fn read_all(cluster: &Processes, shared: &Shared) {
     let mut client = cluster.client(CLIENTS, Patience { give_up: LONG, ..patience() });
     for key in 0..KEYS {
         let read = carry_out(&mut client, shared, CLIENTS, key, What::Get(None)).await;

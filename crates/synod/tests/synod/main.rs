@@ -8,4 +8,5 @@ mod long;
 mod mutants;
 mod scenario;
 mod strangers;
+mod upkeep;
 mod usage;

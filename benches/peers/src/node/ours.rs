@@ -1,0 +1,168 @@
+//! Raft and Multi-Paxos of this project, behind the smallest driver that honours the contract. The
+//! disk has everything as soon as a burst is over, and the replica is told so with the next one;
+//! promises wait for it in the outbox, as everywhere.
+
+use super::Node;
+use crate::tally::Tally;
+use consensus_core::{
+    AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, CommandRef, ConsensusProtocol,
+    Durable, Effect, Effects, Env, Envelope, Incarnation, Input, NodeId, NodeSet, Outbox,
+    ProtocolConfig, RecordNumber, RequestId, Role, SessionId, Signer, Tag,
+};
+use core::time::Duration;
+use std::slice::ChunksExact;
+
+/// These algorithms sign nothing.
+struct Nobody;
+
+impl Authenticator for Nobody {
+    fn sign(&self, _bytes: &[u8]) -> Tag {
+        Tag::none()
+    }
+
+    fn check(&self, _signer: Signer, _bytes: &[u8], _tag: &Tag) -> bool {
+        true
+    }
+}
+
+/// A replica. With `FRAMED`, what comes in a burst is one batch and so one entry of the log, as the
+/// runtime does it; without, each command is an entry of its own, as if nobody gathered them.
+pub struct Ours<P: ConsensusProtocol, const FRAMED: bool> {
+    id: NodeId,
+    replica: P,
+    cluster: Cluster,
+    meter: AuthMeter,
+    effects: Effects<P>,
+    outbox: Outbox<P::Message>,
+    leaving: Vec<(NodeSet, P::Message)>,
+    /// Last record written, and last one that the replica was told is durable.
+    written: RecordNumber,
+    durable: RecordNumber,
+    proposed: u64,
+    tally: Tally,
+}
+
+impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
+    fn step(&mut self, input: Input<P>) {
+        let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
+        self.replica.step(input, &env, &mut self.effects);
+        if self.effects.is_empty() {
+            return;
+        }
+        if let Some(why) = self.effects.halted() {
+            panic!("{} halted: {why}", P::INFO.name);
+        }
+        for effect in self.effects.drain() {
+            match effect {
+                Effect::Write { number, .. } => self.written = number,
+                Effect::Send { to, message, after } => {
+                    let now = self.outbox.offer(to, &message, after);
+                    if !now.is_empty() {
+                        self.leaving.push((now, message));
+                    }
+                }
+                Effect::Commit { batch, .. } => {
+                    for command in batch.iter() {
+                        self.tally.apply(command.payload);
+                    }
+                }
+                Effect::Refuse { why, .. } => panic!("{} refused: {why}", P::INFO.name),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn post<M: Clone>(
+    from: NodeId,
+    to: NodeSet,
+    message: M,
+    send: &mut impl FnMut(usize, Envelope<M>),
+) {
+    let mut receivers = to.iter();
+    let Some(first) = receivers.next() else { return };
+    for other in receivers {
+        send(other.index(), Envelope { from, message: message.clone() });
+    }
+    send(first.index(), Envelope { from, message });
+}
+
+impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
+    type Message = Envelope<P::Message>;
+
+    fn start(id: usize) -> Self {
+        let cluster = Cluster::new(ClusterId(1), 3);
+        let config = P::Config::for_cluster(&cluster).expect("three replicas do");
+        let (id, empty) = (NodeId(id as u8), Durable::of(Incarnation(1), Vec::new()));
+        let mut node = Self {
+            id,
+            replica: P::recover(id, config, empty).expect("an empty disk"),
+            cluster,
+            meter: AuthMeter::default(),
+            effects: Effects::after_recovery(0),
+            outbox: Outbox::after_recovery(0, P::INFO.links),
+            leaving: Vec::new(),
+            written: RecordNumber::ZERO,
+            durable: RecordNumber::ZERO,
+            proposed: 0,
+            tally: Tally::default(),
+        };
+        node.step(Input::Start);
+        node
+    }
+
+    fn campaign(&mut self) {
+        self.step(Input::Campaign);
+    }
+
+    fn leads(&self) -> bool {
+        self.replica.status().role == Role::Leader
+    }
+
+    fn begin(&mut self) {
+        if self.durable < self.written {
+            self.durable = self.written;
+            self.step(Input::Durable(self.durable));
+        }
+    }
+
+    fn hear(&mut self, message: Envelope<P::Message>) {
+        let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
+        let verified = P::verify(message, &env).expect("an honest message");
+        self.step(Input::Message(verified));
+    }
+
+    fn propose(&mut self, commands: ChunksExact<'_, u8>) {
+        let first = self.proposed;
+        self.proposed += commands.len() as u64;
+        let commands = commands.zip(first..).map(|(payload, client)| CommandRef {
+            client: ClientId(client),
+            session: SessionId(1),
+            request: RequestId(1),
+            payload,
+            tag: &[],
+        });
+        if FRAMED {
+            self.step(Input::Propose(Batch::framed(commands)));
+        } else {
+            for command in commands {
+                self.step(Input::Propose(Batch::framed(std::iter::once(command))));
+            }
+        }
+    }
+
+    fn flush(&mut self, send: &mut impl FnMut(usize, Self::Message)) {
+        self.step(Input::Drained);
+        for (to, message) in self.leaving.drain(..) {
+            post(self.id, to, message, send);
+        }
+        self.outbox.synced(self.written);
+        while let Some((to, message)) = self.outbox.pop() {
+            post(self.id, to, message, send);
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        self.tally
+    }
+}

@@ -1,0 +1,172 @@
+//! A cluster that is looked after while it works: snapshots, members that come and go, hand-over,
+//! a new cluster out of one survivor.
+
+use crate::cluster::{Disk, Folder, LONG, Processes, SYNOD, base_port, complained, said, synod};
+use crate::history;
+use crate::kill::{CLIENTS, Shared, load, patience, read_all};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use synod_algorithms::Algorithm;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// What `synod ctl` was asked for came about.
+async fn done(cluster: &Processes, args: &[&str]) -> String {
+    let ended = cluster.ctl(args).await;
+    let status = said(&cluster.ctl(&["status"]).await);
+    assert!(ended.status.success(), "{args:?}: {}{}\n{status}", said(&ended), complained(&ended));
+    said(&ended)
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+/// How far the log of a replica is forgotten.
+async fn purged(cluster: &Processes, id: usize) -> u64 {
+    let report: serde_json::Value =
+        serde_json::from_str(&said(&cluster.ctl(&["status", "--json"]).await)).expect("JSON");
+    report["nodes"][id]["purged"].as_u64().unwrap_or(0)
+}
+
+/// Nothing that was acknowledged is lost, whatever is done to the cluster meanwhile.
+async fn looked_after_under_load(algorithm: Algorithm, seed: u64) {
+    let mut cluster = Processes::start_with(algorithm, 3, Disk::LosesUnsynced, Some(4)).await;
+    let shared = Arc::new(Shared::default());
+    let mut clients = JoinSet::new();
+    for nth in 0..CLIENTS {
+        clients.spawn(load(cluster.client(nth, patience()), nth, seed, Arc::clone(&shared)));
+    }
+    shared.progress(&cluster, "at the start").await;
+    cluster.kill(2).await;
+    for _ in 0..4 {
+        shared.progress(&cluster, "without n2").await;
+    }
+    assert!(purged(&cluster, 0).await > 0, "logs are forgotten while n2 is away");
+    cluster.restart(2).await;
+    done(&cluster, &["snapshot", "--node", "2"]).await;
+
+    let joined = cluster.join().await;
+    let (name, address) = (joined.to_string(), cluster.address(joined).to_string());
+    done(&cluster, &["add-learner", &name, &address]).await;
+    shared.progress(&cluster, "with a learner").await;
+    cluster.kill(joined).await;
+    shared.progress(&cluster, "without the learner").await;
+    cluster.restart(joined).await;
+    done(&cluster, &["promote", &name]).await;
+    shared.progress(&cluster, "with four voters").await;
+    done(&cluster, &["transfer", &name]).await;
+    shared.progress(&cluster, "after the hand-over").await;
+    done(&cluster, &["remove", "0"]).await;
+    shared.progress(&cluster, "after n0 was removed").await;
+    cluster.kill(0).await;
+    cluster.kill(joined).await;
+    shared.progress(&cluster, "without the leader, and n0").await;
+    cluster.restart(joined).await;
+    cluster.kill(1).await;
+    shared.progress(&cluster, "without n1").await;
+    cluster.restart(1).await;
+    cluster.assert_running();
+
+    shared.calm.store(true, Ordering::SeqCst);
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("no client panics");
+    }
+    read_all(&cluster, &shared).await;
+    cluster.assert_running();
+    let judged = history::check(&shared.history.lock().expect("no holder panics"));
+    assert_eq!(judged, Ok(()), "{algorithm}, seed {seed}");
+}
+
+/// Raft §6 and §7, and the thesis' §3.10.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn raft_is_looked_after_under_load() {
+    looked_after_under_load(Algorithm::Raft, 21).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn multipaxos_is_looked_after_under_load() {
+    looked_after_under_load(Algorithm::MultiPaxos, 22).await;
+}
+
+/// Logs do not grow for ever, and a replica that was away for long gets a snapshot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_is_told_what_was_done_and_what_cannot_be() {
+    let cluster = Processes::start(Algorithm::MultiPaxos, 3, Disk::Plain).await;
+    done(&cluster, &["put", "x", "1"]).await;
+    let shown = done(&cluster, &["members"]).await;
+    assert!(shown.contains("voters    n0 n1 n2"), "{shown}");
+    let old = cluster.ctl(&["remove", "0", "--seen", "7"]).await;
+    assert_eq!(code(&old), Some(3));
+    assert!(complained(&old).contains("they are of version 0 now"), "{}", complained(&old));
+    for (args, part) in [
+        (&["promote", "3"][..], "add it first"),
+        (&["remove", "5"], "n5 is no member"),
+        (&["add-learner", "1", "127.0.0.1:1"], "votes already"),
+        (&["transfer", "9"], "no voter"),
+        (&["replace", "0", "4"], "no learner"),
+    ] {
+        let refused = cluster.ctl(args).await;
+        assert_eq!(code(&refused), Some(3), "{args:?}: {}", complained(&refused));
+        assert!(complained(&refused).contains(part), "{args:?}: {}", complained(&refused));
+    }
+    assert_eq!(code(&cluster.ctl(&["get", "x", "--consistency", "new"]).await), Some(2));
+    for how in ["index", "quorum", "follower", "at-most=1s", "log"] {
+        assert_eq!(done(&cluster, &["get", "x", "--consistency", how]).await.trim(), "1", "{how}");
+    }
+    assert_eq!(purged(&cluster, 0).await, 0, "nothing was forgotten yet");
+    let fixed = Processes::start(Algorithm::Paxos, 1, Disk::Plain).await;
+    let refused = fixed.ctl(&["add-learner", "3", "127.0.0.1:1"]).await;
+    assert_ne!(code(&refused), Some(0));
+    done(&fixed, &["put", "x", "1"]).await;
+    assert_eq!(done(&fixed, &["get", "x"]).await.trim(), "1", "through the log, where need be");
+}
+
+/// Field note 13: two of three are gone for good. The third has what was acknowledged as far as it
+/// heard of it, and becomes a cluster of its own, with another name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_survivor_becomes_a_new_cluster() {
+    for algorithm in [Algorithm::Raft, Algorithm::MultiPaxos] {
+        let mut cluster = Processes::start_with(algorithm, 3, Disk::Plain, Some(1)).await;
+        for value in 0..30 {
+            done(&cluster, &["put", "x", &value.to_string()]).await;
+        }
+        // n1 answers of what it has applied itself, and so has heard of the last.
+        let read = done(&cluster, &["get", "x", "--consistency", "index", "--node", "1"]).await;
+        assert_eq!(read.trim(), "29");
+        let data = cluster.data(1).display().to_string();
+        let to = Folder::new("again");
+        let again = to.path().join("new").display().to_string();
+        let port = base_port(1).to_string();
+        let rebuild = ["rebuild", "--from", &data, "--to", &again, "--base-port", &port];
+        let busy = synod(&rebuild).await;
+        assert!(complained(&busy).contains("another process uses"), "{}", complained(&busy));
+        for id in 0..3 {
+            cluster.kill(id).await;
+        }
+        assert!(!to.path().join("new").exists(), "a refused attempt leaves nothing");
+        let rebuilt = synod(&rebuild).await;
+        assert!(rebuilt.status.success(), "{}", complained(&rebuilt));
+        assert!(said(&rebuilt).contains("a new"), "{}", said(&rebuilt));
+        let mut serve = Command::new(SYNOD);
+        serve.args(["serve", "--config", &format!("{again}/n0/node.toml")]);
+        serve.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = serve.spawn().expect("the program runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("asked for")).lines();
+        let ready = timeout(LONG, lines.next_line()).await.expect("it starts").expect("a line");
+        assert!(ready.is_some_and(|line| line.starts_with("ready n0")));
+        for (args, expected) in [
+            (&["get", "x"][..], "29"),
+            (&["put", "y", "1"], "written"),
+            (&["members"], "voters    n0"),
+        ] {
+            let all = [&["ctl", "--cluster", &again][..], args].concat();
+            let ended = synod(&all).await;
+            assert!(said(&ended).contains(expected), "{args:?}: {}", complained(&ended));
+        }
+        child.kill().await.expect("a child can be killed");
+    }
+}
