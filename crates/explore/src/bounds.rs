@@ -202,7 +202,7 @@ impl Preset {
                 ..rivals
             },
             Self::Snapshots => {
-                let once = Bounds { snapshots: 1, timeouts: 1, campaigns: 1, ..rivals };
+                let once = Bounds { snapshots: 1, timeouts: 1, campaigns: 0, ..rivals };
                 Bounds { commands: 2, led: true, ..once }
             }
             Self::Reads => Bounds { reads: 1, campaigns: 1, led: true, ..rivals },
