@@ -29,7 +29,8 @@ pub(crate) enum Role {
     Follower(Follower),
     Canvasser(Canvasser),
     Scout(Scout),
-    Leader(Leader),
+    /// Boxed: it is large, and every role takes as much room as the largest.
+    Leader(Box<Leader>),
 }
 
 /// The timers. Which of them run depends on the role.
@@ -512,7 +513,7 @@ impl MultiPaxos {
         }
         effects.cancel_timer(Timer::Election);
         let leader = Leader::new(scout.clone(), &mut self.node, env, effects);
-        self.role = Role::Leader(leader);
+        self.role = Role::Leader(Box::new(leader));
         self.settle(env, effects);
     }
 
