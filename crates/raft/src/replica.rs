@@ -381,7 +381,6 @@ impl Raft {
     fn install(&mut self, meta: SnapshotMeta, effects: &mut Effects<Self>) {
         let news = meta.index > self.server.commit_index;
         if news && Term(meta.epoch) > self.server.current_term {
-            effects.reached("a snapshot of a later term");
             self.enter_term(Term(meta.epoch), effects);
         }
         let last = self.server.log.last();

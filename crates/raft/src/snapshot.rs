@@ -101,7 +101,6 @@ impl Server {
         self.snapshot = last.index;
         self.commit_index = last.index;
         if agrees {
-            effects.reached("snapshot installed, and what follows it kept");
             self.durable_index = self.durable_index.max(last.index);
             self.tell_members(effects);
             return self.forget(effects);
