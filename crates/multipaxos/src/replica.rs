@@ -29,7 +29,7 @@ pub(crate) enum Role {
     Follower(Follower),
     Canvasser(Canvasser),
     Scout(Scout),
-    Leader(Leader),
+    Leader(Box<Leader>),
 }
 
 /// The timers. Which of them run depends on the role.
@@ -509,7 +509,7 @@ impl MultiPaxos {
         }
         effects.cancel_timer(Timer::Election);
         let leader = Leader::new(scout.clone(), &mut self.node, env, effects);
-        self.role = Role::Leader(leader);
+        self.role = Role::Leader(Box::new(leader));
         self.settle(env, effects);
     }
 
