@@ -471,7 +471,7 @@ impl MultiPaxos {
     }
 
     /// The leader is lost, or the last attempt to replace it came to nothing. Who does not vote
-    /// waits.
+    /// waits; it asks the others, as it may vote by now and not know.
     fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
         let idle = !self.node.is_voter() && !planted("M81");
@@ -479,6 +479,9 @@ impl MultiPaxos {
             self.tell_voters(effects);
         }
         if idle || self.node.stalled {
+            if idle {
+                self.node.ask_around(env, effects);
+            }
             self.become_beaten(env, effects);
             return;
         }

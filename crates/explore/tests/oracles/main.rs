@@ -76,8 +76,8 @@ fn every_mistake_about_members_reads_and_snapshots_is_found_by_its_oracle() {
         (Mistake::StaleRead, "O9"),
         (Mistake::ReusedRead, "O9"),
         (Mistake::OldQuorum, "O6"),
-        (Mistake::OldMembers, "O15"),
-        (Mistake::EarlyMembers, "O15"),
+        (Mistake::OldMembers, "O19"),
+        (Mistake::EarlyMembers, "O19"),
         (Mistake::ForgetsMore, "O8"),
         (Mistake::LosesTail, "O6"),
     ] {
