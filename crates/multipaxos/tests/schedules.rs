@@ -76,9 +76,11 @@ impl Run {
             39 => lab.give(id, Input::Campaign),
             40 if up => match chance.below(4) {
                 0 => lab.transfer(id, chance.below(lab.size())),
-                1 => drop(lab.read(id, ReadMode::Quorum)),
-                2 => drop(lab.read(id, ReadMode::Index)),
-                _ => drop(lab.try_snapshot(id)),
+                1 | 2 => {
+                    let modes = [ReadMode::Quorum, ReadMode::Index];
+                    lab.read(id, modes[chance.below(2)]);
+                }
+                _ => lab.try_snapshot(id),
             },
             what => {
                 let mut flying = lab.flying();
@@ -133,6 +135,9 @@ impl Run {
         self.proposed.insert("last".into());
         for _ in 0..100 {
             self.lab.carry_all();
+            for id in 0..self.lab.size() {
+                self.lab.save_received(id);
+            }
             self.observe()?;
             let all = 0..self.lab.size();
             if all.clone().all(|id| self.lab.words(id).iter().any(|word| word == "last")) {

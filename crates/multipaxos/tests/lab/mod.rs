@@ -161,16 +161,20 @@ impl Lab {
         self.on(id, |stage, id| assert!(stage.snapshot(id), "there is something new"));
     }
 
-    /// The same, if there is something new, and saved at some later time. True if there was.
-    pub(crate) fn try_snapshot(&mut self, id: usize) -> bool {
-        let mut taken = false;
-        self.on(id, |stage, id| taken = stage.snapshot(id) && stage.save(id, false));
-        taken
+    /// The same, if there is something new, saved at once.
+    pub(crate) fn try_snapshot(&mut self, id: usize) {
+        self.on(id, |stage, id| {
+            if stage.snapshot(id) {
+                stage.save(id, false);
+            }
+        });
     }
 
     /// A snapshot that was received is durable.
     pub(crate) fn save_received(&mut self, id: usize) {
-        self.on(id, |stage, id| drop(stage.save(id, true)));
+        self.on(id, |stage, id| {
+            stage.save(id, true);
+        });
     }
 
     /// Fires a timer that is set.
