@@ -15,7 +15,7 @@ pub struct NodeConfig<P: ConsensusProtocol> {
     /// Which replica of the cluster.
     pub id: NodeId,
     /// The cluster; the same on all replicas. A replica that joins a running cluster has one
-    /// without voters, at every start ([`joined`](crate::joined) tells).
+    /// without voters, at every start.
     pub cluster: Cluster,
     /// The algorithm's settings; the same on all replicas.
     pub protocol: P::Config,
