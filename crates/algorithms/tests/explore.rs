@@ -3,7 +3,7 @@
 
 use consensus_core::Audit;
 use synod_algorithms::{Algorithm, Visitor};
-use synod_explore::{Bounds, Explored, Limits, Preset, explore};
+use synod_explore::{Bounds, Explored, Limits, Preset, Wish, Wishes, explore};
 
 struct Explore(Bounds, u64);
 
@@ -39,11 +39,26 @@ fn the_small_models_of_crash_fault_algorithms_are_closed_and_clean() {
     }
 }
 
+/// One change of members in any order of messages, with any number of duplicates: the leader goes, a
+/// voter comes, one voter takes the place of another (Raft §6; Multi-Paxos: the slot after).
+#[test]
+fn models_with_one_change_of_members_are_closed_and_clean() {
+    for algorithm in [Algorithm::MultiPaxos, Algorithm::Raft] {
+        for wish in [Wish::Leave, Wish::Replace] {
+            let wishes = Wishes::of(&[wish]);
+            let bounds = Bounds { wishes, campaigns: 0, ..preset(algorithm, Preset::Members) };
+            let explored = algorithm.dispatch(Explore(bounds, 0));
+            assert!(explored.closed, "{algorithm} {wish}: {:?}", explored.found);
+            assert!(explored.decided.0 > 10, "{algorithm} decides in {:?}", explored.decided);
+        }
+    }
+}
+
 /// As far as a test may go: PBFT, and what two leaders or a liar can do.
 #[test]
 fn larger_models_are_clean_as_far_as_they_are_visited() {
     for algorithm in Algorithm::ALL {
-        for which in [Preset::Disks, Preset::Closed, Preset::Deep, Preset::Traitor] {
+        for which in Preset::ALL.into_iter().filter(|which| *which != Preset::Small) {
             let Some(bounds) = which.bounds(&algorithm.info()) else { continue };
             let explored = algorithm.dispatch(Explore(bounds, 20_000));
             assert_eq!(explored.found, None, "{algorithm} {which}");
@@ -90,6 +105,10 @@ mod planted {
             (Raft, Disks, &["R02", "R40"]),
             (Raft, Closed, &["R03"]),
             (Raft, Deep, &["R04"]),
+            (Raft, Members, &["R11a", "R71"]),
+            (Raft, Reads, &["R13a", "R13b", "R13c", "R79"]),
+            (MultiPaxos, Reads, &["M91", "M93"]),
+            (MultiPaxos, Leases, &["M92"]),
             (Pbft, Small, &["B20", "B02"]),
             (Pbft, Disks, &["B21", "B22"]),
         ] {

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use synod_algorithms::Algorithm;
 use synod_sim::Scenario;
 
-const FOLDERS: [&str; 4] = [
+const FOLDERS: [&str; 5] = [
     "crates/paxos/tests/scenarios",
     "crates/multipaxos/tests/scenarios",
     "crates/raft/tests/scenarios",
+    "crates/pbft/tests/scenarios",
     "crates/algorithms/tests/common",
 ];
 

@@ -25,7 +25,8 @@ pub struct Bounds {
     pub nodes: usize,
     /// Replicas beside them that may join.
     pub joiners: usize,
-    /// A node leads in the beginning (node 0, unless there is a clock), and nothing is under way: a model for what happens later.
+    /// A node leads in the beginning (node 0, unless there is a clock), and nothing is under way: a
+    /// model for what happens later.
     pub led: bool,
     /// Commands of clients; each may be given to any one node, at any time.
     pub commands: u8,
@@ -121,11 +122,13 @@ pub enum Preset {
     Snapshots,
     /// Reads that need no entry of the log; only where there are some.
     Reads,
+    /// Reads by a lease, where a leader may hand over, or be replaced when its time is over.
+    Leases,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Small,
         Self::Disks,
         Self::Closed,
@@ -134,6 +137,7 @@ impl Preset {
         Self::Members,
         Self::Snapshots,
         Self::Reads,
+        Self::Leases,
     ];
 
     /// Its name on the command line.
@@ -147,6 +151,7 @@ impl Preset {
             Self::Members => "members",
             Self::Snapshots => "snapshots",
             Self::Reads => "reads",
+            Self::Leases => "leases",
         }
     }
 
@@ -171,7 +176,9 @@ impl Preset {
                 let disks = Disks::Instant;
                 Bounds { commands: 3, crashes: 0, duplicates: Some(0), disks, ..one }
             }
-            Self::Traitor | Self::Members | Self::Snapshots | Self::Reads => return None,
+            Self::Traitor | Self::Members | Self::Snapshots | Self::Reads | Self::Leases => {
+                return None;
+            }
         })
     }
 
@@ -194,8 +201,21 @@ impl Preset {
                 led: true,
                 ..rivals
             },
-            Self::Snapshots => Bounds { snapshots: 1, led: true, ..rivals },
+            Self::Snapshots => {
+                let once = Bounds { snapshots: 1, timeouts: 1, campaigns: 0, ..rivals };
+                Bounds { commands: 2, led: true, ..once }
+            }
             Self::Reads => Bounds { reads: 1, campaigns: 1, led: true, ..rivals },
+            Self::Leases => Bounds {
+                reads: 1,
+                mode: ReadMode::Lease,
+                transfers: 1,
+                ticks: Some(1),
+                timeouts: 2,
+                campaigns: 0,
+                led: true,
+                ..rivals
+            },
         })
     }
 
@@ -209,7 +229,7 @@ impl Preset {
             Self::Closed => instant,
             Self::Deep => Bounds { commands: 2, timeouts: 6, crashes: 1, ..one },
             Self::Traitor => Bounds { traitors: NodeSet::only(NodeId(0)), timeouts: 3, ..instant },
-            Self::Members | Self::Snapshots | Self::Reads => return None,
+            Self::Members | Self::Snapshots | Self::Reads | Self::Leases => return None,
         })
     }
 }

@@ -18,7 +18,15 @@
 //! | a timer that is set fires: there is no time in a model | [`Bounds::timeouts`] |
 //! | an operator asks a node to lead | [`Bounds::campaigns`] |
 //! | a client gives a command to a node | [`Bounds::commands`] |
-//! | a node crashes, keeps any prefix of its unsynced writes, starts again | [`Bounds::crashes`] |
+//! | an operator wants a node to hand over to another | [`Bounds::transfers`] |
+//! | an operator wants other members, as a node sees them | [`Bounds::changes`], [`Bounds::wishes`] |
+//! | a client reads without an entry of the log | [`Bounds::reads`] |
+//! | a node takes a snapshot of what it has applied | [`Bounds::snapshots`] |
+//! | that, or one that came in messages, is on the disk | free |
+//! | time passes | [`Bounds::ticks`]; without them there is no time, and timers fire at any moment |
+//! | a node crashes, keeps any prefix of unsynced writes, starts again | [`Bounds::crashes`] |
+//!
+//! A crash also leaves the old snapshot, or the one that was being written.
 //!
 //! Loss needs no action of its own: a message that is lost is one that never arrives, and every
 //! rule is about what must not happen. Neither does being down: a node to which nothing happens for
@@ -49,15 +57,18 @@
 //! # The oracles
 //!
 //! They are those of the simulator, under the same names: O1 agreement, O2 integrity, O3 one leader
-//! an epoch, O4 log matching and no gap, O5 leader completeness, O6 durable quorum, O7 no
-//! contradiction across restarts, O8 nothing falls, O16 certificates, O18 no halt, no panic, no
+//! an epoch, O4 log matching and no gap, O5 leader completeness, O6 durable quorum (by the members
+//! in force), O7 no contradiction across restarts, O8 nothing falls and nothing is forgotten that
+//! no snapshot holds, O9 a read sees all that was decided when it was asked, O15 a snapshot is of
+//! what was decided, O19 and names the members of then, O16 certificates, O18 no halt, no panic, no
 //! honest message rejected. What they remember is part of the state, so that a verdict does not
 //! depend on the way by which a state was first reached.
 //!
 //! # Left out
 //!
 //! Links that must be FIFO; syncs that cover a part of what was written; sessions and state
-//! machines, which are shared by all algorithms and which the simulator checks; liveness.
+//! machines, which are shared by all algorithms and which the simulator checks (the state here is a
+//! number made of all that was applied); clocks that differ; liveness.
 //!
 //! ```text
 //! let bounds = Preset::Closed.bounds(&Raft::INFO).expect("the preset is for it");
@@ -86,6 +97,8 @@ mod worker;
 
 pub use bounds::{Bounds, Disks, Preset, SNAPSHOT_BYTES, TICK};
 pub use context::BadModel;
-pub use search::{Explored, Found, Limits, Progress, explore, explore_with, hunt, hunt_with, settings};
+pub use search::{
+    Explored, Found, Limits, Progress, explore, explore_with, hunt, hunt_with, settings,
+};
 pub use violation::Violation;
 pub use wish::{Wish, Wishes};

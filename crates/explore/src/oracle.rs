@@ -50,7 +50,7 @@ impl<P: Audit> Scene<'_, P> {
         outcome.snapshot.as_ref().map_or(Ok(()), |snapshot| self.is_true(snapshot, history))
     }
 
-    /// O15: a snapshot that was taken or put into force is of what was decided, and names the
+    /// O15, O19: a snapshot that was taken or put into force is of what was decided, and names the
     /// members as of its index.
     fn is_true(&self, snapshot: &Snapshot, history: &History) -> Result<(), Violation> {
         let Snapshot { meta, bytes } = snapshot;
@@ -65,7 +65,7 @@ impl<P: Audit> Scene<'_, P> {
             let detail = format!(
                 "its snapshot of index {index} names {said:?}; the members were {members:?}"
             );
-            return self.broken("O15", "members of a snapshot", detail);
+            return self.broken("O19", "members of a snapshot", detail);
         }
         Ok(())
     }

@@ -26,12 +26,19 @@ pub(crate) fn begin<P: Audit>(context: &Context<P>, arena: &Arena<P>) -> Result<
     walk.take(Action::Campaign(NodeId(0)))?;
     walk.settle()?;
     // Where there are leases a wish is not enough: somebody must have heard no leader for long.
-    while !walk.is_led() {
-        let Some(action) = walk.due_timer() else {
+    let mut left = MOST_MESSAGES;
+    while walk.leader().is_none() {
+        left -= 1;
+        let Some(action) = walk.due_timer().filter(|_| left > 0) else {
             let detail = "no leader although all timers fired".to_owned();
             return Err(Violation::new("O13", "a first election", None, detail));
         };
         walk.take(action)?;
+        walk.settle()?;
+    }
+    if let Some(leader) = walk.leader().filter(|_| context.bounds.ticks.is_some()) {
+        // Somebody has read there: the leader has a lease.
+        walk.take(Action::Read(leader))?;
         walk.settle()?;
     }
     // The beginning is free.
@@ -71,13 +78,12 @@ impl<P: Audit> Walk<'_, P> {
         Err(Violation::new("O14", "an election ends", None, detail))
     }
 
-    fn is_led(&self) -> bool {
+    fn leader(&self) -> Option<NodeId> {
         let steps = self.arena.read();
-        let nodes = self.context.cluster.nodes();
-        let leads = |id: NodeId| {
+        let leads = |id: &NodeId| {
             steps.nodes[self.state.nodes[id.index()] as usize].local.replica.leads().is_some()
         };
-        nodes.iter().any(leads)
+        self.context.cluster.nodes().iter().find(leads)
     }
 
     /// A timer of a voter that may fire.

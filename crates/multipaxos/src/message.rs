@@ -440,7 +440,7 @@ fn slots(first: LogIndex, count: u64) -> Result<(), Rejected> {
     slot(first)
 }
 
-pub(crate) fn round(ballot: Ballot) -> Result<(), Rejected> {
+fn round(ballot: Ballot) -> Result<(), Rejected> {
     if ballot.round < LIMIT { Ok(()) } else { Err(Rejected("a ballot that no cluster reaches")) }
 }
 
@@ -451,11 +451,11 @@ fn own(ballot: Ballot, from: NodeId) -> Result<(), Rejected> {
     round(ballot)
 }
 
-pub(crate) fn position(index: LogIndex) -> Result<(), Rejected> {
+fn position(index: LogIndex) -> Result<(), Rejected> {
     if index.0 < LIMIT { Ok(()) } else { Err(Rejected("a slot that no log reaches")) }
 }
 
-pub(crate) fn slot(index: LogIndex) -> Result<(), Rejected> {
+fn slot(index: LogIndex) -> Result<(), Rejected> {
     if index == LogIndex::ZERO {
         return Err(Rejected("slots are numbered from 1"));
     }

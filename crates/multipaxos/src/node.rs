@@ -4,15 +4,14 @@ use crate::acceptor::Acceptor;
 use crate::config::Config;
 use crate::learner::{Contradiction, Learner};
 use crate::members::Members;
-use crate::message::position;
 use crate::message::{Message, Pvalue};
 use crate::reads::QuorumReads;
-use crate::record::Record;
+use crate::record::{FAR, Record};
 use crate::replica::MultiPaxos;
 use consensus_core::mutant::planted;
 use consensus_core::quorum::Quorums;
 use consensus_core::{
-    Ballot, Batch, Durable, Effects, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
+    Ballot, Batch, Durable, Effects, Env, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
     ProtocolConfig as _, RecordNumber, RecoverError, SnapshotMeta,
 };
 
@@ -66,9 +65,11 @@ impl Node {
         let mut learner = Learner::after(LogIndex::ZERO, Members::initial(config.voters));
         let written = RecordNumber(durable.records.len() as u64);
         for (number, record) in durable.records.into_iter().enumerate() {
-            let number_is_good = record.check().map_err(|why| why.0);
-            number_is_good
-                .and_then(|()| read(record, number == 0, &mut acceptor, &mut learner))
+            if !record.is_plausible() {
+                let why = "a ballot or a slot that no cluster reaches";
+                return Err(RecoverError(format!("record {}: {why}", number + 1)));
+            }
+            read(record, number == 0, &mut acceptor, &mut learner)
                 .map_err(|why| RecoverError(format!("record {}: {why}", number + 1)))?;
         }
         let behind_snapshot = restore(durable.snapshot, &mut acceptor, &mut learner)?;
@@ -211,6 +212,16 @@ impl Node {
     pub(crate) fn ask(&self, whom: NodeId, effects: &mut Effects<MultiPaxos>) {
         effects.send(whom, Message::Learn { from: self.first_unchosen() });
     }
+
+    /// Asks everybody for chosen values. The leader that got a change of members chosen may be gone
+    /// before the new voters know that they are; who knows it, and votes no more, says so only when
+    /// asked.
+    pub(crate) fn ask_around(&self, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        let members = self.learner.members().current().members();
+        let all = if members.is_empty() { env.cluster.nodes() } else { members };
+        effects.reached("no voter, and no leader: asks around");
+        effects.send(all.without(self.id), Message::Learn { from: self.first_unchosen() });
+    }
 }
 
 /// Brings what the records say together with the snapshot, which may be newer. True if it is.
@@ -226,7 +237,10 @@ fn restore(
             "slots up to {base} are forgotten, and the snapshot covers slots up to {covered} only"
         )));
     }
-    position(covered).map_err(|why| RecoverError(format!("the snapshot: {why}")))?;
+    if covered.0 >= FAR {
+        let why = format!("a snapshot up to slot {covered}, which no log reaches");
+        return Err(RecoverError(why));
+    }
     learner.covered(covered);
     match snapshot {
         Some(meta) if meta.index > learner.upto() => {

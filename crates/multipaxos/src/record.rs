@@ -1,7 +1,6 @@
 //! What a replica writes to its disk.
 
-use crate::message::{position, round, slot};
-use consensus_core::{Ballot, Batch, LogIndex, Membership, Rejected};
+use consensus_core::{Ballot, Batch, LogIndex, Membership};
 use serde::{Deserialize, Serialize};
 
 /// One record. The first two are the acceptor's memory and are durable before the acceptor says
@@ -47,15 +46,20 @@ pub enum Record {
     },
 }
 
+/// Rounds and slots that messages name are below half of this, and what a replica counts on from
+/// there does not come near it: such a number on a disk is a broken disk, and it would overflow.
+pub(crate) const FAR: u64 = 1 << 63;
+
 impl Record {
-    /// Are there such numbers? What no message may say is on no disk, either.
-    pub(crate) fn check(&self) -> Result<(), Rejected> {
-        match self {
-            Self::Promised { ballot } => round(*ballot),
-            Self::Accepted { ballot, slot: at, .. } => round(*ballot).and(slot(*at)),
-            Self::Learned { slot: at, .. } => slot(*at),
-            Self::Chosen { upto } => position(*upto),
-            Self::Forgotten { upto, members } => slot(*upto).and(position(members.version)),
-        }
+    /// Are there such numbers?
+    pub(crate) fn is_plausible(&self) -> bool {
+        let (round, last) = match self {
+            Self::Promised { ballot } => (ballot.round, LogIndex::ZERO),
+            Self::Accepted { ballot, slot, .. } => (ballot.round, *slot),
+            Self::Learned { slot, .. } => (0, *slot),
+            Self::Chosen { upto } => (0, *upto),
+            Self::Forgotten { upto, members } => (0, members.version.max(*upto)),
+        };
+        round < FAR && last.0 < FAR
     }
 }

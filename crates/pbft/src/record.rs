@@ -45,11 +45,12 @@ pub enum Record {
     },
 }
 
-/// No view and no number comes near this.
-const FAR: u64 = 1 << 62;
+/// Views and numbers that messages name do not come near this: such a number on a disk is a broken
+/// disk, and it would overflow.
+const FAR: u64 = 1 << 63;
 
 impl Record {
-    /// Are there such numbers? What no message may say is on no disk, either.
+    /// Are there such numbers?
     pub(crate) fn is_plausible(&self) -> bool {
         let (view, last) = match self {
             Self::PrePrepared(vote) => (vote.view, vote.sequence),

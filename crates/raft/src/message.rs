@@ -366,11 +366,9 @@ const INDEX_LIMIT: u64 = 1 << 62;
 
 impl EntryId {
     /// Index 0 has term 0, and no other has.
-    pub(crate) fn can_be(self) -> bool {
+    fn can_be(self) -> bool {
         let is_first = self.index == LogIndex::ZERO;
-        self.index.0 < INDEX_LIMIT
-            && self.term < Term::LIMIT
-            && is_first == (self.term == Term::ZERO)
+        self.index.0 < INDEX_LIMIT && is_first == (self.term == Term::ZERO)
     }
 }
 

@@ -35,6 +35,16 @@ pub enum Record {
     },
 }
 
+/// Terms and indices that messages name are below half of this, and what a server counts on from
+/// there does not come near it: such a number on a disk is a broken disk, and it would overflow.
+const FAR: u64 = 1 << 63;
+
+/// Index 0 has term 0, and no other has.
+fn can_be(last: EntryId) -> bool {
+    let is_first = last.index == LogIndex::ZERO;
+    last.index.0 < FAR && last.term.0 < FAR && is_first == (last.term == Term::ZERO)
+}
+
 /// What the records of a disk add up to.
 #[derive(Debug)]
 pub(crate) struct Remembered {
@@ -73,7 +83,7 @@ impl Remembered {
             all.add(record).map_err(|why| RecoverError(format!("record {}: {why}", number + 1)))?;
         }
         if let Some(snapshot) = snapshot {
-            if !EntryId::new(Term(snapshot.epoch), snapshot.index).can_be() {
+            if !can_be(EntryId::new(Term(snapshot.epoch), snapshot.index)) {
                 let index = snapshot.index;
                 let why = format!("a snapshot up to index {index}, which no log reaches");
                 return Err(RecoverError(why));
@@ -118,7 +128,7 @@ impl Remembered {
                 if term < self.term {
                     return Err("the term falls");
                 }
-                if term >= Term::LIMIT {
+                if term.0 >= FAR {
                     return Err("a term that no cluster reaches");
                 }
                 if vote_changed {
@@ -141,7 +151,7 @@ impl Remembered {
                 if self.log != Log::default() {
                     return Err("the log starts a second time");
                 }
-                if last.term > self.term || !last.can_be() {
+                if last.term > self.term || !can_be(last) {
                     return Err("the log starts after an entry that cannot be");
                 }
                 self.log = Log::starting_at(last);

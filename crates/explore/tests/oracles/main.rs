@@ -4,7 +4,7 @@
 mod toy;
 
 use consensus_core::ProtocolConfig;
-use synod_explore::{Bounds, Disks, Explored, Limits, Wish, Wishes, explore_with};
+use synod_explore::{Bounds, Disks, Explored, Found, Limits, Wish, Wishes, explore_with};
 use toy::{Config, Mistake, Toy};
 
 fn bounds() -> Bounds {
@@ -73,17 +73,19 @@ fn later(mistake: Mistake) -> Bounds {
 #[test]
 fn every_mistake_about_members_reads_and_snapshots_is_found_by_its_oracle() {
     for (mistake, oracle) in [
-        (Mistake::StaleRead, "O9"),
-        (Mistake::ReusedRead, "O9"),
-        (Mistake::OldQuorum, "O6"),
-        (Mistake::OldMembers, "O15"),
-        (Mistake::EarlyMembers, "O15"),
-        (Mistake::ForgetsMore, "O8"),
-        (Mistake::LosesTail, "O6"),
+        (Mistake::StaleRead, &["O9"][..]),
+        (Mistake::ReusedRead, &["O9"]),
+        (Mistake::OldQuorum, &["O6"]),
+        (Mistake::OldMembers, &["O19"]),
+        (Mistake::EarlyMembers, &["O19"]),
+        (Mistake::ForgetsMore, &["O8"]),
+        // Both are as many steps away.
+        (Mistake::LosesTail, &["O6", "O7"]),
     ] {
         let explored = run(&later(mistake), mistake, &Limits::default());
         let found = explored.found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
-        assert_eq!(found.violation.oracle, oracle, "{mistake:?}: {}", found.violation);
+        let Found { violation, .. } = found;
+        assert!(oracle.contains(&violation.oracle), "{mistake:?}: {violation}");
         let limits = Limits { states: 20_000, ..Limits::default() };
         let correct = run(&later(mistake), Mistake::None, &limits);
         assert_eq!(correct.found, None, "{mistake:?}");

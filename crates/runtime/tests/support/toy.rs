@@ -4,9 +4,10 @@
 
 use consensus_core::{
     Answers, Batch, Change, ChangeRefusal, Cluster, ConfigError, ConsensusProtocol, Delay, Durable,
-    Effects, Env, Envelope, FaultModel, Gate, InFlight, Input, Links, LogIndex, Membership, Message,
-    MessageKind, NodeId, NodeSet, ProtocolConfig, ProtocolInfo, Read, ReadMode, RecoverError,
-    Refusal, Rejected, Role, SnapshotMessage, SnapshotMeta, Status, Takes, Traffic, Verified,
+    Effects, Env, Envelope, FaultModel, Gate, InFlight, Input, Links, LogIndex, Membership,
+    Message, MessageKind, NodeId, NodeSet, ProtocolConfig, ProtocolInfo, Read, ReadMode,
+    RecoverError, Refusal, Rejected, Role, SnapshotMessage, SnapshotMeta, Status, Takes, Traffic,
+    Verified,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -180,8 +181,8 @@ impl<const ALL: bool> Toy<ALL> {
         }
     }
 
-    /// The leader, which never changes, answers. To read by a quorum, in this toy, is to wait for one
-    /// more entry.
+    /// The leader, which never changes, answers. To read by a quorum, in this toy, is to wait for
+    /// one more entry.
     fn on_read(&mut self, read: Read, effects: &mut Effects<Self>) {
         match read.mode {
             _ if self.id != LEADER => {

@@ -7,8 +7,8 @@ use synod_explore::{Bounds, Disks, Preset, Wish, Wishes};
 /// Bounds on the command line: a preset, and what is different from it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BoundFlags {
-    /// The bounds to start from: small, disks, closed, deep, traitor, members, snapshots, reads;
-    /// the flags below change them
+    /// The bounds to start from: small, disks, closed, deep, traitor, members, snapshots, reads,
+    /// leases; the flags below change them
     #[arg(long, value_name = "NAME", default_value = "small",
           value_parser = |text: &str| text.parse::<Preset>())]
     pub(crate) preset: Preset,

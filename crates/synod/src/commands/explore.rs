@@ -112,8 +112,9 @@ impl Visitor for Explore<'_> {
         };
         let mut progress = Progress::new();
         let variants = self.args.variants(self.algorithm);
-        let configure =
-            |cluster: &Cluster| settings::<P>(&self.bounds, cluster)?.with_variants(variants, cluster);
+        let configure = |cluster: &Cluster| {
+            settings::<P>(&self.bounds, cluster)?.with_variants(variants, cluster)
+        };
         let explored = explore_with::<P>(&self.bounds, &limits, configure, &mut |now| {
             // How much there will be nobody knows; what is known is what waits.
             let name = P::INFO.name;
