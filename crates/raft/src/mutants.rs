@@ -160,12 +160,14 @@ pub const MUTANTS: &[Mutant] = &[
         "R12a",
         "an installed snapshot keeps the tail of a log that does not agree with it",
         &["O1", "O4", "O5", "O6", "O8", "O15", "O18"],
-    ),
+    )
+    .beyond_simulation("a snapshot for a log that is longer than it and differs from it"),
     Mutant::new(
         "R12b",
         "an older snapshot takes back what is committed",
         &["O1", "O2", "O8", "O15", "O18"],
-    ),
+    )
+    .beyond_simulation("a driver that brings a snapshot of what is applied; none does"),
     Mutant::new(
         "R13a",
         "a new leader answers reads before an entry of its term is committed",
@@ -188,7 +190,8 @@ pub const MUTANTS: &[Mutant] = &[
         "R14a",
         "a lease counts from the last heartbeat that was sent, not from the one that was answered",
         &["O9"],
-    ),
+    )
+    .beyond_simulation("a read by a lease just as another leader commits"),
     Mutant::new("R14b", "a lease allows for no drift of clocks", &["O9"])
         .beyond_simulation("clocks that drift"),
     Mutant::new("R16", "an older sync takes back what a newer one made durable", &["O13"])
@@ -206,33 +209,32 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "R72",
         "a change of members that is cut from the log stays in force",
-        &["O3", "O6", "O1", "O5", "O13", "O18"],
+        &["O3", "O6", "O1", "O5", "O13", "O19", "O18"],
     ),
     Mutant::new(
         "R73",
         "a snapshot names the members in force, not those as of its index",
-        &["O3", "O6", "O1", "O5", "O13"],
-    )
-    .beyond_simulation(
-        "a snapshot between a change of members and its commit, installed elsewhere",
+        &["O3", "O6", "O1", "O5", "O13", "O19"],
     ),
     Mutant::new(
         "R74",
         "an installed snapshot leaves the members as they were",
-        &["O3", "O6", "O1", "O5", "O13"],
+        &["O3", "O6", "O1", "O5", "O13", "O19"],
     ),
     Mutant::new("R75", "tells a server to campaign that has not caught up", &["O13"])
         .beyond_simulation("a hand-over that fails costs time only"),
     Mutant::new("R76", "two voters are changed in one step", &["O3", "O6", "O1", "O5"]),
     Mutant::new("R77", "takes commands during a hand-over, which then never ends", &["O13"])
         .beyond_simulation("a hand-over that is late costs time only"),
-    Mutant::new("R78", "a lease goes on after the leader told another to campaign", &["O9"]),
+    Mutant::new("R78", "a lease goes on after the leader told another to campaign", &["O9"])
+        .beyond_simulation("a read by a lease between a hand-over and its news"),
     Mutant::new("R79", "a follower reads at its own commit index, not at the leader's", &["O9"]),
     Mutant::new(
         "R80",
         "a change of members begins before the last one is committed",
         &["O3", "O6", "O1", "O5"],
-    ),
+    )
+    .beyond_simulation("two changes in the same moment, and then a new leader"),
     Mutant::new("R81", "a server votes before it has caught up", &["O13"])
         .beyond_simulation("that the cluster stands still while a new voter is fed"),
     Mutant::new(
@@ -240,17 +242,18 @@ pub const MUTANTS: &[Mutant] = &[
         "the second half of a joint change does not wait for the first",
         &["O3", "O6", "O1", "O5"],
     ),
-    Mutant::new("R83", "a joint change is never completed", &["O13"])
-        .beyond_simulation("that members stay joint for ever"),
-    Mutant::new("R84", "a leader that was removed stays in office", &["O13"])
-        .beyond_simulation("that a leader is no member"),
+    Mutant::new("R83", "a joint change is never completed", &["O13"]),
+    Mutant::new("R84", "a leader that was removed stays in office", &["O13"]),
     Mutant::new("R85", "with leases, news of a later term ends the promise to the leader", &["O9"])
         .beyond_simulation(
             "a late answer of a later term to one who follows a leader with a lease",
         ),
-    Mutant::new("R86", "with leases, a restart ends the promise to the leader", &["O9"]),
-    Mutant::new("R87", "a server that does not vote campaigns", &["O13", "O3", "O5"]),
-    Mutant::new("R88", "with leases, an operator's wish deposes a leader unasked", &["O9"]),
+    Mutant::new("R86", "with leases, a restart ends the promise to the leader", &["O9"])
+        .beyond_simulation("a restart of a voter, and a read by a lease, while another is elected"),
+    Mutant::new("R87", "a server that does not vote campaigns", &["O13", "O3", "O5"])
+        .beyond_simulation("it disturbs nobody who hears a leader: pre-vote"),
+    Mutant::new("R88", "with leases, an operator's wish deposes a leader unasked", &["O9"])
+        .beyond_simulation("a read by a lease between a wish and its news"),
     Mutant::new(
         "R89",
         "a server does not campaign that an uncommitted entry of its log removes",
