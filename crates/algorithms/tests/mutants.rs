@@ -70,7 +70,8 @@ fn every_bug_planted_in_pbft_is_found() {
 #[test]
 fn every_bug_planted_in_the_shared_layers_is_found_under_every_algorithm() {
     for algorithm in Algorithm::ALL {
-        for mutant in algorithm.shared_mutants() {
+        let shared = algorithm.shared_mutants();
+        for mutant in shared.filter(|mutant| mutant.beyond.is_none()) {
             hunt(algorithm, mutant).unwrap_or_else(|missed| panic!("{missed}"));
         }
     }

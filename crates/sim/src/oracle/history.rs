@@ -33,6 +33,14 @@ struct Applied {
     result: Bytes,
 }
 
+/// A question whose answers are remembered.
+struct Watched {
+    question: Bytes,
+    since: LogIndex,
+    /// From which index on it has which answer.
+    answers: Vec<(LogIndex, Bytes)>,
+}
+
 /// The one history of a world.
 pub(crate) struct History<S> {
     decided: Vec<Decided>,
@@ -206,15 +214,15 @@ impl<S: StateMachine> History<S> {
 
     /// Remembers the answers to this question from now on.
     pub(crate) fn watch(&mut self, question: Bytes) {
-        if self.watched.iter().all(|(known, ..)| *known != question) {
-            let (now, answer) = (self.replay.applied(), self.replay.machine().query(&question));
-            self.watched.push((question, now, vec![(now, answer)]));
+        if self.watched.iter().all(|known| known.question != question) {
+            let (since, answer) = (self.replay.applied(), self.replay.machine().query(&question));
+            self.watched.push(Watched { question, since, answers: vec![(since, answer)] });
         }
     }
 
     fn look(&mut self) {
         let Self { watched, replay, .. } = self;
-        for (question, _, answers) in watched {
+        for Watched { question, answers, .. } in watched {
             let answer = replay.machine().query(question);
             if answers.last().is_none_or(|(_, before)| *before != answer) {
                 answers.push((replay.applied(), answer));
@@ -228,8 +236,8 @@ impl<S: StateMachine> History<S> {
         if index.0 > self.decided.len() as u64 {
             return broken(format!("a read is answered as of {index}, which nobody committed"));
         }
-        let watched = self.watched.iter().find(|(known, ..)| known == question);
-        let Some((_, since, answers)) = watched else { return Ok(()) };
+        let watched = self.watched.iter().find(|known| known.question == *question);
+        let Some(Watched { since, answers, .. }) = watched else { return Ok(()) };
         if index < *since {
             return Ok(());
         }
