@@ -86,6 +86,9 @@ pub struct Client {
     info: ProtocolInfo,
     patience: Patience,
     target: NodeId,
+    /// Whose turn it was last, hints apart. Old members may all hint at one that is gone; who
+    /// follows a hint in vain goes on behind the one that gave it, or hints lead in circles.
+    turn: NodeId,
     opening: u64,
     session: Option<SessionId>,
     next: RequestId,
@@ -106,7 +109,8 @@ impl Client {
         assert!(cluster.contains(target), "the first replica to ask is one of the cluster");
         let next = RequestId::OPEN.next();
         let (nodes, session, pending) = (cluster.nodes(), None, None);
-        Self { id, cluster, nodes, info, patience, target, opening, session, next, pending }
+        let turn = target;
+        Self { id, cluster, nodes, info, patience, target, turn, opening, session, next, pending }
     }
 
     /// Its name.
@@ -227,7 +231,7 @@ impl Client {
         if pending.open {
             pending.open = false;
             pending.doubtful = true;
-            self.target = self.following(self.target);
+            self.pass_on();
         }
         self.again_or_end(now)
     }
@@ -247,6 +251,13 @@ impl Client {
     fn end(&mut self, outcome: Outcome) -> Todo {
         self.pending = None;
         Todo::Ended(outcome)
+    }
+
+    /// Another replica has its turn.
+    fn pass_on(&mut self) {
+        let next = self.following(self.turn);
+        self.turn = if next == self.target { self.following(next) } else { next };
+        self.target = self.turn;
     }
 
     fn following(&self, node: NodeId) -> NodeId {
@@ -285,7 +296,7 @@ impl Client {
 
     /// The attempt was not taken. One replica's word counts for that only where one is believed.
     fn refused(&mut self, now: Duration, reply: &Reply, why: Refusal) -> Todo {
-        let (nodes, following) = (self.nodes, self.following(self.target));
+        let nodes = self.nodes;
         let Some(pending) = &mut self.pending else { return Todo::Wait };
         if !pending.open || reply.attempt != pending.attempts {
             return Todo::Wait;
@@ -303,30 +314,33 @@ impl Client {
             _ => None,
         };
         // A hint is followed at once, once; without one, or when hints lead in circles, pause.
-        let follow = hint.is_some_and(|hint| hint != self.target) && pending.attempts % 4 != 0;
-        // Who is busy for long may be cut off from the others, who are not.
-        if why != Refusal::Busy || pending.attempts % 4 == 0 {
-            self.target = hint.unwrap_or(following);
-        }
-        if follow {
-            return self.again_or_end(now);
-        }
+        let often = pending.attempts % 4 == 0;
+        let follow = hint.is_some_and(|hint| hint != self.target) && !often;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
-        Todo::Wait
+        // Who is busy for long may be cut off from the others, who are not.
+        match hint {
+            Some(hint) if !often => self.target = hint,
+            Some(_) => self.pass_on(),
+            None if why != Refusal::Busy || often => self.pass_on(),
+            None => {}
+        }
+        if follow { self.again_or_end(now) } else { Todo::Wait }
     }
 
     /// The attempt was taken by a leader that no longer leads.
     fn lost(&mut self, now: Duration, reply: &Reply, leader: Option<NodeId>) -> Todo {
         let next = leader.filter(|leader| self.nodes.contains(*leader));
-        let next = next.unwrap_or_else(|| self.following(self.target));
         let Some(pending) = &mut self.pending else { return Todo::Wait };
         pending.doubtful = true;
         if !pending.open || reply.attempt != pending.attempts || self.info.answers == Answers::All {
             return Todo::Wait;
         }
         pending.open = false;
-        self.target = next;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
+        match next {
+            Some(leader) => self.target = leader,
+            None => self.pass_on(),
+        }
         Todo::Wait
     }
 
@@ -334,7 +348,6 @@ impl Client {
     /// attempt may have left over it; if not, it surely left no trace. Saves the wait for an answer
     /// that cannot come. Call it only for the connection that carried the open attempt.
     pub fn disconnected(&mut self, now: Duration, node: NodeId, sent: bool) -> Todo {
-        let following = self.following(self.target);
         let Some(pending) = &mut self.pending else { return Todo::Wait };
         if !pending.open || node != self.target {
             return Todo::Wait;
@@ -350,7 +363,7 @@ impl Client {
         } else {
             pending.refused.get_or_insert(Refusal::NotLeader(None));
         }
-        self.target = following;
+        self.pass_on();
         Todo::Wait
     }
 

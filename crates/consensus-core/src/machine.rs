@@ -19,10 +19,10 @@ pub trait StateMachine: Send + 'static {
     /// The whole state as bytes; equal machines give equal bytes.
     fn snapshot(&self) -> Vec<u8>;
 
-    /// The state as it is now, to be made bytes later and in another thread, while this machine goes
-    /// on applying. A driver that takes a snapshot waits for this call only, so a large machine
-    /// overrides it by something cheap: shared parts that are copied when they are written to. The
-    /// bytes are those that [`snapshot`](Self::snapshot) would give now.
+    /// The state as it is now, to be made bytes later and in another thread, while this machine
+    /// goes on applying. A driver that takes a snapshot waits for this call only, so a large
+    /// machine overrides it by something cheap: shared parts that are copied when they are written
+    /// to. The bytes are those that [`snapshot`](Self::snapshot) would give now.
     fn freeze(&self) -> Frozen {
         let bytes = self.snapshot();
         Box::new(move || bytes)

@@ -26,8 +26,8 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "S-offset", "S-mix", "S-ahead", "S-age", "S-joint",
-        "S-learner", "S-version",
+        "K-dedup", "K-outbox", "K-inflight", "S-offset", "S-late", "S-mix", "S-ahead", "S-age",
+        "S-joint", "S-learner", "S-version",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -44,7 +44,8 @@ mod switched {
         "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R15a", "R15b", "R15c",
         "E-19a", "E-19b", "E-20", "E-21", "E-22", "E-23", "E-31a", "E-31b", "R40", "R41", "R42",
         "R43", "R44", "R45", "R46", "R47", "R48", "R49", "R51", "R52", "R53", "R55", "R56", "R57",
-        "R58", "R59", "R60", "R61", "R62", "R63", "R64", "R65", "R66", "R10", "R11a", "R11b", "R12a",
+        "R58", "R59", "R60", "R61", "R62", "R63", "R64", "R65", "R66", "R10", "R11a", "R11b",
+        "R12a",
         "R12b", "R13a", "R13b", "R13c", "R13d", "R14a", "R14b", "R16", "R70", "R71", "R72", "R73",
         "R74", "R75", "R76", "R77", "R78", "R79", "R80", "R81", "R82", "R83", "R84", "R85", "R86",
         "R87", "R88", "R89",
@@ -153,6 +154,7 @@ pub const OPERATED: &[Mutant] = &[
         "a chunk of a snapshot is taken although it does not follow what came before",
         &["O15", "O18"],
     ),
+    Mutant::new("S-late", "a snapshot that is of no more use is asked for all the same", &["O13"]),
     Mutant::new(
         "S-mix",
         "a chunk of another snapshot is taken for the next one of this",

@@ -84,8 +84,8 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
         Self::for_cluster(cluster)
     }
 
-    /// The same, but so many entries are kept although a snapshot covers them. Nothing changes where
-    /// the log is never forgotten.
+    /// The same, but so many entries are kept although a snapshot covers them. Nothing changes
+    /// where the log is never forgotten.
     #[must_use]
     fn with_trailing(self, entries: u64) -> Self {
         let _ = entries;
@@ -134,8 +134,8 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
         Ok(config)
     }
 
-    /// How many of so many voters each phase needs, where that is a setting (flexible quorums). `None`:
-    /// [`ProtocolInfo::quorum`] in all phases.
+    /// How many of so many voters each phase needs, where that is a setting (flexible quorums).
+    /// `None`: [`ProtocolInfo::quorum`] in all phases.
     fn quorums(&self, voters: usize) -> Option<Quorums> {
         let _ = voters;
         None

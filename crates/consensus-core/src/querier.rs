@@ -39,6 +39,8 @@ pub struct Querier {
     nodes: NodeSet,
     patience: Patience,
     target: NodeId,
+    /// Whose turn it was last, hints apart, as the client has it.
+    turn: NodeId,
     number: u64,
     pending: Option<Pending>,
 }
@@ -47,7 +49,7 @@ impl Querier {
     /// A client that may ask these replicas, and first asks `target`.
     pub fn new(client: ClientId, nodes: NodeSet, patience: Patience, target: NodeId) -> Self {
         assert!(nodes.contains(target), "the first replica to ask is one of them");
-        Self { client, nodes, patience, target, number: 0, pending: None }
+        Self { client, nodes, patience, target, turn: target, number: 0, pending: None }
     }
 
     /// The replica that it asks next.
@@ -58,7 +60,7 @@ impl Querier {
     /// From now on it asks this replica first.
     pub fn prefer(&mut self, target: NodeId) {
         self.nodes.insert(target);
-        self.target = target;
+        (self.target, self.turn) = (target, target);
     }
 
     /// The replicas that it may ask from now on, if there are any: members come and go.
@@ -104,9 +106,15 @@ impl Querier {
             return Ask::Wait;
         }
         if pending.open {
-            self.target = self.following(self.target);
+            self.pass_on();
         }
         self.attempt(now)
+    }
+
+    fn pass_on(&mut self) {
+        let next = self.following(self.turn);
+        self.turn = if next == self.target { self.following(next) } else { next };
+        self.target = self.turn;
     }
 
     fn following(&self, node: NodeId) -> NodeId {
@@ -116,7 +124,6 @@ impl Querier {
 
     /// A replica answered. What does not belong to the question under way is ignored.
     pub fn receive(&mut self, now: Duration, reply: &QueryReply) -> Ask {
-        let following = self.following(self.target);
         let Some(pending) = &mut self.pending else { return Ask::Wait };
         if (reply.client, reply.number) != (self.client, pending.query.number) {
             return Ask::Wait;
@@ -142,25 +149,25 @@ impl Querier {
             Refusal::NotLeader(hint) => hint.filter(|hint| self.nodes.contains(*hint)),
             _ => None,
         };
-        let follow = hint.is_some_and(|hint| hint != self.target) && pending.attempts % 4 != 0;
-        self.target = hint.unwrap_or(following);
-        if follow {
-            return self.attempt(now);
-        }
+        let often = pending.attempts % 4 == 0;
+        let follow = hint.is_some_and(|hint| hint != self.target) && !often;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
-        Ask::Wait
+        match hint {
+            Some(hint) if !often => self.target = hint,
+            _ => self.pass_on(),
+        }
+        if follow { self.attempt(now) } else { Ask::Wait }
     }
 
     /// The connection to a replica is gone, or did not come about.
     pub fn disconnected(&mut self, now: Duration, node: NodeId) -> Ask {
-        let following = self.following(self.target);
         let Some(pending) = &mut self.pending else { return Ask::Wait };
         if !pending.open || node != self.target {
             return Ask::Wait;
         }
         pending.open = false;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
-        self.target = following;
+        self.pass_on();
         Ask::Wait
     }
 }
@@ -214,6 +221,29 @@ mod tests {
         assert_eq!(target(&querier.tick(ms(1051))), Some(NodeId(2)));
         assert_eq!(target(&querier.tick(ms(2051))), Some(NodeId(0)));
         assert_eq!(querier.tick(ms(10_000)), Ask::Ended(Err(None)));
+    }
+
+    /// Old members know of a leader that is gone: whoever believes all of them finds nobody else.
+    #[test]
+    fn hints_that_lead_to_the_same_dead_replica_do_not_hold_it() {
+        let patience = Patience { give_up: ms(60_000), ..Patience::default() };
+        let mut querier = Querier::new(ClientId(7), NodeSet::first(5), patience, NodeId(0));
+        let mut ask = querier.begin(ms(0), Bytes::from_static(b"q"), INDEX);
+        let mut now = ms(0);
+        for _ in 0..20 {
+            ask = match target(&ask) {
+                Some(NodeId(3)) => return,
+                Some(NodeId(0)) | None => {
+                    now = querier.wake_at().expect("a question is under way");
+                    querier.tick(now)
+                }
+                Some(old) => {
+                    let refused = Err(Refusal::NotLeader(Some(NodeId(0))));
+                    querier.receive(now, &reply(old.0, refused))
+                }
+            };
+        }
+        panic!("it never asked n3");
     }
 
     #[test]

@@ -116,7 +116,16 @@ impl Incoming {
         let SnapshotMessage::Chunk { meta, offset, bytes, last, digest: told } = message else {
             return None;
         };
-        if meta.index <= applied || digest(&meta, offset, &bytes, last) != told {
+        if meta.index <= applied {
+            // What is being received may be of no more use either: the next question is for
+            // whatever is newest, or it would be for this one for ever.
+            let late = self.index().is_some_and(|index| index <= applied);
+            if late && !planted("S-late") {
+                self.abandon();
+            }
+            return None;
+        }
+        if digest(&meta, offset, &bytes, last) != told {
             return None;
         }
         let mixed = self.meta.is_some() && planted("S-mix");
@@ -197,7 +206,7 @@ mod tests {
             let received = incoming.receive(chunk.clone(), LogIndex(3)).expect("asked for");
             assert_eq!(received.first, offset == 0);
             kept.extend_from_slice(&received.bytes);
-            assert_eq!(incoming.receive(chunk, LogIndex(7)), None, "doubled, and done");
+            assert_eq!(incoming.receive(chunk, LogIndex(3)), None, "doubled");
             match received.then {
                 Then::Ask(ask) => asked = ask,
                 Then::Whole(meta) => done = Some(meta),
@@ -219,6 +228,15 @@ mod tests {
             None,
             "no beginning"
         );
+    }
+
+    /// The replica learned of everything in it by other ways: what it asks for then is another one.
+    #[test]
+    fn a_snapshot_that_came_too_late_is_not_asked_for_again() {
+        let mut incoming = Incoming::new();
+        incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)).expect("the first");
+        assert_eq!(incoming.receive(chunk(7, b"01234567", 4, 4), LogIndex(7)), None);
+        assert_eq!(incoming.ask(), SnapshotMessage::Ask { of: None, offset: 0 });
     }
 
     /// A piece without bytes begins nothing: the next one is the first, and what was kept of

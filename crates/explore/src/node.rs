@@ -192,14 +192,8 @@ pub(crate) fn happen<P: Audit>(
         Stimulus::Snapshot => work.take_snapshot()?,
         Stimulus::Keep => work.keep_snapshot()?,
     }
-    while context.bounds.disks == Disks::Instant {
-        if work.local.wants_sync() {
-            work.sync()?;
-        } else if work.local.disk.writing.is_some() {
-            work.keep_snapshot()?;
-        } else {
-            break;
-        }
+    if context.bounds.disks == Disks::Instant {
+        work.settle_disk()?;
     }
     Ok(work.finish())
 }

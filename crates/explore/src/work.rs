@@ -261,6 +261,19 @@ impl<'a, P: Audit> Work<'a, P> {
         self.broken("O9", "linearizable reads", detail)
     }
 
+    /// The disk finishes whatever it was given.
+    pub(crate) fn settle_disk(&mut self) -> Result<(), Violation> {
+        loop {
+            if self.local.wants_sync() {
+                self.sync()?;
+            } else if self.local.disk.writing.is_some() {
+                self.keep_snapshot()?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
     /// The state as it is applied is to be put on the disk.
     pub(crate) fn take_snapshot(&mut self) -> Result<(), Violation> {
         let applied = self.local.service.applied;

@@ -79,7 +79,8 @@ pub struct Story {
     pub compactions: u64,
     /// Times that it was not known which of two logs is there, and it was the new one.
     pub came_through: u64,
-    /// Starts that found an older snapshot than the newest, which was damaged, and could do with it.
+    /// Starts that found an older snapshot than the newest, which was damaged, and could do with
+    /// it.
     pub fell_back: u64,
 }
 
@@ -415,8 +416,8 @@ impl Run {
         Ok(true)
     }
 
-    /// Keeps a snapshot of everything that was written so far, its own or another's, and perhaps lets
-    /// the log forget what it covers.
+    /// Keeps a snapshot of everything that was written so far, its own or another's, and perhaps
+    /// lets the log forget what it covers.
     fn keep_snapshot(&mut self, wal: &mut Wal, snapshots: &mut Snapshots) -> Result<bool, Breach> {
         let index = self.next;
         if index <= self.kept {

@@ -11,9 +11,9 @@ const MOVED: usize = 64;
 
 /// An ordered map from keys to values.
 ///
-/// While a snapshot is made of it, what is written goes beside the map that the snapshot reads; later
-/// it is moved over, a little with every write. So neither to take a snapshot nor to go on costs a
-/// copy of the map.
+/// While a snapshot is made of it, what is written goes beside the map that the snapshot reads;
+/// later it is moved over, a little with every write. So neither to take a snapshot nor to go on
+/// costs a copy of the map.
 #[derive(Debug, Default)]
 pub struct KvStore {
     base: Arc<BTreeMap<Bytes, Bytes>>,
@@ -314,8 +314,8 @@ mod tests {
             };
             let frozen = both(before, None)?;
             let second = both(during, None)?;
-            both(after, Some(frozen))?;
-            both(Vec::new(), Some(second))?;
+            drop(both(after, Some(frozen))?);
+            drop(both(Vec::new(), Some(second))?);
         }
     }
 

@@ -70,6 +70,7 @@ fn main() {
                     timers.remove(&(id, timer));
                 }
                 Effect::Refuse { why, .. } => panic!("refused: {why}"),
+                Effect::Members { .. } => {} // They never change here.
                 other => panic!("not in this example: {other:?}"),
             }
         }

@@ -75,6 +75,7 @@ impl Audit for MultiPaxos {
         "reported value outdone by a higher ballot",
         "scout gives up",
         "scout learns that it votes no more",
+        "no voter, and no leader: asks around",
         "scout needs a snapshot first",
         "scout outbid",
         "slots forgotten",

@@ -248,7 +248,9 @@ pub const MUTANTS: &[Mutant] = &[
         &["O9"],
     )
     .beyond_simulation("a leader cut off while its lease runs, and an election that is quicker"),
-    Mutant::new("M100", "a leader whose disk stands still stays", &["O13"]),
+    Mutant::new("M100", "a leader whose disk stands still stays", &["O13"]).beyond_simulation(
+        "a disk that stands still while all else is well; the healed core has good ones",
+    ),
     Mutant::new("M101", "a hand-over that came to nothing is never over: busy for ever", &["O13"]),
     Mutant::new(
         "M102",

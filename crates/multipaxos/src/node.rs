@@ -11,7 +11,7 @@ use crate::replica::MultiPaxos;
 use consensus_core::mutant::planted;
 use consensus_core::quorum::Quorums;
 use consensus_core::{
-    Ballot, Batch, Durable, Effects, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
+    Ballot, Batch, Durable, Effects, Env, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
     ProtocolConfig as _, RecordNumber, RecoverError, SnapshotMeta,
 };
 
@@ -211,6 +211,16 @@ impl Node {
     /// Asks a replica for what is chosen and not known here.
     pub(crate) fn ask(&self, whom: NodeId, effects: &mut Effects<MultiPaxos>) {
         effects.send(whom, Message::Learn { from: self.first_unchosen() });
+    }
+
+    /// Asks everybody for chosen values. The leader that got a change of members chosen may be gone
+    /// before the new voters know that they are; who knows it, and votes no more, says so only when
+    /// asked.
+    pub(crate) fn ask_around(&self, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
+        let members = self.learner.members().current().members();
+        let all = if members.is_empty() { env.cluster.nodes() } else { members };
+        effects.reached("no voter, and no leader: asks around");
+        effects.send(all.without(self.id), Message::Learn { from: self.first_unchosen() });
     }
 }
 

@@ -29,7 +29,8 @@ pub(crate) enum Role {
     Follower(Follower),
     Canvasser(Canvasser),
     Scout(Scout),
-    Leader(Leader),
+    /// Boxed: it is large, and every role takes as much room as the largest.
+    Leader(Box<Leader>),
 }
 
 /// The timers. Which of them run depends on the role.
@@ -471,7 +472,7 @@ impl MultiPaxos {
     }
 
     /// The leader is lost, or the last attempt to replace it came to nothing. Who does not vote
-    /// waits.
+    /// waits; it asks the others, as it may vote by now and not know.
     fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
         let idle = !self.node.is_voter() && !planted("M81");
@@ -479,6 +480,9 @@ impl MultiPaxos {
             self.tell_voters(effects);
         }
         if idle || self.node.stalled {
+            if idle {
+                self.node.ask_around(env, effects);
+            }
             self.become_beaten(env, effects);
             return;
         }
@@ -509,7 +513,7 @@ impl MultiPaxos {
         }
         effects.cancel_timer(Timer::Election);
         let leader = Leader::new(scout.clone(), &mut self.node, env, effects);
-        self.role = Role::Leader(leader);
+        self.role = Role::Leader(Box::new(leader));
         self.settle(env, effects);
     }
 

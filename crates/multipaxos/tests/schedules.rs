@@ -6,7 +6,7 @@
 mod lab;
 
 use consensus_core::{Batch, Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex};
-use consensus_core::{ProtocolConfig, Role};
+use consensus_core::{ProtocolConfig, ReadMode, Role};
 use lab::Lab;
 use std::collections::{BTreeMap, BTreeSet};
 use synod_multipaxos::{Config, Timer};
@@ -55,7 +55,10 @@ impl Run {
         match chance.below(100) {
             0 => lab.crash(id, chance.below(4)),
             1..=7 if !up => lab.restart(id),
-            8..=27 => lab.sync(id),
+            8..=27 => {
+                lab.sync(id);
+                lab.save_received(id);
+            }
             28..=33 => {
                 // Mostly at a leader, there may be several, or nothing would happen.
                 let leads = |id: &usize| lab.is_up(*id) && role(lab, *id) == Role::Leader;
@@ -71,6 +74,14 @@ impl Run {
                 }
             }
             39 => lab.give(id, Input::Campaign),
+            40 if up => match chance.below(4) {
+                0 => lab.transfer(id, chance.below(lab.size())),
+                1 | 2 => {
+                    let modes = [ReadMode::Quorum, ReadMode::Index];
+                    lab.read(id, modes[chance.below(2)]);
+                }
+                _ => lab.try_snapshot(id),
+            },
             what => {
                 let mut flying = lab.flying();
                 if !flying.is_empty() {
@@ -124,6 +135,9 @@ impl Run {
         self.proposed.insert("last".into());
         for _ in 0..100 {
             self.lab.carry_all();
+            for id in 0..self.lab.size() {
+                self.lab.save_received(id);
+            }
             self.observe()?;
             let all = 0..self.lab.size();
             if all.clone().all(|id| self.lab.words(id).iter().any(|word| word == "last")) {

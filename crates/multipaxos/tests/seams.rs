@@ -178,6 +178,29 @@ fn new_members_promise_before_anything_is_proposed_to_them() {
     }
 }
 
+/// Members × disk: who was removed may be switched off when a quorum of the others would remember
+/// the change, and not before.
+#[test]
+fn a_change_is_final_when_the_new_members_have_it_on_disk() {
+    let mut lab = universe(3, 3, None);
+    lab.elect(0);
+    lab.slow_disks();
+    lab.change(0, |change| change.remove(NodeId(2)));
+    lab.carry(0, 1, "accept");
+    lab.sync(1);
+    lab.carry(1, 0, "accepted");
+    lab.sync(0);
+    assert_eq!(lab.members(0).0.voters, NodeSet::first(2), "chosen, and in force");
+    lab.sync(0);
+    lab.carry(0, 1, "heartbeat");
+    lab.carry(1, 0, "heartbeat-reply");
+    assert!(!lab.members(0).1, "the disk of replica 1 may still lose it");
+    lab.sync(1);
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry_all();
+    assert!(lab.members(0).1);
+}
+
 /// A new leader that finds a change among the slots of phase 1 stops there, too.
 #[test]
 fn a_new_leader_finishes_a_change_that_it_finds() {

@@ -1,9 +1,12 @@
 //! Multi-Paxos in the simulator: what it costs in a quiet world, and random worlds with every
 //! oracle on.
 
-use consensus_core::{Cluster, ClusterId, Counters, MessageKind, NodeId, Patience, Role, Traffic};
+use consensus_core::{
+    Cluster, ClusterId, Consistency, Counters, MessageKind, NodeId, Patience, ProtocolConfig,
+    ReadMode, Role, Traffic,
+};
 use core::time::Duration;
-use synod_multipaxos::MultiPaxos;
+use synod_multipaxos::{Config, MultiPaxos};
 use synod_sim::{Operation, Options, Registers, Setup, World, check};
 
 type Quiet = World<MultiPaxos, Registers>;
@@ -11,7 +14,16 @@ type Quiet = World<MultiPaxos, Registers>;
 /// A world in which every link takes a millisecond, nothing is lost and disks are instant. Node 0
 /// leads, and has clients that ask again as soon as they have an answer.
 fn quiet(nodes: usize, clients: usize, commands: u64) -> Quiet {
-    let setup = Setup::new(Cluster::new(ClusterId(1), nodes), 1);
+    quiet_with(&[], nodes, clients, commands)
+}
+
+/// The same with named options.
+fn quiet_with(options: &[&str], nodes: usize, clients: usize, commands: u64) -> Quiet {
+    let cluster = Cluster::new(ClusterId(1), nodes);
+    let names: Vec<String> = options.iter().map(|name| (*name).to_owned()).collect();
+    let config = Config::for_cluster(&cluster).and_then(|it| it.with_variants(&names, &cluster));
+    let config = Some(config.expect("these options can be"));
+    let setup = Setup { config, ..Setup::new(cluster, 1) };
     let mut world = World::new(setup, Registers::default);
     world.campaign(NodeId(0));
     let leads =
@@ -63,6 +75,74 @@ fn a_quiet_world_costs_what_theory_says() {
             for node in world.cluster().nodes().iter() {
                 assert_eq!(world.counters(node).syncs, 1 + batches, "{node} of {nodes}");
             }
+        }
+    }
+}
+
+/// Messages of a kind that all nodes sent.
+fn sent(sum: &Counters, name: &str) -> u64 {
+    let of_it = |(kind, _): &(MessageKind, _)| kind.name == name;
+    sum.sent().find(of_it).map_or(0, |(_, sent)| sent.messages)
+}
+
+/// Theory 2.2: thrifty sending costs 2(q - 1) messages a batch, explicit commit 3(n - 1). With
+/// explicit commit followers know one delay after the leader.
+#[test]
+fn named_options_cost_what_theory_says() {
+    for nodes in [3, 5, 7] {
+        let (n, q) = (nodes as u64, nodes as u64 / 2 + 1);
+        for (options, cost) in [
+            (&["sending=thrifty"][..], 2 * (q - 1)),
+            (&["commits=explicit"], 3 * (n - 1)),
+            (&["sending=thrifty", "quorums=small-phase-2"], 2 * (q - 2)),
+        ] {
+            let mut world = quiet_with(options, nodes, 1, 20);
+            let done = |world: &Quiet| world.completions().len() == 20;
+            assert!(world.run_until(Duration::from_secs(10), done));
+            world.run_for(Duration::from_millis(10));
+            assert_eq!(world.violation(), None);
+            let sum = total(&world);
+            let command = sum.sent_for(Traffic::Command).messages;
+            assert_eq!(command, world.last_committed().0 * cost, "{options:?} of {nodes}");
+            let told = if options[0] == "commits=explicit" { 21 * (n - 1) } else { 0 };
+            assert_eq!(sent(&sum, "commit"), told);
+        }
+    }
+}
+
+/// Theory 2.5: a read by index costs one round of heartbeats, whoever waits for it, and two
+/// messages more at a follower; a quorum read one round of its own, wherever it is asked.
+#[test]
+fn reads_cost_what_theory_says() {
+    for nodes in [3, 5] {
+        for (at, mode, kinds) in [
+            (0, ReadMode::Index, [("heartbeat", nodes - 1), ("read", 0), ("quorum-read", 0)]),
+            (1, ReadMode::Index, [("heartbeat", nodes - 1), ("read", 1), ("quorum-read", 0)]),
+            (1, ReadMode::Quorum, [("heartbeat", 0), ("read", 0), ("quorum-read", nodes - 1)]),
+        ] {
+            let mut world = quiet(nodes, 1, 3);
+            assert!(world.run_until(Duration::from_secs(10), |w| w.completions().len() == 3));
+            // Right after a heartbeat, when everybody knows everything.
+            let beat = world.cluster().timing.heartbeat;
+            world.run_for(beat);
+            let beats = sent(&total(&world), "heartbeat");
+            world.run_until(world.now() + beat, |w| sent(&total(w), "heartbeat") > beats);
+            world.run_for(Duration::from_millis(4));
+            let before = total(&world);
+            for _ in 0..3 {
+                world.read(NodeId(at), Consistency::Linearizable(mode), vec![0].into());
+            }
+            assert!(world.run_until(world.now() + beat, |w| w.reads().len() == 3));
+            assert_eq!(world.violation(), None);
+            let since = total(&world).since(&before);
+            for (kind, once) in kinds {
+                // Three come one after the other: the first has a round of its own, and the others
+                // share the next. Quorum reads share one only if they come at once.
+                let (sent, once) = (sent(&since, kind), once as u64);
+                let most = if kind == "heartbeat" { 2 } else { 3 };
+                assert!((once..=most * once).contains(&sent), "{kind}: {sent}, not {once}");
+            }
+            assert_eq!(since.syncs, 0, "reads leave the disks alone");
         }
     }
 }

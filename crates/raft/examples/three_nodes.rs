@@ -69,6 +69,7 @@ fn main() {
                     timers.remove(&(id, timer));
                 }
                 Effect::Refuse { why, .. } => panic!("refused: {why}"),
+                Effect::Members { .. } => {} // Nobody comes or goes here.
                 other => panic!("not in this example: {other:?}"),
             }
         }

@@ -193,7 +193,6 @@ impl Leader {
             false => promotion.silent + 1,
         };
         if promotion.silent >= PATIENCE {
-            effects.reached("a server that should vote is silent: it stays a learner");
             self.promotion = None;
             server.tell_members(effects);
         }

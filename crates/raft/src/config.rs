@@ -1,9 +1,10 @@
 //! Raft's settings.
 
 use consensus_core::{
-    Cluster, ConfigError, Delay, Membership, NodeSet, ProtocolConfig, Timing, Variant,
+    Cluster, ConfigError, Delay, Membership, NodeId, NodeSet, ProtocolConfig, Timing, Variant,
 };
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 /// The settings of one server. Safety needs nothing of them to be equal on all servers, except for
 /// who votes at the beginning, the timing, and whether there are leases and with which drift.
@@ -32,9 +33,10 @@ pub struct Config {
     /// Leader leases (thesis §6.4.1): a leader answers reads without asking anybody. `None` is
     /// off. All servers must agree on it.
     pub lease: Option<Drift>,
-    /// Who should lead rather: a follower of a higher priority that is up to date is handed the
-    /// leadership, and while it lives one of a lower priority waits longer before it campaigns.
-    pub priority: u8,
+    /// Who should lead rather; who is not named has 0. A follower of a higher priority that is up
+    /// to date is handed the leadership, and while it lives others wait longer before they
+    /// campaign. Each server tells the leader its own, so a server may be the only one that knows.
+    pub priorities: BTreeMap<NodeId, u8>,
 }
 
 /// How a leader finds the place where a follower's log agrees with its own.
@@ -79,6 +81,10 @@ const LEASE: Variant = Variant::new(
     "leaders have leases, and may answer reads by them; no clock is wrong by more than one percent",
 );
 
+/// Priorities.
+const FIRST: Variant =
+    Variant::new("leader=first", "node 0 has a higher priority than all others: it should lead");
+
 impl ProtocolConfig for Config {
     fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError> {
         cluster.validate()?;
@@ -93,7 +99,7 @@ impl ProtocolConfig for Config {
             trailing_bytes: 16 << 20,
             repair: Repair::Hints,
             lease: None,
-            priority: 0,
+            priorities: BTreeMap::new(),
         })
     }
 
@@ -103,12 +109,15 @@ impl ProtocolConfig for Config {
         Ok(Self { max_pending_bytes: 1, trailing_entries: 1, ..sizes })
     }
 
-    const VARIANTS: &'static [Variant] = &[DECREMENT, LEASE];
+    const VARIANTS: &'static [Variant] = &[DECREMENT, LEASE, FIRST];
 
     fn with_variant(self, name: &str, _cluster: &Cluster) -> Result<Self, ConfigError> {
         match name {
             _ if name == DECREMENT.name => Ok(Self { repair: Repair::Decrement, ..self }),
             _ if name == LEASE.name => Ok(Self { lease: Some(Drift::GENEROUS), ..self }),
+            _ if name == FIRST.name => {
+                Ok(Self { priorities: BTreeMap::from([(NodeId(0), 1)]), ..self })
+            }
             _ => Err(Variant::unknown(name, Self::VARIANTS)),
         }
     }
@@ -123,6 +132,11 @@ impl ProtocolConfig for Config {
 }
 
 impl Config {
+    /// How much a server should lead.
+    pub(crate) fn priority_of(&self, server: NodeId) -> u8 {
+        self.priorities.get(&server).copied().unwrap_or_default()
+    }
+
     /// The members at the beginning.
     pub(crate) fn members(&self) -> Membership {
         Membership { voters: self.voters, ..Membership::default() }

@@ -84,7 +84,7 @@ impl Follower {
             Patience::Fresh => {
                 self.patience = Patience::Waning;
                 self.bound = false;
-                let rest = if server.config.priority < self.priority {
+                let rest = if server.priority() < self.priority {
                     effects.reached("waits for a server of a higher priority");
                     server.config.rest_of_timeout_of_the_lesser()
                 } else {
@@ -173,7 +173,7 @@ impl Follower {
             return Next::Stay;
         }
         self.priority = priority;
-        let (term, verified, own) = (server.current_term, self.verified, server.config.priority);
+        let (term, verified, own) = (server.current_term, self.verified, server.priority());
         effects.send(from, Message::HeartbeatReply { term, round, verified, priority: own });
         let last = server.log.last().index;
         if planted("E-23") {

@@ -258,8 +258,8 @@ impl Leader {
         }
     }
 
-    /// The highest value that a majority of the voters has reached, and of the outgoing voters, too,
-    /// where there are any (§6). This server counts if it votes, and learners do not.
+    /// The highest value that a majority of the voters has reached, and of the outgoing voters,
+    /// too, where there are any (§6). This server counts if it votes, and learners do not.
     pub(crate) fn reached_by_quorum<T: Copy + Ord + Default>(
         &self,
         server: &Server,

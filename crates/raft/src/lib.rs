@@ -32,11 +32,39 @@
 //! whether it could win (*pre-vote*), and who hears a leader says no. A leader that does not hear
 //! from a majority steps down (*check quorum*), and so does one whose disk stands still.
 //!
+//! # Snapshots, members, reads, leaders
+//!
+//! * **Snapshots** (§7). The driver decides when; a snapshot is durable before the log forgets what
+//!   it covers, and some entries are kept for servers that lag a little. A follower that needs what
+//!   is forgotten is told so with every heartbeat that it answers, and gets a snapshot from any
+//!   server: a snapshot says what is decided, so it stands outside the terms. What follows it in
+//!   the follower's log is kept if the log agrees with the snapshot's last entry; otherwise the
+//!   whole log goes.
+//! * **Members** (§6, thesis 4). Who takes part is said by the latest entry of the log, committed
+//!   or not; when that is cut, by the one before. One voter more or less is one entry; any other
+//!   change is joint, and its second half follows by itself. A change needs the version that the operator
+//!   saw, no other change under way, and an entry of the leader's own term that is committed: else
+//!   two leaders could each make one, with a quorum of its own. A server that is to
+//!   vote and lags first learns; see `change.rs`. A leader that is removed hands over once that is
+//!   committed. A removed server campaigns until its removal is known to be committed, as it may be
+//!   the only one that can win (thesis §4.2.2); whoever hears a leader ignores it.
+//! * **Reads** (thesis §6.4). A leader that has committed in its term notes what is committed, and
+//!   answers once a majority has answered a heartbeat that began after the question came; all that
+//!   wait share a round. Followers ask their leader. With leases a leader answers at once, for a
+//!   shortest election timeout less the drift of clocks after the *sending* of a heartbeat that a
+//!   majority answered. For so long nobody who answered helps to elect another: not after news of a
+//!   later term, not after a restart, and not by an operator's wish.
+//! * **Leaders** (thesis §3.10). A leader hands over by bringing its heir up to date and telling it
+//!   to campaign; meanwhile it takes no commands, and its lease is over for the term. A server of a
+//!   higher priority is handed the leadership by itself.
+//!
 //! | normal case, n servers | |
 //! |---|---|
 //! | messages for one batch | 2(n − 1): AppendEntries and its reply |
 //! | delays that the client sees | 4, with its own two |
 //! | syncs at each server | 1, the leader's in parallel with the followers' |
+//! | a read at the leader | 2(n − 1) messages a round, for all that wait; with a lease none |
+//! | a read at a follower | two messages more |
 //!
 //! # Paper and code
 //!
@@ -64,10 +92,23 @@
 //! | §5.3, retries | `Leader::on_heartbeat_reply`, `Progress::is_overdue` |
 //! | §5.4.1, up-to-date | order of [`EntryId`], `Server::is_up_to_date` |
 //! | §5.5, stable storage before answers | `Message::gate`, `Server::confirm` |
+//! | §6, members in force | `Members` in `members.rs`, `Server::append` |
+//! | §6, joint consensus | `Membership::is_quorum`, `Leader::change_voters`, `Leader::settle` |
+//! | §6, a leader that is not part of the new members | `Leader::say_farewell` |
+//! | §7, compaction; Figure 13, last included | `Server::on_snapshot_taken`, `Record::Start` |
+//! | Figure 13, InstallSnapshot | `Message::Compacted`; chunks: `consensus-core` |
+//! | Figure 13, steps 6 to 8 | `Server::on_snapshot_installed`, `Remembered::put_beside` |
 //! | §8, the no-op | `Leader::begin` |
 //! | §8, duplicates of commands | the sessions of `consensus-core`, for all algorithms |
+//! | thesis §3.10, leadership transfer | `transfer.rs`, `Raft::on_timeout_now` |
+//! | thesis §4.1, one server at a time; Ongaro 2015 | `Leader::wished`, `Leader::change_voters` |
+//! | thesis §4.2.1, catching up | `Promotion` in `change.rs` |
+//! | thesis §4.2.2, removing the leader | `Server::may_campaign`, `Leader::say_farewell` |
 //! | thesis §4.2.3, disruptive servers | `Raft::hears_leader`, `Patience` in `follower.rs` |
 //! | thesis §6.2, a leader without a majority | `Leader::on_check_quorum` |
+//! | thesis §6.4, ReadIndex | `Leader::on_read`, `Leader::serve_reads`, `Leader::confirm` |
+//! | thesis §6.4, reads at followers | `Forwarded` in `read.rs` |
+//! | thesis §6.4.1, leases | `Lease` in `read.rs`, `Follower::hears_leader`, [`Drift`] |
 //! | thesis §9.6, pre-vote | `PreCandidate`, `Raft::on_pre_vote` |
 //! | thesis §10.2.1, writing in parallel | `Server::append`, `Leader::advance_commit` |
 //! | thesis §10.2.2, pipelining | `Progress`, `Pace::Pipeline` |
@@ -88,16 +129,18 @@
 //!   parts, the shortest timeout and a random rest, and only the first protects the leader.
 //! * A hint is put to better use than in the paper: where the leader has entries of the conflicting
 //!   term, it steps back to its own last of them, and sends less.
+//! * A leader does not send InstallSnapshot. It says that the beginning is forgotten; the follower
+//!   asks for chunks at its own pace, so that a lost one costs one, and nobody keeps state for it.
+//! * A server that is to vote catches up as a learner before, whoever asks; the thesis leaves that
+//!   to operators.
+//! * A wish to lead goes through the leader where there are leases, as votes by wish would end a
+//!   lease behind its back.
 //!
 //! # Left out
 //!
-//! * Membership changes (§6) and log compaction (§7): membership is fixed, the log is kept whole,
-//!   and a server that lost its disk must not come back under its old number.
-//! * Reads that bypass the log (§8, thesis §6.4): every command goes through it.
-//! * Leadership transfer (thesis §3.10) beyond [`Input::Campaign`], by which a server that an
-//!   operator names asks for votes at once, and others heed it although they hear a leader.
-//!
-//! [`Input::Campaign`]: consensus_core::Input::Campaign
+//! * Weighted votes and witnesses.
+//! * A server that lost its disk must not come back under its old name: the driver sees to that.
+//! * Quorum reads without the leader, which Multi-Paxos has.
 
 mod audit;
 mod candidate;
@@ -118,6 +161,7 @@ mod replica;
 mod server;
 mod snapshot;
 mod transfer;
+mod votes;
 mod wishes;
 
 pub use config::{Config, Drift, Repair};

@@ -92,6 +92,11 @@ impl Server {
         self.current().members().without(self.id)
     }
 
+    /// How much this server should lead.
+    pub(crate) fn priority(&self) -> u8 {
+        self.config.priority_of(self.id)
+    }
+
     /// Does this server vote?
     pub(crate) fn is_voter(&self) -> bool {
         self.current().is_voter(self.id)

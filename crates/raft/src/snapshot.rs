@@ -34,7 +34,6 @@ impl Server {
             return;
         }
         if meta.index <= self.snapshot {
-            effects.reached("an older snapshot changes nothing");
             return;
         }
         self.snapshot = meta.index;
@@ -93,7 +92,6 @@ impl Server {
         effects: &mut Effects<Raft>,
     ) {
         if meta.index <= self.commit_index && !planted("R12b") {
-            effects.reached("a snapshot came after what it covers");
             return self.on_snapshot_taken(&meta, effects);
         }
         let last = EntryId::new(Term(meta.epoch), meta.index);
@@ -103,7 +101,6 @@ impl Server {
         self.snapshot = last.index;
         self.commit_index = last.index;
         if agrees {
-            effects.reached("snapshot installed, and what follows it kept");
             self.durable_index = self.durable_index.max(last.index);
             self.tell_members(effects);
             return self.forget(effects);

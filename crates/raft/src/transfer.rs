@@ -70,7 +70,7 @@ impl Leader {
         let busy = self.hand_over.is_some() || self.promotion.is_some() || self.pause > 0;
         let Some(peer) = self.progress.get(to).filter(|_| !busy) else { return };
         let priority = peer.priority();
-        let higher = priority > server.config.priority && priority == self.highest_priority(server);
+        let higher = priority > server.priority() && priority == self.highest_priority(server);
         let current = server.has_committed_in_term() && peer.matched() >= server.commit_index;
         if higher && current && server.current().is_voter(to) {
             effects.reached("a server of a higher priority takes over");

@@ -8,6 +8,7 @@ use crate::replica::{Next, Raft, Role};
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Change, ChangeRefusal, Effects, NodeId, Read, ReadMode, Refusal};
 use core::time::Duration;
+use tracing::debug;
 
 impl Raft {
     /// The leader, as far as this server knows, which does not lead.
@@ -103,9 +104,9 @@ impl Raft {
 
     /// The leader of this term wants this server to lead (thesis §3.10). No pre-vote: the leader
     /// lives, and others are to heed the election all the same.
-    pub(crate) fn on_timeout_now(&mut self, effects: &mut Effects<Self>) -> Next {
+    pub(crate) fn on_timeout_now(&self) -> Next {
         if matches!(self.role, Role::Leader(_)) || !self.server.may_campaign() {
-            effects.reached("told to campaign, and cannot");
+            debug!("told to campaign, and is no voter");
             return Next::Stay;
         }
         Next::Candidate { transfer: true }

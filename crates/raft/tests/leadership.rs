@@ -77,9 +77,8 @@ fn hand_over_is_to_voters() {
 /// Three servers, of which node 1 should rather lead, and node 0 does.
 fn ranked() -> Lab {
     let mut lab = Lab::new(3);
-    lab.config.priority = 5;
-    lab.restart(1);
-    lab.config.priority = 0;
+    lab.config.priorities.insert(NodeId(1), 5);
+    (0..3).for_each(|id| lab.restart(id));
     lab.elect(0);
     lab
 }

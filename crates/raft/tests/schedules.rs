@@ -197,8 +197,10 @@ fn snapshot(lab: &mut Lab, id: usize, how: usize) {
     }
     let applied = lab.nodes[id].committed.len() as u64;
     let newest = lab.nodes[id].snapshot.as_ref().map_or(0, |(meta, _)| meta.index.0);
+    // A server that joins does not know the members at first.
+    let known = lab.replica(id).snapshot_meta(LogIndex(applied)).is_some();
     match how {
-        _ if applied <= newest => {}
+        _ if applied <= newest || !known => {}
         0 => {
             lab.save_snapshot(id);
             lab.crash(id, 0);

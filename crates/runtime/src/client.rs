@@ -1,8 +1,8 @@
 //! A client of a cluster, over TCP. What a client decides, `consensus_core::Client` and
 //! `consensus_core::Querier` decide; here are its connections and its clock.
 //!
-//! Members come and go: when a replica names a leader that the client does not know, the client asks
-//! that replica for the members, and where they are.
+//! Members come and go: when a replica names a leader that the client does not know, the client
+//! asks that replica for the members, and where they are.
 
 mod operator;
 mod read;

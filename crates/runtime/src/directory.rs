@@ -1,5 +1,5 @@
-//! A data directory: the identity of a replica, its log and its snapshots, opened and set up so that
-//! a crash at any moment of it leaves a directory that can be opened or set up again.
+//! A data directory: the identity of a replica, its log and its snapshots, opened and set up so
+//! that a crash at any moment of it leaves a directory that can be opened or set up again.
 
 use crate::identity::{DiskId, Identity, IdentityError};
 use crate::snapshots::{Newest, Snapshots};

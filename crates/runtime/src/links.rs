@@ -144,7 +144,6 @@ impl Links {
         let open = self.open.get(&node).ok_or(Unsent::NoAddress)?;
         open.queue.push(frame).map_err(|_| Unsent::Full)
     }
-
 }
 
 #[cfg(test)]
@@ -166,8 +165,8 @@ pub(crate) mod tests {
         links.open.keys().copied().collect()
     }
 
-    /// A member gets a link before the change is committed, and keeps it until it is committed that it
-    /// is none. Who is no member gets one only to be answered.
+    /// A member gets a link before the change is committed, and keeps it until it is committed that
+    /// it is none. Who is no member gets one only to be answered.
     #[test]
     pub(crate) fn links_follow_the_members() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -176,8 +175,7 @@ pub(crate) mod tests {
         let mut links = Links::new(Arc::new(shared()), DiskId(1), None, configured);
         assert_eq!(nodes(&links), set(&[0, 2]), "those that are configured, and not itself");
         let contacts = [(NodeId(3), address(3).to_string())].into();
-        let four =
-            Membership { voters: set(&[0, 1, 2, 3]), contacts, ..Membership::default() };
+        let four = Membership { voters: set(&[0, 1, 2, 3]), contacts, ..Membership::default() };
         links.members(&four, false);
         assert_eq!(nodes(&links), set(&[0, 2, 3]));
         let three = Membership { version: LogIndex(5), voters: set(&[1, 2, 3]), ..four };

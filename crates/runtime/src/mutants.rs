@@ -1,7 +1,7 @@
 //! The planted bugs of this crate: what others got wrong between a log and its disk (D, which the
-//! rig of faulty storage must find), between threads (Q, which the interleavings must find), in what
-//! strangers send (F, which hostile bytes must find), and between a node and its peers (N, which this
-//! crate's own tests must find).
+//! rig of faulty storage must find), between threads (Q, which the interleavings must find), in
+//! what strangers send (F, which hostile bytes must find), and between a node and its peers (N,
+//! which this crate's own tests must find).
 
 use consensus_core::mutant::Mutant;
 

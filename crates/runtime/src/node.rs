@@ -253,8 +253,8 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
         Ok(())
     }
 
-    /// A question. Where one replica may lie, a single answer is worth nothing: such algorithms read
-    /// through the log.
+    /// A question. Where one replica may lie, a single answer is worth nothing: such algorithms
+    /// read through the log.
     fn on_query(&mut self, asked: Asked) -> Result<(), StopReason> {
         if self.stop_at.is_some() {
             self.driver.refuse_query(&asked, Refusal::Stopping);

@@ -58,9 +58,9 @@ impl PeerDisks {
         match known.get(&node) {
             Some(before) if *before == disk || planted("N04") => Ok(()),
             Some(before) => Err(format!(
-                "{node} ran with another disk before ({before}, now {disk}): a replica that lost its \
-                 data must not come back under its number. Put its data directory back; or remove \
-                 {node} from the members and add a replica with a number that was never used"
+                "{node} ran with another disk before ({before}, now {disk}): a replica that lost \
+                 its data must not come back under its number. Put its data directory back; or \
+                 remove {node} from the members and add a replica with a number that was never used"
             )),
             None => {
                 known.insert(node, disk);

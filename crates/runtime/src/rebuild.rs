@@ -1,11 +1,12 @@
 //! A new cluster out of what one replica has left.
 //!
-//! When a quorum of a cluster is gone for good, nothing can be decided any more, and nothing can say
-//! for certain what was. What one surviving data directory holds can be carried over into a *new*
-//! cluster of one member, with a new name, so that no replica of the old one can ever speak to it.
-//! Everything that the survivor has in its snapshot and log is taken for decided, in order and up to
-//! the first gap. What only the lost replicas had is lost, acknowledged or not; and commands may be
-//! in it that were never acknowledged. Sessions go over, too, so that retries are not applied twice.
+//! When a quorum of a cluster is gone for good, nothing can be decided any more, and nothing can
+//! say for certain what was. What one surviving data directory holds can be carried over into a
+//! *new* cluster of one member, with a new name, so that no replica of the old one can ever speak
+//! to it. Everything that the survivor has in its snapshot and log is taken for decided, in order
+//! and up to the first gap. What only the lost replicas had is lost, acknowledged or not; and
+//! commands may be in it that were never acknowledged. Sessions go over, too, so that retries are
+//! not applied twice.
 
 use crate::codec;
 use crate::directory::{Begun, Directory, Newness};

@@ -10,8 +10,8 @@
 mod file;
 mod thread;
 
-pub(crate) use file::{MAX_CHUNK, MIN_CHUNK};
 use file::{BadSnapshot, SnapshotFile, SnapshotWriter};
+pub(crate) use file::{MAX_CHUNK, MIN_CHUNK};
 pub(crate) use thread::{Order, SnapshotEvent, SnapshotHandle, start};
 
 use crate::storage::Storage;

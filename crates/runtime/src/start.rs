@@ -271,8 +271,7 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
     let thread = log_thread::start(name, wal, storage, log_events);
     let (log_handle, log_thread) = thread.map_err(StartError::Thread)?;
     let (snapshot_events, snapshotted) = mpsc::unbounded_channel();
-    let name = format!("snapshots-{}", config.id);
-    let thread = snapshots::start(name, snapshots, snapshot_events);
+    let thread = snapshots::start(format!("snap-{}", config.id), snapshots, snapshot_events);
     let (snapshot_handle, snapshot_thread) = thread.map_err(StartError::Thread)?;
 
     let contact = Some(local_addr).filter(|address| !address.ip().is_unspecified());
@@ -285,8 +284,7 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
     let server = Server::<P>::new(Arc::clone(&shared), to_node, requests, wishes.clone(), disks);
     let accepting = tokio::spawn(server.run(listener, stopping));
 
-    let limits = config.limits;
-    let timing = config.cluster.timing;
+    let (limits, timing) = (config.limits, config.cluster.timing);
     let driver = Driver {
         id: config.id,
         limits,
@@ -316,22 +314,34 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
         proposed_at: shared.started,
         stop_at: None,
     };
-    let (snapshots, control_inbox) = (snapshotted, controlled);
-    let inbox = Inbox { log, snapshots, control: control_inbox, wishes: wished, peers, clients };
+    let (snapshots, control_in, wishes_in) = (snapshotted, controlled, wished);
+    let inbox = Inbox { log, snapshots, control: control_in, wishes: wishes_in, peers, clients };
     let running = tokio::spawn(node.run(inbox));
     let task = running.abort_handle();
-    let (ended, stopped) = watch::channel(None);
-    let ending = Arc::clone(&shared);
     let threads = Threads { log: log_thread, snapshots: snapshot_thread };
-    tokio::spawn(async move {
-        let reason = reason_of(running.await);
-        tracing::info!(node = %ending.id, %reason, "the node stops");
-        ending.stop_admitting();
+    let ending = async move {
         clear_up(stop, accepting, threads).await;
         drop(lock);
+    };
+    let stopped = see_it_end(running, Arc::clone(&shared), ending);
+    Ok(NodeHandle { shared, local_addr, control, wishes, task, stopped })
+}
+
+/// Waits for the end of the loop, clears up, and then says why it ended.
+fn see_it_end(
+    running: JoinHandle<StopReason>,
+    shared: Arc<Shared>,
+    ending: impl Future<Output = ()> + Send + 'static,
+) -> watch::Receiver<Option<StopReason>> {
+    let (ended, stopped) = watch::channel(None);
+    tokio::spawn(async move {
+        let reason = reason_of(running.await);
+        tracing::info!(node = %shared.id, %reason, "the node stops");
+        shared.stop_admitting();
+        ending.await;
         ended.send_replace(Some(reason));
     });
-    Ok(NodeHandle { shared, local_addr, control, wishes, task, stopped })
+    stopped
 }
 
 fn reason_of(ended: Result<StopReason, tokio::task::JoinError>) -> StopReason {

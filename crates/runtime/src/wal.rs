@@ -33,9 +33,10 @@
 //! When the protocol has forgotten what a snapshot covers, the records that it still needs take the
 //! place of all others ([`Wal::compact`]): they are written to a file beside the log, synced, and
 //! that file takes the log's name. So a crash leaves the old log or the new one, each whole. The
-//! file's *generation* counts these replacements, and *born* is the length that it had then; the identity file keeps the one that it saw, so
-//! that an old copy of the log is not taken for the log. The numbers of starts in the log serve the
-//! other way round: an old copy of the identity file is noticed, too.
+//! file's *generation* counts these replacements, and *born* is the length that it had then; the
+//! identity file keeps the one that it saw, so that an old copy of the log is not taken for the
+//! log. The numbers of starts in the log serve the other way round: an old copy of the identity
+//! file is noticed, too.
 
 mod error;
 mod frame;

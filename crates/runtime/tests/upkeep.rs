@@ -148,8 +148,8 @@ async fn a_damaged_snapshot_is_done_without_or_declared() -> Result {
     Ok(())
 }
 
-/// A replica joins as a learner, votes, and one of the first ones leaves. Each change names the version
-/// that the operator saw.
+/// A replica joins as a learner, votes, and one of the first ones leaves. Each change names the
+/// version that the operator saw.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_come_and_go_while_commands_go_on() -> Result {
     let mut cluster = forgetful_cluster(3).await?;

@@ -254,6 +254,65 @@ fn a_log_of_another_replica_or_cluster_or_format_is_refused() {
     );
 }
 
+fn plain(records: &[Bytes]) -> Vec<Vec<u8>> {
+    records.iter().map(|record| record.to_vec()).collect()
+}
+
+/// What the protocol keeps takes the place of everything before it; numbers go on in this life, and
+/// count what is there in the next.
+#[test]
+fn a_log_that_was_replaced_holds_what_replaced_it() {
+    let log = Log::new();
+    written(&log, &[3, 4]);
+    let mut wal = log.open().expect("intact").wal;
+    wal.append(b"only added").expect("room");
+    let mut kept: Vec<_> = (20..23).map(record).collect();
+    assert_eq!(wal.compact(&Files, &plain(&kept)).expect("replaced"), RecordNumber(9));
+    assert_eq!(wal.append(b"behind").expect("room"), RecordNumber(10));
+    assert_eq!(wal.sync().expect("synced"), RecordNumber(10));
+    kept.push(Bytes::from_static(b"behind"));
+    let opened = log.open().expect("intact");
+    assert_eq!((opened.records, opened.wal.generation()), (kept, 1));
+    assert_eq!(opened.wal.last(), RecordNumber(4));
+}
+
+/// The bug D23: a log that was put back from before it was replaced. And a replaced log that lost
+/// its end is noticed even before the identity file knows of it.
+#[test]
+fn an_old_copy_of_a_replaced_log_and_a_shortened_new_one_are_refused() {
+    let log = Log::new();
+    written(&log, &[3]);
+    let old = log.bytes();
+    let mut wal = log.open().expect("intact").wal;
+    wal.compact(&Files, &plain(&[record(7), record(8)])).expect("replaced");
+    let whole = log.bytes();
+    let seen = Floor { generation: 1, bytes: 0 };
+    log.put(&old);
+    let opened = Wal::open(&Files, &log.0, OWNER, SyncPolicy::Sync, seen);
+    assert!(matches!(opened, Err(WalError::Older { found: 0, expected: 1, .. })));
+    for length in HEADER..whole.len() {
+        log.put(&whole[..length]);
+        assert!(matches!(log.open(), Err(WalError::Shorter { .. })), "length {length}");
+    }
+    log.put(&whole);
+    assert!(log.open().is_ok());
+}
+
+/// A replacement that failed half-way: it is not known which log is there, so neither is used.
+#[test]
+fn after_a_failed_replacement_the_log_is_never_used_again() {
+    for fail_at in 1..=2 {
+        let log = Log::new();
+        let (records, _) = written(&log, &[2]);
+        let mut wal = log.open().expect("intact").wal;
+        let replaced = wal.compact(&Failing { fail_at }, &plain(&[record(9)]));
+        assert!(matches!(replaced, Err(WalError::Io { .. })), "call {fail_at} fails");
+        assert!(matches!(wal.append(b"more"), Err(WalError::Poisoned)));
+        assert!(matches!(wal.compact(&Files, &[]), Err(WalError::Poisoned)));
+        assert_eq!(log.open().expect("the old one").records, records);
+    }
+}
+
 /// Fails from one call on, once, and would then succeed again.
 struct Failing {
     fail_at: u32,

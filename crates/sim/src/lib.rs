@@ -17,12 +17,12 @@
 //! * **Nodes** crash, also between two effects of one step; they restart on what their disk kept;
 //!   they stand still and go on with old timers and old messages; they are slow. Their clocks run
 //!   fast or slow, and jump ahead.
-//! * **Snapshots** are files beside the records: written, synced, renamed, lost or kept whole by a
-//!   crash. A node takes one whenever it has applied so many indices; others fetch it in chunks over
-//!   the same links as everything else. What is forgotten must be in one.
-//! * **Operators** ([`Operators`]) add, promote, replace and remove nodes, the leader too, shrink the
-//!   cluster to one and let it grow, act on old views and two at once, and hand leadership over.
-//!   A node whose disk is lost comes back under a new name only.
+//! * **Snapshots** are files beside the records: written, synced, renamed, lost or kept whole by
+//!   a crash. A node takes one whenever it has applied so many indices; others fetch it in chunks
+//!   over the same links as everything else. What is forgotten must be in one.
+//! * **Operators** ([`Operators`]) add, promote, replace and remove nodes, the leader too, shrink
+//!   the cluster to one and let it grow, act on old views and two at once, and hand leadership
+//!   over. A node whose disk is lost comes back under a new name only.
 //! * **Readers** are the real reading client ([`consensus_core::Querier`]), in all modes that an
 //!   algorithm offers ([`Offers`]); by leases only where clocks keep what was declared of them.
 //! * **Clients** are the real client's state machine ([`consensus_core::Client`]). Their links lose
@@ -46,12 +46,12 @@
 //! | O6 | what is committed is on the *synced* disks of a quorum |
 //! | O7 | no node contradicts itself, restarts included |
 //! | O8 | epoch and commit index do not fall within a life |
-//! | O9 | linearizable: the order of the log agrees with real time, the answers with a replay; a read is as fresh as it was to be |
+//! | O9 | linearizable: the log's order agrees with real time, answers with a replay; fresh reads |
 //! | O10 | linearizable from outside: some order explains all answers ([`check()`] only) |
 //! | O11 | what a client was told is refused is never applied |
 //! | O12 | purged ≤ snapshot ≤ applied ≤ committed ≤ last |
 //! | O13 | a healed quorum answers in time, whatever is broken around it ([`check()`] only) |
-//! | O14 | a healed cluster that nobody asks for anything is at rest, and who comes back disturbs nobody ([`check()`] only) |
+//! | O14 | a healed cluster rests; who comes back disturbs nobody ([`check()`] only) |
 //! | O15 | equal states after equal indices, snapshots included |
 //! | O16 | a counted vote has enough distinct signers, who really said so |
 //! | O19 | members are what the log says, and what an operator who saw the ones before asked for |
@@ -64,7 +64,8 @@
 //! broken for ever or is broken further, and fresh clients and readers must get their answers in
 //! time. *Whole*: all is healed, all members must catch up, learners too, and an operator must get
 //! the members that he wants. *Rest*: nobody asks for anything, and hardly anything may happen; a
-//! node goes away and comes back, and the leader stays. [`trace()`] does the same and tells every event.
+//! node goes away and comes back, and the leader stays. [`trace()`] does the same and tells every
+//! event.
 //!
 //! ```text
 //! let options = Options::for_seed::<Raft>(seed);

@@ -148,6 +148,10 @@ pub(crate) struct NodeFile {
     /// So many entries are kept although a snapshot covers them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trailing_entries: Option<u64>,
+    /// Leases are on, and no clock gains or loses more than so many parts in a million; the same in
+    /// the whole cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lease_drift_ppm: Option<u32>,
     /// The cluster's clocks; the same in the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timing: Option<TimingTable>,
@@ -410,6 +414,7 @@ mod tests {
             join: false,
             snapshot_after_kib: None,
             trailing_entries: None,
+            lease_drift_ppm: None,
             timing: None,
             keys: None,
         }

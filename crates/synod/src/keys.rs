@@ -223,6 +223,7 @@ mod tests {
             join: false,
             snapshot_after_kib: None,
             trailing_entries: None,
+            lease_drift_ppm: None,
             allow_remote: false,
             timing: None,
             keys: Some(files::KeyFiles {

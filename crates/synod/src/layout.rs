@@ -220,6 +220,7 @@ fn node_file(cluster: &ClusterFile, id: usize) -> NodeFile {
         join: false,
         snapshot_after_kib: None,
         trailing_entries: None,
+        lease_drift_ppm: None,
         timing: None,
         keys: ring.map(|ring| KeyFiles {
             own: keys::NODE_KEY_FILE.into(),

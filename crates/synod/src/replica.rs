@@ -118,6 +118,11 @@ fn config<P: Audit>(start: &Start) -> Result<NodeConfig<P>, Failure> {
     if let Some(entries) = file.trailing_entries {
         config.protocol = config.protocol.with_trailing(entries);
     }
+    if let Some(drift) = file.lease_drift_ppm {
+        config.protocol = config.protocol.with_lease(drift).ok_or_else(|| {
+            Failure::usage(format!("{} has no leases: leave lease-drift-ppm away", P::INFO.title))
+        })?;
+    }
     if let Some(kib) = file.snapshot_after_kib {
         config.limits.snapshot_after = kib.saturating_mul(1024);
     }

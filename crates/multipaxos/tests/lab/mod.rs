@@ -161,6 +161,22 @@ impl Lab {
         self.on(id, |stage, id| assert!(stage.snapshot(id), "there is something new"));
     }
 
+    /// The same, if there is something new, saved at once.
+    pub(crate) fn try_snapshot(&mut self, id: usize) {
+        self.on(id, |stage, id| {
+            if stage.snapshot(id) {
+                stage.save(id, false);
+            }
+        });
+    }
+
+    /// A snapshot that was received is durable.
+    pub(crate) fn save_received(&mut self, id: usize) {
+        self.on(id, |stage, id| {
+            stage.save(id, true);
+        });
+    }
+
     /// Fires a timer that is set.
     pub(crate) fn fire(&mut self, id: usize, timer: Timer) {
         assert!(self.timer(id, timer).is_some(), "{timer:?} is not set");

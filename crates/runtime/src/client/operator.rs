@@ -23,8 +23,8 @@ pub async fn status(address: SocketAddr, wait: Duration) -> Result<StatusReport,
     }
 }
 
-/// Has the node at this address fulfil a wish, and waits for what becomes of it. There is no proof of
-/// who asks yet: keep operators' networks apart.
+/// Has the node at this address fulfil a wish, and waits for what becomes of it. There is no proof
+/// of who asks yet: keep operators' networks apart.
 ///
 /// # Errors
 /// If nobody answers there, within this time, in this protocol. The wish may then come true all the

@@ -73,8 +73,8 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
         }
     }
 
-    /// Takes a snapshot of what is applied. The loop waits only until the state is frozen; the thread
-    /// makes bytes of it and keeps them.
+    /// Takes a snapshot of what is applied. The loop waits only until the state is frozen; the
+    /// thread makes bytes of it and keeps them.
     fn take_snapshot(&mut self) -> bool {
         let applied = self.driver.executor.applied();
         if applied <= self.driver.snapshotting.newest {

@@ -2,8 +2,8 @@
 //! place.
 //!
 //! ```text
-//! header   magic 8 · format 2 · node 1 · 0 1 · cluster 16 · salt 8 · chunk 4 · length of meta 4 · meta
-//!          · crc 4
+//! header   magic 8 · format 2 · node 1 · 0 1 · cluster 16 · salt 8 · chunk 4
+//!          · length of meta 4 · meta · crc 4
 //! frames   as in the log; kind 4: a chunk, all of one length but the last; kind 5: the end
 //! end      total length 8 · number of chunks 8
 //! ```

@@ -181,8 +181,8 @@ impl<const ALL: bool> Toy<ALL> {
         }
     }
 
-    /// The leader, which never changes, answers. To read by a quorum, in this toy, is to wait for one
-    /// more entry.
+    /// The leader, which never changes, answers. To read by a quorum, in this toy, is to wait for
+    /// one more entry.
     fn on_read(&mut self, read: Read, effects: &mut Effects<Self>) {
         match read.mode {
             _ if self.id != LEADER => {

@@ -45,9 +45,11 @@ pub(crate) struct History<S> {
     members: Members,
     /// The last index that some client was told of.
     told: LogIndex,
-    /// For each question that is watched: since when, and from which index on it has which answer.
-    watched: Vec<(Bytes, LogIndex, Vec<(LogIndex, Bytes)>)>,
+    watched: Vec<Watched>,
 }
+
+/// A question that is watched: since when, and from which index on it has which answer.
+type Watched = (Bytes, LogIndex, Vec<(LogIndex, Bytes)>);
 
 impl<S: StateMachine> History<S> {
     pub(crate) fn new(replay: Executor<S>, initial: Membership) -> Self {

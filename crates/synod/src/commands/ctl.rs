@@ -67,8 +67,8 @@ enum Command {
     Get {
         /// The key
         key: String,
-        /// How fresh it must be: index, lease, quorum, follower, log, local, or at-most=50ms. Without,
-        /// index; where the algorithm reads through the log only, log
+        /// How fresh it must be: index, lease, quorum, follower, log, local, or at-most=50ms.
+        /// Without, index; where the algorithm reads through the log only, log
         #[arg(long, value_name = "HOW", value_parser = read::parse)]
         consistency: Option<read::Freshness>,
     },
@@ -318,7 +318,8 @@ fn tell(args: &Args, ended: Ended) -> Exit {
     exit
 }
 
-/// The answer in JSON on stdout, or as text: on stdout if it is one, on stderr if it is a complaint.
+/// The answer in JSON on stdout, or as text: on stdout if it is one, on stderr if it is a
+/// complaint.
 fn show(args: &Args, exit: Exit, text: &str, details: &Value) {
     if args.json {
         say(details.to_string());

@@ -55,7 +55,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let work = Work { from: &args.from, to: &to, layout: &layout };
     let rebuilt = algorithm.dispatch(work).map_err(|error| {
         if !was_there {
-            // What was made so far holds nothing; if it stays, it is in the way of the next attempt.
+            // What was made so far holds nothing; if it stays, it is in the way of the next
+            // attempt.
             drop(std::fs::remove_dir_all(&args.to));
         }
         match error {
@@ -66,8 +67,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (shown, address) = (args.to.display(), layout.cluster.nodes[0]);
     say(format!(
         "a new {algorithm} cluster of one replica, {}, in {shown}, out of {} of cluster {}\n\
-         it has everything up to {}: up to {} by a snapshot, the rest as the log had it, decided or \
-         not\n\
+         it has everything up to {}: up to {} by a snapshot, the rest as the log had it, decided \
+         or not\n\
          start it:  synod cluster --dir {shown}       (it listens on {address})\n\
          grow it:   synod ctl --cluster {shown} add-learner 1 ADDRESS",
         layout.cluster.cluster, owner.node, owner.cluster, rebuilt.upto, rebuilt.snapshot

@@ -53,6 +53,10 @@ pub(crate) struct Args {
     /// [default: 4096]
     #[arg(long, value_name = "COUNT")]
     trailing_entries: Option<u64>,
+    /// Switch leases for reads on: no clock of the cluster gains or loses more than so many parts
+    /// in a million. The same on all replicas
+    #[arg(long, value_name = "PPM")]
+    lease_drift_ppm: Option<u32>,
     /// Listen here [default: this replica's address among the peers]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -97,6 +101,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     file.allow_remote |= args.allow_remote;
     file.snapshot_after_kib = args.snapshot_after_kib.or(file.snapshot_after_kib);
     file.trailing_entries = args.trailing_entries.or(file.trailing_entries);
+    file.lease_drift_ppm = args.lease_drift_ppm.or(file.lease_drift_ppm);
     file.join |= args.join || has_joined(&file)?;
     file.check().map_err(Failure::usage)?;
     replica::serve(Start {
@@ -133,6 +138,7 @@ fn from_flags(args: &Args) -> Result<NodeFile, Failure> {
         join: false,
         snapshot_after_kib: None,
         trailing_entries: None,
+        lease_drift_ppm: None,
         timing: None,
         keys,
     };
