@@ -179,8 +179,8 @@ impl Toy {
     /// The members as of an index of the log.
     fn members(&self, upto: LogIndex) -> Membership {
         let entries = (self.base.index.0 + 1..=upto.0).map(LogIndex);
-        let changes = entries.filter_map(|at| Membership::from_batch(self.at(at)?, at));
-        changes.last().unwrap_or_else(|| self.base.membership.clone())
+        let mut changes = entries.filter_map(|at| Membership::from_batch(self.at(at)?, at));
+        changes.next_back().unwrap_or_else(|| self.base.membership.clone())
     }
 
     fn append(&mut self, batch: Batch, effects: &mut Effects<Self>) {
