@@ -150,6 +150,8 @@ pub(crate) struct Toy {
     commit: LogIndex,
     /// The last index of the log at the start.
     found: LogIndex,
+    /// The snapshot was newer than the records: before others follow they are replaced.
+    behind: bool,
     /// A timer fired.
     odd: bool,
     life: u32,
@@ -332,6 +334,10 @@ impl Toy {
         let gone = (meta.index.0 - self.base.index.0 + more) as usize;
         self.log.drain(..gone.min(self.log.len()));
         self.base = SnapshotMeta { index: LogIndex(meta.index.0 + more), ..meta };
+        self.compact(effects);
+    }
+
+    fn compact(&mut self, effects: &mut Effects<Self>) {
         let mut records = vec![Record::Begins(self.base.clone())];
         if !self.has(Mistake::LosesTail) {
             records.extend(self.log.iter().cloned().map(Record::Entry));
@@ -373,10 +379,12 @@ impl ConsensusProtocol for Toy {
                 Record::Begins(meta) => base = meta,
             }
         }
+        let mut behind = false;
         if let Some(newer) = durable.snapshot.filter(|meta| meta.index > base.index) {
             let gone = (newer.index.0 - base.index.0) as usize;
             log.drain(..gone.min(log.len()));
             base = newer;
+            behind = true;
         }
         if config.mistake == Mistake::CannotRecover && !log.is_empty() {
             return Err(RecoverError("a toy breaks".into()));
@@ -395,6 +403,7 @@ impl ConsensusProtocol for Toy {
             acked,
             commit,
             found,
+            behind,
             odd,
             life,
             endless,
@@ -412,6 +421,9 @@ impl ConsensusProtocol for Toy {
         match input {
             Input::Start => {
                 effects.set_timer((), self.config.cluster.timing.heartbeat());
+                if std::mem::take(&mut self.behind) {
+                    self.compact(effects);
+                }
                 self.say_members(effects);
             }
             Input::Timer(()) => self.odd = true,
