@@ -56,9 +56,6 @@ pub(crate) struct History<S> {
     watched: Vec<Watched>,
 }
 
-/// A question that is watched: since when, and from which index on it has which answer.
-type Watched = (Bytes, LogIndex, Vec<(LogIndex, Bytes)>);
-
 impl<S: StateMachine> History<S> {
     pub(crate) fn new(replay: Executor<S>, initial: Membership) -> Self {
         Self {
