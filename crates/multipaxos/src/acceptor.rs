@@ -132,14 +132,16 @@ impl Acceptor {
         self.accepted.from(from)
     }
 
-    /// Slots up to here are chosen, and in a snapshot: nobody needs to know what was accepted there.
+    /// Slots up to here are chosen, and in a snapshot: nobody needs to know what was accepted
+    /// there.
     pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
         self.accepted.forget_upto(slot);
     }
 
     /// Phase 1b: one piece of the report, with at most `limit` bytes of values but at least one
     /// value. `chosen` is what this replica knows to be chosen from slot `from` on, without gap;
-    /// there it does not matter any more what was accepted. Slots up to `forgotten` are chosen, too.
+    /// there it does not matter any more what was accepted. Slots up to `forgotten` are chosen,
+    /// too.
     pub(crate) fn report<'a>(
         &self,
         from: LogIndex,

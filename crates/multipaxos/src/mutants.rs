@@ -256,6 +256,7 @@ pub const MUTANTS: &[Mutant] = &[
         "M102",
         "who has no vote keeps a change to itself when its leader is gone",
         &["O13"],
-    ),
+    )
+    .beyond_simulation("a change that only those know whom it takes the vote from"),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
 ];

@@ -2,8 +2,8 @@
 //! leases §4.2). Three ways, all linearizable:
 //!
 //! * **Index** (Raft thesis §6.4): the leader notes how far slots are chosen, asks its acceptors
-//!   whether they still follow its ballot, and may answer as of that slot. Any replica may be asked;
-//!   it asks the leader. All reads that wait share one round.
+//!   whether they still follow its ballot, and may answer as of that slot. Any replica may be
+//!   asked; it asks the leader. All reads that wait share one round.
 //! * **Lease** (thesis §6.4.1): acceptors that heard a leader promise no other ballot for the
 //!   shortest election timeout, so for that long, counted from the *sending* of what they answered,
 //!   no round is needed.

@@ -201,6 +201,28 @@ fn a_change_is_final_when_the_new_members_have_it_on_disk() {
     assert!(lab.members(0).1);
 }
 
+/// A change is chosen by the members before. If they are all that know it, they tell those who vote
+/// now, though they have no vote themselves.
+#[test]
+fn who_votes_is_told_by_those_who_do_no_longer() {
+    let mut lab = universe(2, 1, None);
+    lab.restart(1);
+    lab.elect(0);
+    lab.change(0, |change| change.add_learner(NodeId(1)));
+    lab.carry_all();
+    beat(&mut lab, 0);
+    lab.change(0, |change| change.add_voter(NodeId(1)).remove(NodeId(0)));
+    lab.lose_all();
+    lab.crash(0, 9);
+    lab.restart(0);
+    assert_eq!((lab.voters(0), lab.voters(1)), (vec![1], vec![0]));
+    lab.fire(0, Timer::Silence);
+    lab.fire(0, Timer::Election);
+    lab.carry_all();
+    assert_eq!(lab.voters(1), [1]);
+    lab.elect(1);
+}
+
 /// A new leader that finds a change among the slots of phase 1 stops there, too.
 #[test]
 fn a_new_leader_finishes_a_change_that_it_finds() {
