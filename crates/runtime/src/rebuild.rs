@@ -165,7 +165,8 @@ fn found_cluster<P: Audit, S: StateMachine>(
     }
     let voters = NodeSet::only(node);
     let membership = Membership { version: index, voters, ..Membership::default() };
-    let meta = SnapshotMeta { index, epoch: 0, membership };
+    // As if the first leader of the new cluster had written it all.
+    let meta = SnapshotMeta { index, epoch: 1, membership };
     let kept = opened.snapshots.save(&meta, &executor.snapshot());
     kept.map_err(|error| StartError::Directory(to.to_path_buf(), error))
 }
