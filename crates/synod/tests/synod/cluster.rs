@@ -210,7 +210,7 @@ impl Processes {
         if let Some(kib) = self.snapshot_after {
             command.arg("--snapshot-after-kib").arg(kib.to_string());
             // Under load a replica that lags must find the entries behind the snapshot it got.
-            command.args(["--trailing-entries", if kib > 1 { "2000" } else { "20" }]);
+            command.args(["--trailing-entries", if kib > 1 { "500" } else { "20" }]);
         }
         if self.disk != Disk::Plain {
             command.arg("--lose-unsynced");
