@@ -325,6 +325,13 @@ impl Options {
         Ok(Self { nodes, traitors, variants, ..self })
     }
 
+    /// The same run without operators, readers, leases and named options: what the texts in TLA+
+    /// tell of, see `docs/tla`.
+    #[must_use]
+    pub fn without_extras(self) -> Self {
+        Self { variants: Vec::new(), operators: Operators::none(), ..self }
+    }
+
     /// A run without faults, for tests of one's own.
     pub fn quiet(nodes: usize) -> Self {
         Self {
