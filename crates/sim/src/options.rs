@@ -363,6 +363,14 @@ mod tests {
     use crate::toy::Toy;
     use std::collections::BTreeSet;
 
+    /// What the texts in TLA+ do not tell of is off, and the rest of the run is as it was.
+    #[test]
+    fn extras_are_operators_and_named_options() {
+        let operators = Operators { readers: 3, snapshots: Some(1), ..Operators::none() };
+        let drawn = Options { operators, variants: vec!["x".to_owned()], ..Options::quiet(3) };
+        assert_eq!(drawn.without_extras(), Options::quiet(3));
+    }
+
     /// Swarm testing lives from runs that differ: every class is in some runs and not in others.
     #[test]
     fn seeds_draw_different_runs_within_the_fault_model() {
