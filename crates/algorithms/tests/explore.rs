@@ -39,8 +39,8 @@ fn the_small_models_of_crash_fault_algorithms_are_closed_and_clean() {
     }
 }
 
-/// One change of members in any order of messages, with any number of duplicates: the leader goes, a
-/// voter comes, one voter takes the place of another (Raft §6; Multi-Paxos: the slot after).
+/// One change of members in any order of messages, with any number of duplicates: the leader goes,
+/// a voter comes, one voter takes the place of another (Raft §6; Multi-Paxos: the slot after).
 #[test]
 fn models_with_one_change_of_members_are_closed_and_clean() {
     for algorithm in [Algorithm::MultiPaxos, Algorithm::Raft] {

@@ -56,8 +56,8 @@ pub struct Bounds {
     pub chunk: usize,
     /// How disks are modelled.
     pub disks: Disks,
-    /// How often the clock of all moves on, by [`TICK`] each time. `None`: there is no time, so that
-    /// a timer fires at any moment, and settings that trust clocks are off.
+    /// How often the clock of all moves on, by [`TICK`] each time. `None`: there is no time, so
+    /// that a timer fires at any moment, and settings that trust clocks are off.
     pub ticks: Option<u8>,
     /// Nodes that lie: whatever they say, they may also say the contrary of, to anybody.
     pub traitors: NodeSet,

@@ -19,11 +19,11 @@
 //! | an operator asks a node to lead | [`Bounds::campaigns`] |
 //! | a client gives a command to a node | [`Bounds::commands`] |
 //! | an operator wants a node to hand over to another | [`Bounds::transfers`] |
-//! | an operator wants other members, as a node sees them | [`Bounds::changes`], [`Bounds::wishes`] |
+//! | an operator wants other members than a node sees | [`Bounds::changes`], [`Bounds::wishes`] |
 //! | a client reads without an entry of the log | [`Bounds::reads`] |
 //! | a node takes a snapshot of what it has applied | [`Bounds::snapshots`] |
 //! | that, or one that came in messages, is on the disk | free |
-//! | time passes | [`Bounds::ticks`]; without them there is no time, and timers fire at any moment |
+//! | time passes | [`Bounds::ticks`]; without them timers fire at any moment |
 //! | a node crashes, keeps any prefix of unsynced writes, starts again | [`Bounds::crashes`] |
 //!
 //! A crash also leaves the old snapshot, or the one that was being written.

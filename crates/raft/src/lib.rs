@@ -42,8 +42,8 @@
 //!   whole log goes.
 //! * **Members** (§6, thesis 4). Who takes part is said by the latest entry of the log, committed
 //!   or not; when that is cut, by the one before. One voter more or less is one entry; any other
-//!   change is joint, and its second half follows by itself. A change needs the version that the operator
-//!   saw, no other change under way, and an entry of the leader's own term that is committed: else
+//!   change is joint, and its second half follows by itself. A change needs the version that the
+//!   operator saw, no other change under way, and an entry of the leader's own term that is committed: else
 //!   two leaders could each make one, with a quorum of its own. A server that is to
 //!   vote and lags first learns; see `change.rs`. A leader that is removed hands over once that is
 //!   committed. A removed server campaigns until its removal is known to be committed, as it may be
