@@ -83,6 +83,18 @@ Accept(state, ballot, slot, batch) ==
     [state EXCEPT !.promised = ballot,
                   !.accepted = Put(@, slot, [ballot |-> ballot, batch |-> batch])]
 
+(* The states that one acceptance after the other makes, in these slots.     *)
+AcceptedIn(state, ballot, slots, Value(_)) ==
+    LET upon(k) == {slots[j] : j \in 1..k}
+    IN  [k \in 1..Len(slots) |-> [state EXCEPT
+            !.promised = ballot,
+            !.accepted = [s \in DOMAIN @ \cup upon(k) |->
+                IF s \in upon(k) THEN [ballot |-> ballot, batch |-> Value(s)] ELSE @[s]]]]
+
+(* A ballot has one value for a slot, so that a vote need not repeat it.     *)
+AcceptedOf(ballot, slot, count) ==
+    [kind |-> "Accepted", ballot |-> ballot, slot |-> slot, count |-> count]
+
 (* Phase 1b, whole. What is chosen is reported as chosen. *)
 Report(n, ballot, from) ==
     LET upto == Upto(n)
@@ -131,18 +143,22 @@ Heard(n, accepted, ballot, upto) ==
                     \A s \in (Upto(n) + 1)..k : s \in DOMAIN learned[n] \/ mine(s)}
     IN  [s \in {k \in run : k \notin DOMAIN learned[n]} |-> accepted[s].batch]
 
+(* What was proposed in one burst comes in one message: a record for each    *)
+(* slot of the run that is not held yet, and one answer for all of them.     *)
 OnAccept(n, from, body) ==
     /\ body.kind = "Accept"
     /\ ~Less(body.ballot, Promised(n))
-    /\ LET held_ == body.slot \in DOMAIN Accepted(n)
-                    /\ Accepted(n)[body.slot].ballot = body.ballot
-           state == IF held_ THEN Memory(n)
-                    ELSE Accept(Memory(n), body.ballot, body.slot, body.batch)
-           answer == ToAll(n, {from}, [kind |-> "Accepted", ballot |-> body.ballot,
-                        slot |-> body.slot, value |-> state.accepted[body.slot].batch])
-           writes == IF held_ THEN <<>> ELSE Write(state)
+    /\ LET ballot == body.ballot
+           run == body.slot..(body.slot + Len(body.batches) - 1)
+           old(s) == s \in DOMAIN Accepted(n) /\ Accepted(n)[s].ballot = ballot
+           new == Sorted({s \in run : ~old(s)})
+           value(s) == body.batches[s - body.slot + 1]
+           states == AcceptedIn(Memory(n), ballot, new, value)
+           all == IF new = <<>> THEN Accepted(n) ELSE states[Len(new)].accepted
+           answer == ToAll(n, {from}, AcceptedOf(ballot, body.slot, Len(body.batches)))
+           writes == [k \in 1..Len(new) |-> [state |-> states[k], needed |-> TRUE]]
        IN  /\ IF Bug = "M25" THEN Do(n, writes, {}, answer) ELSE Do(n, writes, answer, {})
-           /\ Learn(n, Heard(n, state.accepted, body.ballot, body.chosen))
+           /\ Learn(n, Heard(n, all, ballot, body.chosen))
     /\ Follow(n)
     /\ UNCHANGED <<incarnation, round>>
 
@@ -213,10 +229,8 @@ OnPromise(n, from, body) ==
 -----------------------------------------------------------------------------
 (* The leader (2.2, phase 2).                                                *)
 
-AcceptOf(n, ballot, slot, batch) ==
-    [kind |-> "Accept", ballot |-> ballot, slot |-> slot, batch |-> batch, chosen |-> Upto(n)]
-AcceptedOf(ballot, slot, batch) ==
-    [kind |-> "Accepted", ballot |-> ballot, slot |-> slot, value |-> batch]
+AcceptOf(n, ballot, slot, batches) ==
+    [kind |-> "Accept", ballot |-> ballot, slot |-> slot, batches |-> batches, chosen |-> Upto(n)]
 BeatOf(n) == [kind |-> "Heartbeat", ballot |-> leader[n].ballot, chosen |-> Upto(n)]
 
 OpenSlot(batch) == [batch |-> batch, accepted |-> {}]
@@ -231,16 +245,13 @@ BecomeLeader(n) ==
            slots == Sorted({s \in (Upto(n) + 1)..last : s \notin DOMAIN learned[n]})
            known == IF Bug = "M01" THEN Accepted(n) ELSE pvalues
            value(s) == IF s \in DOMAIN known THEN known[s].batch ELSE NoOp
-           upon(k) == {slots[j] : j \in 1..k}
-           state(k) == [Memory(n) EXCEPT !.promised = ballot,
-                !.accepted = [s \in DOMAIN @ \cup upon(k) |->
-                    IF s \in upon(k) THEN [ballot |-> ballot, batch |-> value(s)] ELSE @[s]]]
-           all == upon(Len(slots))
+           states == AcceptedIn(Memory(n), ballot, slots, value)
+           all == {slots[k] : k \in 1..Len(slots)}
        IN  /\ leader' = [leader EXCEPT ![n] = [ballot |-> ballot, next |-> last + 1,
                             open |-> [s \in all |-> OpenSlot(value(s))]]]
-           /\ Do(n, [k \in 1..Len(slots) |-> [state |-> state(k), needed |-> TRUE]],
-                 {[from |-> n, to |-> n, body |-> AcceptedOf(ballot, s, value(s))] : s \in all},
-                 UNION {ToAll(n, Peers(n), AcceptOf(n, ballot, s, value(s))) : s \in all}
+           /\ Do(n, [k \in 1..Len(slots) |-> [state |-> states[k], needed |-> TRUE]],
+                 {[from |-> n, to |-> n, body |-> AcceptedOf(ballot, s, 1)] : s \in all},
+                 UNION {ToAll(n, Peers(n), AcceptOf(n, ballot, s, <<value(s)>>)) : s \in all}
                  \cup ToAll(n, Peers(n),
                         [kind |-> "Heartbeat", ballot |-> ballot, chosen |-> Upto(n)]))
     /\ scout' = [scout EXCEPT ![n] = None]
@@ -253,16 +264,18 @@ Propose(n, batch) ==
     /\ LET slot == leader[n].next
            ballot == leader[n].ballot
        IN  /\ Do(n, Write(Accept(Memory(n), ballot, slot, batch)),
-                 ToAll(n, {n}, AcceptedOf(ballot, slot, batch)),
-                 ToAll(n, Peers(n), AcceptOf(n, ballot, slot, batch)))
+                 ToAll(n, {n}, AcceptedOf(ballot, slot, 1)),
+                 ToAll(n, Peers(n), AcceptOf(n, ballot, slot, <<batch>>)))
            /\ leader' = [leader EXCEPT ![n].next = slot + 1,
                                        ![n].open = Put(@, slot, OpenSlot(batch))]
     /\ UNCHANGED <<incarnation, round, role, scout, learned, chosen>>
 
-SendAccept(n, to, slot) ==
-    /\ role[n] = "Leader" /\ slot \in DOMAIN leader[n].open
-    /\ Do(n, <<>>, {}, ToAll(n, to,
-          AcceptOf(n, leader[n].ballot, slot, leader[n].open[slot].batch)))
+(* So many slots from this one on, in one message, or once more.             *)
+SendAccept(n, to, slot, many) ==
+    /\ role[n] = "Leader" /\ many > 0
+    /\ slot..(slot + many - 1) \subseteq DOMAIN leader[n].open
+    /\ Do(n, <<>>, {}, ToAll(n, to, AcceptOf(n, leader[n].ballot, slot,
+          [k \in 1..many |-> leader[n].open[slot + k - 1].batch])))
     /\ UNCHANGED <<volatile, chosen>>
 
 SendHeartbeat(n, to) ==
@@ -274,13 +287,15 @@ SendHeartbeat(n, to) ==
 OnAccepted(n, from, body) ==
     /\ body.kind = "Accepted"
     /\ role[n] = "Leader" /\ body.ballot = leader[n].ballot
-    /\ body.slot \in DOMAIN leader[n].open \ DOMAIN learned[n]
-    /\ body.value = leader[n].open[body.slot].batch
-    /\ LET accepted == leader[n].open[body.slot].accepted \cup {from}
-       IN  /\ leader' = [leader EXCEPT ![n].open[body.slot].accepted = accepted]
-           /\ IF IsMajority(accepted)
-              THEN Learn(n, [s \in {body.slot} |-> body.value])
-              ELSE UNCHANGED <<learned, chosen>>
+    /\ LET open == leader[n].open
+           votes(s) == open[s].accepted \cup {from}
+           run == body.slot..(body.slot + body.count - 1)
+           counted == run \cap (DOMAIN open \ DOMAIN learned[n])
+           done == {s \in counted : IsMajority(votes(s))}
+       IN  /\ counted # {}
+           /\ leader' = [leader EXCEPT ![n].open = [s \in DOMAIN open |->
+                IF s \in counted THEN [open[s] EXCEPT !.accepted = votes(s)] ELSE open[s]]]
+           /\ Learn(n, [s \in done |-> open[s].batch])
     /\ UNCHANGED <<stable, incarnation, round, role, scout>>
 
 (* Outbid, or not heard by a quorum. *)

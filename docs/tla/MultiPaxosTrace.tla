@@ -14,12 +14,19 @@ Hints == {"Canvass", "CanvassReply", "Nack", "HeartbeatReply", "Learn"}
 
 (* What MultiPaxos.tla leaves out of the messages of the code. *)
 Said(body) ==
-    CASE body.kind = "Accept" ->
+    CASE body.kind = "Prepare" ->
+            [kind |-> body.kind, ballot |-> body.ballot, from |-> body.from]
+      [] body.kind = "Promise" ->
+            [kind |-> body.kind, ballot |-> body.ballot, from |-> body.from,
+             chosen |-> body.chosen, accepted |-> body.accepted, next |-> body.next]
+      [] body.kind = "Accept" ->
             [kind |-> body.kind, ballot |-> body.ballot, slot |-> body.slot,
-             batch |-> body.batch, chosen |-> body.chosen]
+             batches |-> body.batches, chosen |-> body.chosen]
       [] body.kind = "Accepted" ->
             [kind |-> body.kind, ballot |-> body.ballot, slot |-> body.slot,
-             value |-> body.value]
+             count |-> body.count]
+      [] body.kind = "Heartbeat" ->
+            [kind |-> body.kind, ballot |-> body.ballot, chosen |-> body.chosen]
       [] body.kind = "Learned" ->
             [kind |-> body.kind, from |-> body.from, batches |-> body.batches]
       [] body.kind \in Hints -> [kind |-> body.kind]
@@ -40,7 +47,7 @@ Sent ==
        IN  IF words \subseteq msgs THEN UNCHANGED vars
            ELSE /\ CASE body.kind = "Prepare" -> SendPrepare(N, to)
                      [] body.kind = "Promise" -> SentPiece(to, body)
-                     [] body.kind = "Accept" -> SendAccept(N, to, body.slot)
+                     [] body.kind = "Accept" -> SendAccept(N, to, body.slot, Len(body.batches))
                      [] body.kind = "Heartbeat" -> SendHeartbeat(N, to)
                      [] body.kind = "Learned" ->
                             SendLearned(N, to, body.from, Len(body.batches))

@@ -43,6 +43,9 @@ IsMajority(some) == 2 * Cardinality(some) > Cardinality(Nodes)
 Min(a, b) == IF a < b THEN a ELSE b
 Max(a, b) == IF a > b THEN a ELSE b
 
+(* How many come before the first of these numbers; all, if there are none.  *)
+Prefix(bad, all) == IF bad = {} THEN all ELSE (CHOOSE k \in bad : \A l \in bad : k <= l) - 1
+
 TermAt(log, index) == IF index = 0 THEN 0 ELSE log[index].term
 IdAt(log, index) == [term |-> TermAt(log, index), index |-> index]
 LastId(n) == IdAt(Log(n), Len(Log(n)))
@@ -182,8 +185,7 @@ Consistent(n, prev) ==
 HeldOf(n, prev, entries) ==
     LET same(k) == /\ prev + k <= Len(Log(n))
                    /\ Log(n)[prev + k].term = entries[k].term
-        run == {k \in 0..Len(entries) : \A l \in 1..k : same(l)}
-    IN  IF Bug = "R06" THEN 0 ELSE CHOOSE k \in run : \A l \in run : l <= k
+    IN  IF Bug = "R06" THEN 0 ELSE Prefix({k \in 1..Len(entries) : ~same(k)}, Len(entries))
 
 OnAppendEntries(n, from, body) ==
     /\ body.kind = "AppendEntries" /\ body.term = Term(n) /\ role[n] # "Leader"
@@ -192,18 +194,19 @@ OnAppendEntries(n, from, body) ==
     /\ UNCHANGED <<matched, elected>>
     /\ LET prev == body.prev.index
            last == prev + Len(body.entries)
-           old == HeldOf(n, prev, body.entries)
-           new == SubSeq(body.entries, old + 1, Len(body.entries))
-           log == SubSeq(Log(n), 1, prev + old) \o new
-           writes == IF new = <<>> THEN <<>> ELSE Write([Memory(n) EXCEPT !.log = log])
            reply == ToAll(n, {from}, [kind |-> "AppendReply", term |-> Term(n),
                                       matched |-> last])
-           all == IF new = <<>> THEN Log(n) ELSE log
-           known == IF Bug = "R07" THEN Len(all) ELSE last
-       IN  IF ~Consistent(n, body.prev) \/ (new # <<>> /\ prev + old < commit[n])
-           THEN UNCHANGED <<stable, commit, chosen>>
-           ELSE /\ IF Bug = "R41" THEN Do(n, writes, {}, reply) ELSE Do(n, writes, reply, {})
-                /\ Commit(n, all, Min(body.leader_commit, known))
+       IN  \E old \in {HeldOf(n, prev, body.entries)} :  \* Bound, so that TLC computes it once.
+           LET new == SubSeq(body.entries, old + 1, Len(body.entries))
+               log == SubSeq(Log(n), 1, prev + old) \o new
+               writes == IF new = <<>> THEN <<>> ELSE Write([Memory(n) EXCEPT !.log = log])
+           IN  IF ~Consistent(n, body.prev) \/ (new # <<>> /\ prev + old < commit[n])
+               THEN UNCHANGED <<stable, commit, chosen>>
+               ELSE \E all \in {IF new = <<>> THEN Log(n) ELSE log} :
+                    LET known == IF Bug = "R07" THEN Len(all) ELSE last
+                    IN  /\ IF Bug = "R41" THEN Do(n, writes, {}, reply)
+                           ELSE Do(n, writes, reply, {})
+                        /\ Commit(n, all, Min(body.leader_commit, known))
 
 OnAppendReply(n, from, body) ==
     /\ body.kind = "AppendReply" /\ body.term = Term(n) /\ role[n] = "Leader"
@@ -214,8 +217,8 @@ OnAppendReply(n, from, body) ==
 (* The part of the log that the own disk holds, too. *)
 DurableIndex(n) ==
     LET same(k) == k <= Len(disk[n].log) /\ disk[n].log[k] = Log(n)[k]
-        run == {k \in 0..Len(Log(n)) : \A l \in 1..k : same(l)}
-    IN  IF Bug = "R09" THEN Len(Log(n)) ELSE CHOOSE k \in run : \A l \in run : l <= k
+    IN  IF Bug = "R09" THEN Len(Log(n))
+        ELSE Prefix({k \in 1..Len(Log(n)) : ~same(k)}, Len(Log(n)))
 
 (* 5.4.2: on the disks of a majority, and of the current term. *)
 AdvanceCommit(n, index) ==

@@ -87,9 +87,10 @@ Role(n) == IF role[n] = "PreCandidate" THEN "Candidate" ELSE role[n]
 
 (* What a record makes of the state. *)
 Apply(state, record) ==
-    IF record.kind = "HardState"
-    THEN [state EXCEPT !.term = record.term, !.voted_for = record.voted_for]
-    ELSE [state EXCEPT !.log = SubSeq(@, 1, record.first - 1) \o record.entries]
+    CASE record.kind = "HardState" ->
+            [state EXCEPT !.term = record.term, !.voted_for = record.voted_for]
+      [] record.kind = "Entries" ->
+            [state EXCEPT !.log = SubSeq(@, 1, record.first - 1) \o record.entries]
 
 Committed(k) == Log(N)[k].batch
 

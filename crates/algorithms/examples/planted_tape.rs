@@ -24,7 +24,7 @@ impl Visitor for Recorded {
 
     fn visit<P: Audit>(self) -> Option<String> {
         (0..SEEDS).find_map(|seed| {
-            let options = Options::for_seed::<P>(seed);
+            let options = Options::for_seed::<P>(seed).without_extras();
             let (report, module) = chronicle::<P>(seed, &options, self.steps);
             let short = module.matches("[event |-> ").count() < self.steps;
             let violation = report.violation.filter(|_| short)?;

@@ -325,6 +325,13 @@ impl Options {
         Ok(Self { nodes, traitors, variants, ..self })
     }
 
+    /// The same run without operators, readers, leases and named options: what the texts in TLA+
+    /// tell of, see `docs/tla`.
+    #[must_use]
+    pub fn without_extras(self) -> Self {
+        Self { variants: Vec::new(), operators: Operators::none(), ..self }
+    }
+
     /// A run without faults, for tests of one's own.
     pub fn quiet(nodes: usize) -> Self {
         Self {
@@ -355,6 +362,14 @@ mod tests {
     use super::*;
     use crate::toy::Toy;
     use std::collections::BTreeSet;
+
+    /// What the texts in TLA+ do not tell of is off, and the rest of the run is as it was.
+    #[test]
+    fn extras_are_operators_and_named_options() {
+        let operators = Operators { readers: 3, snapshots: Some(1), ..Operators::none() };
+        let drawn = Options { operators, variants: vec!["x".to_owned()], ..Options::quiet(3) };
+        assert_eq!(drawn.without_extras(), Options::quiet(3));
+    }
 
     /// Swarm testing lives from runs that differ: every class is in some runs and not in others.
     #[test]

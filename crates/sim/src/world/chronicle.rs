@@ -118,8 +118,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let status = replica.status();
         let idle = writes.is_empty() && commits.is_empty() && node.status == Some(status);
-        if idle && heard.starts_with("[kind |-> \"Propose\"") {
-            return; // Refused or queued: nothing that the text knows of.
+        let silent = ["[kind |-> \"Propose\"", "[kind |-> \"Drained\""];
+        if idle && silent.iter().any(|kind| heard.starts_with(kind)) {
+            return; // Refused or queued, or only sent: nothing that a step of the text does.
         }
         let (writes, commits) = (writes.join(", "), commits.join(", "));
         let LogIndex(committed) = status.committed;

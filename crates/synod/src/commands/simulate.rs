@@ -185,8 +185,7 @@ impl Visitor for TapeSeed {
     type Output = (Report, String);
 
     fn visit<P: Audit>(self) -> (Report, String) {
-        // The texts in TLA+ are of the algorithms without options.
-        let options = Options { variants: Vec::new(), ..Options::for_seed::<P>(self.0) };
+        let options = Options::for_seed::<P>(self.0).without_extras();
         synod_sim::chronicle::<P>(self.0, &options, self.1)
     }
 }
