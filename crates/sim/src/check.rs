@@ -25,6 +25,10 @@ use std::time::Duration;
 /// The mark of a run in which time decides what a replica does, not only when.
 pub(crate) const LEASES: &str = "leases are on";
 
+/// The mark of a run in which nodes take in more than one input before they say that there is no
+/// more.
+pub(crate) const TURNS: &str = "nodes take in several inputs";
+
 /// Fresh clients that a healed core must answer, and commands of each.
 const FRESH_CLIENTS: usize = 3;
 const FRESH_COMMANDS: u64 = 4;
@@ -129,6 +133,7 @@ impl<'a, P: Audit> Run<'a, P> {
         setup.network = options.faults.network.clone();
         setup.disk = options.faults.disk.clone();
         setup.max_batch = options.max_batch;
+        setup.turns = options.turns;
         setup.compare_states_every = Some(8);
         setup.traitors = traitors(options, &mut rng);
         let mut world = World::new(setup, Registers::default);
@@ -140,6 +145,9 @@ impl<'a, P: Audit> Run<'a, P> {
         let named = options.variants.iter().any(|name| name.starts_with("lease"));
         if operators.lease.is_some() || named {
             world.mark(LEASES);
+        }
+        if options.turns.is_some() {
+            world.mark(TURNS);
         }
         if operators.readers > 0 {
             (0..options.registers).for_each(|register| world.watch(question(register)));
