@@ -303,6 +303,10 @@ impl Options {
         if let Some(drift) = self.operators.lease {
             self.faults.drift = self.faults.drift.min(drift / 100);
             self.faults.classes.retain(|class| *class != Fault::ClockJump);
+            if self.operators.sieges.is_some() {
+                self.faults.drift = drift / 100;
+                self.think = self.think.max(Duration::from_millis(200));
+            }
         }
         if self.operators.spares > 0 {
             let mut cluster = Cluster::new(ClusterId(0), self.nodes + self.operators.spares);

@@ -103,7 +103,7 @@ impl Reduction {
             Self::NoSnapshots => operators.snapshots = None,
             Self::NoReaders => operators.readers = 0,
             Self::NoLeases => {
-                operators.lease = None;
+                (operators.lease, operators.sieges) = (None, None);
                 let by_lease = Consistency::Linearizable(ReadMode::Lease);
                 operators.consistencies.retain(|how| *how != by_lease);
                 if operators.consistencies.is_empty() {
