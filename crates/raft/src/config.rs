@@ -64,8 +64,8 @@ impl Drift {
     /// `promised` by theirs: both may be wrong, in opposite directions.
     pub(crate) fn lease(self, promised: Duration) -> Duration {
         const MILLION: u128 = 1_000_000;
-        let wrong = MILLION + u128::from(self.parts_per_million);
-        let lease = promised.as_nanos() * MILLION * MILLION / (wrong * wrong);
+        let wrong = u128::from(self.parts_per_million);
+        let lease = promised.as_nanos() * MILLION.saturating_sub(wrong) / (MILLION + wrong);
         Duration::from_nanos(u64::try_from(lease).unwrap_or(u64::MAX))
     }
 }
@@ -172,10 +172,14 @@ mod tests {
     fn a_lease_is_shorter_than_the_promise_by_the_drift_of_both_clocks() {
         let promised = Duration::from_millis(300);
         assert_eq!(Drift { parts_per_million: 0 }.lease(promised), promised);
-        let lease = Drift::GENEROUS.lease(promised);
-        // The leader's clock loses, the follower's gains.
-        let real_lease = lease.as_secs_f64() * 1.01;
-        let real_promise = promised.as_secs_f64() / 1.01;
-        assert!(real_lease <= real_promise && real_lease > real_promise * 0.999);
+        for parts_per_million in [100, 10_000, 100_000] {
+            let wrong = f64::from(parts_per_million) / 1e6;
+            let lease = Drift { parts_per_million }.lease(promised).as_secs_f64();
+            // The leader's clock loses, the follower's gains.
+            let (real_lease, real_promise) =
+                (lease / (1.0 - wrong), promised.as_secs_f64() / (1.0 + wrong));
+            assert!(real_lease <= real_promise && real_lease > real_promise * 0.999);
+        }
+        assert_eq!(Drift { parts_per_million: 2_000_000 }.lease(promised), Duration::ZERO);
     }
 }

@@ -255,6 +255,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R88", "with leases, an operator's wish deposes a leader unasked", &["O9"])
         .beyond_simulation("a read by a lease between a wish and its news"),
     Mutant::new(
+        "R120",
+        "a sync that covers some entries counts for those that were written after it began",
+        &["O6", "O1", "O5"],
+    ),
+    Mutant::new(
         "R89",
         "a server does not campaign that an uncommitted entry of its log removes",
         &["O13"],

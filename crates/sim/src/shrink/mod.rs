@@ -90,12 +90,14 @@ pub fn needs_time(oracle: &str) -> bool {
 
 /// Can this run be told as steps on a stage? Not where traitors made lies out of what they had
 /// heard: such a message follows from no step. Nor is what is shown in messages audited there. Nor
-/// where there are leases: clocks stand still on a stage.
+/// where there are leases: clocks stand still on a stage. Nor where nodes take in more than one
+/// input before they say that there is no more.
 pub fn can_be_told(report: &Report) -> bool {
     let forged = [Treason::Forge, Treason::Insist];
     let shown = report.violation.as_ref().is_some_and(|found| found.name.starts_with("shown"));
-    let leases = report.marks.contains_key(check::LEASES);
-    !shown && !leases && !forged.iter().any(|treason| report.faults.contains_key(treason.name()))
+    let untold = [check::LEASES, check::TURNS];
+    let untold = untold.iter().any(|mark| report.marks.contains_key(mark));
+    !shown && !untold && !forged.iter().any(|treason| report.faults.contains_key(treason.name()))
 }
 
 /// Makes the run of this seed small. Where the run itself stays long, a few runs of other seeds
