@@ -11,6 +11,7 @@ use crate::registers::{Operation, Registers};
 use crate::report::{Finding, Report};
 use crate::rng::{CERTAIN, Rng};
 use crate::scenario::Step;
+use crate::stage::Clocks;
 use crate::traitor::Treason;
 use crate::world::{Setup, World};
 use bytes::Bytes;
@@ -53,15 +54,26 @@ pub fn trace<P: Audit>(seed: u64, options: &Options, out: &mut dyn FnMut(String)
     run::<P>(seed, options, Some(out), |cluster| settings::<P>(options, cluster))
 }
 
-/// The same run, with every input of every replica written down, in their order; and the nodes
-/// that lied. What was written down before a panic is there, too.
-pub(crate) fn tape<P: Audit>(seed: u64, options: &Options) -> (Report, Vec<Step>, NodeSet) {
+/// A run that was written down.
+pub(crate) struct Taped {
+    pub(crate) report: Report,
+    /// Every input of every replica, in their order; up to a panic, if there was one.
+    pub(crate) steps: Vec<Step>,
+    /// The nodes that lied.
+    pub(crate) traitors: NodeSet,
+    /// The clocks, where leases look at them. Steps have their moments then.
+    pub(crate) clocks: Option<Clocks>,
+}
+
+/// The same run, written down.
+pub(crate) fn tape<P: Audit>(seed: u64, options: &Options) -> Taped {
     let mut run = Run::<P>::new(seed, options, |cluster| settings::<P>(options, cluster), None);
-    run.world.keep_tape();
+    let timed = options.operators.lease.is_some();
+    run.world.keep_tape(timed);
     run.live();
-    let tape = run.world.take_tape().expect("it was kept");
-    let traitors = run.world.traitors();
-    (run.report(), tape.into_steps(), traitors)
+    let steps = run.world.take_tape().expect("it was kept").into_steps();
+    let (traitors, clocks) = (run.world.traitors(), timed.then(|| run.world.clocks()));
+    Taped { report: run.report(), steps, traitors, clocks }
 }
 
 pub(crate) fn settings<P: Audit>(
