@@ -10,7 +10,9 @@ use consensus_core::{
 };
 use lab::{Lab, batch};
 use std::collections::{BTreeMap, BTreeSet};
-use synod_raft::{AppendEntries, Config, Conflict, Entry, EntryId, Message, Tail, Term, Timer};
+use synod_raft::{
+    AppendEntries, Candidates, Config, Conflict, Entry, EntryId, Message, Tail, Term, Timer,
+};
 
 /// A small generator (xorshift64*), so that a seed is a run.
 struct Chance(u64);
@@ -288,6 +290,9 @@ fn run(seed: u64, kind: Kind) -> Result<usize, String> {
         config.max_in_flight = 1 + chance.below(2);
     }
     config.trailing_entries = chance.below(3) as u64;
+    if seed % 3 == 0 {
+        config.candidates = Candidates::Wait;
+    }
     let disks = vec![Vec::new(); cluster.size];
     let mut lab = Lab::with(cluster, config, disks);
     lab.quick_disks = false;
