@@ -30,6 +30,8 @@ pub struct Config {
     pub trailing_bytes: usize,
     /// How a leader finds the place where a follower's log agrees with its own.
     pub repair: Repair,
+    /// What becomes of a candidate whose log is behind.
+    pub candidates: Candidates,
     /// Leader leases (thesis §6.4.1): a leader answers reads without asking anybody. `None` is
     /// off. All servers must agree on it.
     pub lease: Option<Drift>,
@@ -47,6 +49,18 @@ pub enum Repair {
     Hints,
     /// One index a refusal: the plain rule of Figure 2.
     Decrement,
+}
+
+/// What becomes of a candidate that is refused because its log is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Candidates {
+    /// Who refuses it sends what it lacks, so that a server that alone reaches a majority can lead
+    /// whatever its log holds. Not in the paper; see `tail.rs` for why it is safe.
+    #[default]
+    CatchUp,
+    /// It waits until a leader feeds it: the paper. If it alone reaches a majority, nobody leads
+    /// until a link comes back.
+    Wait,
 }
 
 /// How wrong clocks may run, as leases must know it: a promise of whoever operates the servers.
@@ -75,6 +89,11 @@ const DECREMENT: Variant = Variant::new(
     "repair=decrement",
     "a leader steps back one index for each AppendEntries that is refused; no hints",
 );
+/// The paper's elections.
+const WAIT: Variant = Variant::new(
+    "candidates=wait",
+    "a candidate whose log is behind is refused and told nothing, as in the paper",
+);
 /// Leader leases.
 const LEASE: Variant = Variant::new(
     "reads=lease",
@@ -98,6 +117,7 @@ impl ProtocolConfig for Config {
             trailing_entries: 4096,
             trailing_bytes: 16 << 20,
             repair: Repair::Hints,
+            candidates: Candidates::CatchUp,
             lease: None,
             priorities: BTreeMap::new(),
         })
@@ -109,11 +129,12 @@ impl ProtocolConfig for Config {
         Ok(Self { max_pending_bytes: 1, trailing_entries: 1, ..sizes })
     }
 
-    const VARIANTS: &'static [Variant] = &[DECREMENT, LEASE, FIRST];
+    const VARIANTS: &'static [Variant] = &[DECREMENT, LEASE, FIRST, WAIT];
 
     fn with_variant(self, name: &str, _cluster: &Cluster) -> Result<Self, ConfigError> {
         match name {
             _ if name == DECREMENT.name => Ok(Self { repair: Repair::Decrement, ..self }),
+            _ if name == WAIT.name => Ok(Self { candidates: Candidates::Wait, ..self }),
             _ if name == LEASE.name => Ok(Self { lease: Some(Drift::GENEROUS), ..self }),
             _ if name == FIRST.name => {
                 Ok(Self { priorities: BTreeMap::from([(NodeId(0), 1)]), ..self })
