@@ -491,10 +491,22 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.chronicle_step(id, heard);
         let deposed = self.observe(id);
         self.carry_out(id);
+        self.check_log(id);
         self.check_news(id);
         self.answer_queries(id);
         if deposed {
             self.answer_lost(id);
+        }
+    }
+
+    /// O4 for the log in memory, after everything that it wrote.
+    fn check_log(&mut self, id: NodeId) {
+        if self.violation.is_some() || !self.is_correct(id) {
+            return;
+        }
+        if let Some(status) = self.status(id) {
+            let verdict = self.disks.ends_at(id.index(), status.last);
+            self.judge(id, verdict);
         }
     }
 
