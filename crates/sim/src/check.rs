@@ -406,19 +406,25 @@ impl<'a, P: Audit> Run<'a, P> {
         }
     }
 
-    /// A reader whom these nodes owe answers.
-    fn add_fresh_reader(&mut self, nodes: NodeSet) -> Option<ClientId> {
-        if self.options.operators.readers == 0 {
-            return None;
-        }
+    /// Whom of these nodes a fresh client asks first, and how long it waits: for as long as they may
+    /// take.
+    fn fresh(&mut self, nodes: NodeSet) -> (NodeId, Patience) {
         let nodes: Vec<NodeId> = nodes.iter().collect();
-        let target = self.rng.pick(&nodes);
         let election = self.options.timing.election_max;
         let patience = Patience {
             attempt: election * 2,
             pause: Duration::from_millis(20),
             give_up: election * self.options.patience,
         };
+        (self.rng.pick(&nodes), patience)
+    }
+
+    /// A reader whom these nodes owe answers.
+    fn add_fresh_reader(&mut self, nodes: NodeSet) -> Option<ClientId> {
+        if self.options.operators.readers == 0 {
+            return None;
+        }
+        let (target, patience) = self.fresh(nodes);
         let now = self.world.now();
         Some(self.world.add_reader(target, patience, move |nth| {
             let index = Consistency::Linearizable(ReadMode::Index);
@@ -427,14 +433,7 @@ impl<'a, P: Audit> Run<'a, P> {
     }
 
     fn add_fresh(&mut self, nodes: NodeSet) -> ClientId {
-        let nodes: Vec<NodeId> = nodes.iter().collect();
-        let target = self.rng.pick(&nodes);
-        let election = self.options.timing.election_max;
-        let patience = Patience {
-            attempt: election * 2,
-            pause: Duration::from_millis(20),
-            give_up: election * self.options.patience,
-        };
+        let (target, patience) = self.fresh(nodes);
         let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.options.registers);
         self.world.add_client(target, patience, move |nth| {
             (nth < FRESH_COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))

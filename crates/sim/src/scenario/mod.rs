@@ -50,6 +50,8 @@ pub struct Scenario {
     pub algo: String,
     /// Other algorithms with which it can be played, too.
     pub others: Vec<String>,
+    /// What is no algorithm, and must fail it.
+    pub unlike: Vec<String>,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
     /// Named options of the algorithm that are on.
@@ -198,6 +200,7 @@ impl Default for Scenario {
             catches: Vec::new(),
             algo: String::new(),
             others: Vec::new(),
+            unlike: Vec::new(),
             smallest: false,
             variants: Vec::new(),
             nodes: 0,

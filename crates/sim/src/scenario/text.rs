@@ -30,6 +30,9 @@ impl Display for Scenario {
         self.others.iter().try_for_each(|other| write!(f, "|{other}"))?;
         write!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
         self.variants.iter().try_for_each(|variant| write!(f, " {variant}"))?;
+        if !self.unlike.is_empty() {
+            write!(f, "\nunlike {}", self.unlike.join(" "))?;
+        }
         if self.names.are_numbers() {
             write!(f, "\nnodes {}", self.nodes)?;
             self.other_sizes.iter().try_for_each(|size| write!(f, " {size}"))?;

@@ -70,6 +70,9 @@ impl<P: Audit> Scene<P> {
 
 /// What a batch says, for charts.
 fn said(batch: &Batch) -> String {
+    if batch.is_membership() {
+        return "members".into();
+    }
     let mut texts: Vec<String> =
         batch.commands().take(4).map(|command| payload_text(&command.payload)).collect();
     if batch.len() > texts.len() {

@@ -163,7 +163,8 @@ impl<'a, P: Audit> Clock<'a, P> {
     fn step(&mut self, action: &Action) {
         match action {
             Action::Crash { node, .. } => self.world.crash(*node),
-            Action::Restart(node) => self.world.restart(*node),
+            Action::Restart(node) if self.world.is_born(*node) => self.world.restart(*node),
+            Action::Restart(node) => self.world.join(*node),
             Action::Campaign(node) => self.world.campaign(*node),
             Action::Propose { node, commands } => {
                 for command in commands {
