@@ -327,9 +327,12 @@ fn leader_with_a_receiver(
     work(&mut lab, 4);
     lab.take_snapshot(0);
     lab.restart(2);
-    lab.fire(0, Timer::Heartbeat);
-    lab.carry_all();
+    for _ in 0..2 {
+        lab.fire(0, Timer::Heartbeat);
+        lab.carry_all();
+    }
     assert_eq!(lab.nodes[2].fetches.pop(), Some(NodeId(0)), "told to take a snapshot");
+    lab.nodes[2].fetches.clear();
     let on_its_way = lab.nodes[0].snapshot.clone().expect("it was taken");
     (lab, on_its_way)
 }
