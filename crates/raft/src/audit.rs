@@ -37,6 +37,7 @@ impl Audit for Raft {
         "append rejected: another term",
         "append rejected: the log is short",
         "asks the leader to hand over",
+        "caught up after a snapshot",
         "caught up and promoted",
         "change of members rolled back",
         "change refused",

@@ -29,6 +29,12 @@ pub struct Config {
     pub trailing_entries: u64,
     /// Bytes of such entries. Whichever of the two limits is reached first counts.
     pub trailing_bytes: usize,
+    /// Entries before its newest snapshot that a leader keeps, at most, while a server takes an
+    /// older one and catches up from there: else a busy leader would have forgotten by then what
+    /// the server needs next, again and again. Over when it has caught up, or falls silent.
+    pub held_entries: u64,
+    /// Bytes of such entries.
+    pub held_bytes: usize,
     /// How a leader finds the place where a follower's log agrees with its own.
     pub repair: Repair,
     /// What becomes of a candidate whose log is behind.
@@ -120,6 +126,8 @@ impl ProtocolConfig for Config {
             max_pending_bytes: 64 << 20,
             trailing_entries: 4096,
             trailing_bytes: 16 << 20,
+            held_entries: 1 << 20,
+            held_bytes: 64 << 20,
             repair: Repair::Hints,
             candidates: Candidates::CatchUp,
             lease: None,

@@ -312,4 +312,12 @@ pub const MUTANTS: &[Mutant] = &[
         "a follower adopts entries, too, though it has a leader and has acknowledged others",
         &["O6", "O1", "O4", "O5", "O13"],
     ),
+    Mutant::new(
+        "R110",
+        "a leader keeps nothing for a server that takes a snapshot, which never catches up",
+        &["O13"],
+    )
+    .beyond_simulation("snapshots that follow one another faster than one is carried over"),
+    Mutant::new("R111", "a leader keeps its log for a server that is gone for good", &["O13"])
+        .beyond_simulation("an oracle that sees what a log costs"),
 ];

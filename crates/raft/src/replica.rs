@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::read::Asker;
 use crate::record::{Record, Remembered};
 use crate::server::Server;
+use crate::snapshot::NOTHING;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
@@ -110,7 +111,10 @@ impl ConsensusProtocol for Raft {
             Input::Transfer(to) => self.hand_over(to, effects),
             Input::Change(change) => self.change_members(&change, effects),
             Input::Read(read) => self.read(read, env.now, effects),
-            Input::SnapshotTaken(meta) => self.server.on_snapshot_taken(&meta, effects),
+            Input::SnapshotTaken(meta) => {
+                let needed_after = self.needed_after();
+                self.server.on_snapshot_taken(&meta, needed_after, effects);
+            }
             Input::SnapshotInstalled(meta) => self.install(meta, effects),
             Input::Drained => self.on_drained(env.now, effects),
         }
@@ -403,6 +407,14 @@ impl Raft {
                 self.become_follower(effects);
             }
             Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+    }
+
+    /// The entries after this index are needed by others, beside what trails.
+    fn needed_after(&self) -> LogIndex {
+        match &self.role {
+            Role::Leader(leader) => leader.needed_after(),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => NOTHING,
         }
     }
 
