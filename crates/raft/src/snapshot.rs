@@ -28,6 +28,7 @@ impl Server {
     }
 
     /// A snapshot of this server's own state is durable: what it covers may go.
+    #[cold]
     pub(crate) fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, effects: &mut Effects<Raft>) {
         if meta.index > self.commit_index {
             effects.halt(format!("a snapshot up to index {} of what is not committed", meta.index));
