@@ -160,13 +160,14 @@ mod record;
 mod replica;
 mod server;
 mod snapshot;
+mod tail;
 mod transfer;
 mod votes;
 mod wishes;
 
-pub use config::{Config, Drift, Repair};
+pub use config::{Candidates, Config, Drift, Repair};
 pub use entry::{Entries, Entry, EntryId, Term};
-pub use message::{AppendEntries, Conflict, Message};
+pub use message::{AppendEntries, Conflict, Message, Tail};
 pub use mutants::MUTANTS;
 pub use record::Record;
 pub use replica::{Raft, Timer};

@@ -167,9 +167,15 @@ impl Raft {
             // Snapshots stand outside the terms, too: they say what is decided.
             Message::Snapshot(message) => return effects.snapshot(from, *message),
             // Pre-votes stand outside the terms: they change nobody's (thesis §9.6).
-            Message::PreVote { term, last } => return self.on_pre_vote(from, term, last, effects),
+            Message::PreVote { term, last, commit } => {
+                return self.on_pre_vote(from, term, (last, commit), effects);
+            }
             Message::PreVoteReply { term, granted } => {
                 return self.on_pre_vote_reply(from, term, granted, effects);
+            }
+            // Who refuses may be in an older term.
+            Message::Tail(tail) if tail.term <= self.server.current_term => {
+                return self.on_tail(from, tail, effects);
             }
             Message::RequestVote { transfer: false, .. }
                 if self.hears_leader() && !planted("R15c") =>
@@ -187,8 +193,8 @@ impl Raft {
             _ => {}
         }
         let next = match message {
-            Message::RequestVote { last, transfer, .. } => {
-                self.on_request_vote(from, (last, transfer), effects)
+            Message::RequestVote { last, commit, transfer, .. } => {
+                self.on_request_vote(from, (last, commit, transfer), effects)
             }
             Message::Vote { candidate, granted, .. } => self.on_vote(from, candidate, granted),
             Message::AppendEntries(_) | Message::Heartbeat { .. } | Message::Compacted { .. } => {
@@ -266,6 +272,7 @@ impl Raft {
             Message::Vote { .. } => "vote of an older term",
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
+            | Message::Tail(_)
             | Message::AppendReject { .. }
             | Message::HeartbeatReply { .. }
             | Message::WishToLead { .. }
@@ -296,6 +303,7 @@ impl Raft {
                 }
             }
             Message::PreVoteReply { .. }
+            | Message::Tail(_)
             | Message::Vote { .. }
             | Message::AppendReply { .. }
             | Message::AppendReject { .. }
@@ -431,7 +439,7 @@ impl Raft {
 
     /// Another server has reached a later term (Figure 2, rules for all servers). Whoever was
     /// anything in the old one is a follower in the new one. The election timeout runs on.
-    fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
+    pub(crate) fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
         self.server.enter_term(term, effects);
         if matches!(self.role, Role::Leader(_)) {
             effects.reached("leader learned of a later term");

@@ -218,7 +218,7 @@ impl Churn {
 }
 
 /// Are enough of the voters still there?
-fn can_be<P: Audit, S: StateMachine>(world: &World<P, S>, change: &Change) -> bool {
+pub(super) fn can_be<P: Audit, S: StateMachine>(world: &World<P, S>, change: &Change) -> bool {
     let there = world.cluster().nodes().minus(world.condemned());
     let members = Membership { voters: change.voters, ..Membership::default() };
     change.voters.is_empty() || world.is_live(&members, there)

@@ -9,6 +9,7 @@ use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use super::words::Words;
 use super::{Act, Entry, Line, Memory, Names, Net, Scenario, Weather};
 use crate::registers::Operation;
+use crate::stage::Clocks;
 use bytes::Bytes;
 use consensus_core::{ClientId, NodeId, NodeSet, RequestId, SessionId};
 use core::time::Duration;
@@ -33,8 +34,8 @@ impl fmt::Display for BadScenario {
 impl std::error::Error for BadScenario {}
 
 /// Lines that say what the stage is like come before those that move it.
-const HEADERS: &str = "scenario, shows, catches, algo, nodes, net, seed, traitors, disks, mutant, \
-                       setup";
+const HEADERS: &str = "scenario, shows, catches, algo, nodes, net, rtt, seed, traitors, voters, \
+                       chunk, clocks, lease, disks, mutant, setup";
 /// Commands that one line proposes at most.
 const MOST_COMMANDS: usize = 1_000;
 /// Times that a block is repeated at most.
@@ -116,25 +117,50 @@ impl Reader {
         }
         let what = format!("one of {HEADERS}, {STEPS}");
         let mut verb = words.word(&what)?;
+        let mut at = None;
         if verb == "at" {
-            let at = self.at(&mut words)?;
-            self.put(number, vec![at]);
+            at = Some(self.at(&mut words)?);
             if words.is_empty() {
-                return Ok(());
+                return self.move_on(number, at, Vec::new());
             }
             verb = words.word(&what)?;
         }
-        if !self.block(number, &verb, &mut words)? && !self.header(&verb, &mut words)? {
+        if self.block(number, &verb, &mut words)? || self.header(&verb, &mut words)? {
+            if at.is_some() {
+                return Err(format!("expected a step after 'at', found '{verb}'"));
+            }
+        } else {
             let entries = self.entry(&verb, &mut words)?;
-            self.put(number, entries);
+            self.move_on(number, at, entries)?;
         }
         words.end()
     }
 
-    fn at(&self, words: &mut Words) -> Result<Entry, String> {
+    fn at(&self, words: &mut Words) -> Result<Duration, String> {
         self.some_nodes()?;
-        self.needs_time("at")?;
-        Ok(Entry::Act(Act::At(words.time()?)))
+        if self.scenario.clocks.is_none() {
+            self.needs_time("at")?;
+        }
+        words.time()
+    }
+
+    /// Adds what happens, at this moment if one is named. Where messages move by hand the moment is
+    /// a part of a single step.
+    fn move_on(
+        &mut self,
+        number: usize,
+        at: Option<Duration>,
+        mut entries: Vec<Entry>,
+    ) -> Result<(), String> {
+        if self.simulated && at.is_some() {
+            return Err("after 'simulate' only 'expect' can follow".into());
+        }
+        match (&mut entries[..], &self.scenario.net) {
+            ([Entry::Step(step)], Net::Manual) => step.at = at,
+            _ => entries.splice(..0, at.map(|at| Entry::Act(Act::At(at)))).for_each(drop),
+        }
+        self.put(number, entries);
+        Ok(())
     }
 
     fn put(&mut self, number: usize, entries: Vec<Entry>) {
@@ -199,10 +225,25 @@ impl Reader {
             "algo" => self.algorithm(words)?,
             "nodes" => self.nodes(words)?,
             "net" => self.scenario.net = net(words)?,
+            "rtt" => {
+                let far = (self.groups(words)?, words.time()?);
+                match &mut self.scenario.net {
+                    Net::Timed(weather) => weather.far.push(far),
+                    Net::Manual => return Err("'rtt' comes after 'net delay 1ms'".into()),
+                }
+            }
             "seed" => self.scenario.seed = words.number("a number")?,
             "traitors" => self.scenario.traitors = self.node_set(words)?,
             "voters" => self.scenario.voters = self.node_set(words)?,
             "chunk" => self.scenario.chunk = words.number("a number of bytes")?,
+            "clocks" => self.scenario.clocks = Some(self.clocks(words)?),
+            "lease" => {
+                let drift: u32 = words.number("parts in a million by which clocks may be wrong")?;
+                if drift >= 1_000_000 {
+                    return Err("clocks are wrong by less than a million parts in a million".into());
+                }
+                self.scenario.lease = Some(drift);
+            }
             "disks" => {
                 if !words.take("instant") {
                     return Err(words.expected("instant, and nodes or the end of the line"));
@@ -279,6 +320,21 @@ impl Reader {
         Ok(())
     }
 
+    /// `clocks`, or `clocks A 9900 B 10100` where they are wrong.
+    fn clocks(&self, words: &mut Words) -> Result<Clocks, String> {
+        self.some_nodes()?;
+        let mut clocks = Clocks::right(self.scenario.nodes);
+        while !words.is_empty() {
+            let node = self.node(words)?;
+            let rate = words.number("how fast its clock runs, in ten thousand")?;
+            if !(1_000..=100_000).contains(&rate) {
+                return Err("a clock runs at 1000 to 100000 in ten thousand".into());
+            }
+            clocks.rates[node.index()] = rate;
+        }
+        Ok(clocks)
+    }
+
     fn some_nodes(&self) -> Result<(), String> {
         if self.scenario.nodes > 0 {
             return Ok(());
@@ -346,7 +402,8 @@ impl Reader {
         match self.scenario.net {
             Net::Timed(_) => Ok(()),
             Net::Manual => {
-                Err(format!("'{verb}' needs time, and there is none: say 'net delay 1ms' first"))
+                let first = "say 'net delay 1ms', or for 'at' a line 'clocks', first";
+                Err(format!("'{verb}' needs time, and there is none: {first}"))
             }
         }
     }
@@ -442,7 +499,8 @@ fn net(words: &mut Words) -> Result<Net, String> {
         return Err(words.expected("manual, or delay 1ms"));
     }
     let delay = words.time()?;
-    let mut weather = Weather { delay, jitter: Duration::ZERO, loss: 0, duplication: 0 };
+    let (jitter, far) = (Duration::ZERO, Vec::new());
+    let mut weather = Weather { delay, jitter, loss: 0, duplication: 0, far };
     while !words.is_empty() {
         match &*words.word("jitter, loss or dup")? {
             "jitter" => weather.jitter = words.time()?,
@@ -554,6 +612,8 @@ nodes 4 5
 net manual
 seed 7
 traitors n3
+clocks n1 9990
+lease 10000
 disks instant n0 n2
 mutant T01
 setup n0 log [1,1] [1, 2] \"x\" 5.n1 n2
@@ -570,6 +630,8 @@ drop beat n0 -> n2
 timeout n1 election ! crash after 3 keep 1
 sync n1
 sync n1 but 2
+at 150ms sync n1
+at 1234567ns
 crash n1
 crash n1 keep 2
 restart n1 ! crash after 0
@@ -616,7 +678,9 @@ expect outcomes == \"x\" \"y\"
 algo toy
 nodes A=B C
 net delay 1500us jitter 2ms loss 1% dup 0.5%
+rtt A | C 8ms
 seed 3
+clocks
 disks instant C
 
 load 2 clients every 5ms commands 10
@@ -638,8 +702,8 @@ expect linearizable and unknown == 0 and elections >= n/2
     #[test]
     fn what_is_written_is_read_again() {
         let scenario = Scenario::parse(ALL_WORDS).expect("all words are known");
-        assert_eq!(scenario.entries.len(), 44);
-        assert_eq!(scenario.entries[0].number, 15, "lines are numbered as in the text");
+        assert_eq!(scenario.entries.len(), 46);
+        assert_eq!(scenario.entries[0].number, 17, "lines are numbered as in the text");
         let run = "algo toy\nnodes 3\nsimulate clients=1 without=crash links=plain\nexpect safe\n";
         for text in [ALL_WORDS, TIMED_WORDS, run] {
             let scenario = Scenario::parse(text).expect("all words are known");
@@ -685,10 +749,15 @@ expect linearizable and unknown == 0 and elections >= n/2
             ("deliver ack n0 -> n1 n2 ! crash after 1", "a single step"),
             ("expect committed n1 = 2", "=="),
             ("expect happiness", "found 'happiness'"),
+            ("rtt n0 | n1 8ms", "after 'net delay"),
             ("net slow", "manual, or delay 1ms, found 'slow'"),
             ("net delay 1h", "150ms"),
             ("net delay 1ms loss 101%", "1% or 0.5%"),
             ("at 5s run", "'at' needs time"),
+            ("clocks n0", "how fast its clock runs"),
+            ("clocks n0 5", "1000 to 100000"),
+            ("lease 1000000", "less than a million"),
+            ("clocks\nat 5s seed 3", "expected a step after 'at'"),
             ("run 5s", "needs time"),
             ("run until leader n1 within 5s", "needs time"),
             ("load 2 clients", "'load' needs time"),
