@@ -2,8 +2,8 @@
 //! command outstanding. A replica takes in what has come when it wakes, proposes what clients want
 //! in one burst, and sends at most one parcel of messages to each other replica.
 //!
-//! With so many bursts under way commands gather for the next one, if the cell says so: that is how
-//! our runtime drives its algorithms (`Limits::pipeline`). Peers are measured both ways.
+//! With so many bursts under way as the cell says, commands gather for the next one: that is how our
+//! runtime drives its algorithms (`Limits::pipeline`). Peers are measured both ways.
 
 use crate::lockstep::Lockstep;
 use crate::measure::Cell;
@@ -25,9 +25,6 @@ pub const CLIENTS: [usize; 3] = [1, 64, 1024];
 
 /// Most that a replica takes in at once.
 const BURST: usize = 4096;
-
-/// Bursts under way beyond which commands gather: the default of our runtime.
-const PIPELINE: usize = 4;
 
 /// What one episode came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -164,7 +161,7 @@ struct Running<N: Node> {
 }
 
 impl<N: Node> Running<N> {
-    fn start(cell: Cell, gather: bool) -> Self {
+    fn start(cell: Cell, pipeline: usize) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..3).map(|_| unbounded_channel()).unzip();
         let (answers, clients): (Vec<_>, Vec<_>) = (0..cell.window).map(|_| channel(1)).unzip();
@@ -180,7 +177,7 @@ impl<N: Node> Running<N> {
                 answered: 0,
                 under_way: VecDeque::new(),
                 bursts: VecDeque::new(),
-                pipeline: if gather { PIPELINE } else { usize::MAX },
+                pipeline,
                 source: Source::new(cell.size),
                 messages: 0,
                 applied: Arc::clone(&applied),
@@ -227,14 +224,14 @@ impl<N: Node> Running<N> {
     }
 }
 
-struct Episode(Cell, bool, u64);
+struct Episode(Cell, usize, u64);
 
 impl Visitor for Episode {
     type Output = Pace;
 
     fn visit<N: Node>(self) -> Pace {
-        let Self(cell, gather, commits) = self;
-        let mut running = Running::<N>::start(cell, gather);
+        let Self(cell, pipeline, commits) = self;
+        let mut running = Running::<N>::start(cell, pipeline);
         let warm = running.commit(commits / 8);
         let (began, cpu) = (Instant::now(), ProcessTime::now());
         let done = running.commit(commits);
@@ -249,7 +246,7 @@ impl Visitor for Episode {
     }
 }
 
-/// Runs one episode of so many commits. With `gather`, commands gather while enough is under way.
-pub fn episode(cell: Cell, gather: bool, commits: u64) -> Pace {
-    dispatch(cell.system, Episode(cell, gather, commits))
+/// Runs one episode of so many commits. While `pipeline` bursts are under way, commands gather.
+pub fn episode(cell: Cell, pipeline: usize, commits: u64) -> Pace {
+    dispatch(cell.system, Episode(cell, pipeline, commits))
 }

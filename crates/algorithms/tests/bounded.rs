@@ -123,8 +123,8 @@ impl Visitor for Beside {
     }
 }
 
-/// Design, 3.5: backpressure is in bytes. A follower that does not keep up costs the others nothing. The same commands take
-/// the same time, to the nanosecond, and the others do the same work.
+/// Flow: a follower that does not keep up costs the others nothing. The same commands take the same
+/// time, to the nanosecond, and the others do the same work.
 #[test]
 fn a_slow_follower_costs_the_others_nothing() {
     for algorithm in [Algorithm::MultiPaxos, Algorithm::Raft] {

@@ -1,7 +1,8 @@
 //! Measures all systems in turn over tokio channels and prints the tables, as Markdown.
 //!
-//! `channels [RUNS] [COMMITS]`: that many episodes of each cell [7], of so many commits [65536].
-//! The runs are the outermost loop, so that a slow spell of the machine hits one run of every cell.
+//! `channels [RUNS] [COMMITS] [PIPELINE]`: that many episodes of each cell [7], of so many commits
+//! [65536]; where commands gather, they do so while so many bursts are under way [1]. The runs are
+//! the outermost loop, so that a slow spell of the machine hits one run of every cell.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -33,13 +34,14 @@ fn main() -> io::Result<()> {
     let mut number = |default: u64| {
         arguments.next().map_or(default, |text| text.parse().expect("a number of runs or commits"))
     };
-    let (runs, commits) = (number(7), number(65_536));
+    let (runs, commits, pipeline) = (number(7), number(65_536), number(1) as usize);
     keep_memory();
     let mut table = Table::new();
     for run in 1..=runs {
         for window in CLIENTS {
             for row @ (system, gather) in ROWS {
-                let pace = episode(Cell { system, size: SIZE, window }, gather, commits);
+                let pipeline = if gather { pipeline } else { usize::MAX };
+                let pace = episode(Cell { system, size: SIZE, window }, pipeline, commits);
                 table.entry((row, window)).or_default().push(pace);
             }
         }
@@ -52,21 +54,21 @@ fn middle(table: &Table, cell: (Row, usize), of: fn(&Pace) -> f64) -> f64 {
     median(&mut table[&cell].iter().map(of).collect::<Vec<_>>())
 }
 
-/// The median, over the runs, of how many times as fast it was as the other in the same run, at the
-/// other's better way.
-fn ratio(table: &Table, system: &'static str, other: &'static str, clients: usize) -> f64 {
-    let ways = [false, true].map(|gather| &table[&((other, gather), clients)]);
-    let ours = &table[&((system, true), clients)];
-    let ratio =
-        |run: usize| ours[run].rate / ways.map(|way| way[run].rate).into_iter().fold(0.0, f64::max);
-    median(&mut (0..ours.len()).map(ratio).collect::<Vec<_>>())
+/// The median, over the runs, of how many times as fast it was as the other in the same run.
+fn ratio(table: &Table, row: Row, other: Row, clients: usize) -> f64 {
+    let pairs = table[&(row, clients)].iter().zip(&table[&(other, clients)]);
+    median(&mut pairs.map(|(ours, theirs)| ours.rate / theirs.rate).collect::<Vec<_>>())
+}
+
+fn name((system, gather): Row) -> String {
+    format!("{system}{}", if gather { ", gathered" } else { "" })
 }
 
 fn print(out: &mut impl Write, table: &Table) -> io::Result<()> {
     let heads = CLIENTS.map(|clients| format!("{clients} outstanding")).join(" | ");
     let rule = "|---".repeat(CLIENTS.len() + 1) + "|";
     writeln!(out, "| k commits a second; ns of CPU; messages, for one commit | {heads} |\n{rule}")?;
-    for row @ (system, gather) in ROWS {
+    for row in ROWS {
         let cells = CLIENTS.map(|clients| {
             let cell = (row, clients);
             let rate = middle(table, cell, |pace| pace.rate) / 1000.0;
@@ -74,20 +76,15 @@ fn print(out: &mut impl Write, table: &Table) -> io::Result<()> {
             let messages = middle(table, cell, |pace| pace.messages);
             format!("{rate:.0}; {nanoseconds:.0}; {messages:.2}")
         });
-        let gathered = if gather { ", gathered" } else { "" };
-        writeln!(out, "| {system}{gathered} | {} |", cells.join(" | "))?;
+        writeln!(out, "| {} | {} |", name(row), cells.join(" | "))?;
     }
     writeln!(out, "\n| how many times as fast, by the clock | {heads} |\n{rule}")?;
-    for (system, other) in [
-        ("raft", "omnipaxos"),
-        ("multipaxos", "omnipaxos"),
-        ("raft", "raft-rs"),
-        ("multipaxos", "raft-rs"),
-        ("raft", "floor"),
-        ("multipaxos", "floor"),
-    ] {
-        let cells = CLIENTS.map(|clients| format!("{:.2}", ratio(table, system, other, clients)));
-        writeln!(out, "| {system}, as {other} | {} |", cells.join(" | "))?;
+    let ours = [("raft", true), ("multipaxos", true)];
+    for other in ROWS.into_iter().filter(|row| !ours.contains(row)) {
+        for row in ours {
+            let cells = CLIENTS.map(|clients| format!("{:.2}", ratio(table, row, other, clients)));
+            writeln!(out, "| {}, as {} | {} |", row.0, name(other), cells.join(" | "))?;
+        }
     }
     Ok(())
 }
