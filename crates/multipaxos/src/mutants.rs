@@ -278,6 +278,10 @@ pub const MUTANTS: &[Mutant] = &[
         "the own acceptance of a slot counts for all that were proposed in after it",
         &["O6", "O16", "O1"],
     ),
-    Mutant::new("M114", "an acceptor takes the first value of a run for all of it", &["O4", "O6", "O1"]),
+    Mutant::new(
+        "M114",
+        "an acceptor takes the first value of a run for all of it",
+        &["O4", "O6", "O1"],
+    ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
 ];

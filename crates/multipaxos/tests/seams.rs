@@ -4,8 +4,8 @@
 mod lab;
 
 use consensus_core::{
-    ChangeRefusal, Cluster, ClusterId, ConsensusProtocol as _, LogIndex, Membership, NodeId,
-    NodeSet, ProtocolConfig, ReadMode, Refusal, Role,
+    ChangeRefusal, Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex, Membership, NodeId,
+    NodeSet, ProtocolConfig, ReadMode, Refusal, Role, SnapshotMeta,
 };
 use lab::{Lab, batch};
 use synod_multipaxos::{Config, Drift, Message, Timer};
@@ -126,6 +126,21 @@ fn a_leader_that_proposes_in_forgotten_slots_stops() {
     assert_eq!(lab.count("accepted"), 0);
     lab.carry(1, 2, "forgotten");
     assert_eq!(lab.count("snapshot-ask"), 1);
+}
+
+/// Snapshot × leader: who is told by a snapshot what others chose leads no longer. Its followers
+/// would take its word for what they accepted from it, where another ballot chose something else.
+#[test]
+fn a_leader_that_installs_a_snapshot_of_what_others_chose_stops() {
+    let mut lab = universe(3, 3, None);
+    lab.elect(0);
+    lab.propose(0, "a");
+    let membership = Membership { voters: NodeSet::first(3), ..Membership::default() };
+    let meta = SnapshotMeta { index: LogIndex(4), epoch: 9, membership };
+    lab.without_oracles(); // It came from a world that nobody saw.
+    lab.give(0, Input::SnapshotInstalled(meta));
+    assert_ne!(role(&lab, 0), Role::Leader);
+    assert_eq!(lab.replica(0).status().committed, LogIndex(4));
 }
 
 /// PMS §3, the bug M05: nothing is proposed after a change of members before it is chosen.

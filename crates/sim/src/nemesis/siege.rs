@@ -26,7 +26,7 @@ enum Way {
     HandOver,
     /// An operator's wish, of which the leader does not hear.
     Wish,
-    /// It was cut off before, and then all others forget, in a crash, that they heard a leader.
+    /// All others forget, in a crash, that they heard a leader.
     Amnesia,
     /// Other members, as soon as they are in force.
     Members,
@@ -60,7 +60,7 @@ impl Sieges {
     pub(crate) fn new(seed: u64, options: &Options) -> Self {
         let every = options.operators.sieges;
         let mut rng = Rng::for_purpose(seed, 15);
-        let first = rng.time(Duration::from_millis(700), Duration::from_millis(2_000));
+        let first = rng.time(Duration::from_millis(500), Duration::from_millis(1_500));
         let next = every.map_or(Duration::MAX, |_| first);
         Self { rng, every, registers: options.registers, next, on: None }
     }
@@ -99,14 +99,13 @@ impl Sieges {
         let ways = [Way::CutOff, Way::LateAnswers, Way::HandOver, Way::Wish, Way::Amnesia];
         let way = if self.rng.chance(1_500) { Way::Members } else { self.rng.pick(&ways) };
         let wait = match way {
-            Way::CutOff | Way::HandOver | Way::Wish => (Duration::ZERO, None),
+            Way::CutOff | Way::HandOver | Way::Wish | Way::Amnesia => (Duration::ZERO, None),
             Way::LateAnswers => self.late_answers(world, leader),
-            Way::Amnesia => (self.amnesia(world, leader, heir), None),
             Way::Members => (self.members(world, leader, heir), None),
         };
         let (cut, deaf) = (now + wait.0, wait.1.map(|wait| now + wait));
-        let until = cut + self.rng.time(timing.election_min, timing.election_max * 3);
-        let pushed = self.rng.chance(8_000);
+        let until = cut + self.rng.time(timing.election_min, timing.election_max);
+        let pushed = self.rng.chance(9_000);
         world.fault("siege of a leader with a lease");
         self.on = Some(Siege { way, leader, heir, cut: Some(cut), deaf, pushed, until, next: now });
     }
@@ -124,18 +123,6 @@ impl Sieges {
             world.clog(other, leader, late);
         }
         (self.rng.time(Duration::ZERO, late / 2), Some(late + Duration::from_millis(1)))
-    }
-
-    fn amnesia<P: Audit, S: StateMachine>(
-        &mut self,
-        world: &mut World<P, S>,
-        leader: NodeId,
-        heir: NodeId,
-    ) -> Duration {
-        world.cut(leader, heir);
-        world.cut(heir, leader);
-        let election = world.cluster().timing.election_max;
-        self.rng.time(election / 2, election * 2)
     }
 
     /// The leader stays, and so does the heir; the others are replaced, as far as there are any.
@@ -178,12 +165,13 @@ impl Sieges {
             }
         }
         if siege.cut.is_none() {
-            self.read_at(world, siege.leader);
+            self.read_at(world, siege.leader, ReadMode::Lease);
+            self.read_at(world, siege.heir, ReadMode::Index);
             if siege.pushed && siege.way != Way::HandOver {
                 world.campaign(siege.heir);
             }
         }
-        let pause = self.rng.time(Duration::from_millis(2), Duration::from_millis(30));
+        let pause = self.rng.time(Duration::from_millis(2), Duration::from_millis(20));
         siege.next = siege.cut.unwrap_or(siege.deaf.unwrap_or(now + pause).min(now + pause));
         siege
     }
@@ -195,7 +183,7 @@ impl Sieges {
             Way::HandOver => world.transfer(leader, heir),
             Way::Wish => world.campaign(heir),
             Way::Amnesia => {
-                for other in world.decided_members().voters.without(leader).without(heir).iter() {
+                for other in world.decided_members().voters.without(leader).iter() {
                     world.crash(other);
                     world.restart(other);
                 }
@@ -218,12 +206,16 @@ impl Sieges {
         self.write_at(world, leader, heir);
     }
 
-    fn read_at<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, leader: NodeId) {
+    fn read_at<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &mut World<P, S>,
+        node: NodeId,
+        mode: ReadMode,
+    ) {
         let short = Duration::from_millis(20);
         let patience = Patience { attempt: short, pause: short, give_up: short };
-        let mut asked =
-            Some((question(0), Consistency::Linearizable(ReadMode::Lease), world.now()));
-        world.add_reader(leader, patience, move |_| asked.take());
+        let mut asked = Some((question(0), Consistency::Linearizable(mode), world.now()));
+        world.add_reader(node, patience, move |_| asked.take());
     }
 
     /// A client that does not reach the leader, so that it learns at once what another one decides.
@@ -234,7 +226,7 @@ impl Sieges {
         heir: NodeId,
     ) {
         let patience = Patience {
-            attempt: Duration::from_millis(40),
+            attempt: Duration::from_millis(15),
             pause: Duration::from_millis(3),
             give_up: world.cluster().timing.election_max * 3,
         };
