@@ -157,10 +157,11 @@ pub const OPERATED: &[Mutant] = &[
         "a chunk of a snapshot is taken although it does not follow what came before",
         &["O15", "O18"],
     ),
-    Mutant::new("S-late", "a snapshot that is of no more use is asked for all the same", &["O13"])
-        .beyond_simulation(
-            "a piece of a snapshot, all of which is learned by other ways meanwhile",
-        ),
+    Mutant::new(
+        "S-late",
+        "a snapshot that is of no more use is asked for all the same",
+        &["O14", "O13"],
+    ),
     Mutant::new(
         "S-mix",
         "a chunk of another snapshot is taken for the next one of this",
@@ -177,8 +178,7 @@ pub const JOINT: &[Mutant] = &[
         "S-joint",
         "while voters change, a majority of the new ones is enough",
         &["O3", "O1", "O5", "O6", "O16", "O4"],
-    )
-    .beyond_simulation("an election by the new voters alone, while the change is under way"),
+    ),
     Mutant::new(
         "S-learner",
         "learners count as if they voted",

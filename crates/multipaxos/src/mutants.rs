@@ -223,13 +223,9 @@ pub const MUTANTS: &[Mutant] = &[
         "a new leader answers reads before it knows what its predecessors chose",
         &["O9"],
     ),
-    Mutant::new("M92", "the lease outlives a hand-over", &["O9"])
-        .beyond_simulation("a leader that does not hear its successor while clients still ask it"),
+    Mutant::new("M92", "the lease outlives a hand-over", &["O9"]),
     Mutant::new("M93", "a read is confirmed by a round that began before it", &["O9"]),
-    Mutant::new("M94", "the lease counts from the answer, not from the question", &["O9"])
-        .beyond_simulation(
-            "a confirmation that is late by most of a lease, and a leader cut off just then",
-        ),
+    Mutant::new("M94", "the lease counts from the answer, not from the question", &["O9"]),
     Mutant::new(
         "M94b",
         "a lease allows for clocks that gain, and less for those that lose",
@@ -245,15 +241,14 @@ pub const MUTANTS: &[Mutant] = &[
         &["O9"],
     )
     .beyond_simulation(
-        "a quorum of acceptors that forgot all they accepted, and a reader that lags",
+        "rare: a quorum of acceptors that forgot all they accepted, and a reader that lags",
     ),
     Mutant::new("M98", "a quorum read believes the members that voted before", &["O9"]),
     Mutant::new(
         "M99",
         "an acceptor that heard a leader promises another ballot within the lease",
         &["O9"],
-    )
-    .beyond_simulation("a leader cut off while its lease runs, and an election that is quicker"),
+    ),
     Mutant::new("M100", "a leader whose disk stands still stays", &["O13"]).beyond_simulation(
         "a disk that stands still while all else is well; the healed core has good ones",
     ),
@@ -284,6 +279,10 @@ pub const MUTANTS: &[Mutant] = &[
         "the own acceptance of a slot counts for all that were proposed in after it",
         &["O6", "O16", "O1"],
     ),
-    Mutant::new("M114", "an acceptor takes the first value of a run for all of it", &["O4", "O6", "O1"]),
+    Mutant::new(
+        "M114",
+        "an acceptor takes the first value of a run for all of it",
+        &["O4", "O6", "O1"],
+    ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
 ];

@@ -277,6 +277,15 @@ mod tests {
         assert_eq!(disks.wrote(1, &record(2, 2, 21)).unwrap_err().oracle, "O4");
     }
 
+    /// Raft Figure 2, AppendEntries rule 3: what follows a conflict goes, in memory as on disk.
+    #[test]
+    fn o4_sees_a_log_that_goes_on_where_nothing_was_written() {
+        let mut disks = disks();
+        disks.wrote(0, &record(1, 1, 10)).expect("a log");
+        disks.ends_at(0, LogIndex(1)).expect("as long as it was written");
+        assert_eq!(disks.ends_at(0, LogIndex(2)).unwrap_err().oracle, "O4");
+    }
+
     /// Only what is synced counts, and only this batch.
     #[test]
     fn o6_counts_synced_disks_that_hold_the_very_batch() {
