@@ -228,7 +228,8 @@ impl Leader {
             let first = self.unsent;
             let (mut bytes, mut end) = (0, first);
             let fits = |(slot, commander): &(&LogIndex, &Commander)| {
-                let (follows, cost) = (**slot == end, cost(&commander.batch));
+                let follows = **slot == end || planted("M112");
+                let cost = cost(&commander.batch);
                 let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
                 bytes += cost;
                 end = end.next();
@@ -237,6 +238,9 @@ impl Leader {
             let run = self.open.range(first..).take_while(fits);
             let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
+            if batches.len() > 1 {
+                effects.reached("a run of slots is asked for at once");
+            }
             if !batches.is_empty() {
                 let to = self.receivers(node);
                 self.send_accept(first, batches, to, false, node, effects);
@@ -274,6 +278,7 @@ impl Leader {
         self.heard.insert(from);
         self.slow.remove(from);
         let mut slot = first;
+        let count = if planted("M110") { count.saturating_add(1) } else { count };
         let end = after(first, usize::try_from(count).unwrap_or(usize::MAX)).min(self.next);
         if !self.open.contains_key(&slot) {
             effects.reached("acceptance of an executed slot");
@@ -295,7 +300,12 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         if ballot == self.ballot || planted("M49") {
-            self.count(node.id, slot, node, effects);
+            let run = if planted("M113") { self.next } else { slot.next() };
+            let mut slot = slot;
+            while slot < run {
+                self.count(node.id, slot, node, effects);
+                slot = slot.next();
+            }
             self.settle(node, env, effects);
         }
     }

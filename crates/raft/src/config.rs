@@ -1,5 +1,6 @@
 //! Raft's settings.
 
+use consensus_core::mutant::planted;
 use consensus_core::{
     Cluster, ConfigError, Delay, Membership, NodeId, NodeSet, ProtocolConfig, Timing, Variant,
 };
@@ -81,11 +82,14 @@ impl Drift {
     pub const GENEROUS: Self = Self { parts_per_million: 10_000 };
 
     /// How long a leader's lease lasts by its own clock, if followers promise to wait for
-    /// `promised` by theirs: both may be wrong, in opposite directions.
+    /// `promised` by theirs: both may be wrong, in opposite directions. The slow
+    /// one shows 1 - d in a true second: that is less than 1 / (1 + d).
     pub(crate) fn lease(self, promised: Duration) -> Duration {
         const MILLION: u128 = 1_000_000;
-        let wrong = MILLION + u128::from(self.parts_per_million);
-        let lease = promised.as_nanos() * MILLION * MILLION / (wrong * wrong);
+        let drift = u128::from(self.parts_per_million);
+        let (slow, fast) = (MILLION.saturating_sub(drift), MILLION + drift);
+        let slow = if planted("R14c") { MILLION * MILLION / fast } else { slow };
+        let lease = promised.as_nanos() * slow / fast;
         Duration::from_nanos(u64::try_from(lease).unwrap_or(u64::MAX))
     }
 }
@@ -201,10 +205,14 @@ mod tests {
     fn a_lease_is_shorter_than_the_promise_by_the_drift_of_both_clocks() {
         let promised = Duration::from_millis(300);
         assert_eq!(Drift { parts_per_million: 0 }.lease(promised), promised);
-        let lease = Drift::GENEROUS.lease(promised);
-        // The leader's clock loses, the follower's gains.
-        let real_lease = lease.as_secs_f64() * 1.01;
-        let real_promise = promised.as_secs_f64() / 1.01;
-        assert!(real_lease <= real_promise && real_lease > real_promise * 0.999);
+        for parts_per_million in [100, 10_000, 100_000] {
+            let lease = Drift { parts_per_million }.lease(promised).as_secs_f64();
+            let wrong = f64::from(parts_per_million) / 1e6;
+            // The leader's clock loses, the follower's gains.
+            let real_lease = lease / (1.0 - wrong);
+            let real_promise = promised.as_secs_f64() / (1.0 + wrong);
+            assert!(real_lease <= real_promise && real_lease > real_promise * 0.999);
+        }
+        assert_eq!(Drift { parts_per_million: 2_000_000 }.lease(promised), Duration::ZERO);
     }
 }

@@ -190,7 +190,10 @@ impl Leader {
             if peer.has_caught_up(server.commit_index) {
                 effects.reached("caught up after a snapshot");
             }
-            self.advance_commit(server, effects);
+            // What is committed already commits nothing more.
+            if matched > server.commit_index {
+                self.advance_commit(server, effects);
+            }
             self.urge(server, from, effects);
         }
     }
@@ -277,21 +280,64 @@ impl Leader {
         own: T,
         of: impl Fn(&Progress) -> T,
     ) -> T {
-        let reached = |id: NodeId| match id == server.id {
-            true => own,
-            false => self.progress.get(id).map_or_else(T::default, &of),
-        };
         let members = server.current();
         if planted("R11a") {
             let voters = quorum::majority(members.voters.len());
-            return highest_reached_by(voters, members.members(), reached);
+            return self.highest_reached_by(voters, members.members(), server.id, own, of);
         }
-        let by = |voters: NodeSet| highest_reached_by(needed(voters.len()), voters, reached);
+        let by = |voters: NodeSet| {
+            self.highest_reached_by(needed(voters.len()), voters, server.id, own, &of)
+        };
         if members.is_joint() && !planted("R71") {
             by(members.voters).min(by(members.outgoing))
         } else {
             by(members.voters)
         }
+    }
+
+    /// The highest value that so many of these servers have reached.
+    fn highest_reached_by<T: Copy + Ord + Default>(
+        &self,
+        needed: usize,
+        servers: NodeSet,
+        me: NodeId,
+        own: T,
+        of: impl Fn(&Progress) -> T,
+    ) -> T {
+        let others = self.progress.iter().filter(|(id, _)| servers.contains(*id));
+        let values = others.map(|(_, peer)| of(peer)).chain(servers.contains(me).then_some(own));
+        let (mut highest, mut all) = ([T::default(); FEW], 0);
+        for value in values {
+            if all == FEW {
+                return self.highest_of_many(needed, servers, me, own, of);
+            }
+            // Of so few each finds its place faster than a list of them is sorted.
+            let mut place = all;
+            while place > 0 && highest[place - 1] < value && !planted("R64") {
+                highest[place] = highest[place - 1];
+                place -= 1;
+            }
+            highest[place] = value;
+            all += 1;
+        }
+        highest.get(needed.saturating_sub(1)).copied().unwrap_or_default()
+    }
+
+    /// The same in a large cluster.
+    #[cold]
+    fn highest_of_many<T: Copy + Ord + Default>(
+        &self,
+        needed: usize,
+        servers: NodeSet,
+        me: NodeId,
+        own: T,
+        of: impl Fn(&Progress) -> T,
+    ) -> T {
+        let others = self.progress.iter().filter(|(id, _)| servers.contains(*id));
+        let values = others.map(|(_, peer)| of(peer)).chain(servers.contains(me).then_some(own));
+        let mut values: Vec<T> = values.collect();
+        values.sort_unstable_by(|a, b| b.cmp(a));
+        values.get(needed.saturating_sub(1)).copied().unwrap_or_default()
     }
 
     fn commit(&mut self, server: &mut Server, index: LogIndex, effects: &mut Effects<Raft>) {
@@ -397,28 +443,4 @@ fn needed(voters: usize) -> usize {
         return voters.div_ceil(2);
     }
     majority
-}
-
-/// The highest value that so many of these servers have reached.
-fn highest_reached_by<T: Copy + Ord + Default>(
-    needed: usize,
-    servers: NodeSet,
-    reached: impl Fn(NodeId) -> T,
-) -> T {
-    // A large array takes longer to clear than a small cluster to count.
-    let (mut few, mut many);
-    let values = if servers.len() <= FEW {
-        few = [T::default(); FEW];
-        &mut few[..servers.len()]
-    } else {
-        many = [T::default(); NodeId::LIMIT];
-        &mut many[..servers.len()]
-    };
-    for (value, id) in values.iter_mut().zip(servers.iter()) {
-        *value = reached(id);
-    }
-    if !planted("R64") {
-        values.sort_unstable_by(|a, b| b.cmp(a));
-    }
-    values.get(needed.saturating_sub(1)).copied().unwrap_or_default()
 }

@@ -194,6 +194,14 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("a read by a lease just as another leader commits"),
     Mutant::new("R14b", "a lease allows for no drift of clocks", &["O9"])
         .beyond_simulation("clocks that drift"),
+    Mutant::new(
+        "R14c",
+        "a lease allows for clocks that gain, and less for those that lose",
+        &["O9"],
+    )
+    .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
+    Mutant::new("R14d", "a lease outlives a change of those who gave it", &["O9"])
+        .beyond_simulation("a leader cut off from the new members right after they came"),
     Mutant::new("R16", "an older sync takes back what a newer one made durable", &["O13"])
         .beyond_simulation("a sync of the log that ends after a snapshot was installed"),
     Mutant::new(
@@ -254,6 +262,11 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("it disturbs nobody who hears a leader: pre-vote"),
     Mutant::new("R88", "with leases, an operator's wish deposes a leader unasked", &["O9"])
         .beyond_simulation("a read by a lease between a wish and its news"),
+    Mutant::new(
+        "R120",
+        "a sync that covers some entries counts for those that were written after it began",
+        &["O6", "O1", "O5"],
+    ),
     Mutant::new(
         "R89",
         "a server does not campaign that an uncommitted entry of its log removes",

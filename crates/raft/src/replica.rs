@@ -149,6 +149,7 @@ impl ConsensusProtocol for Raft {
 }
 
 impl Raft {
+    #[cold]
     fn start(&mut self, effects: &mut Effects<Self>) {
         if self.server.compaction_due {
             self.server.compact(effects);
@@ -159,8 +160,35 @@ impl Raft {
         }
     }
 
-    /// The dispatcher: terms first (§5.1), then the message, then the role.
+    /// What comes with every command, from a leader and followers of the current term.
+    #[inline]
     fn receive(
+        &mut self,
+        from: NodeId,
+        message: Message,
+        now: Duration,
+        effects: &mut Effects<Self>,
+    ) {
+        let current = self.server.current_term;
+        match (message, &mut self.role) {
+            (Message::AppendEntries(append), Role::Follower(follower))
+                if append.term == current =>
+            {
+                let next = follower.on_append_entries(&mut self.server, from, append, effects);
+                self.transition(next, effects);
+            }
+            (Message::AppendReply { term, matched, .. }, Role::Leader(leader))
+                if term == current =>
+            {
+                leader.on_append_reply(&mut self.server, from, matched, effects);
+            }
+            (message, _) => self.dispatch(from, message, now, effects),
+        }
+    }
+
+    /// The dispatcher: terms first (§5.1), then the message, then the role.
+    #[inline(never)]
+    fn dispatch(
         &mut self,
         from: NodeId,
         message: Message,
@@ -264,6 +292,7 @@ impl Raft {
 
     /// A message of an older term. Requests are answered `false` with the current term, so that
     /// an old leader or candidate learns of it; late answers are worth nothing (§5.1).
+    #[cold]
     fn on_stale(&mut self, from: NodeId, message: Message, effects: &mut Effects<Self>) {
         let term = self.server.current_term;
         effects.reached(match &message {
@@ -336,6 +365,7 @@ impl Raft {
         }
     }
 
+    #[inline(never)]
     fn on_timer(&mut self, timer: Timer, now: Duration, effects: &mut Effects<Self>) {
         let server = &self.server;
         let next = match (timer, &mut self.role) {
@@ -390,6 +420,7 @@ impl Raft {
 
     /// A snapshot of another server was installed. Who was about to be elected starts over with the
     /// new log.
+    #[cold]
     fn install(&mut self, meta: SnapshotMeta, effects: &mut Effects<Self>) {
         let news = meta.index > self.server.commit_index;
         if news && Term(meta.epoch) > self.server.current_term {
@@ -437,6 +468,7 @@ impl Raft {
         }
     }
 
+    #[cold]
     fn leave_for(&mut self, mut next: Next, effects: &mut Effects<Self>) {
         while next != Next::Stay {
             next = match next {
@@ -451,6 +483,7 @@ impl Raft {
 
     /// Another server has reached a later term (Figure 2, rules for all servers). Whoever was
     /// anything in the old one is a follower in the new one. The election timeout runs on.
+    #[cold]
     pub(crate) fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
         self.server.enter_term(term, effects);
         if matches!(self.role, Role::Leader(_)) {

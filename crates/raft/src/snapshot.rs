@@ -32,6 +32,7 @@ impl Server {
 
     /// A snapshot of this server's own state is durable: what it covers may go, but for what
     /// others need after an index.
+    #[cold]
     pub(crate) fn on_snapshot_taken(
         &mut self,
         meta: &SnapshotMeta,
