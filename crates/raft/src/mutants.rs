@@ -194,12 +194,6 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("a read by a lease just as another leader commits"),
     Mutant::new("R14b", "a lease allows for no drift of clocks", &["O9"])
         .beyond_simulation("clocks that drift"),
-    Mutant::new(
-        "R14c",
-        "a lease allows for clocks that gain, and less for those that lose",
-        &["O9"],
-    )
-    .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
     Mutant::new("R14d", "a lease outlives a change of those who gave it", &["O9"])
         .beyond_simulation("a leader cut off from the new members right after they came"),
     Mutant::new("R16", "an older sync takes back what a newer one made durable", &["O13"])
