@@ -171,7 +171,8 @@ mod transfer;
 mod votes;
 mod wishes;
 
-pub use config::{Candidates, Config, Drift, Repair};
+pub use config::{Candidates, Config, Repair};
+pub use consensus_core::Drift;
 pub use entry::{Entries, Entry, EntryId, Term};
 pub use message::{AppendEntries, Conflict, Message, Tail};
 pub use mutants::MUTANTS;

@@ -191,12 +191,6 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("R14b", "a lease allows for no drift of clocks", &["O9"])
         .beyond_simulation("rare: clocks at the bound, and disks and links that are quick"),
-    Mutant::new(
-        "R14c",
-        "a lease allows for clocks that gain, and less for those that lose",
-        &["O9"],
-    )
-    .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
     Mutant::new("R14d", "a lease outlives a change of those who gave it", &["O9"])
         .beyond_simulation("a leader cut off from the new members right after they came"),
     Mutant::new("R16", "an older sync takes back what a newer one made durable", &["O13"])
@@ -270,41 +264,65 @@ pub const MUTANTS: &[Mutant] = &[
         "R100",
         "a candidate adopts entries that end no later than its own log",
         &["O6", "O1", "O5", "O4", "O18"],
+    )
+    .beyond_simulation(
+        "a late tail, after what replaced the log was acknowledged",
     ),
     Mutant::new(
         "R101",
         "what a candidate lacks is cut by size before it ends later than the candidate's log",
         &["O13"],
+    )
+    .beyond_simulation(
+        "logs that parted, of which the longer is the older; costs time only where a majority is whole",
     ),
     Mutant::new(
         "R102",
         "a candidate does not compare the entry before those that it adopts",
         &["O4", "O1", "O6", "O5", "O18"],
+    )
+    .beyond_simulation(
+        "a tail that comes after the log was overwritten",
     ),
     Mutant::new(
         "R103",
         "a candidate adopts entries in place of committed ones",
         &["O18", "O1", "O4", "O5"],
+    )
+    .beyond_simulation(
+        "Figure 8: an entry of a later term that is not committed, and one of an earlier term that is",
     ),
     Mutant::new(
         "R104",
         "a candidate keeps its term, though it adopts entries that end before it",
         &["O1", "O4", "O13", "O6"],
+    )
+    .beyond_simulation(
+        "a leader whose voters have older logs than others, and its heartbeat to one that was led astray",
     ),
     Mutant::new(
         "R105",
         "a candidate is sent what follows the refuser's commit index, not what it lacks itself",
         &["O13"],
+    )
+    .beyond_simulation(
+        "a world in which only a server that lags reaches a majority (`synod connectivity`)",
     ),
     Mutant::new(
         "R106",
         "a candidate that lacks what is forgotten is not told to take a snapshot",
         &["O13"],
+    )
+    .beyond_simulation(
+        "a world in which only a server that lags reaches a majority, and its voters forgot",
     ),
     Mutant::new(
         "R107",
         "a follower adopts entries, too, though it has a leader and has acknowledged others",
         &["O6", "O1", "O4", "O5", "O13"],
+    )
+    .beyond_simulation(
+        "a late tail, after others were acknowledged",
     ),
     Mutant::new(
         "R110",
