@@ -37,7 +37,7 @@ pub enum Message {
         handed: Option<Ballot>,
     },
     /// Phase 1b.
-    Promise(Promise),
+    Promise(Box<Promise>),
     /// Phase 2a.
     Accept(Accept),
     /// Phase 2b.
@@ -477,14 +477,14 @@ mod tests {
             slot: LogIndex(*slot),
             batch: Batch::noop(),
         };
-        Message::Promise(Promise {
+        Message::Promise(Box::new(Promise {
             ballot: ballot(5, 1),
             from: LogIndex(3),
             forgotten: LogIndex(0),
             chosen: vec![Batch::noop()],
             accepted: accepted.iter().map(pvalue).collect(),
             next: next.map(LogIndex),
-        })
+        }))
     }
 
     /// §2.5: the two responses of an acceptor wait for its disk, and nothing else does.
