@@ -66,7 +66,8 @@ impl OwnVote {
                 Self::Accepted { ballot, slot, count },
                 Self::Accepted { ballot: same, slot: at, .. },
             ) if ballot == same && slot.0 + count == at.0 => {
-                Some(Self::Accepted { ballot, slot, count: count + 1 })
+                let more = if planted("M104") { 2 } else { 1 };
+                Some(Self::Accepted { ballot, slot, count: count + more })
             }
             _ => None,
         }
