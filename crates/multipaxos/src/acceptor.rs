@@ -244,6 +244,10 @@ impl MultiPaxos {
         }
         let mut slot = first;
         for batch in batches.iter() {
+            if planted("M111") && slot > first {
+                break;
+            }
+            let batch = if planted("M114") { &batches[0] } else { batch };
             self.node.acceptor.accept_unless_held(ballot, slot, batch, effects);
             slot = slot.next();
         }

@@ -236,7 +236,8 @@ impl Leader {
             let first = self.unsent;
             let (mut bytes, mut end) = (0, first);
             let fits = |(slot, commander): &(LogIndex, &Commander)| {
-                let (follows, cost) = (*slot == end, cost(&commander.batch));
+                let follows = *slot == end || planted("M112");
+                let cost = cost(&commander.batch);
                 let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
                 bytes += cost;
                 end = end.next();
@@ -245,6 +246,9 @@ impl Leader {
             let run = self.open.from(first).take_while(fits);
             let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
+            if batches.len() > 1 {
+                effects.reached("a run of slots is asked for at once");
+            }
             if !batches.is_empty() {
                 let to = self.receivers(node);
                 self.send_accept(first, batches, to, false, node, effects);
@@ -281,6 +285,7 @@ impl Leader {
         }
         self.heard.insert(from);
         self.slow.remove(from);
+        let count = if planted("M110") { count.saturating_add(1) } else { count };
         if self.open.get(first).is_none() {
             effects.reached("acceptance of an executed slot");
         }
@@ -297,6 +302,7 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         if ballot == self.ballot || planted("M49") {
+            let count = if planted("M113") { self.next.0 - first.0 } else { count };
             self.count(node.id, (first, count), node, effects);
             self.settle(node, env, effects);
         }

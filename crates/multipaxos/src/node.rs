@@ -146,6 +146,11 @@ impl Node {
         self.learner.members().current().voters
     }
 
+    /// How gladly this replica would lead.
+    pub(crate) fn priority(&self) -> u8 {
+        self.config.priorities.get(&self.id).copied().unwrap_or_default()
+    }
+
     /// Does this replica vote?
     pub(crate) fn is_voter(&self) -> bool {
         self.voters().contains(self.id)

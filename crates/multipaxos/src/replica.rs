@@ -430,8 +430,8 @@ impl MultiPaxos {
             follower.keep_up(&self.node, from, chosen, effects);
         }
         self.node.finish(settled, effects);
-        let (known, config) = (self.node.known(), &self.node.config);
-        let priority = if self.node.stalled { 0 } else { config.priority };
+        let known = self.node.known();
+        let priority = if self.node.stalled { 0 } else { self.node.priority() };
         effects.send(from, Message::HeartbeatReply { ballot, known, round, priority });
     }
 

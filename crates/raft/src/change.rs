@@ -123,7 +123,9 @@ impl Leader {
     ) {
         let entry = Entry { term: server.current_term, batch: members.to_batch() };
         self.append(server, entry, effects);
-        self.lease.start_over();
+        if !planted("R14d") {
+            self.lease.start_over();
+        }
         let (peers, last) = (server.peers(), server.log.last().index);
         self.progress.retain(peers);
         for peer in peers.iter() {

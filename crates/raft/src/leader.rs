@@ -8,6 +8,7 @@ use crate::progress::{Followers, Progress, Window};
 use crate::read::{Lease, Reads};
 use crate::replica::{Next, Raft, Timer};
 use crate::server::Server;
+use crate::snapshot::NOTHING;
 use crate::transfer::HandOver;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Effects, LogIndex, NodeId, NodeSet, Refusal, quorum};
@@ -157,6 +158,12 @@ impl Leader {
         }
     }
 
+    /// The entries after this index are kept for servers that were told to take a snapshot.
+    pub(crate) fn needed_after(&self) -> LogIndex {
+        let needs = self.progress.values().filter_map(Progress::needs_after);
+        needs.min().filter(|_| !planted("R110")).unwrap_or(NOTHING)
+    }
+
     /// AppendEntries from `next` on.
     fn next_append(&self, server: &Server, next: LogIndex, repair: bool) -> AppendEntries {
         let prev = server.log.id_at(next.previous());
@@ -180,6 +187,9 @@ impl Leader {
             return;
         }
         if peer.acknowledged(matched) {
+            if peer.has_caught_up(server.commit_index) {
+                effects.reached("caught up after a snapshot");
+            }
             // What is committed already commits nothing more.
             let late = if planted("R130") { 1 } else { 0 };
             if matched.0 > server.commit_index.0 + late {
@@ -241,6 +251,7 @@ impl Leader {
         }
         if peer.wants_snapshot() {
             let start = server.log.start();
+            peer.is_told_of(server.snapshot, start.index);
             effects.send(from, Message::Compacted { term: server.current_term, start });
         }
         self.confirm(server, effects);

@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::read::Asker;
 use crate::record::{Record, Remembered};
 use crate::server::Server;
+use crate::snapshot::NOTHING;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
@@ -111,7 +112,10 @@ impl ConsensusProtocol for Raft {
             Input::Transfer(to) => self.hand_over(to, effects),
             Input::Change(change) => self.change_members(&change, effects),
             Input::Read(read) => self.read(read, env.now, effects),
-            Input::SnapshotTaken(meta) => self.server.on_snapshot_taken(&meta, effects),
+            Input::SnapshotTaken(meta) => {
+                let needed_after = self.needed_after();
+                self.server.on_snapshot_taken(&meta, needed_after, effects);
+            }
             Input::SnapshotInstalled(meta) => self.install(meta, effects),
             Input::Drained => self.on_drained(env.now, effects),
         }
@@ -196,9 +200,15 @@ impl Raft {
             // Snapshots stand outside the terms, too: they say what is decided.
             Message::Snapshot(message) => return effects.snapshot(from, *message),
             // Pre-votes stand outside the terms: they change nobody's (thesis §9.6).
-            Message::PreVote { term, last } => return self.on_pre_vote(from, term, last, effects),
+            Message::PreVote { term, last, commit } => {
+                return self.on_pre_vote(from, term, (last, commit), effects);
+            }
             Message::PreVoteReply { term, granted } => {
                 return self.on_pre_vote_reply(from, term, granted, effects);
+            }
+            // Who refuses may be in an older term.
+            Message::Tail(tail) if tail.term <= self.server.current_term => {
+                return self.on_tail(from, tail, effects);
             }
             Message::RequestVote { transfer: false, .. }
                 if self.hears_leader() && !planted("R15c") =>
@@ -216,8 +226,8 @@ impl Raft {
             _ => {}
         }
         let next = match message {
-            Message::RequestVote { last, transfer, .. } => {
-                self.on_request_vote(from, (last, transfer), effects)
+            Message::RequestVote { last, commit, transfer, .. } => {
+                self.on_request_vote(from, (last, commit, transfer), effects)
             }
             Message::Vote { candidate, granted, .. } => self.on_vote(from, candidate, granted),
             Message::AppendEntries(_) | Message::Heartbeat { .. } | Message::Compacted { .. } => {
@@ -296,6 +306,7 @@ impl Raft {
             Message::Vote { .. } => "vote of an older term",
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
+            | Message::Tail(_)
             | Message::AppendReject { .. }
             | Message::HeartbeatReply { .. }
             | Message::WishToLead { .. }
@@ -326,6 +337,7 @@ impl Raft {
                 }
             }
             Message::PreVoteReply { .. }
+            | Message::Tail(_)
             | Message::Vote { .. }
             | Message::AppendReply { .. }
             | Message::AppendReject { .. }
@@ -430,6 +442,14 @@ impl Raft {
         }
     }
 
+    /// The entries after this index are needed by others, beside what trails.
+    fn needed_after(&self) -> LogIndex {
+        match &self.role {
+            Role::Leader(leader) => leader.needed_after(),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => NOTHING,
+        }
+    }
+
     /// Does this server know a leader that is well (thesis §4.2.3)?
     pub(crate) fn hears_leader(&self) -> bool {
         match &self.role {
@@ -465,7 +485,7 @@ impl Raft {
     /// Another server has reached a later term (Figure 2, rules for all servers). Whoever was
     /// anything in the old one is a follower in the new one. The election timeout runs on.
     #[cold]
-    fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
+    pub(crate) fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
         self.server.enter_term(term, effects);
         if matches!(self.role, Role::Leader(_)) {
             effects.reached("leader learned of a later term");

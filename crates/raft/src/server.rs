@@ -273,6 +273,9 @@ impl Server {
                 Written::Entries(last) => {
                     let older = self.durable_index;
                     self.durable_index = if planted("R16") { last } else { older.max(last) };
+                    if planted("R120") {
+                        self.durable_index = self.log.last().index;
+                    }
                     confirmed.entries = true;
                 }
             }

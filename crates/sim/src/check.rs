@@ -4,13 +4,14 @@
 mod core;
 mod rest;
 
-use crate::nemesis::{Churn, Nemesis};
+use crate::nemesis::{Churn, Nemesis, Sieges};
 use crate::options::Options;
 use crate::oracle::blackbox;
 use crate::registers::{Operation, Registers};
 use crate::report::{Finding, Report};
 use crate::rng::{CERTAIN, Rng};
 use crate::scenario::Step;
+use crate::stage::Clocks;
 use crate::traitor::Treason;
 use crate::world::{Setup, World};
 use bytes::Bytes;
@@ -24,6 +25,10 @@ use std::time::Duration;
 
 /// The mark of a run in which time decides what a replica does, not only when.
 pub(crate) const LEASES: &str = "leases are on";
+
+/// The mark of a run in which nodes take in more than one input before they say that there is no
+/// more.
+pub(crate) const TURNS: &str = "nodes take in several inputs";
 
 /// Fresh clients that a healed core must answer, and commands of each.
 const FRESH_CLIENTS: usize = 3;
@@ -49,15 +54,26 @@ pub fn trace<P: Audit>(seed: u64, options: &Options, out: &mut dyn FnMut(String)
     run::<P>(seed, options, Some(out), |cluster| settings::<P>(options, cluster))
 }
 
-/// The same run, with every input of every replica written down, in their order; and the nodes
-/// that lied. What was written down before a panic is there, too.
-pub(crate) fn tape<P: Audit>(seed: u64, options: &Options) -> (Report, Vec<Step>, NodeSet) {
+/// A run that was written down.
+pub(crate) struct Taped {
+    pub(crate) report: Report,
+    /// Every input of every replica, in their order; up to a panic, if there was one.
+    pub(crate) steps: Vec<Step>,
+    /// The nodes that lied.
+    pub(crate) traitors: NodeSet,
+    /// The clocks, where leases look at them. Steps have their moments then.
+    pub(crate) clocks: Option<Clocks>,
+}
+
+/// The same run, written down.
+pub(crate) fn tape<P: Audit>(seed: u64, options: &Options) -> Taped {
     let mut run = Run::<P>::new(seed, options, |cluster| settings::<P>(options, cluster), None);
-    run.world.keep_tape();
+    let timed = options.operators.lease.is_some();
+    run.world.keep_tape(timed);
     run.live();
-    let tape = run.world.take_tape().expect("it was kept");
-    let traitors = run.world.traitors();
-    (run.report(), tape.into_steps(), traitors)
+    let steps = run.world.take_tape().expect("it was kept").into_steps();
+    let (traitors, clocks) = (run.world.traitors(), timed.then(|| run.world.clocks()));
+    Taped { report: run.report(), steps, traitors, clocks }
 }
 
 pub(crate) fn settings<P: Audit>(
@@ -129,17 +145,26 @@ impl<'a, P: Audit> Run<'a, P> {
         setup.network = options.faults.network.clone();
         setup.disk = options.faults.disk.clone();
         setup.max_batch = options.max_batch;
+        setup.turns = options.turns;
         setup.compare_states_every = Some(8);
         setup.traitors = traitors(options, &mut rng);
         let mut world = World::new(setup, Registers::default);
         for node in world.cluster().nodes().iter() {
             let drift = options.faults.drift;
-            let rate = rng.between(u64::from(CERTAIN - drift), u64::from(CERTAIN + drift));
+            let mut rate = rng.between(u64::from(CERTAIN - drift), u64::from(CERTAIN + drift));
+            if operators.sieges.is_some() {
+                // As wrong as they may be.
+                let fast = rate > u64::from(CERTAIN);
+                rate = u64::from(if fast { CERTAIN + drift } else { CERTAIN - drift });
+            }
             world.set_clock_rate(node, rate as u32);
         }
         let named = options.variants.iter().any(|name| name.starts_with("lease"));
         if operators.lease.is_some() || named {
             world.mark(LEASES);
+        }
+        if options.turns.is_some() {
+            world.mark(TURNS);
         }
         if operators.readers > 0 {
             (0..options.registers).for_each(|register| world.watch(question(register)));
@@ -207,15 +232,17 @@ impl<'a, P: Audit> Run<'a, P> {
         let clients: Vec<ClientId> = (0..self.options.clients).map(|_| self.add_client()).collect();
         self.add_readers();
         let mut churn = Churn::new(self.seed, &self.options.operators);
+        let mut sieges = Sieges::new(self.seed, self.options);
         let end = self.options.safety;
         while self.world.now() < end && self.world.violation().is_none() {
             if clients.iter().all(|client| self.world.client_ended(*client)) {
                 break;
             }
-            let until = nemesis.due().min(churn.due()).min(end);
+            let until = nemesis.due().min(churn.due()).min(sieges.due()).min(end);
             self.advance(until, |world| nemesis.is_alarmed(world));
             nemesis.act(&mut self.world);
             churn.act(&mut self.world);
+            sieges.act(&mut self.world);
             self.keep_equivocating();
         }
     }
@@ -379,19 +406,25 @@ impl<'a, P: Audit> Run<'a, P> {
         }
     }
 
-    /// A reader whom these nodes owe answers.
-    fn add_fresh_reader(&mut self, nodes: NodeSet) -> Option<ClientId> {
-        if self.options.operators.readers == 0 {
-            return None;
-        }
+    /// Whom of these nodes a fresh client asks first, and how long it waits: for as long as they may
+    /// take.
+    fn fresh(&mut self, nodes: NodeSet) -> (NodeId, Patience) {
         let nodes: Vec<NodeId> = nodes.iter().collect();
-        let target = self.rng.pick(&nodes);
         let election = self.options.timing.election_max;
         let patience = Patience {
             attempt: election * 2,
             pause: Duration::from_millis(20),
             give_up: election * self.options.patience,
         };
+        (self.rng.pick(&nodes), patience)
+    }
+
+    /// A reader whom these nodes owe answers.
+    fn add_fresh_reader(&mut self, nodes: NodeSet) -> Option<ClientId> {
+        if self.options.operators.readers == 0 {
+            return None;
+        }
+        let (target, patience) = self.fresh(nodes);
         let now = self.world.now();
         Some(self.world.add_reader(target, patience, move |nth| {
             let index = Consistency::Linearizable(ReadMode::Index);
@@ -400,14 +433,7 @@ impl<'a, P: Audit> Run<'a, P> {
     }
 
     fn add_fresh(&mut self, nodes: NodeSet) -> ClientId {
-        let nodes: Vec<NodeId> = nodes.iter().collect();
-        let target = self.rng.pick(&nodes);
-        let election = self.options.timing.election_max;
-        let patience = Patience {
-            attempt: election * 2,
-            pause: Duration::from_millis(20),
-            give_up: election * self.options.patience,
-        };
+        let (target, patience) = self.fresh(nodes);
         let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.options.registers);
         self.world.add_client(target, patience, move |nth| {
             (nth < FRESH_COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))
@@ -491,11 +517,11 @@ fn traitors(options: &Options, rng: &mut Rng) -> NodeSet {
 }
 
 /// What a reader asks of a register.
-fn question(register: u8) -> Bytes {
+pub(crate) fn question(register: u8) -> Bytes {
     Bytes::copy_from_slice(&[register])
 }
 
-fn operation(rng: &mut Rng, registers: u8) -> Operation {
+pub(crate) fn operation(rng: &mut Rng, registers: u8) -> Operation {
     let key = rng.below(u64::from(registers)) as u8;
     match rng.below(5) {
         0 => Operation::Get(key),

@@ -30,6 +30,7 @@ use crate::oracle::states::States;
 use crate::report::{Finding, Violation};
 use crate::rng::Rng;
 use crate::scenario::Tape;
+use crate::stage::Clocks;
 use crate::traitor::{Gossip, Treason};
 use chronicle::Chronicle;
 use clients::SimClient;
@@ -305,9 +306,26 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.log.get_or_insert_default();
     }
 
-    /// Writes down every input of every replica from now on. Changes nothing else.
-    pub(crate) fn keep_tape(&mut self) {
-        self.tape.get_or_insert_default();
+    /// Writes down every input of every replica from now on, with its moment where replicas look
+    /// at their clocks. Changes nothing else.
+    pub(crate) fn keep_tape(&mut self, timed: bool) {
+        let tape = self.tape.get_or_insert_default();
+        if timed {
+            tape.keep_time();
+        }
+    }
+
+    /// Where to write down what happens just now.
+    fn tape(&mut self) -> Option<&mut Tape> {
+        let now = Duration::from_nanos(self.now);
+        let tape = self.tape.as_mut()?;
+        tape.is_now(now);
+        Some(tape)
+    }
+
+    /// How fast the clock of each node runs.
+    pub(crate) fn clocks(&self) -> Clocks {
+        Clocks { rates: self.nodes.iter().map(|node| node.clock_rate as u32).collect() }
     }
 
     /// What was written down since [`keep_tape`](Self::keep_tape).
@@ -388,6 +406,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             Event::Wake { client, at } => self.wake(client, at),
             Event::Lie { node, at } => self.lie_unasked(node, at),
             Event::Saved { node, life, origin } => self.saved(node, life, origin),
+            Event::TurnEnds { node, life } => self.turn_ends(node, life),
             Event::Query { to, reader, query } => self.take_query(to, reader, query),
             Event::Answer { reader, reply } => self.take_answer(reader, &reply),
             Event::ReaderWake { reader, at } => self.wake_reader(reader, at),
@@ -400,13 +419,39 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.hash = self.hash.then(&(self.now, kind, who, what));
     }
 
-    /// Runs one step, and says `Drained` after it, as this driver never has more input at hand.
+    /// Runs one step. `Drained` follows at once, or when the turn ends in which others may come.
     fn input(&mut self, id: NodeId, input: Input<P>) {
         let node = &self.nodes[id.index()];
-        if let Some(tape) = self.tape.as_mut().filter(|_| node.replica.is_some()) {
-            tape.input(id, &input, node.disk.unsynced());
+        let (up, unsynced) = (node.replica.is_some(), node.disk.unsynced());
+        if let Some(tape) = self.tape().filter(|_| up) {
+            tape.input(id, &input, unsynced);
         }
         self.step(id, input);
+        let node = &mut self.nodes[id.index()];
+        let Some(longest) = self.setup.turns.filter(|_| node.replica.is_some()) else {
+            return self.end_turn(id);
+        };
+        if std::mem::replace(&mut node.in_turn, true) {
+            return self.mark("several inputs in a turn");
+        }
+        let life = node.life;
+        let takes = self.rng.time(Duration::ZERO, longest).as_nanos() as u64;
+        self.queue.push(self.now + takes, Event::TurnEnds { node: id, life });
+    }
+
+    fn turn_ends(&mut self, id: NodeId, life: u32) {
+        let node = &mut self.nodes[id.index()];
+        if node.replica.is_none() || node.life != life {
+            return;
+        }
+        node.in_turn = false;
+        self.fold(23, u64::from(id.0), 0);
+        self.tell(|| format!("{id} has taken in what came"));
+        self.end_turn(id);
+    }
+
+    /// There is no more input at hand: what was written goes to the disk.
+    fn end_turn(&mut self, id: NodeId) {
         self.step(id, Input::Drained);
         if self.violation.is_none() && self.nodes[id.index()].replica.is_some() {
             self.begin_sync(id);
@@ -446,10 +491,22 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.chronicle_step(id, heard);
         let deposed = self.observe(id);
         self.carry_out(id);
+        self.check_log(id);
         self.check_news(id);
         self.answer_queries(id);
         if deposed {
             self.answer_lost(id);
+        }
+    }
+
+    /// O4 for the log in memory, after everything that it wrote.
+    fn check_log(&mut self, id: NodeId) {
+        if self.violation.is_some() || !self.is_correct(id) {
+            return;
+        }
+        if let Some(status) = self.status(id) {
+            let verdict = self.disks.ends_at(id.index(), status.last);
+            self.judge(id, verdict);
         }
     }
 

@@ -4,6 +4,7 @@ use super::event::Event;
 use super::reads::Asked;
 use crate::disk::Disk;
 use crate::oracle::history::Key;
+use crate::oracle::reads::Floors;
 use crate::rng::CERTAIN;
 use crate::shelf::Shelf;
 use consensus_core::{
@@ -43,6 +44,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) counters: Counters,
     pub(crate) meter: AuthMeter,
     pub(crate) paused: bool,
+    /// It has taken in something, and `Drained` is still to come.
+    pub(crate) in_turn: bool,
     /// What arrived while the node was paused.
     pub(crate) backlog: Vec<Event<P>>,
     pub(crate) status: Option<Status>,
@@ -70,6 +73,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     /// replays its log, but sends no old answers again.
     pub(crate) answered: LogIndex,
     pub(crate) reads: Reads<Asked>,
+    /// What those of them that were asked for by the protocol must see.
+    pub(crate) floors: Floors,
     /// What it said last of the members, and whether they are committed. Kept over a crash: its
     /// log may well say so, too.
     pub(crate) members: Option<(Membership, bool)>,
@@ -94,6 +99,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             counters: Counters::default(),
             meter: AuthMeter::default(),
             paused: false,
+            in_turn: false,
             backlog: Vec::new(),
             status: None,
             leads: None,
@@ -108,6 +114,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             stalled_until: 0,
             answered: LogIndex::ZERO,
             reads: Reads::default(),
+            floors: Floors::default(),
             members: None,
             news: false,
             refused_changes: Vec::new(),
@@ -135,6 +142,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.intake.clear();
         self.backlog.clear();
         self.paused = false;
+        self.in_turn = false;
         self.status = None;
         self.leads = None;
         self.fuse = None;
@@ -143,6 +151,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.sync_fails = false;
         self.disk_full = false;
         self.reads = Reads::default();
+        self.floors = Floors::default();
         self.news = false;
     }
 
