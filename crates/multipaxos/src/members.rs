@@ -44,7 +44,13 @@ impl Members {
     }
 
     /// The next slot holds this value. True if that changes the members.
+    #[inline]
     pub(crate) fn execute(&mut self, slot: LogIndex, batch: &Batch) -> bool {
+        batch.is_membership() && self.execute_change(slot, batch)
+    }
+
+    #[cold]
+    fn execute_change(&mut self, slot: LogIndex, batch: &Batch) -> bool {
         let Some(members) = change(batch, slot) else { return false };
         self.changes.insert(slot, members);
         true

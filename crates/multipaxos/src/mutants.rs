@@ -278,5 +278,10 @@ pub const MUTANTS: &[Mutant] = &[
         "an acceptor takes the first value of a run for all of it",
         &["O4", "O6", "O1"],
     ),
+    Mutant::new(
+        "M104",
+        "own acceptances that are counted together count for a slot more",
+        &["O6", "O16", "O1"],
+    ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
 ];

@@ -191,7 +191,8 @@ impl Leader {
                 effects.reached("caught up after a snapshot");
             }
             // What is committed already commits nothing more.
-            if matched > server.commit_index {
+            let late = if planted("R130") { 1 } else { 0 };
+            if matched.0 > server.commit_index.0 + late {
                 self.advance_commit(server, effects);
             }
             self.urge(server, from, effects);

@@ -352,7 +352,17 @@ impl Message {
     }
 
     /// Could an honest server have said this? Looks at the message alone.
+    #[inline]
     pub(crate) fn check(&self, from: NodeId) -> Result<(), Rejected> {
+        match self {
+            Self::AppendReply { term, .. } if *term < Term::LIMIT => Ok(()),
+            Self::AppendEntries(append) if append.term < Term::LIMIT => append.check(from),
+            _ => self.check_other(from),
+        }
+    }
+
+    #[inline(never)]
+    fn check_other(&self, from: NodeId) -> Result<(), Rejected> {
         if self.term() >= Term::LIMIT {
             return Err(Rejected("a term that no cluster reaches"));
         }

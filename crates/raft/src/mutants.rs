@@ -255,6 +255,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a sync that covers some entries counts for those that were written after it began",
         &["O6", "O1", "O5"],
     ),
+    Mutant::new("R130", "an acknowledgement of just the next entry commits nothing", &["O13"]),
     Mutant::new(
         "R89",
         "a server does not campaign that an uncommitted entry of its log removes",

@@ -10,7 +10,7 @@ use crate::replica::Raft;
 use consensus_core::mutant::planted;
 use consensus_core::quorum;
 use consensus_core::{
-    Effects, InFlight, Incarnation, LogIndex, Membership, NodeId, NodeSet, RecordNumber,
+    Delay, Effects, InFlight, Incarnation, LogIndex, Membership, NodeId, NodeSet, RecordNumber,
 };
 
 /// The state of a server that is the same in all roles.
@@ -22,6 +22,8 @@ use consensus_core::{
 pub(crate) struct Server {
     pub(crate) id: NodeId,
     pub(crate) config: Config,
+    /// From the configuration; set anew at every word of a leader.
+    pub(crate) least_timeout: Delay,
     /// Which life this is.
     pub(crate) life: Incarnation,
     pub(crate) current_term: Term,
@@ -68,6 +70,7 @@ impl Server {
         let Remembered { term, voted_for, log, members, snapshot, replaced } = remembered;
         Self {
             id,
+            least_timeout: config.least_timeout(),
             config,
             life,
             current_term: term,
