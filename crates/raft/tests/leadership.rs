@@ -3,8 +3,8 @@
 mod lab;
 
 use consensus_core::{Change, ChangeRefusal, Input, LogIndex, NodeId, NodeSet, Refusal, Role};
-use lab::{Lab, disk};
-use synod_raft::{Config, Message, Repair, Term, Timer};
+use lab::Lab;
+use synod_raft::{Config, Message, Term, Timer};
 
 /// Thesis §3.10: the leader takes no more commands, waits until its heir has the whole log, and
 /// tells it to campaign at once.
@@ -152,35 +152,6 @@ fn who_has_a_lower_priority_waits_longer() {
     lab.carry_all_but(NodeId(1).into());
     lab.fire(2, Timer::Election);
     assert!(lab.nodes[2].timers[&Timer::Election].min.is_zero());
-}
-
-/// Figure 2's plain rule, one index a refusal, as an option (theory 2.7: 2, 7, 1, 1, 6, 8
-/// AppendEntries for the logs of Figure 7).
-#[test]
-fn figure_7_is_repaired_one_index_at_a_time() {
-    const LEADER: [u64; 10] = [1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
-    let followers: [(&[u64], usize); 6] = [
-        (&[1, 1, 1, 4, 4, 5, 5, 6, 6], 2),
-        (&[1, 1, 1, 4], 7),
-        (&[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6], 1),
-        (&[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7], 1),
-        (&[1, 1, 1, 4, 4, 4, 4], 6),
-        (&[1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3], 8),
-    ];
-    for (log, expected) in followers {
-        let mut lab = Lab::on_disks(vec![disk(7, &LEADER), disk(7, log), disk(7, &LEADER)]);
-        lab.config.repair = Repair::Decrement;
-        lab.restart(0);
-        lab.elect_with(0, &[2]);
-        let mut sent = 0;
-        while let Some(at) = lab.flying.iter().position(|f| f.to == 1 || f.from == 1) {
-            let flying = lab.flying.remove(at);
-            sent += usize::from(flying.from == 0);
-            lab.hand(flying.from, flying.to, flying.message);
-        }
-        assert_eq!(sent, expected, "{log:?}");
-        assert_eq!(lab.log(1), lab.log(0), "{log:?}");
-    }
 }
 
 /// A follower that does not answer costs the others nothing: the same messages, each at once.

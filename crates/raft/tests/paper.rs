@@ -9,7 +9,7 @@ use consensus_core::{
 };
 use lab::{Lab, batch, disk};
 use synod_raft::{
-    AppendEntries, Config, Conflict, Entry, EntryId, Message, Raft, Record, Term, Timer,
+    AppendEntries, Config, Conflict, Entry, EntryId, Message, Raft, Record, Repair, Term, Timer,
 };
 
 fn id(term: u64, index: u64) -> EntryId {
@@ -430,30 +430,35 @@ fn a_heartbeat_does_not_commit_a_foreign_tail() {
 }
 
 /// §5.3 and Figure 7: what a new leader needs to repair each of the six logs, in AppendEntries
-/// until the follower matches, with the hints that skip a term at a time. The leader of term 8
-/// has the log of the figure; its no-op is the eleventh entry. (Theory 2.7: 2, 2, 1, 1, 3, 3.)
+/// until the follower matches: with the hints that skip a term at a time, and by Figure 2's plain
+/// rule, one index a refusal. The leader of term 8 has the log of the figure; its no-op is the
+/// eleventh entry. (Theory 2.7: 2, 2, 1, 1, 3, 3 and 2, 7, 1, 1, 6, 8.)
 #[test]
 fn figure_7_is_repaired_in_few_steps() {
     const LEADER: [u64; 10] = [1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
-    let followers: [(&[u64], usize); 6] = [
-        (&[1, 1, 1, 4, 4, 5, 5, 6, 6], 2),
-        (&[1, 1, 1, 4], 2),
-        (&[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6], 1),
-        (&[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7], 1),
-        (&[1, 1, 1, 4, 4, 4, 4], 3),
-        (&[1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3], 3),
+    let followers: [(&[u64], usize, usize); 6] = [
+        (&[1, 1, 1, 4, 4, 5, 5, 6, 6], 2, 2),
+        (&[1, 1, 1, 4], 2, 7),
+        (&[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6], 1, 1),
+        (&[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7], 1, 1),
+        (&[1, 1, 1, 4, 4, 4, 4], 3, 6),
+        (&[1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3], 3, 8),
     ];
-    for (log, expected) in followers {
-        let mut lab = Lab::on_disks(vec![disk(7, &LEADER), disk(7, log), disk(7, &LEADER)]);
-        lab.elect_with(0, &[2]);
-        let mut sent = 0;
-        while let Some(at) = lab.flying.iter().position(|f| f.to == 1 || f.from == 1) {
-            let flying = lab.flying.remove(at);
-            sent += usize::from(flying.from == 0);
-            lab.hand(flying.from, flying.to, flying.message);
+    for (log, hints, plain) in followers {
+        for (repair, expected) in [(Repair::Hints, hints), (Repair::Decrement, plain)] {
+            let mut lab = Lab::on_disks(vec![disk(7, &LEADER), disk(7, log), disk(7, &LEADER)]);
+            lab.config.repair = repair;
+            lab.restart(0);
+            lab.elect_with(0, &[2]);
+            let mut sent = 0;
+            while let Some(at) = lab.flying.iter().position(|f| f.to == 1 || f.from == 1) {
+                let flying = lab.flying.remove(at);
+                sent += usize::from(flying.from == 0);
+                lab.hand(flying.from, flying.to, flying.message);
+            }
+            assert_eq!(sent, expected, "{repair:?}: {log:?}");
+            assert_eq!(lab.log(1), lab.log(0), "{repair:?}: {log:?}");
         }
-        assert_eq!(sent, expected, "{log:?}");
-        assert_eq!(lab.log(1), lab.log(0), "{log:?}");
     }
 }
 
