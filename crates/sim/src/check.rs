@@ -117,6 +117,7 @@ pub(crate) struct Run<'a, P: Audit> {
     pub(crate) rng: Rng,
     out: Option<&'a mut (dyn FnMut(String) + 'a)>,
     recovery: Option<Duration>,
+    first_answers: Option<Duration>,
 }
 
 impl<'a, P: Audit> Run<'a, P> {
@@ -172,7 +173,7 @@ impl<'a, P: Audit> Run<'a, P> {
         if out.is_some() {
             world.keep_log();
         }
-        Self { seed, options, world, rng, out, recovery: None }
+        Self { seed, options, world, rng, out, recovery: None, first_answers: None }
     }
 
     /// The world survives a panic of the protocol: it says what happened before.
@@ -324,6 +325,7 @@ impl<'a, P: Audit> Run<'a, P> {
         let start = self.world.now();
         let bound = self.options.timing.election_max * self.options.patience;
         let before = self.world.last_committed();
+        self.world.tell(|| format!("{what} {nodes:?}: fresh clients ask"));
         let ends: Vec<ClientId> = (0..FRESH_CLIENTS).map(|_| self.add_fresh(nodes)).collect();
         let reader = self.add_fresh_reader(nodes);
         let answered = self.advance(start + bound, |world| {
@@ -352,6 +354,9 @@ impl<'a, P: Audit> Run<'a, P> {
         }
         if self.recovery.is_none() {
             self.recovery = Some(self.world.now() - start);
+            let first = self.world.completions().iter().filter(|done| done.nth == 0);
+            let first = first.filter(|done| ends.contains(&done.client)).map(|done| done.ended);
+            self.first_answers = first.max().map(|at| at - start);
         }
         self.converge(nodes, before, bound, what);
     }
@@ -412,7 +417,8 @@ impl<'a, P: Audit> Run<'a, P> {
         let nodes: Vec<NodeId> = nodes.iter().collect();
         let election = self.options.timing.election_max;
         let patience = Patience {
-            attempt: election * 2,
+            // A request or an answer that got lost outside the core costs no more than that.
+            attempt: election / 2,
             pause: Duration::from_millis(20),
             give_up: election * self.options.patience,
         };
@@ -495,6 +501,7 @@ impl<'a, P: Audit> Run<'a, P> {
             refused: ended(|outcome| matches!(outcome, Outcome::Refused(_))),
             leader_changes: world.leader_changes(),
             recovery: self.recovery,
+            first_answers: self.first_answers,
             faults: world.faults().clone(),
             marks: world.marks().clone(),
         }

@@ -343,7 +343,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     /// Notes a line, which is made only if somebody wants it.
-    fn tell(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
         let now = self.now();
         if let Some(log) = &mut self.log {
             log.push(format!("{:>12.6} {}", now.as_secs_f64(), line()));
