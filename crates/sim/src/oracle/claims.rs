@@ -33,6 +33,24 @@ impl Claims {
         Ok(())
     }
 
+    /// O7: would a message with this claim contradict what the node said?
+    pub(crate) fn fits(&self, node: NodeId, claim: Claim) -> Verdict {
+        let (topic, said, value, holds) = match claim {
+            Claim::Once(topic, value) => {
+                let said = self.once.get(&(node, topic));
+                (topic, said, value, said.is_none_or(|said| *said == value))
+            }
+            Claim::Rising(topic, value) => {
+                let said = self.rising.get(&(node, topic));
+                (topic, said, value, said.is_none_or(|said| *said <= value))
+            }
+        };
+        match said {
+            Some(said) if !holds => contradiction(topic, *said, value, "would say after a restart"),
+            _ => Ok(()),
+        }
+    }
+
     /// Did the node claim this value?
     fn said(&self, node: NodeId, topic: Topic, value: u128) -> bool {
         self.once.get(&(node, topic)) == Some(&value)

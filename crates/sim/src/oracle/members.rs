@@ -148,7 +148,8 @@ impl Members {
             return broken(format!("index {index} holds members that cannot be read"));
         };
         let before = self.newest();
-        if before.is_joint() && !(next.outgoing.is_empty() && next.voters == before.voters) {
+        let goes_on = next.voters == before.voters && next.learners == before.learners;
+        if before.is_joint() && !(next.outgoing.is_empty() && goes_on) {
             return broken(format!("{before:?} were being changed, and index {index} is {next:?}"));
         }
         if next.is_joint() && next.outgoing != before.voters {
