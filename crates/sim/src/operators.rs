@@ -11,7 +11,10 @@ use consensus_core::{
 use core::time::Duration;
 
 /// Longest mean time between two sieges.
-const SELDOM: Duration = Duration::from_secs(4);
+const SELDOM: Duration = Duration::from_secs(2);
+
+/// Clocks are wrong by a tenth at most, in parts in a million.
+const WORST_DRIFT: u32 = 100_000;
 
 /// What an algorithm offers beside deciding commands, as it says itself when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,11 +133,17 @@ impl Operators {
         let readers = rng.between(1, 3) as usize;
         let questions = if thick { 2 } else { rng.between(4, 60) as usize };
         let think = rng.time(Duration::from_millis(1), Duration::from_millis(700));
-        let lease = rng.chance(5_000).then(|| rng.pick(&[0, 10_000, 100_000]));
+        let lease = rng.chance(5_000).then(|| rng.pick(&[0, 10_000, WORST_DRIFT]));
         let changes = changes.filter(|_| offers.changes);
         let lease = lease.filter(|_| offers.leases && reads);
         let consistencies = consistencies(rng, offers, lease);
-        let sieges = rng.chance(6_000).then(|| rng.time(Duration::from_millis(500), SELDOM));
+        let sieges = rng.chance(7_500).then(|| rng.time(Duration::from_millis(300), SELDOM));
+        let sieges = sieges.filter(|_| lease.is_some() && !thick);
+        // The worse clocks may run, the longer is a lease that does not allow for it.
+        let lease = lease.map(|drift| match sieges {
+            Some(_) if rng.chance(5_000) => WORST_DRIFT,
+            _ => drift,
+        });
         Self {
             spares: if changes.is_some() { spares } else { 0 },
             changes,
@@ -146,7 +155,7 @@ impl Operators {
             think,
             consistencies,
             lease,
-            sieges: sieges.filter(|_| lease.is_some() && !thick),
+            sieges,
         }
     }
 }

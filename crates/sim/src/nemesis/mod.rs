@@ -1,6 +1,7 @@
 //! Injects faults while a run is in its safety phase, and takes most of them back.
 
 mod churn;
+mod schism;
 mod siege;
 mod strike;
 

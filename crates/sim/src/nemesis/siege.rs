@@ -39,6 +39,8 @@ struct Siege {
     heir: NodeId,
     /// When the leader loses the others; `None` once it has.
     cut: Option<Duration>,
+    /// When it hears nothing more, if that is later; `None` once it is.
+    deaf: Option<Duration>,
     /// The heir is asked to campaign again and again.
     pushed: bool,
     until: Duration,
@@ -97,30 +99,31 @@ impl Sieges {
         let ways = [Way::CutOff, Way::LateAnswers, Way::HandOver, Way::Wish, Way::Amnesia];
         let way = if self.rng.chance(1_500) { Way::Members } else { self.rng.pick(&ways) };
         let wait = match way {
-            Way::CutOff | Way::HandOver | Way::Wish => Duration::ZERO,
+            Way::CutOff | Way::HandOver | Way::Wish => (Duration::ZERO, None),
             Way::LateAnswers => self.late_answers(world, leader),
-            Way::Amnesia => self.amnesia(world, leader, heir),
-            Way::Members => self.members(world, leader, heir),
+            Way::Amnesia => (self.amnesia(world, leader, heir), None),
+            Way::Members => (self.members(world, leader, heir), None),
         };
-        let cut = now + wait;
+        let (cut, deaf) = (now + wait.0, wait.1.map(|wait| now + wait));
         let until = cut + self.rng.time(timing.election_min, timing.election_max * 3);
-        let pushed = self.rng.chance(6_000);
+        let pushed = self.rng.chance(8_000);
         world.fault("siege of a leader with a lease");
-        self.on = Some(Siege { way, leader, heir, cut: Some(cut), pushed, until, next: now });
+        self.on = Some(Siege { way, leader, heir, cut: Some(cut), deaf, pushed, until, next: now });
     }
 
-    /// The others' answers come late, all at once; the leader falls silent meanwhile.
+    /// The others' answers come late, all at once; the leader falls silent meanwhile, and deaf when
+    /// they have come.
     fn late_answers<P: Audit, S: StateMachine>(
         &mut self,
         world: &mut World<P, S>,
         leader: NodeId,
-    ) -> Duration {
+    ) -> (Duration, Option<Duration>) {
         let election = world.cluster().timing.election_min;
-        let late = self.rng.time(election / 10, election);
+        let late = self.rng.time(election / 3, election);
         for other in world.cluster().peers_of(leader).iter() {
             world.clog(other, leader, late);
         }
-        self.rng.time(Duration::ZERO, late)
+        (self.rng.time(Duration::ZERO, late / 2), Some(late + Duration::from_millis(1)))
     }
 
     fn amnesia<P: Audit, S: StateMachine>(
@@ -168,6 +171,12 @@ impl Sieges {
             siege.cut = None;
             self.cut_off(world, &siege);
         }
+        if siege.deaf.is_some_and(|deaf| deaf <= now) {
+            siege.deaf = None;
+            for other in world.cluster().peers_of(siege.leader).iter() {
+                world.cut(other, siege.leader);
+            }
+        }
         if siege.cut.is_none() {
             self.read_at(world, siege.leader);
             if siege.pushed && siege.way != Way::HandOver {
@@ -175,7 +184,7 @@ impl Sieges {
             }
         }
         let pause = self.rng.time(Duration::from_millis(2), Duration::from_millis(30));
-        siege.next = siege.cut.unwrap_or(now + pause);
+        siege.next = siege.cut.unwrap_or(siege.deaf.unwrap_or(now + pause).min(now + pause));
         siege
     }
 

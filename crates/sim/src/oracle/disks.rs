@@ -101,6 +101,18 @@ impl<P: Audit> Disks<P> {
         Ok(())
     }
 
+    /// O4, where logs match: a replica's log ends where what it wrote ends. What it holds beyond is on
+    /// no disk, and was not compared with anything.
+    pub(crate) fn ends_at(&self, node: usize, last: LogIndex) -> Verdict {
+        let written = &self.platters[node].written;
+        let end = written.last().max(written.covered());
+        if !P::LOG_MATCHING || last <= end.max(self.platters[node].snapshot.0) {
+            return Ok(());
+        }
+        let detail = format!("its log goes on to {last}, and what it wrote ends at {end}");
+        Err(Finding::new("O4", "a log is what was written", detail))
+    }
+
     /// The log begins later now: what stands for what is before is remembered, or looked up.
     fn rebase(&mut self, node: usize) {
         let platter = &mut self.platters[node];
