@@ -152,6 +152,23 @@ mod tests {
         assert_eq!(claims.say(N0, Claim::Rising(promise, 4)).unwrap_err().oracle, "O7");
     }
 
+    /// What a copy would say is held against what was said, and is not said itself.
+    #[test]
+    fn o7_sees_what_would_be_a_contradiction() {
+        let mut claims = Claims::default();
+        let promise = Topic::new("promise", 0u8, 0);
+        claims.fits(N0, Claim::Once(vote(1), 9)).expect("nothing was said");
+        claims.say(N0, Claim::Once(vote(1), 7)).expect("and still is not");
+        claims.say(N0, Claim::Rising(promise, 5)).expect("a promise");
+        claims.fits(N0, Claim::Once(vote(1), 7)).expect("the same vote");
+        claims.fits(N0, Claim::Rising(promise, 6)).expect("a higher promise");
+        claims.fits(N1, Claim::Once(vote(1), 8)).expect("another node");
+        for claim in [Claim::Once(vote(1), 8), Claim::Rising(promise, 4)] {
+            assert_eq!(claims.fits(N0, claim).unwrap_err().oracle, "O7");
+        }
+        claims.say(N0, Claim::Rising(promise, 5)).expect("6 was tried, not said");
+    }
+
     #[test]
     fn o16_sees_too_few_foreign_and_invented_signers() {
         let mut claims = Claims::default();

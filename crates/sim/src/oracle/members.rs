@@ -266,6 +266,18 @@ mod tests {
         assert_eq!(members.since(LogIndex(9)).len(), 2, "the joint one counted until then");
     }
 
+    /// Raft §6: once the new members are committed, the old ones have no part in anything.
+    #[test]
+    fn o19_sees_who_was_to_go_and_is_left_as_a_learner() {
+        let mut members = members();
+        ask(&mut members, 0, &[1, 2]);
+        decide(&mut members, 7, &[1, 2], &[0, 1, 2]).expect("the first half");
+        let (voters, learners) = (set(&[1, 2]), set(&[0]));
+        let left = Membership { voters, learners, ..Membership::default() };
+        assert_eq!(oracle(members.decided(LogIndex(9), &left.to_batch())), "O19");
+        decide(&mut members, 9, &[1, 2], &[]).expect("the second half");
+    }
+
     #[test]
     fn o19_sees_what_is_announced_or_kept_and_is_not_in_the_log() {
         let mut members = members();

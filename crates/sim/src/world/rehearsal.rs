@@ -147,3 +147,41 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         metas.iter().flatten().try_for_each(|meta| self.history.members().kept(meta))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{Gate, MessageKind};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    struct Word(Option<u32>);
+
+    const ELECTION: MessageKind = MessageKind::new("election", Traffic::Election);
+    const BEAT: MessageKind = MessageKind::new("beat", Traffic::Heartbeat);
+
+    impl Message for Word {
+        const KINDS: &'static [MessageKind] = &[ELECTION, BEAT];
+
+        fn kind(&self) -> MessageKind {
+            if self.0.is_some() { ELECTION } else { BEAT }
+        }
+
+        fn gate(&self) -> Gate {
+            Gate::Free
+        }
+    }
+
+    /// The latest words of elections are kept, and each gives reason to look again, once.
+    #[test]
+    fn the_latest_words_of_elections_are_tried() {
+        let mut heard = Heard::default();
+        heard.hear(NodeId(1), &Word(None));
+        assert!(!heard.is_due() && heard.all().next().is_none(), "a heartbeat is nothing");
+        (0..KEPT as u32 + 2).for_each(|number| heard.hear(NodeId(1), &Word(Some(number))));
+        assert!(heard.is_due() && !heard.is_due());
+        let first = heard.all().next().expect("some are kept");
+        assert_eq!((heard.all().count(), first), (KEPT, &(NodeId(1), Word(Some(2)))));
+        assert_eq!((0..2 * IDLE).filter(|_| heard.is_due()).count(), 2, "now and then");
+    }
+}
