@@ -284,4 +284,11 @@ pub const MUTANTS: &[Mutant] = &[
         &["O6", "O16", "O1"],
     ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
+    Mutant::new("M130", "the records that replace a log begin with the members of now", &["O19"]),
+    Mutant::new("M131", "what is forgotten ends with the members of now, not of then", &["O19"]),
+    Mutant::new(
+        "M132",
+        "the records that replace a log stand by slot: a restart sees a promise fall",
+        &["O18"],
+    ),
 ];

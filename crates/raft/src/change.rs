@@ -208,6 +208,9 @@ impl Leader {
 /// The members after a joint change: the outgoing voters are gone.
 fn after_joint(joint: &Membership) -> Membership {
     let mut members = Membership { outgoing: NodeSet::EMPTY, ..joint.clone() };
+    if planted("R131") {
+        members.learners = members.learners.or(joint.outgoing.minus(joint.voters));
+    }
     let rest = members.members();
     members.contacts.retain(|node, _| rest.contains(*node));
     members

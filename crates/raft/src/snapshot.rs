@@ -95,7 +95,11 @@ impl Server {
         let entries = self.log.entries().into();
         let start = Record::Start { last, members: Box::new(self.members.settled().clone()) };
         let rest = Record::Entries { first: last.index.next(), entries };
-        effects.compact(vec![self.hard_state(), start, rest]);
+        let mut state = self.hard_state();
+        if planted("R132") {
+            state = Record::HardState { term: self.current_term, voted_for: None };
+        }
+        effects.compact(vec![state, start, rest]);
         self.compaction_due = false;
     }
 

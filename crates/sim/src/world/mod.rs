@@ -10,6 +10,7 @@ mod links;
 mod members;
 mod node;
 mod reads;
+mod rehearsal;
 mod setup;
 mod shuffle;
 mod snapshots;
@@ -44,6 +45,7 @@ use event::{Event, Queue};
 use links::Intercept;
 use node::Node;
 use reads::Reader;
+use rehearsal::Heard;
 use std::collections::BTreeMap;
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
@@ -70,6 +72,7 @@ pub struct World<P: Audit, S: StateMachine> {
     submitted: u64,
     treason: Vec<Treason>,
     old_messages: Vec<Vec<P::Message>>,
+    heard: Vec<Heard<P::Message>>,
     gossip: Gossip<P::Message>,
     lies_due: Vec<u64>,
     tricks: Vec<u64>,
@@ -136,6 +139,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             submitted: 0,
             treason: vec![Treason::None; size],
             old_messages: vec![Vec::new(); size],
+            heard: vec![Heard::default(); size],
             gossip: Gossip::new(),
             lies_due: vec![0; size],
             tricks: vec![0; size],

@@ -182,8 +182,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         node.counters.writes += 1;
         let verdict = self.disks.compacted(id.index(), &records);
         node.disk.compact(records);
-        if self.is_correct(id) {
-            self.judge(id, verdict);
+        if self.is_correct(id) && self.judge(id, verdict) {
+            self.rehearse_restart(id);
         }
     }
 
