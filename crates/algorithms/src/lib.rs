@@ -2,6 +2,7 @@
 //! generic, and reach a protocol by name through [`Algorithm::dispatch`].
 
 mod choice;
+mod primary_copy;
 mod words;
 
 pub use choice::{Choice, UnknownChoice};
@@ -9,6 +10,7 @@ pub use words::{MultiPaxosWords, PaxosWords, RaftWords};
 
 use consensus_core::mutant::{JOINT, Mutant, OPERATED, SHARED};
 use consensus_core::{Audit, ConsensusProtocol, ProtocolInfo};
+use primary_copy::PrimaryCopy;
 use std::fmt;
 use std::str::FromStr;
 use synod_multipaxos::MultiPaxos;
@@ -79,6 +81,18 @@ impl Algorithm {
             Self::Raft => scenario.play_with::<Raft>(&RaftWords, lenient),
             Self::Pbft => scenario.play_with::<Pbft>(&CommonWords, lenient),
         }
+    }
+
+    /// Plays a scenario with what is no algorithm: everything that it says must hold is to fail.
+    ///
+    /// # Errors
+    /// If it cannot run so, or there is nothing of this name.
+    pub fn contrast(name: &str, scenario: &Scenario) -> Result<Outcome, String> {
+        if name == PrimaryCopy::INFO.name {
+            return scenario.play::<PrimaryCopy>(false);
+        }
+        let known = PrimaryCopy::INFO.name;
+        Err(format!("there is no contrast '{name}'; there is {known}"))
     }
 
     /// The bugs planted in its crate. They can be switched on only in builds with the cargo

@@ -90,6 +90,21 @@ fn every_shipped_scenario_fails_with_the_bugs_that_it_catches() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A contrast shows what consensus is for only if it fails where the algorithms do not.
+#[test]
+fn what_is_no_algorithm_fails_where_it_is_named() {
+    let mut seen = 0;
+    for (name, scenario) in all() {
+        for contrast in &scenario.unlike {
+            let outcome = Algorithm::contrast(contrast, &scenario);
+            let outcome = outcome.unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert!(!outcome.missed.is_empty(), "{name}: {contrast} does all that is expected");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no scenario names a contrast");
+}
+
 /// What is read is written and read again as the same, so that a scenario can be kept, changed and
 /// shown by programs.
 #[test]

@@ -70,6 +70,7 @@ mod request;
 mod run;
 mod session;
 mod snapshot;
+mod turn;
 mod variant;
 
 pub use audit::{Audit, Certificate, Claim, Held, Ledger, Proof, Topic};

@@ -1,5 +1,6 @@
 //! The settings.
 
+use consensus_core::mutant::planted;
 use consensus_core::quorum::{self, QuorumError, Quorums};
 use consensus_core::{Cluster, ConfigError, Membership, NodeId, NodeSet, ProtocolConfig, Variant};
 use core::time::Duration;
@@ -97,11 +98,14 @@ impl Drift {
     pub const GENEROUS: Self = Self { parts_per_million: 10_000 };
 
     /// How long a leader's lease lasts by its own clock, if followers wait for `promised` by
-    /// theirs: both may be wrong, in opposite directions.
+    /// theirs: both may be wrong, in opposite directions. The slow
+    /// one shows 1 - d in a true second: that is less than 1 / (1 + d).
     pub(crate) fn lease(self, promised: Duration) -> Duration {
         const MILLION: u128 = 1_000_000;
-        let wrong = u128::from(self.parts_per_million);
-        let lease = promised.as_nanos() * MILLION.saturating_sub(wrong) / (MILLION + wrong);
+        let drift = u128::from(self.parts_per_million);
+        let (slow, fast) = (MILLION.saturating_sub(drift), MILLION + drift);
+        let slow = if planted("M94b") { MILLION * MILLION / fast } else { slow };
+        let lease = promised.as_nanos() * slow / fast;
         Duration::from_nanos(u64::try_from(lease).unwrap_or(u64::MAX))
     }
 }
@@ -248,11 +252,12 @@ mod tests {
         let promised = Duration::from_millis(300);
         assert_eq!(Drift { parts_per_million: 0 }.lease(promised), promised);
         for parts_per_million in [100, 10_000, 100_000] {
-            let wrong = f64::from(parts_per_million) / 1e6;
             let lease = Drift { parts_per_million }.lease(promised).as_secs_f64();
-            // A slow clock here, a quick one there.
-            let until = promised.as_secs_f64() / (1.0 + wrong);
-            assert!(lease / (1.0 - wrong) <= until && lease / (1.0 - wrong) > until * 0.999);
+            let wrong = f64::from(parts_per_million) / 1e6;
+            // The leader's clock loses, the follower's gains.
+            let real_lease = lease / (1.0 - wrong);
+            let real_promise = promised.as_secs_f64() / (1.0 + wrong);
+            assert!(real_lease <= real_promise && real_lease > real_promise * 0.999);
         }
         assert_eq!(Drift { parts_per_million: 2_000_000 }.lease(promised), Duration::ZERO);
     }

@@ -226,6 +226,12 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("M92", "the lease outlives a hand-over", &["O9"]),
     Mutant::new("M93", "a read is confirmed by a round that began before it", &["O9"]),
     Mutant::new("M94", "the lease counts from the answer, not from the question", &["O9"]),
+    Mutant::new(
+        "M94b",
+        "a lease allows for clocks that gain, and less for those that lose",
+        &["O9"],
+    )
+    .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
     Mutant::new("M95", "the lease outlives a change of those who gave it", &["O9"])
         .beyond_simulation("a leader cut off from the new members right after they came"),
     Mutant::new("M96", "a quorum read asks for executed slots, not for accepted ones", &["O9"]),

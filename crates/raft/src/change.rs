@@ -123,7 +123,9 @@ impl Leader {
     ) {
         let entry = Entry { term: server.current_term, batch: members.to_batch() };
         self.append(server, entry, effects);
-        self.lease.start_over();
+        if !planted("R14d") {
+            self.lease.start_over();
+        }
         let (peers, last) = (server.peers(), server.log.last().index);
         self.progress.retain(peers);
         for peer in peers.iter() {
@@ -135,6 +137,10 @@ impl Leader {
     /// leader's own farewell, a promotion.
     pub(crate) fn settle(&mut self, server: &mut Server, effects: &mut Effects<Raft>) -> Next {
         let current = server.current();
+        let nothing = !current.is_joint() && server.is_voter() && self.promotion.is_none();
+        if nothing {
+            return Next::Stay;
+        }
         let unknown = current.version > server.commit_index || !server.has_committed_in_term();
         if unknown && !planted("R82") {
             return Next::Stay;

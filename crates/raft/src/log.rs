@@ -120,6 +120,7 @@ impl Log {
     /// Appends entries whose terms do not fall.
     pub(crate) fn extend(&mut self, entries: &[Entry]) {
         let mut before = self.last().term;
+        self.entries.reserve(entries.len());
         for entry in entries {
             let rises = before <= entry.term || planted("E-22");
             assert!(rises, "terms never fall along the log");

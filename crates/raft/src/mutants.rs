@@ -3,7 +3,7 @@
 //!
 //! Up to R16 they were found in other implementations, `E-` are mistakes of popular lectures, from
 //! R40 on slips of the pen; those from R70 on sit at the seams of members, snapshots, reads and
-//! hand-over.
+//! hand-over, and from R100 on where a candidate is brought up to date.
 
 use consensus_core::mutant::Mutant;
 
@@ -191,6 +191,14 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("R14b", "a lease allows for no drift of clocks", &["O9"])
         .beyond_simulation("rare: clocks at the bound, and disks and links that are quick"),
+    Mutant::new(
+        "R14c",
+        "a lease allows for clocks that gain, and less for those that lose",
+        &["O9"],
+    )
+    .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
+    Mutant::new("R14d", "a lease outlives a change of those who gave it", &["O9"])
+        .beyond_simulation("a leader cut off from the new members right after they came"),
     Mutant::new("R16", "an older sync takes back what a newer one made durable", &["O13"])
         .beyond_simulation("a sync of the log that ends after a snapshot was installed"),
     Mutant::new(
@@ -258,4 +266,52 @@ pub const MUTANTS: &[Mutant] = &[
         "a server does not campaign that an uncommitted entry of its log removes",
         &["O13"],
     ),
+    Mutant::new(
+        "R100",
+        "a candidate adopts entries that end no later than its own log",
+        &["O6", "O1", "O5", "O4", "O18"],
+    ),
+    Mutant::new(
+        "R101",
+        "what a candidate lacks is cut by size before it ends later than the candidate's log",
+        &["O13"],
+    ),
+    Mutant::new(
+        "R102",
+        "a candidate does not compare the entry before those that it adopts",
+        &["O4", "O1", "O6", "O5", "O18"],
+    ),
+    Mutant::new(
+        "R103",
+        "a candidate adopts entries in place of committed ones",
+        &["O18", "O1", "O4", "O5"],
+    ),
+    Mutant::new(
+        "R104",
+        "a candidate keeps its term, though it adopts entries that end before it",
+        &["O1", "O4", "O13", "O6"],
+    ),
+    Mutant::new(
+        "R105",
+        "a candidate is sent what follows the refuser's commit index, not what it lacks itself",
+        &["O13"],
+    ),
+    Mutant::new(
+        "R106",
+        "a candidate that lacks what is forgotten is not told to take a snapshot",
+        &["O13"],
+    ),
+    Mutant::new(
+        "R107",
+        "a follower adopts entries, too, though it has a leader and has acknowledged others",
+        &["O6", "O1", "O4", "O5", "O13"],
+    ),
+    Mutant::new(
+        "R110",
+        "a leader keeps nothing for a server that takes a snapshot, which never catches up",
+        &["O13"],
+    )
+    .beyond_simulation("snapshots that follow one another faster than one is carried over"),
+    Mutant::new("R111", "a leader keeps its log for a server that is gone for good", &["O13"])
+        .beyond_simulation("an oracle that sees what a log costs"),
 ];

@@ -10,7 +10,9 @@ use consensus_core::{
 };
 use lab::{Lab, batch};
 use std::collections::{BTreeMap, BTreeSet};
-use synod_raft::{AppendEntries, Config, Conflict, Entry, EntryId, Message, Term, Timer};
+use synod_raft::{
+    AppendEntries, Candidates, Config, Conflict, Entry, EntryId, Message, Tail, Term, Timer,
+};
 
 /// A small generator (xorshift64*), so that a seed is a run.
 struct Chance(u64);
@@ -288,6 +290,9 @@ fn run(seed: u64, kind: Kind) -> Result<usize, String> {
         config.max_in_flight = 1 + chance.below(2);
     }
     config.trailing_entries = chance.below(3) as u64;
+    if seed % 3 == 0 {
+        config.candidates = Candidates::Wait;
+    }
     let disks = vec![Vec::new(); cluster.size];
     let mut lab = Lab::with(cluster, config, disks);
     lab.quick_disks = false;
@@ -327,10 +332,11 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
     let (term, index, other) = (Term(number(8)), LogIndex(number(8)), LogIndex(number(8)));
     let (sender, last) = (NodeId(from as u8), EntryId::new(Term(number(8)), index));
     let yes = number(2) == 0;
-    match number(10) {
-        0 => Message::PreVote { term, last },
+    let entry = |term| Entry { term: Term(term), batch: batch(&format!("{term}")) };
+    match number(11) {
+        0 => Message::PreVote { term, last, commit: other },
         1 => Message::PreVoteReply { term, granted: yes },
-        2 => Message::RequestVote { term, candidate: sender, last, transfer: yes },
+        2 => Message::RequestVote { term, candidate: sender, last, commit: other, transfer: yes },
         3 => Message::Vote { term, candidate: NodeId(0), granted: yes },
         4 => Message::AppendReply { term, matched: index, repair: yes },
         5 => {
@@ -349,17 +355,18 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
             Message::HeartbeatReply { term, round, verified: other, priority }
         }
         8 => Message::StaleTerm { term },
-        _ => {
-            let entry = |term| Entry { term: Term(term), batch: batch(&format!("{term}")) };
-            Message::AppendEntries(AppendEntries {
-                term,
-                leader: sender,
-                prev: last,
-                entries: (last.term.0..=term.0).map(entry).collect(),
-                leader_commit: other,
-                repair: yes,
-            })
+        9 => {
+            let entries = (last.term.0..=term.0).map(entry).collect();
+            Message::Tail(Tail { term, prev: last, entries })
         }
+        _ => Message::AppendEntries(AppendEntries {
+            term,
+            leader: sender,
+            prev: last,
+            entries: (last.term.0..=term.0).map(entry).collect(),
+            leader_commit: other,
+            repair: yes,
+        }),
     }
 }
 

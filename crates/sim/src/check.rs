@@ -11,6 +11,7 @@ use crate::registers::{Operation, Registers};
 use crate::report::{Finding, Report};
 use crate::rng::{CERTAIN, Rng};
 use crate::scenario::Step;
+use crate::stage::Clocks;
 use crate::traitor::Treason;
 use crate::world::{Setup, World};
 use bytes::Bytes;
@@ -53,15 +54,26 @@ pub fn trace<P: Audit>(seed: u64, options: &Options, out: &mut dyn FnMut(String)
     run::<P>(seed, options, Some(out), |cluster| settings::<P>(options, cluster))
 }
 
-/// The same run, with every input of every replica written down, in their order; and the nodes
-/// that lied. What was written down before a panic is there, too.
-pub(crate) fn tape<P: Audit>(seed: u64, options: &Options) -> (Report, Vec<Step>, NodeSet) {
+/// A run that was written down.
+pub(crate) struct Taped {
+    pub(crate) report: Report,
+    /// Every input of every replica, in their order; up to a panic, if there was one.
+    pub(crate) steps: Vec<Step>,
+    /// The nodes that lied.
+    pub(crate) traitors: NodeSet,
+    /// The clocks, where leases look at them. Steps have their moments then.
+    pub(crate) clocks: Option<Clocks>,
+}
+
+/// The same run, written down.
+pub(crate) fn tape<P: Audit>(seed: u64, options: &Options) -> Taped {
     let mut run = Run::<P>::new(seed, options, |cluster| settings::<P>(options, cluster), None);
-    run.world.keep_tape();
+    let timed = options.operators.lease.is_some();
+    run.world.keep_tape(timed);
     run.live();
-    let tape = run.world.take_tape().expect("it was kept");
-    let traitors = run.world.traitors();
-    (run.report(), tape.into_steps(), traitors)
+    let steps = run.world.take_tape().expect("it was kept").into_steps();
+    let (traitors, clocks) = (run.world.traitors(), timed.then(|| run.world.clocks()));
+    Taped { report: run.report(), steps, traitors, clocks }
 }
 
 pub(crate) fn settings<P: Audit>(
@@ -394,19 +406,25 @@ impl<'a, P: Audit> Run<'a, P> {
         }
     }
 
-    /// A reader whom these nodes owe answers.
-    fn add_fresh_reader(&mut self, nodes: NodeSet) -> Option<ClientId> {
-        if self.options.operators.readers == 0 {
-            return None;
-        }
+    /// Whom of these nodes a fresh client asks first, and how long it waits: for as long as they may
+    /// take.
+    fn fresh(&mut self, nodes: NodeSet) -> (NodeId, Patience) {
         let nodes: Vec<NodeId> = nodes.iter().collect();
-        let target = self.rng.pick(&nodes);
         let election = self.options.timing.election_max;
         let patience = Patience {
             attempt: election * 2,
             pause: Duration::from_millis(20),
             give_up: election * self.options.patience,
         };
+        (self.rng.pick(&nodes), patience)
+    }
+
+    /// A reader whom these nodes owe answers.
+    fn add_fresh_reader(&mut self, nodes: NodeSet) -> Option<ClientId> {
+        if self.options.operators.readers == 0 {
+            return None;
+        }
+        let (target, patience) = self.fresh(nodes);
         let now = self.world.now();
         Some(self.world.add_reader(target, patience, move |nth| {
             let index = Consistency::Linearizable(ReadMode::Index);
@@ -415,14 +433,7 @@ impl<'a, P: Audit> Run<'a, P> {
     }
 
     fn add_fresh(&mut self, nodes: NodeSet) -> ClientId {
-        let nodes: Vec<NodeId> = nodes.iter().collect();
-        let target = self.rng.pick(&nodes);
-        let election = self.options.timing.election_max;
-        let patience = Patience {
-            attempt: election * 2,
-            pause: Duration::from_millis(20),
-            give_up: election * self.options.patience,
-        };
+        let (target, patience) = self.fresh(nodes);
         let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.options.registers);
         self.world.add_client(target, patience, move |nth| {
             (nth < FRESH_COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))

@@ -43,12 +43,16 @@ pub struct Ours<P: ConsensusProtocol, const FRAMED: bool> {
 }
 
 impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
+    #[inline]
     fn step(&mut self, input: Input<P>) {
         let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
         self.replica.step(input, &env, &mut self.effects);
-        if self.effects.is_empty() {
-            return;
+        if !self.effects.is_empty() {
+            self.carry_out();
         }
+    }
+
+    fn carry_out(&mut self) {
         if let Some(why) = self.effects.halted() {
             panic!("{} halted: {why}", P::INFO.name);
         }
@@ -56,10 +60,8 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
             match effect {
                 Effect::Write { number, .. } => self.written = number,
                 Effect::Send { to, message, after } => {
-                    let now = self.outbox.offer(to, &message, after);
-                    if !now.is_empty() {
-                        self.leaving.push((now, message));
-                    }
+                    let free = self.outbox.post(to, message, after);
+                    self.leaving.extend(free);
                 }
                 Effect::Commit { batch, .. } => {
                     for command in batch.iter() {

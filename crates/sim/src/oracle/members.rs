@@ -196,6 +196,15 @@ impl Members {
         broken(format!("a snapshot of {index} says {said:?}; the log says {true_ones:?}"))
     }
 
+    /// O19: a snapshot of what is applied says that it is one of just that.
+    pub(crate) fn taken(&self, meta: &SnapshotMeta, applied: LogIndex) -> Verdict {
+        if meta.index != applied {
+            let detail = format!("asked for {applied}, it describes a snapshot of {}", meta.index);
+            return Err(Finding::new("O19", "what a snapshot is of", detail));
+        }
+        self.kept(meta)
+    }
+
     /// O19: a node says that these members are committed.
     pub(crate) fn announced(&self, node: NodeId, said: &Membership) -> Verdict {
         let nobody = said.version == LogIndex::ZERO && said.members().is_empty();
@@ -272,6 +281,9 @@ mod tests {
         kept(4, &now).expect("as of its index");
         assert_eq!(oracle(kept(3, &now)), "O19", "the change came later");
         assert_eq!(oracle(kept(9, &wrong)), "O19");
+        let meta = SnapshotMeta { index: LogIndex(5), epoch: 1, membership: now };
+        members.taken(&meta, LogIndex(5)).expect("just that");
+        assert_eq!(oracle(members.taken(&meta, LogIndex(6))), "O19", "of less than is applied");
     }
 
     /// Raft §6: a second reading of what a joint quorum is.

@@ -100,4 +100,7 @@ pub struct Weather {
     pub loss: u32,
     /// Of ten thousand messages so many come twice.
     pub duplication: u32,
+    /// Sites that are far from each other: there and back between any two of these groups takes
+    /// so long, always.
+    pub far: Vec<(Vec<NodeSet>, Duration)>,
 }

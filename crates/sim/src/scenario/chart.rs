@@ -1,5 +1,6 @@
 //! A scenario as a picture: a column a node, a line a step, an arrow a message.
 
+use super::text::Time;
 use super::{Action, Name, Names, Step};
 use crate::report::Violation;
 use crate::stage::Note;
@@ -134,6 +135,10 @@ fn label(step: &Step) -> String {
         }
         Action::Drop(message) => format!("{} is lost", message.kind),
         other => other.to_string(),
+    };
+    let what = match step.at {
+        Some(moment) => format!("at {}: {what}", Time(moment)),
+        None => what,
     };
     match step.cut {
         Some(cut) => format!("{what} ! crash after {}", cut.after),

@@ -29,7 +29,9 @@ pub(crate) use tape::Tape;
 pub(crate) use text::payload_text;
 pub use vocabulary::{CommonWords, Sight, Vocabulary, batch_of, command_of, said_by};
 
+use crate::rng::CERTAIN;
 use crate::shrink::Reduction;
+use crate::stage::Clocks;
 use consensus_core::NodeSet;
 
 /// A scenario. [`parse`](Self::parse) reads one, `to_string` writes it, [`play`](Self::play) plays
@@ -48,6 +50,8 @@ pub struct Scenario {
     pub algo: String,
     /// Other algorithms with which it can be played, too.
     pub others: Vec<String>,
+    /// What is no algorithm, and must fail it.
+    pub unlike: Vec<String>,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
     /// Named options of the algorithm that are on.
@@ -73,6 +77,11 @@ pub struct Scenario {
     pub voters: NodeSet,
     /// Bytes of a snapshot that one message carries; 0 for many.
     pub chunk: usize,
+    /// The clocks, where messages move by hand and time passes all the same; and where it passes by
+    /// itself, if they are wrong.
+    pub clocks: Option<Clocks>,
+    /// Leases are on, for clocks that are wrong by so many parts in a million at most.
+    pub lease: Option<u32>,
     /// The planted bug that is switched on.
     pub mutant: Option<String>,
     /// What happens, and what is to come of it.
@@ -191,6 +200,7 @@ impl Default for Scenario {
             catches: Vec::new(),
             algo: String::new(),
             others: Vec::new(),
+            unlike: Vec::new(),
             smallest: false,
             variants: Vec::new(),
             nodes: 0,
@@ -203,6 +213,8 @@ impl Default for Scenario {
             instant: NodeSet::EMPTY,
             voters: NodeSet::EMPTY,
             chunk: 0,
+            clocks: None,
+            lease: None,
             mutant: None,
             entries: Vec::new(),
         }
@@ -229,7 +241,11 @@ impl Scenario {
         let sized = |nodes| {
             let all = self.instant == NodeSet::first(self.nodes);
             let instant = if all { NodeSet::first(nodes) } else { self.instant };
-            Self { nodes, other_sizes: Vec::new(), instant, ..self.clone() }
+            let mut sized = Self { nodes, other_sizes: Vec::new(), instant, ..self.clone() };
+            if let Some(clocks) = &mut sized.clocks {
+                clocks.rates.resize(nodes, CERTAIN);
+            }
+            sized
         };
         sizes.map(sized).collect()
     }

@@ -3,14 +3,15 @@
 
 mod acts;
 mod conditions;
+mod headers;
 
 use super::operator;
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use super::words::Words;
-use super::{Act, Entry, Line, Memory, Names, Net, Scenario, Weather};
+use super::{Act, Entry, Line, Names, Net, Scenario};
 use crate::registers::Operation;
 use bytes::Bytes;
-use consensus_core::{ClientId, NodeId, NodeSet, RequestId, SessionId};
+use consensus_core::{ClientId, NodeId, RequestId, SessionId};
 use core::time::Duration;
 use std::fmt;
 use std::rc::Rc;
@@ -33,8 +34,8 @@ impl fmt::Display for BadScenario {
 impl std::error::Error for BadScenario {}
 
 /// Lines that say what the stage is like come before those that move it.
-const HEADERS: &str = "scenario, shows, catches, algo, nodes, net, seed, traitors, disks, mutant, \
-                       setup";
+const HEADERS: &str = "scenario, shows, catches, algo, unlike, nodes, net, rtt, seed, traitors, voters, \
+                       chunk, clocks, lease, disks, mutant, setup";
 /// Commands that one line proposes at most.
 const MOST_COMMANDS: usize = 1_000;
 /// Times that a block is repeated at most.
@@ -116,25 +117,50 @@ impl Reader {
         }
         let what = format!("one of {HEADERS}, {STEPS}");
         let mut verb = words.word(&what)?;
+        let mut at = None;
         if verb == "at" {
-            let at = self.at(&mut words)?;
-            self.put(number, vec![at]);
+            at = Some(self.at(&mut words)?);
             if words.is_empty() {
-                return Ok(());
+                return self.move_on(number, at, Vec::new());
             }
             verb = words.word(&what)?;
         }
-        if !self.block(number, &verb, &mut words)? && !self.header(&verb, &mut words)? {
+        if self.block(number, &verb, &mut words)? || self.header(&verb, &mut words)? {
+            if at.is_some() {
+                return Err(format!("expected a step after 'at', found '{verb}'"));
+            }
+        } else {
             let entries = self.entry(&verb, &mut words)?;
-            self.put(number, entries);
+            self.move_on(number, at, entries)?;
         }
         words.end()
     }
 
-    fn at(&self, words: &mut Words) -> Result<Entry, String> {
+    fn at(&self, words: &mut Words) -> Result<Duration, String> {
         self.some_nodes()?;
-        self.needs_time("at")?;
-        Ok(Entry::Act(Act::At(words.time()?)))
+        if self.scenario.clocks.is_none() {
+            self.needs_time("at")?;
+        }
+        words.time()
+    }
+
+    /// Adds what happens, at this moment if one is named. Where messages move by hand the moment is
+    /// a part of a single step.
+    fn move_on(
+        &mut self,
+        number: usize,
+        at: Option<Duration>,
+        mut entries: Vec<Entry>,
+    ) -> Result<(), String> {
+        if self.simulated && at.is_some() {
+            return Err("after 'simulate' only 'expect' can follow".into());
+        }
+        match (&mut entries[..], &self.scenario.net) {
+            ([Entry::Step(step)], Net::Manual) => step.at = at,
+            _ => entries.splice(..0, at.map(|at| Entry::Act(Act::At(at)))).for_each(drop),
+        }
+        self.put(number, entries);
+        Ok(())
     }
 
     fn put(&mut self, number: usize, entries: Vec<Entry>) {
@@ -182,112 +208,11 @@ impl Reader {
         Ok(true)
     }
 
-    /// Reads a header line. False if it is none.
-    fn header(&mut self, verb: &str, words: &mut Words) -> Result<bool, String> {
-        match verb {
-            "scenario" => self.scenario.title = words.text("a title in quotes")?,
-            "shows" | "catches" => {
-                let mut names = vec![words.word("a name")?];
-                while !words.is_empty() {
-                    names.push(words.word("a name")?);
-                }
-                let shows = verb == "shows";
-                let known =
-                    if shows { &mut self.scenario.shows } else { &mut self.scenario.catches };
-                known.extend(names);
-            }
-            "algo" => self.algorithm(words)?,
-            "nodes" => self.nodes(words)?,
-            "net" => self.scenario.net = net(words)?,
-            "seed" => self.scenario.seed = words.number("a number")?,
-            "traitors" => self.scenario.traitors = self.node_set(words)?,
-            "voters" => self.scenario.voters = self.node_set(words)?,
-            "chunk" => self.scenario.chunk = words.number("a number of bytes")?,
-            "disks" => {
-                if !words.take("instant") {
-                    return Err(words.expected("instant, and nodes or the end of the line"));
-                }
-                let all = words.is_empty();
-                self.some_nodes()?;
-                self.scenario.instant =
-                    if all { NodeSet::first(self.scenario.nodes) } else { self.node_set(words)? };
-            }
-            "mutant" => self.scenario.mutant = Some(words.word("the name of a planted bug")?),
-            "setup" => {
-                let node = self.node(words)?;
-                let what = words.word("what it remembers, as log, term or promised")?;
-                let values = conditions::items(words)?;
-                self.scenario.memories.push(Memory { node, what, values });
-            }
-            _ => return Ok(false),
-        }
-        let early = self.scenario.entries.is_empty() && self.open.is_empty();
-        if early { Ok(true) } else { Err(format!("'{verb}' comes before all steps")) }
-    }
-
-    /// `algo raft|multipaxos sizes=smallest repair=decrement`.
-    fn algorithm(&mut self, words: &mut Words) -> Result<(), String> {
-        let names = words.word("the name of an algorithm")?;
-        let mut names = names.split('|').map(str::to_owned);
-        self.scenario.algo = names.next().unwrap_or_default();
-        self.scenario.others = names.collect();
-        if self.scenario.algorithms().any(String::is_empty) {
-            return Err("expected names of algorithms with | between, as raft|paxos".into());
-        }
-        (self.scenario.smallest, self.scenario.variants) = (false, Vec::new());
-        while !words.is_empty() {
-            let setting = words.word("OPTION=VALUE")?;
-            if setting == "sizes=smallest" {
-                self.scenario.smallest = true;
-            } else if setting.contains('=') {
-                self.scenario.variants.push(setting);
-            } else {
-                return Err(format!("expected OPTION=VALUE, found '{setting}'"));
-            }
-        }
-        Ok(())
-    }
-
-    /// `nodes 3`, `nodes 3 5 7`, or `nodes A1=P1 A2 A3`.
-    fn nodes(&mut self, words: &mut Words) -> Result<(), String> {
-        if self.scenario.nodes != 0 {
-            return Err("the number of nodes was said before".into());
-        }
-        let numbers = words.peek().is_some_and(|word| word.bytes().all(|b| b.is_ascii_digit()));
-        let good = |nodes: usize| match (1..=NodeId::LIMIT).contains(&nodes) {
-            true => Ok(nodes),
-            false => Err(format!("a cluster has 1 to {} nodes", NodeId::LIMIT)),
-        };
-        if numbers || words.is_empty() {
-            self.scenario.nodes = good(words.number("a number of nodes, or their names")?)?;
-            while !words.is_empty() {
-                let size = good(words.number("a number of nodes")?)?;
-                if size <= self.scenario.nodes {
-                    return Err("the smallest number of nodes comes first".into());
-                }
-                self.scenario.other_sizes.push(size);
-            }
-            return Ok(());
-        }
-        let mut names = Names::numbered();
-        while !words.is_empty() {
-            names.add(&words.word("the name of a node")?)?;
-        }
-        self.scenario.nodes = good(names.len())?;
-        self.names = Rc::new(names.clone());
-        self.scenario.names = names;
-        Ok(())
-    }
-
     fn some_nodes(&self) -> Result<(), String> {
         if self.scenario.nodes > 0 {
             return Ok(());
         }
         Err("a line 'nodes COUNT' comes before lines that name nodes".into())
-    }
-
-    fn node_set(&self, words: &mut Words) -> Result<NodeSet, String> {
-        words.nodes()?.into_iter().map(|node| self.known(node)).collect()
     }
 
     fn known(&self, node: NodeId) -> Result<NodeId, String> {
@@ -346,7 +271,8 @@ impl Reader {
         match self.scenario.net {
             Net::Timed(_) => Ok(()),
             Net::Manual => {
-                Err(format!("'{verb}' needs time, and there is none: say 'net delay 1ms' first"))
+                let first = "say 'net delay 1ms', or for 'at' a line 'clocks', first";
+                Err(format!("'{verb}' needs time, and there is none: {first}"))
             }
         }
     }
@@ -431,27 +357,6 @@ impl Reader {
         }
         Ok(names)
     }
-}
-
-/// `manual`, or `delay 1ms jitter 1ms loss 1% dup 1%`.
-fn net(words: &mut Words) -> Result<Net, String> {
-    if words.take("manual") {
-        return Ok(Net::Manual);
-    }
-    if !words.take("delay") {
-        return Err(words.expected("manual, or delay 1ms"));
-    }
-    let delay = words.time()?;
-    let mut weather = Weather { delay, jitter: Duration::ZERO, loss: 0, duplication: 0 };
-    while !words.is_empty() {
-        match &*words.word("jitter, loss or dup")? {
-            "jitter" => weather.jitter = words.time()?,
-            "loss" => weather.loss = words.share()?,
-            "dup" => weather.duplication = words.share()?,
-            other => return Err(format!("expected jitter, loss or dup, found '{other}'")),
-        }
-    }
-    Ok(Net::Timed(weather))
 }
 
 fn pick(words: &mut Words) -> Result<Option<Pick>, String> {
@@ -550,10 +455,13 @@ scenario \"all \\\"words\\\"\"
 shows S-001 S-002
 catches T01
 algo toy|other sizes=smallest repair=slow
+unlike nothing
 nodes 4 5
 net manual
 seed 7
 traitors n3
+clocks n1 9990
+lease 10000
 disks instant n0 n2
 mutant T01
 setup n0 log [1,1] [1, 2] \"x\" 5.n1 n2
@@ -570,6 +478,8 @@ drop beat n0 -> n2
 timeout n1 election ! crash after 3 keep 1
 sync n1
 sync n1 but 2
+at 150ms sync n1
+at 1234567ns
 crash n1
 crash n1 keep 2
 restart n1 ! crash after 0
@@ -616,7 +526,9 @@ expect outcomes == \"x\" \"y\"
 algo toy
 nodes A=B C
 net delay 1500us jitter 2ms loss 1% dup 0.5%
+rtt A | C 8ms
 seed 3
+clocks
 disks instant C
 
 load 2 clients every 5ms commands 10
@@ -638,8 +550,8 @@ expect linearizable and unknown == 0 and elections >= n/2
     #[test]
     fn what_is_written_is_read_again() {
         let scenario = Scenario::parse(ALL_WORDS).expect("all words are known");
-        assert_eq!(scenario.entries.len(), 44);
-        assert_eq!(scenario.entries[0].number, 15, "lines are numbered as in the text");
+        assert_eq!(scenario.entries.len(), 46);
+        assert_eq!(scenario.entries[0].number, 18, "lines are numbered as in the text");
         let run = "algo toy\nnodes 3\nsimulate clients=1 without=crash links=plain\nexpect safe\n";
         for text in [ALL_WORDS, TIMED_WORDS, run] {
             let scenario = Scenario::parse(text).expect("all words are known");
@@ -685,10 +597,15 @@ expect linearizable and unknown == 0 and elections >= n/2
             ("deliver ack n0 -> n1 n2 ! crash after 1", "a single step"),
             ("expect committed n1 = 2", "=="),
             ("expect happiness", "found 'happiness'"),
+            ("rtt n0 | n1 8ms", "after 'net delay"),
             ("net slow", "manual, or delay 1ms, found 'slow'"),
             ("net delay 1h", "150ms"),
             ("net delay 1ms loss 101%", "1% or 0.5%"),
             ("at 5s run", "'at' needs time"),
+            ("clocks n0", "how fast its clock runs"),
+            ("clocks n0 5", "1000 to 100000"),
+            ("lease 1000000", "less than a million"),
+            ("clocks\nat 5s seed 3", "expected a step after 'at'"),
             ("run 5s", "needs time"),
             ("run until leader n1 within 5s", "needs time"),
             ("load 2 clients", "'load' needs time"),

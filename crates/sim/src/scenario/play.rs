@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::report::Violation;
 use crate::shrink::Reduction;
 use crate::stage::{Scene, Stage};
-use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeSet};
+use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeSet, ProtocolConfig};
 use hands::Hands;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -81,15 +81,20 @@ impl Scenario {
         }
         cluster.validate().map_err(|error| error.to_string())?;
         let (smallest, variants) = (self.smallest, self.variants.clone());
-        let options = Options { smallest, variants, ..Options::quiet(self.nodes) };
+        let mut options = Options { smallest, variants, ..Options::quiet(self.nodes) };
+        options.operators.lease = self.lease;
         let config =
             |cluster: &Cluster| settings::<P>(&options, cluster).map_err(|error| error.to_string());
         let outside = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };
         let joins = cluster.voters != cluster.nodes();
         let joining = joins.then(|| config(&outside)).transpose()?;
         let config = config(&cluster)?;
+        if self.lease.is_some_and(|drift| config.clone().with_lease(drift).is_none()) {
+            return Err(format!("{} has no leases", P::INFO.name));
+        }
         let mut scene = Scene::new(cluster, config);
         scene.joining = joining;
+        scene.clocks = self.clocks.clone();
         if self.chunk > 0 {
             scene.chunk = self.chunk;
         }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use consensus_core::{Change, ClientId, NodeId, ReadMode, RequestId, SessionId};
+use core::time::Duration;
 
 /// One step, and whether its node crashes in the midst of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Step {
     pub action: Action,
     /// The node that moves crashes before it has done all.
     pub cut: Option<Cut>,
+    /// It happens at this moment, where time passes; else as soon as the step before.
+    pub at: Option<Duration>,
 }
 
 /// A crash in the midst of a step.
@@ -161,6 +164,6 @@ impl Action {
 
 impl From<Action> for Step {
     fn from(action: Action) -> Self {
-        Self { action, cut: None }
+        Self { action, cut: None, at: None }
     }
 }

@@ -4,11 +4,14 @@ use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use crate::shelf::Origin;
 use crate::stage::kebab;
 use consensus_core::{Command, ConsensusProtocol, Input, MessageKind, NodeId};
+use core::time::Duration;
 
 /// What happened in a world so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     steps: Vec<Step>,
+    /// When what comes next happens, where time decides what a replica does.
+    now: Option<Duration>,
     /// The last step is still going on.
     moving: bool,
     /// So many effects of it were carried out.
@@ -20,8 +23,24 @@ impl Tape {
         self.steps
     }
 
+    /// From now on each step is told with its moment.
+    pub(crate) fn keep_time(&mut self) {
+        self.now = Some(Duration::ZERO);
+    }
+
+    /// It is so late.
+    pub(crate) fn is_now(&mut self, now: Duration) {
+        if let Some(moment) = &mut self.now {
+            *moment = now;
+        }
+    }
+
+    fn push(&mut self, action: Action) {
+        self.steps.push(Step { at: self.now, ..action.into() });
+    }
+
     fn begin(&mut self, action: Action) {
-        self.steps.push(action.into());
+        self.push(action);
         self.moving = true;
         self.effects = 0;
     }
@@ -70,7 +89,7 @@ impl Tape {
 
     /// A node takes a snapshot of what it has applied.
     pub(crate) fn snapshot(&mut self, node: NodeId) {
-        self.steps.push(Action::Snapshot(node).into());
+        self.push(Action::Snapshot(node));
     }
 
     /// A snapshot of a node is durable.
@@ -96,7 +115,7 @@ impl Tape {
             Some(last) if self.moving && last.action.mover() == node => {
                 last.cut = Some(Cut { after: self.effects, keep });
             }
-            _ => self.steps.push(Action::Crash { node, keep }.into()),
+            _ => self.push(Action::Crash { node, keep }),
         }
         self.moving = false;
     }

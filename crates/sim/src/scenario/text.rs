@@ -3,14 +3,16 @@
 
 mod acts;
 
+use acts::Groups;
 pub(super) use acts::{All, Time};
 
 use super::step::{Action, Cut, Name, Pick, Proposal, Step};
 use super::{Compare, Entry, Line, Net, Scenario};
 use crate::registers::Operation;
+use crate::rng::CERTAIN;
 use crate::stage::kebab;
 use bytes::Bytes;
-use consensus_core::{Change, NodeSet};
+use consensus_core::{Change, NodeId, NodeSet};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Scenario {
@@ -28,6 +30,9 @@ impl Display for Scenario {
         self.others.iter().try_for_each(|other| write!(f, "|{other}"))?;
         write!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
         self.variants.iter().try_for_each(|variant| write!(f, " {variant}"))?;
+        if !self.unlike.is_empty() {
+            write!(f, "\nunlike {}", self.unlike.join(" "))?;
+        }
         if self.names.are_numbers() {
             write!(f, "\nnodes {}", self.nodes)?;
             self.other_sizes.iter().try_for_each(|size| write!(f, " {size}"))?;
@@ -38,6 +43,10 @@ impl Display for Scenario {
         writeln!(f)?;
         if let Net::Timed(weather) = &self.net {
             writeln!(f, "net {weather}")?;
+            for (groups, time) in &weather.far {
+                let line = format!("rtt{} {}", Groups(groups), Time(*time));
+                writeln!(f, "{}", self.names.rename(&line))?;
+            }
         }
         if self.seed != 0 {
             writeln!(f, "seed {}", self.seed)?;
@@ -50,6 +59,16 @@ impl Display for Scenario {
         }
         if self.chunk != 0 {
             writeln!(f, "chunk {}", self.chunk)?;
+        }
+        if let Some(clocks) = &self.clocks {
+            write!(f, "clocks")?;
+            for (node, rate) in clocks.rates.iter().enumerate().filter(|it| *it.1 != CERTAIN) {
+                write!(f, " {} {rate}", self.names.of(NodeId(node as u8)))?;
+            }
+            writeln!(f)?;
+        }
+        if let Some(drift) = self.lease {
+            writeln!(f, "lease {drift}")?;
         }
         if self.instant == NodeSet::first(self.nodes) {
             writeln!(f, "disks instant")?;
@@ -129,6 +148,7 @@ impl Display for Entry {
 
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.at.map_or(Ok(()), |moment| write!(f, "at {} ", Time(moment)))?;
         self.action.fmt(f)?;
         match self.cut {
             None => Ok(()),

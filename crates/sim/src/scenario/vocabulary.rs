@@ -72,6 +72,9 @@ pub fn batch_of(text: &str) -> Batch {
 
 /// What the commands of a batch say; a batch of none is a no-op.
 pub fn said_by(batch: &Batch) -> Vec<Item> {
+    if batch.is_membership() {
+        return vec![Item::word("members")];
+    }
     let text = |command: Command| match std::str::from_utf8(&command.payload) {
         Ok(text) => Item::Text(text.to_owned()),
         Err(_) => Item::Text(super::payload_text(&command.payload)),

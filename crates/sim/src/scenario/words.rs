@@ -208,8 +208,10 @@ fn bracketed(letters: &mut impl Iterator<Item = char>) -> Result<String, String>
 /// `150ms`.
 fn time_of(word: &str) -> Option<Duration> {
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
-    let number: u64 = word[..digits].parse().ok().filter(|number| *number <= 1_000_000_000)?;
+    let number: u64 = word[..digits].parse().ok()?;
     match &word[digits..] {
+        "ns" if number <= 1_000_000_000_000_000 => Some(Duration::from_nanos(number)),
+        _ if number > 1_000_000_000 => None,
         "us" => Some(Duration::from_micros(number)),
         "ms" => Some(Duration::from_millis(number)),
         "s" if number <= 1_000_000 => Some(Duration::from_secs(number)),

@@ -9,9 +9,10 @@ mod steps;
 
 pub use reduction::Reduction;
 
-use crate::check::{self, check};
+use crate::check::{self, Taped, check};
 use crate::operators::Operators;
 use crate::options::Options;
+use crate::oracle::reads::NAMED_INDEX;
 use crate::report::{Report, Violation};
 use crate::scenario::{Entry, Expectation, Line, Scenario, Step};
 use crate::traitor::Treason;
@@ -83,21 +84,22 @@ impl fmt::Display for ShrinkError {
 
 impl std::error::Error for ShrinkError {}
 
-/// Is this one of the oracles that need clients and their time? A stage has neither.
-pub fn needs_time(oracle: &str) -> bool {
-    ["O9", "O11", "O13", "O14"].contains(&oracle)
+/// Did this need clients and their time to be seen? A stage has neither.
+pub fn needs_time(found: &Violation) -> bool {
+    match found.oracle {
+        "O9" => found.name != NAMED_INDEX,
+        oracle => ["O11", "O13", "O14"].contains(&oracle),
+    }
 }
 
 /// Can this run be told as steps on a stage? Not where traitors made lies out of what they had
 /// heard: such a message follows from no step. Nor is what is shown in messages audited there. Nor
-/// where there are leases: clocks stand still on a stage. Nor where nodes take in more than one
-/// input before they say that there is no more.
+/// where nodes take in more than one input before they say that there is no more.
 pub fn can_be_told(report: &Report) -> bool {
     let forged = [Treason::Forge, Treason::Insist];
     let shown = report.violation.as_ref().is_some_and(|found| found.name.starts_with("shown"));
-    let untold = [check::LEASES, check::TURNS];
-    let untold = untold.iter().any(|mark| report.marks.contains_key(mark));
-    !shown && !untold && !forged.iter().any(|treason| report.faults.contains_key(treason.name()))
+    let turns = report.marks.contains_key(check::TURNS);
+    !shown && !turns && !forged.iter().any(|treason| report.faults.contains_key(treason.name()))
 }
 
 /// Makes the run of this seed small. Where the run itself stays long, a few runs of other seeds
@@ -112,13 +114,13 @@ pub fn shrink<P: Audit>(
     budget: Budget,
     progress: &mut dyn FnMut(ShrinkProgress),
 ) -> Result<Shrunk, ShrinkError> {
-    let (report, steps, _) = check::tape::<P>(seed, options);
+    let Taped { report, steps, .. } = check::tape::<P>(seed, options);
     let Some(violation) = report.violation else { return Err(ShrinkError::NoViolation) };
     let before = steps.len();
     let oracle = violation.oracle;
-    let mut run = smaller_run::<P>(seed, options, oracle, budget.runs / 3, progress);
+    let mut run = smaller_run::<P>(seed, options, &violation, budget.runs / 3, progress);
     let told = can_be_told(&check::<P>(run.seed, &run.options));
-    let mut shrunk = if needs_time(oracle) || !told {
+    let mut shrunk = if needs_time(&violation) || !told {
         simulated::<P>(&run, violation)
     } else {
         let own = shorter::<P>(&run, oracle, budget.steps / 2, progress).or_else(|| {
@@ -175,7 +177,7 @@ fn shortest<P: Audit>(
 fn simulated<P: Audit>(run: &SmallRun, violation: Violation) -> Shrunk {
     // What the smaller run sees has other words than what the run itself saw.
     let violation = check::<P>(run.seed, &run.options).violation.unwrap_or(violation);
-    let mut scenario = blank::<P>(run, NodeSet::EMPTY);
+    let mut scenario = blank::<P>(run);
     let expected = Expectation::Violation(violation.oracle.to_owned());
     let simulate = Entry::Simulate(run.reductions.clone());
     scenario.entries = vec![simulate.into(), Entry::Expect(expected).into()];
@@ -185,9 +187,10 @@ fn simulated<P: Audit>(run: &SmallRun, violation: Violation) -> Shrunk {
 /// One checked run as a scenario: every input of every replica, in their order, up to the first
 /// violation. Played, it passes through the same states.
 pub fn record<P: Audit>(seed: u64, options: &Options) -> (Report, Scenario) {
-    let (report, steps, traitors) = check::tape::<P>(seed, options);
+    let taped = check::tape::<P>(seed, options);
     let run = SmallRun { seed, options: options.clone(), reductions: Vec::new(), runs: 0 };
-    let mut scenario = blank::<P>(&run, traitors);
+    let mut scenario = told::<P>(&run, &taped);
+    let Taped { report, steps, .. } = taped;
     scenario.title = format!("seed {seed}");
     scenario.entries = steps.into_iter().map(|step| Line::from(Entry::Step(step))).collect();
     if let Some(violation) = &report.violation {
@@ -210,7 +213,7 @@ struct SmallRun {
 fn smaller_run<P: Audit>(
     seed: u64,
     options: &Options,
-    oracle: &str,
+    violation: &Violation,
     most: u32,
     progress: &mut dyn FnMut(ShrinkProgress),
 ) -> SmallRun {
@@ -223,7 +226,10 @@ fn smaller_run<P: Audit>(
         small.runs += 1;
         progress(ShrinkProgress::Options(small.runs));
         let found = check::<P>(seed, &smaller).violation;
-        if found.is_some_and(|found| found.oracle == oracle) {
+        let alike = |found: Violation| {
+            found.oracle == violation.oracle && needs_time(&found) == needs_time(violation)
+        };
+        if found.is_some_and(alike) {
             small.options = smaller;
             small.reductions.push(reduction);
         }
@@ -238,13 +244,14 @@ fn shorter<P: Audit>(
     budget: u64,
     progress: &mut dyn FnMut(ShrinkProgress),
 ) -> Option<Shrunk> {
-    let (_, steps, traitors) = check::tape::<P>(run.seed, &run.options);
-    let mut scenario = blank::<P>(run, traitors);
+    let taped = check::tape::<P>(run.seed, &run.options);
+    let mut scenario = told::<P>(run, &taped);
     let scene = scenario.scene::<P>().expect("the run had such a cluster");
     let mut show = |left| progress(ShrinkProgress::Steps(left));
-    let mut search = Search::new(scene, oracle, steps, budget, &mut show)?;
+    let mut search = Search::new(scene, oracle, taped.steps, budget, &mut show)?;
     search.run();
     scenario.instant = search.scene().instant;
+    scenario.clocks.clone_from(&search.scene().clocks);
     let named = naming::named(search.scene(), search.steps());
     let after = named.len();
     let line = |step: Step| Line::from(Entry::Step(step));
@@ -257,7 +264,13 @@ fn shorter<P: Audit>(
     (shrunk.violation.oracle == oracle).then_some(shrunk)
 }
 
-fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
+/// A run that is told as steps, without the steps.
+fn told<P: Audit>(run: &SmallRun, taped: &Taped) -> Scenario {
+    let (traitors, clocks) = (taped.traitors, taped.clocks.clone());
+    Scenario { traitors, clocks, lease: run.options.operators.lease, ..blank::<P>(run) }
+}
+
+fn blank<P: Audit>(run: &SmallRun) -> Scenario {
     let Operators { spares, chunk, .. } = run.options.operators;
     Scenario {
         algo: P::INFO.name.to_owned(),
@@ -265,7 +278,6 @@ fn blank<P: Audit>(run: &SmallRun, traitors: NodeSet) -> Scenario {
         variants: run.options.variants.clone(),
         nodes: run.options.nodes + spares,
         seed: run.seed,
-        traitors,
         voters: if spares > 0 { NodeSet::first(run.options.nodes) } else { NodeSet::EMPTY },
         chunk: if run.options.operators.snapshots.is_some() { chunk } else { 0 },
         ..Scenario::default()

@@ -4,8 +4,9 @@
 
 use super::replay::{Played, play};
 use crate::scenario::{Action, Pick, Proposal, Step};
-use crate::stage::Scene;
+use crate::stage::{Clocks, Scene};
 use consensus_core::{Audit, NodeId, NodeSet};
+use core::time::Duration;
 use std::collections::BTreeSet;
 
 /// A failing list of steps on its way to a short one.
@@ -54,6 +55,7 @@ impl<'a, P: Audit> Search<'a, P> {
 
     /// Everything that is known to help, until nothing does or the budget is spent.
     pub(crate) fn run(&mut self) {
+        self.without_time();
         self.without_syncs(self.scene.cluster.nodes());
         self.without_kinds();
         loop {
@@ -84,7 +86,9 @@ impl<'a, P: Audit> Search<'a, P> {
                 Action::Timeout { .. } => 1,
                 _ => 0,
             };
-            asked + usize::from(step.cut.is_some())
+            // A moment costs less the rounder it is.
+            let told = step.at.map_or(0, |moment| 1 + usize::from(moment != rounded(moment)));
+            asked + usize::from(step.cut.is_some()) + told
         };
         self.steps.iter().map(weight).sum::<usize>()
     }
@@ -132,6 +136,26 @@ impl<'a, P: Audit> Search<'a, P> {
             self.steps = steps;
         }
         accepted
+    }
+
+    /// No time passes, if that does; else clocks are right, if that does.
+    fn without_time(&mut self) {
+        let mut scene = self.scene.clone();
+        if scene.clocks.take().is_none() {
+            return;
+        }
+        let timed = std::mem::take(&mut self.steps);
+        let timeless: Vec<Step> =
+            timed.iter().map(|step| Step { at: None, ..step.clone() }).collect();
+        self.steps = timed;
+        if self.accept(Some(scene.clone()), timeless.iter().collect()) {
+            return;
+        }
+        scene.clocks = Some(Clocks::right(scene.cluster.size));
+        let steps = std::mem::take(&mut self.steps);
+        if !self.accept(Some(scene), steps.iter().collect()) {
+            self.steps = steps;
+        }
     }
 
     /// Disks of these nodes sync by themselves, and their syncs are no steps.
@@ -239,7 +263,13 @@ fn simpler_forms(step: &Step, place: usize) -> Vec<Step> {
     if step.cut.is_some() {
         forms.push(Step { cut: None, ..step.clone() });
     }
-    let of = |action| Step { action, cut: step.cut };
+    if let Some(moment) = step.at {
+        forms.push(Step { at: None, ..step.clone() });
+        if rounded(moment) != moment {
+            forms.push(Step { at: Some(rounded(moment)), ..step.clone() });
+        }
+    }
+    let of = |action| Step { action, cut: step.cut, at: step.at };
     match &step.action {
         Action::Sync { node, but } if *but > 0 => {
             forms.push(of(Action::Sync { node: *node, but: 0 }));
@@ -265,6 +295,11 @@ fn simpler_forms(step: &Step, place: usize) -> Vec<Step> {
         _ => {}
     }
     forms
+}
+
+/// The same moment in whole milliseconds.
+fn rounded(moment: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(moment.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A short text for a number: a, b, …, z, ba, bb, …

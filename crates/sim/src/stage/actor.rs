@@ -2,12 +2,14 @@
 
 use super::service::Asked;
 use crate::disk::Disk;
+use crate::oracle::reads::Floors;
 use crate::registers::Registers;
 use crate::shelf::Shelf;
 use consensus_core::{
     AuthMeter, Batch, ChangeRefusal, ConsensusProtocol, Delay, Durable, Effects, Executor,
     Incarnation, Membership, Outbox, Refusal, Status,
 };
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 pub(crate) struct Actor<P: ConsensusProtocol> {
@@ -21,6 +23,8 @@ pub(crate) struct Actor<P: ConsensusProtocol> {
     pub(crate) records: Vec<P::Record>,
     pub(crate) shelf: Shelf,
     pub(crate) timers: BTreeMap<P::Timer, Delay>,
+    /// When each was set last.
+    pub(crate) set_at: BTreeMap<P::Timer, Duration>,
     pub(crate) executor: Executor<Registers>,
     pub(crate) meter: AuthMeter,
     pub(crate) status: Option<Status>,
@@ -28,6 +32,7 @@ pub(crate) struct Actor<P: ConsensusProtocol> {
     pub(crate) committed: Vec<Batch>,
     pub(crate) refused: Vec<(Batch, Refusal)>,
     pub(crate) reads: Vec<Asked>,
+    pub(crate) floors: Floors,
     pub(crate) members: Option<(Membership, bool)>,
     /// It spoke of members in this step.
     pub(crate) news: bool,
@@ -46,6 +51,7 @@ impl<P: ConsensusProtocol> Actor<P> {
             records,
             shelf: Shelf::default(),
             timers: BTreeMap::new(),
+            set_at: BTreeMap::new(),
             executor: Executor::new(Registers::default(), consensus_core::DEFAULT_SESSIONS),
             meter: AuthMeter::default(),
             status: None,
@@ -53,6 +59,7 @@ impl<P: ConsensusProtocol> Actor<P> {
             committed: Vec::new(),
             refused: Vec::new(),
             reads: Vec::new(),
+            floors: Floors::default(),
             members: None,
             news: false,
             refused_changes: Vec::new(),
@@ -72,6 +79,7 @@ impl<P: ConsensusProtocol> Actor<P> {
         self.leads = None;
         self.committed.clear();
         self.reads.clear();
+        self.floors = Floors::default();
         self.news = false;
     }
 

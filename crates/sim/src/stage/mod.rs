@@ -1,11 +1,12 @@
-//! A stage: replicas of one protocol, moved step by step by somebody else. No clock and no chance:
-//! a message arrives when it is carried, a timer fires when it is told to, a disk has what was
-//! synced. The oracles look at every step, as they do in the [`World`](crate::World).
+//! A stage: replicas of one protocol, moved step by step by somebody else. No chance, and no time
+//! but what steps tell: a message arrives when it is carried, a timer fires when it is told to, a
+//! disk has what was synced. The oracles look at every step, as they do in the [`World`](crate::World).
 //!
 //! What a step is, is in [`Step`](crate::Step). Tests may also reach under it: [`Stage::give`] is
 //! the bare door of a replica, [`Stage::hand`] carries a message that nobody sent.
 
 mod actor;
+mod clocks;
 mod flights;
 mod hands;
 mod perform;
@@ -13,6 +14,7 @@ mod service;
 mod watch;
 mod witness;
 
+pub use clocks::Clocks;
 pub use flights::Flight;
 pub(crate) use flights::Sent;
 pub use perform::Impossible;
@@ -53,19 +55,24 @@ pub struct Scene<P: Audit> {
     pub chunk: usize,
     /// The settings of nodes that do not vote at the beginning, if they are others.
     pub joining: Option<P::Config>,
+    /// The clocks, where time passes.
+    pub clocks: Option<Clocks>,
 }
 
 impl<P: Audit> Scene<P> {
     /// Honest nodes with empty disks that wait for their syncs.
     pub fn new(cluster: Cluster, config: P::Config) -> Self {
         let (traitors, instant, disks) = (NodeSet::EMPTY, NodeSet::EMPTY, Vec::new());
-        let (chunk, joining) = (64 << 10, None);
-        Self { cluster, seed: 0, config, traitors, instant, disks, chunk, joining }
+        let (chunk, joining, clocks) = (64 << 10, None, None);
+        Self { cluster, seed: 0, config, traitors, instant, disks, chunk, joining, clocks }
     }
 }
 
 /// What a batch says, for charts.
 fn said(batch: &Batch) -> String {
+    if batch.is_membership() {
+        return "members".into();
+    }
     let mut texts: Vec<String> =
         batch.commands().take(4).map(|command| payload_text(&command.payload)).collect();
     if batch.len() > texts.len() {
@@ -89,6 +96,9 @@ pub struct Stage<P: Audit> {
     outside: Cluster,
     joining: P::Config,
     chunk: usize,
+    clocks: Option<Clocks>,
+    /// The time that has passed.
+    now: Duration,
     /// A snapshot was received whole in this step.
     arrived: bool,
     seed: u64,
@@ -115,7 +125,8 @@ impl<P: Audit> Stage<P> {
     /// # Panics
     /// If the cluster cannot be, or has traitors under an algorithm that does not stand them.
     pub fn new(scene: Scene<P>) -> Self {
-        let Scene { cluster, seed, config, traitors, instant, mut disks, chunk, joining } = scene;
+        let Scene { cluster, seed, config, traitors, instant, chunk, joining, clocks, .. } = scene;
+        let mut disks = scene.disks;
         cluster.validate().expect("the cluster can be");
         let honest = traitors.is_empty() || P::INFO.faults == FaultModel::Byzantine;
         assert!(honest, "only Byzantine algorithms are run with traitors");
@@ -135,6 +146,8 @@ impl<P: Audit> Stage<P> {
             outside: Cluster { voters: NodeSet::EMPTY, ..cluster.clone() },
             joining: joining.unwrap_or_else(|| config.clone()),
             chunk,
+            clocks,
+            now: Duration::ZERO,
             arrived: false,
             cluster,
             config,
@@ -232,13 +245,14 @@ impl<P: Audit> Stage<P> {
         if let Input::Propose(batch) = &input {
             batch.commands().for_each(|command| self.witness.submitted(&command));
         }
+        let now = self.clock_of(id);
         let actor = &mut self.actors[id.index()];
         let Some(replica) = &mut actor.replica else { return };
         let drained = matches!(input, Input::Drained);
         let keys = &self.keys[id.index()];
         let founder = self.cluster.voters.contains(id);
         let cluster = if founder { &self.cluster } else { &self.outside };
-        let env = Env::new(Duration::ZERO, cluster, keys, &actor.meter);
+        let env = Env::new(now, cluster, keys, &actor.meter);
         replica.step(input, &env, &mut actor.effects);
         if let Some(why) = actor.effects.halted() {
             let why = why.to_owned();
@@ -285,7 +299,7 @@ impl<P: Audit> Stage<P> {
     fn fail(&mut self, node: Option<NodeId>, finding: Finding) {
         if self.violation.is_none() {
             let Finding { oracle, name, detail } = finding;
-            self.violation = Some(Violation { oracle, name, at: Duration::ZERO, node, detail });
+            self.violation = Some(Violation { oracle, name, at: self.now, node, detail });
         }
     }
 
@@ -357,6 +371,7 @@ impl<P: Audit> Stage<P> {
             }
             Effect::SetTimer { timer, delay } => {
                 actor.timers.insert(timer, delay);
+                actor.set_at.insert(timer, self.now);
             }
             Effect::CancelTimer { timer } => {
                 actor.timers.remove(&timer);
@@ -393,7 +408,7 @@ impl<P: Audit> Stage<P> {
         }
         let keys = &self.keys[from.index()];
         let meter = &self.actors[from.index()].meter;
-        let env = Env::new(Duration::ZERO, &self.cluster, keys, meter);
+        let env = Env::new(self.clock_of(from), &self.cluster, keys, meter);
         let contrary = P::equivocate(&message, &env);
         let to = self.cluster.peers_of(from);
         self.flights.send(self.steps, (from, to), message, contrary);
@@ -444,7 +459,7 @@ impl<P: Audit> Stage<P> {
             return Ok(());
         }
         let keys = &self.keys[to.index()];
-        let env = Env::new(Duration::ZERO, &self.cluster, keys, &actor.meter);
+        let env = Env::new(self.clock_of(to), &self.cluster, keys, &actor.meter);
         let verified = P::verify(Envelope { from, message }, &env)?;
         self.input(to, Input::Message(verified));
         Ok(())

@@ -45,9 +45,14 @@ impl<P: Audit> Stage<P> {
         if !self.cluster.contains(mover) {
             return Err(Impossible(format!("there is no node {mover}")));
         }
+        let before = self.now;
+        step.at.map_or(Ok(()), |moment| self.wait_until(moment))?;
         self.fuse = step.cut.map(|cut| cut.after);
         let carried = self.act(&step.action);
         self.fuse = None;
+        if carried.is_err() {
+            self.now = before;
+        }
         if carried.is_ok() {
             self.steps += 1;
             if let Some(cut) = step.cut
@@ -166,6 +171,7 @@ impl<P: Audit> Stage<P> {
             let set = if set.is_empty() { "none".into() } else { set.join(", ") };
             return Err(Impossible(format!("no timer '{name}' of {node} is set; set are: {set}")));
         };
+        self.is_due(node, timer)?;
         self.fire(node, timer);
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Snapshots, members and reads on the stage.
 
 use super::Stage;
-use crate::oracle::Verdict;
 use crate::report::Finding;
 use crate::shelf::{Origin, Snapshot};
 use crate::world::restore;
@@ -15,8 +14,6 @@ use consensus_core::{
 pub struct Asked {
     /// How.
     pub mode: ReadMode,
-    /// What was committed by anybody when it was asked.
-    pub(crate) floor: LogIndex,
     /// The index as of which it may be answered, or why it will not be; `None` so far.
     pub answer: Option<Result<LogIndex, Refusal>>,
 }
@@ -61,12 +58,17 @@ impl<P: Audit> Stage<P> {
     /// A replica is asked for an index to read at. Its name: reads of one life are numbered from
     /// 1.
     pub fn read(&mut self, node: NodeId, mode: ReadMode) -> u64 {
-        let floor = self.witness.last_committed();
-        let reads = &mut self.actors[node.index()].reads;
-        reads.push(Asked { mode, floor, answer: None });
-        let id = reads.len() as u64;
-        self.input(node, Input::Read(Read { id, mode }));
-        id
+        let committed = self.witness.last_committed();
+        let keeps_time = self.keeps_time();
+        let actor = &mut self.actors[node.index()];
+        actor.reads.push(Asked { mode, answer: None });
+        let read = Read { id: actor.reads.len() as u64, mode };
+        // A lease goes by clocks. Where they stand still it says nothing.
+        if mode != ReadMode::Lease || keeps_time {
+            actor.floors.asked(read, committed);
+        }
+        self.input(node, Input::Read(read));
+        read.id
     }
 
     /// Takes a snapshot of what a node has applied; on a disk that syncs by itself it is saved at
@@ -81,9 +83,12 @@ impl<P: Audit> Stage<P> {
         }
         let Some(meta) = replica.snapshot_meta(applied) else { return false };
         let bytes = actor.executor.snapshot();
-        let verdict = self.witness.kept(node, &meta);
+        let verdict = self.witness.taken(node, &meta, applied);
+        if !self.judge(node, verdict) {
+            return true;
+        }
         self.actors[node.index()].shelf.take(meta, bytes);
-        if self.judge(node, verdict) && self.instant.contains(node) {
+        if self.instant.contains(node) {
             self.save(node, false);
         }
         true
@@ -161,20 +166,12 @@ impl<P: Audit> Stage<P> {
         self.judge(id, verdict);
     }
 
-    /// The replica names an index. O9: everything that was committed when it was asked is in that.
-    /// By lease it goes by its clock, which stands still here.
+    /// The replica names an index.
     pub(super) fn read_is_ready(&mut self, id: NodeId, read: u64, index: LogIndex) {
         let Some(asked) = self.asked(id, read) else { return };
         asked.answer = Some(Ok(index));
-        let Asked { mode, floor, .. } = *asked;
+        let verdict = self.actors[id.index()].floors.named(read, index);
         self.note(id, || format!("may answer read {read} as of {index}"));
-        let fresh = index >= floor || mode == ReadMode::Lease;
-        let verdict: Verdict = if fresh {
-            Ok(())
-        } else {
-            let detail = format!("read {read} ({mode:?}) as of {index}; {floor} was owed");
-            Err(Finding::new("O9", "reads are as fresh as promised", detail))
-        };
         self.judge(id, verdict);
     }
 
@@ -182,6 +179,7 @@ impl<P: Audit> Stage<P> {
         if let Some(asked) = self.asked(id, read) {
             asked.answer = Some(Err(why));
         }
+        self.actors[id.index()].floors.refused(read);
         self.note(id, || format!("refuses read {read}: {why}"));
     }
 

@@ -6,7 +6,6 @@ use crate::scenario::{Name, Pattern, Pick};
 use consensus_core::{
     Audit, Batch, Effects, Env, Envelope, Input, LogIndex, Message, NodeId, Rejected, Verified,
 };
-use core::time::Duration;
 
 impl<P: Audit> Stage<P> {
     /// From now on everything that is sent is kept, to be counted.
@@ -63,7 +62,8 @@ impl<P: Audit> Stage<P> {
         input: Input<P>,
     ) {
         let actor = &self.actors[node.index()];
-        let env = Env::new(Duration::ZERO, &self.cluster, &self.keys[node.index()], &actor.meter);
+        let env =
+            Env::new(self.clock_of(node), &self.cluster, &self.keys[node.index()], &actor.meter);
         replica.step(input, &env, effects);
     }
 
@@ -74,7 +74,7 @@ impl<P: Audit> Stage<P> {
         message: P::Message,
     ) -> Result<Verified<P::Message>, Rejected> {
         let actor = &self.actors[to.index()];
-        let env = Env::new(Duration::ZERO, &self.cluster, &self.keys[to.index()], &actor.meter);
+        let env = Env::new(self.clock_of(to), &self.cluster, &self.keys[to.index()], &actor.meter);
         P::verify(Envelope { from, message }, &env)
     }
 }

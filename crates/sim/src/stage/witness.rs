@@ -91,6 +91,11 @@ impl<P: Audit> Witness<P> {
         self.disks.saved(node.index(), meta);
     }
 
+    /// O19: the node takes a snapshot of what it has applied.
+    pub(crate) fn taken(&self, node: NodeId, meta: &SnapshotMeta, applied: LogIndex) -> Verdict {
+        if self.is_correct(node) { self.history.members().taken(meta, applied) } else { Ok(()) }
+    }
+
     /// O19: a snapshot is kept with the members as of its index.
     pub(crate) fn kept(&self, node: NodeId, meta: &SnapshotMeta) -> Verdict {
         if self.is_correct(node) { self.history.members().kept(meta) } else { Ok(()) }

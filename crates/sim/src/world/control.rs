@@ -27,7 +27,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let (survivors, lost) = self.nodes[place].disk.crash(&mut self.rng);
         let kept = survivors.len();
         self.disks.synced(place, survivors);
-        if let Some(tape) = &mut self.tape {
+        if let Some(tape) = self.tape() {
             tape.crash(node, kept);
         }
         self.crash_files(node);
@@ -209,10 +209,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// Begins a life of this node.
     pub(super) fn boot(&mut self, id: NodeId) {
         let executor = Executor::new((self.machine)(), self.setup.sessions);
-        let node = &mut self.nodes[id.index()];
-        if let Some(tape) = &mut self.tape {
+        if let Some(tape) = self.tape() {
             tape.restart(id);
         }
+        let node = &mut self.nodes[id.index()];
         let durable = node.begin_life(executor);
         let (incarnation, records) = (durable.incarnation, durable.records.len());
         let newest = node.shelf.newest().cloned();

@@ -123,7 +123,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         node.counters.on_received(message.kind());
-        if let Some(tape) = &mut self.tape {
+        if let Some(tape) = self.tape() {
             tape.message(from, to, message.kind(), hash);
         }
         if self.setup.traitors.contains(to) {

@@ -30,6 +30,7 @@ use crate::oracle::states::States;
 use crate::report::{Finding, Violation};
 use crate::rng::Rng;
 use crate::scenario::Tape;
+use crate::stage::Clocks;
 use crate::traitor::{Gossip, Treason};
 use chronicle::Chronicle;
 use clients::SimClient;
@@ -305,9 +306,26 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.log.get_or_insert_default();
     }
 
-    /// Writes down every input of every replica from now on. Changes nothing else.
-    pub(crate) fn keep_tape(&mut self) {
-        self.tape.get_or_insert_default();
+    /// Writes down every input of every replica from now on, with its moment where replicas look
+    /// at their clocks. Changes nothing else.
+    pub(crate) fn keep_tape(&mut self, timed: bool) {
+        let tape = self.tape.get_or_insert_default();
+        if timed {
+            tape.keep_time();
+        }
+    }
+
+    /// Where to write down what happens just now.
+    fn tape(&mut self) -> Option<&mut Tape> {
+        let now = Duration::from_nanos(self.now);
+        let tape = self.tape.as_mut()?;
+        tape.is_now(now);
+        Some(tape)
+    }
+
+    /// How fast the clock of each node runs.
+    pub(crate) fn clocks(&self) -> Clocks {
+        Clocks { rates: self.nodes.iter().map(|node| node.clock_rate as u32).collect() }
     }
 
     /// What was written down since [`keep_tape`](Self::keep_tape).
@@ -404,8 +422,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// Runs one step. `Drained` follows at once, or when the turn ends in which others may come.
     fn input(&mut self, id: NodeId, input: Input<P>) {
         let node = &self.nodes[id.index()];
-        if let Some(tape) = self.tape.as_mut().filter(|_| node.replica.is_some()) {
-            tape.input(id, &input, node.disk.unsynced());
+        let (up, unsynced) = (node.replica.is_some(), node.disk.unsynced());
+        if let Some(tape) = self.tape().filter(|_| up) {
+            tape.input(id, &input, unsynced);
         }
         self.step(id, input);
         let node = &mut self.nodes[id.index()];

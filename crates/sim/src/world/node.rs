@@ -4,6 +4,7 @@ use super::event::Event;
 use super::reads::Asked;
 use crate::disk::Disk;
 use crate::oracle::history::Key;
+use crate::oracle::reads::Floors;
 use crate::rng::CERTAIN;
 use crate::shelf::Shelf;
 use consensus_core::{
@@ -72,6 +73,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     /// replays its log, but sends no old answers again.
     pub(crate) answered: LogIndex,
     pub(crate) reads: Reads<Asked>,
+    /// What those of them that were asked for by the protocol must see.
+    pub(crate) floors: Floors,
     /// What it said last of the members, and whether they are committed. Kept over a crash: its
     /// log may well say so, too.
     pub(crate) members: Option<(Membership, bool)>,
@@ -111,6 +114,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             stalled_until: 0,
             answered: LogIndex::ZERO,
             reads: Reads::default(),
+            floors: Floors::default(),
             members: None,
             news: false,
             refused_changes: Vec::new(),
@@ -147,6 +151,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.sync_fails = false;
         self.disk_full = false;
         self.reads = Reads::default();
+        self.floors = Floors::default();
         self.news = false;
     }
 

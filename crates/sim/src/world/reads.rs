@@ -204,7 +204,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         match admitted {
             Admitted::Now(asked) => self.answer_query(to, &asked),
-            Admitted::Ask(read) => self.input(to, Input::Read(read)),
+            Admitted::Ask(read) => {
+                let committed = self.last_committed();
+                self.nodes[to.index()].floors.asked(read, committed);
+                self.input(to, Input::Read(read));
+            }
             Admitted::Wait => self.mark("read waits for what is committed to be applied"),
         }
     }
@@ -215,11 +219,15 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             // It waits until that is committed; then the index is no less right.
             self.mark("read of what is not committed yet");
         }
-        self.nodes[id.index()].reads.ready(read, index);
+        let verdict = self.nodes[id.index()].floors.named(read, index);
+        if self.judge(id, verdict) {
+            self.nodes[id.index()].reads.ready(read, index);
+        }
     }
 
     pub(super) fn refuse_read(&mut self, id: NodeId, read: u64, why: Refusal) {
         self.tell(|| format!("{id} does not answer read {read}: {why}"));
+        self.nodes[id.index()].floors.refused(read);
         if let Some(asked) = self.nodes[id.index()].reads.refused(read) {
             self.reply_to_query(id, &asked, Err(why));
         }

@@ -33,25 +33,17 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let Some(replica) = &node.replica else { return false };
         let Some(meta) = replica.snapshot_meta(applied) else { return false };
-        if meta.index != applied {
-            let detail = format!("asked for {applied}, it describes a snapshot of {}", meta.index);
-            self.fail(Some(id), Finding::new("O19", "what a snapshot is of", detail));
-            return false;
+        if let Some(tape) = self.tape() {
+            tape.snapshot(id);
         }
-        let bytes = node.executor.snapshot();
+        let bytes = self.nodes[id.index()].executor.snapshot();
         let state = Fingerprint::of(&bytes[..]);
-        let verdict = self.history.members().kept(&meta);
-        if !self.judge(id, verdict) {
-            return false;
-        }
-        let verdict = self.states.compare(applied, state);
+        let verdict = self.history.members().taken(&meta, applied);
+        let verdict = verdict.and_then(|()| self.states.compare(applied, state));
         if !self.judge(id, verdict) {
             return false;
         }
         self.tell(|| format!("{id} takes a snapshot of {applied}, {} bytes", bytes.len()));
-        if let Some(tape) = &mut self.tape {
-            tape.snapshot(id);
-        }
         self.nodes[id.index()].shelf.take(meta, bytes);
         self.write_file(id, Origin::Taken);
         true
@@ -78,7 +70,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return self.crash(id);
         }
         self.fold(17, u64::from(id.0), origin as u64);
-        if let Some(tape) = &mut self.tape {
+        if let Some(tape) = self.tape() {
             tape.save(id, origin);
         }
         let Some(snapshot) = self.nodes[id.index()].shelf.save(origin) else { return };
@@ -115,7 +107,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             if let Some(snapshot) = shelf.save(origin) {
                 self.disks.saved(id.index(), &snapshot.meta);
                 self.mark("snapshot survived the crash in which it was written");
-                if let Some(tape) = &mut self.tape {
+                if let Some(tape) = self.tape() {
                     tape.save(id, origin);
                     tape.rest();
                 }

@@ -2,7 +2,8 @@
 
 use crate::toy::{Config, Mistake, Toy};
 use consensus_core::{Cluster, ClusterId, LogIndex, NodeId, NodeSet, ProtocolConfig};
-use synod_sim::{Impossible, Scenario, Scene, Stage};
+use core::time::Duration;
+use synod_sim::{Clocks, Impossible, Scenario, Scene, Stage};
 
 const N0: NodeId = NodeId(0);
 const N1: NodeId = NodeId(1);
@@ -96,6 +97,30 @@ fn a_promise_waits_for_the_sync_and_a_crash_keeps_what_it_says() {
     perform(&mut stage, "crash n0 keep 1\nrestart n0").expect("it runs");
     assert_eq!(stage.disk(N0).len(), 3, "one that was not synced survives by luck");
     assert_eq!(stage.status(N0).expect("it runs").last, LogIndex(3));
+}
+
+/// Thesis §6.4.1: a follower's promise lasts an election timeout, so that no timer may fire before
+/// its time where leases are judged. The clock of n0 is slow: the true time will do.
+#[test]
+fn where_time_passes_no_timer_fires_before_it_is_due() {
+    for (rate, shown) in [(9_000, 45), (10_000, 50), (11_000, 55)] {
+        let cluster = Cluster::new(ClusterId(1), 3);
+        let config = Config::for_cluster(&cluster).expect("a cluster");
+        let clocks = Some(Clocks { rates: vec![rate, 10_000, 10_000] });
+        let mut stage: Stage<Toy> = Stage::new(Scene { clocks, ..Scene::new(cluster, config) });
+        let early = stage.timers(N0)[&()].min;
+        assert_eq!(early.as_millis(), 50, "the toy beats so often");
+        let at = |micros: u64| format!("clocks\nat {micros}us timeout n0 ()");
+        // By a quick clock it is due when that shows 50 ms.
+        let due = if shown > 50 { 50_000 * 50 / shown + 1 } else { 50_000 };
+        let refused = perform(&mut stage, &at(due - 100)).unwrap_err().to_string();
+        assert!(refused.contains("was set"), "{rate}: {refused}");
+        perform(&mut stage, &at(due)).expect("it is due");
+        let refused = perform(&mut stage, &at(due + 1_000)).unwrap_err().to_string();
+        assert!(refused.contains("for 50ms at least"), "{rate}: set anew: {refused}");
+    }
+    let refused = stage_of(Mistake::None).wait_until(Duration::from_secs(1)).unwrap_err();
+    assert!(refused.to_string().contains("'clocks'"), "{refused}");
 }
 
 #[test]

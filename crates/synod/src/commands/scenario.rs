@@ -51,6 +51,9 @@ fn play(path: &Path, args: &Args) -> Result<bool, Failure> {
         let algorithm: Algorithm = name.parse().map_err(|why| usage(path, why))?;
         clean &= play_with(path, &scenario, algorithm, args)?;
     }
+    for name in &scenario.unlike {
+        clean &= contrast(path, &scenario, name, args)?;
+    }
     Ok(clean)
 }
 
@@ -96,6 +99,20 @@ fn play_with(
         say(format!("{file}: {found}{skipped}"));
     }
     Ok(played.missed.is_empty())
+}
+
+/// Plays one with what is no algorithm. True if it fails, as it must.
+fn contrast(path: &Path, scenario: &Scenario, name: &str, args: &Args) -> Result<bool, Failure> {
+    let played = Algorithm::contrast(name, scenario).map_err(|why| usage(path, why))?;
+    if args.chart && !played.chart.is_empty() {
+        say(format!("{}\n{}", scenario.title, played.chart));
+    }
+    let file = path.display();
+    match played.missed.first() {
+        Some(missed) => say(format!("{file}, {name}: fails, as it must: {}", missed.why)),
+        None => say(format!("{file}, {name}: it is no algorithm, and does all that is expected")),
+    }
+    Ok(!played.missed.is_empty())
 }
 
 fn usage(path: &Path, why: impl std::fmt::Display) -> Failure {

@@ -66,6 +66,11 @@ impl Reader {
 
     /// `partition A B | C D E`.
     fn partition(&self, words: &mut Words) -> Result<Act, String> {
+        self.groups(words).map(Act::Partition)
+    }
+
+    /// `A B | C D E`.
+    pub(super) fn groups(&self, words: &mut Words) -> Result<Vec<NodeSet>, String> {
         let mut groups = vec![self.node_set(words)?];
         while words.take("|") {
             groups.push(self.node_set(words)?);
@@ -79,7 +84,7 @@ impl Reader {
         if groups.len() < 2 {
             return Err(words.expected("| and the nodes of another group"));
         }
-        Ok(Act::Partition(groups))
+        Ok(groups)
     }
 
     /// `accept P1 -> A1 A2`, `all`, or just links.

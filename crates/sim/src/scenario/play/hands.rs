@@ -181,8 +181,13 @@ impl<'a, P: Audit> Hands<'a, P> {
             Act::ExploreOrders => return self.explore(),
             Act::Recount => self.since = self.stage.sent().len(),
             Act::Say(text) => self.told.push(text.clone()),
+            Act::At(moment) => {
+                if let Err(why) = self.stage.wait_until(*moment) {
+                    self.miss(&why.to_string());
+                    return Err(Over);
+                }
+            }
             Act::RunFor(_)
-            | Act::At(_)
             | Act::Pause(_)
             | Act::Resume(_)
             | Act::Slow(..)

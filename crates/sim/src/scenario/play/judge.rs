@@ -126,7 +126,7 @@ fn compared(compare: Compare, found: &[Item], wanted: &[Item]) -> Result<(), Str
 
 /// What these batches say, without the no-ops.
 pub(super) fn texts(batches: &[Batch]) -> Vec<Item> {
-    let some = batches.iter().filter(|batch| !batch.is_empty());
+    let some = batches.iter().filter(|batch| !batch.is_empty() && !batch.is_membership());
     some.flat_map(said_by).collect()
 }
 

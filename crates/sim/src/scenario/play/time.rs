@@ -39,7 +39,9 @@ pub(super) fn play<P: Audit>(
     }
     let mut setup = Setup::<P>::new(scene.cluster, scenario.seed);
     setup.config = Some(scene.config);
-    setup.network = network(weather);
+    setup.network = network(weather, scenario.nodes);
+    setup.joining = scene.joining;
+    setup.snapshot_chunk = scene.chunk;
     let mut clock = Clock {
         scenario,
         world: World::new(setup, Registers::default),
@@ -49,6 +51,9 @@ pub(super) fn play<P: Audit>(
         never: Vec::new(),
         line: 0,
     };
+    for (node, rate) in scenario.clocks.iter().flat_map(|it| it.rates.iter().enumerate()) {
+        clock.world.set_clock_rate(NodeId(node as u8), *rate);
+    }
     let ended = catch_unwind(AssertUnwindSafe(|| clock.all(&scenario.entries)));
     if let Err(panic) = ended {
         clock.world.panicked(panic_text(panic.as_ref()));
@@ -59,15 +64,37 @@ pub(super) fn play<P: Audit>(
     Ok(scenario.judged(&lines, Outcome { violation, missed, chart, skipped: 0, told }))
 }
 
-fn network(weather: &Weather) -> Network {
-    let Weather { delay, jitter, loss, duplication } = *weather;
+fn network(weather: &Weather, nodes: usize) -> Network {
+    let &Weather { delay, jitter, loss, duplication, ref far } = weather;
     let mut network = Network::fixed(delay);
     if !jitter.is_zero() {
         network.latency = Latency::Uniform { min: delay, max: delay + jitter };
     }
+    if !far.is_empty() {
+        let mut matrix = vec![vec![delay; nodes]; nodes];
+        for (groups, time) in far {
+            for (one, two) in crossings(groups) {
+                matrix[one.index()][two.index()] = *time / 2;
+            }
+        }
+        network.matrix = Some(matrix);
+    }
     network.loss = loss;
     network.duplication = duplication;
     network
+}
+
+/// Every way from a node of one of these groups to a node of another.
+fn crossings(groups: &[NodeSet]) -> Vec<(NodeId, NodeId)> {
+    let mut ways = Vec::new();
+    for (place, group) in groups.iter().enumerate() {
+        for other in groups.iter().skip(place + 1) {
+            for (one, two) in group.iter().flat_map(|a| other.iter().map(move |b| (a, b))) {
+                ways.extend([(one, two), (two, one)]);
+            }
+        }
+    }
+    ways
 }
 
 struct Clock<'a, P: Audit> {
@@ -136,7 +163,8 @@ impl<'a, P: Audit> Clock<'a, P> {
     fn step(&mut self, action: &Action) {
         match action {
             Action::Crash { node, .. } => self.world.crash(*node),
-            Action::Restart(node) => self.world.restart(*node),
+            Action::Restart(node) if self.world.is_born(*node) => self.world.restart(*node),
+            Action::Restart(node) => self.world.join(*node),
             Action::Campaign(node) => self.world.campaign(*node),
             Action::Propose { node, commands } => {
                 for command in commands {
@@ -213,14 +241,7 @@ impl<'a, P: Audit> Clock<'a, P> {
     }
 
     fn part(&mut self, groups: &[NodeSet]) {
-        for (place, group) in groups.iter().enumerate() {
-            for other in groups.iter().skip(place + 1) {
-                for (one, two) in group.iter().flat_map(|a| other.iter().map(move |b| (a, b))) {
-                    self.world.cut(one, two);
-                    self.world.cut(two, one);
-                }
-            }
-        }
+        crossings(groups).into_iter().for_each(|(from, to)| self.world.cut(from, to));
     }
 
     /// Time passes; what must never be so is looked for at every event.

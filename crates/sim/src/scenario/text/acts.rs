@@ -5,6 +5,7 @@ use super::super::act::{Act, Load, Memory, Weather};
 use super::super::condition::{Condition, Number, Pattern, Span};
 use super::super::item::listed;
 use super::{Nodes, Quoted};
+use consensus_core::NodeSet;
 use core::time::Duration;
 use std::fmt::{self, Display, Formatter};
 
@@ -13,11 +14,12 @@ pub(crate) struct Time(pub(crate) Duration);
 
 impl Display for Time {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let micros = self.0.as_micros();
-        match (micros % 1_000_000, micros % 1_000) {
-            (0, _) => write!(f, "{}s", micros / 1_000_000),
-            (_, 0) => write!(f, "{}ms", micros / 1_000),
-            _ => write!(f, "{micros}us"),
+        let (micros, nanos) = (self.0.as_micros(), self.0.as_nanos());
+        match (micros % 1_000_000, micros % 1_000, nanos % 1_000) {
+            (0, _, 0) => write!(f, "{}s", micros / 1_000_000),
+            (_, 0, 0) => write!(f, "{}ms", micros / 1_000),
+            (_, _, 0) => write!(f, "{micros}us"),
+            _ => write!(f, "{nanos}ns"),
         }
     }
 }
@@ -33,7 +35,7 @@ impl Display for Share {
 
 impl Display for Weather {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { delay, jitter, loss, duplication } = self;
+        let Self { delay, jitter, loss, duplication, far: _ } = self;
         write!(f, "delay {}", Time(*delay))?;
         if !jitter.is_zero() {
             write!(f, " jitter {}", Time(*jitter))?;
@@ -71,11 +73,7 @@ impl Display for Act {
                 write!(f, "link{} ->{} {state}", Nodes(*from), Nodes(*to))
             }
             Self::Isolate(node) => write!(f, "isolate {node}"),
-            Self::Partition(groups) => {
-                let groups: Vec<String> =
-                    groups.iter().map(|group| Nodes(*group).to_string()).collect();
-                write!(f, "partition{}", groups.join(" |"))
-            }
+            Self::Partition(groups) => write!(f, "partition{}", Groups(groups)),
             Self::Heal => f.write_str("heal"),
             Self::Hold(pattern) => write!(f, "hold {pattern}"),
             Self::Release => f.write_str("release"),
@@ -97,6 +95,16 @@ impl Display for Act {
             Self::Load(load) => load.fmt(f),
             Self::Unload => f.write_str("unload"),
         }
+    }
+}
+
+/// Groups of nodes with a bar between.
+pub(super) struct Groups<'a>(pub(super) &'a [NodeSet]);
+
+impl Display for Groups<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let groups: Vec<String> = self.0.iter().map(|group| Nodes(*group).to_string()).collect();
+        f.write_str(&groups.join(" |"))
     }
 }
 
