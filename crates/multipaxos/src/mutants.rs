@@ -284,4 +284,12 @@ pub const MUTANTS: &[Mutant] = &[
         &["O4", "O6", "O1"],
     ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
+    Mutant::new(
+        "M120",
+        "a leader keeps nothing for a replica that takes a snapshot, which never catches up",
+        &["O13"],
+    )
+    .beyond_simulation("snapshots that follow one another faster than one is carried over"),
+    Mutant::new("M121", "a leader keeps slots for a replica that is gone for good", &["O13"])
+        .beyond_simulation("an oracle that sees what slots cost"),
 ];
