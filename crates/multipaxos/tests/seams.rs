@@ -599,8 +599,8 @@ fn carry_but_snapshots(lab: &mut Lab) {
     }
 }
 
-/// Snapshot × load: what follows a snapshot that is on its way stays, although the leader takes newer
-/// ones; once the receiver has caught up, all goes as usual.
+/// Snapshot × load: what follows a snapshot that is on its way stays, although the leader takes
+/// newer ones; once the receiver has caught up, all goes as usual.
 #[test]
 fn what_a_receiver_of_a_snapshot_needs_stays_until_it_has_caught_up() {
     let mut lab = receives_a_snapshot();
