@@ -47,8 +47,11 @@ MayCommit(n) == {index \in (commit[n] + 1)..Len(Log(n)) : ENABLED AdvanceCommit(
 
 MayLead(n) == role[n] = "Candidate" /\ IsMajority(votes[n] \cup OwnVote(n))
 
+(* Somebody could bring it up to date. *)
+Lags(n) == \E m \in Nodes : Newer(LastId(m), LastId(n))
+
 Elections(n) ==
-    \/ (PreVotes \/ Tails) /\ BecomePreCandidate(n)
+    \/ (PreVotes \/ (Tails /\ Lags(n))) /\ BecomePreCandidate(n)
     \/ Term(n) < MaxTerm /\ BecomeCandidate(n, ~PreVotes)
     \/ StepDown(n)
 

@@ -39,6 +39,7 @@ impl Audit for MultiPaxos {
         "asked for forgotten slots",
         "busy: handing over",
         "canvass refused",
+        "caught up after a snapshot",
         "change of members found in phase 1",
         "change of members is final",
         "chosen before the leader's own disk has it",

@@ -4,15 +4,75 @@
 //! A snapshot is a statement about what is chosen: any replica may take one from any other, under
 //! any ballot. It replaces slots, never votes: an acceptor keeps what it accepted beyond.
 
+use crate::config::Config;
 use crate::learner::Learner;
 use crate::message::Message;
 use crate::node::Node;
 use crate::record::Record;
 use crate::replica::{MultiPaxos, Out, Role};
 use consensus_core::mutant::planted;
-use consensus_core::{Effects, Env, LogIndex, NodeId, SnapshotMeta};
+use consensus_core::{Effects, Env, LogIndex, NodeId, NodeSet, SnapshotMeta};
+use std::collections::BTreeMap;
+
+/// Replicas that a leader told to take a snapshot and that have not caught up since. The slots
+/// after these are kept for them: a busy leader would else have forgotten, by the time that a
+/// snapshot is carried over, what follows it, again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Receivers(BTreeMap<NodeId, LogIndex>);
+
+impl Receivers {
+    /// A replica asks for what is chosen from this slot on.
+    fn asked(&mut self, from: NodeId, first: LogIndex, learner: &Learner) {
+        if first <= learner.base() {
+            let after = self.0.entry(from).or_insert(learner.snapshot());
+            if *after < learner.base() {
+                *after = learner.snapshot(); // It took too long.
+            }
+        } else if let Some(after) = self.0.get_mut(&from) {
+            *after = first.previous().max(*after);
+        }
+    }
+
+    /// A replica says how far it knows what is chosen.
+    pub(crate) fn knows(&mut self, replica: NodeId, known: LogIndex) {
+        if let Some(after) = self.0.get_mut(&replica) {
+            *after = known.max(*after);
+        }
+    }
+
+    /// There is a snapshot. Who knows all that it covers has caught up.
+    fn covered(&mut self, snapshot: LogIndex, effects: &mut Effects<MultiPaxos>) {
+        let before = self.0.len();
+        self.0.retain(|_, after| *after < snapshot);
+        if self.0.len() < before {
+            effects.reached("caught up after a snapshot");
+        }
+    }
+
+    /// Nothing is kept for who was not heard.
+    pub(crate) fn retain(&mut self, heard: NodeSet) {
+        self.0.retain(|replica, _| heard.contains(*replica) || planted("M121"));
+    }
+
+    /// What may be forgotten of what a snapshot covers, if it were so much without these.
+    fn spare(&self, node: &Node, snapshot: LogIndex, forget: LogIndex) -> LogIndex {
+        let Some(needed) = self.0.values().min().filter(|_| !planted("M120")) else {
+            return forget;
+        };
+        let Config { held_entries, held_bytes, .. } = node.config;
+        let bound = node.learner.start_of_last(snapshot, held_entries, held_bytes);
+        forget.min(bound.max(*needed))
+    }
+}
 
 impl MultiPaxos {
+    /// A replica that asks a leader is kept what follows the snapshot that it takes.
+    pub(crate) fn remember_receiver(&mut self, from: NodeId, first: LogIndex) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.receivers.asked(from, first, &self.node.learner);
+        }
+    }
+
     /// A snapshot of the own state is on disk: slots that it covers may go, but for those that a
     /// replica a little behind may still ask for.
     pub(crate) fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, effects: Out<'_>) {
@@ -24,6 +84,13 @@ impl MultiPaxos {
         node.learner.covered(meta.index);
         let kept = node.config.trailing_entries;
         let forget = LogIndex(meta.index.0.saturating_sub(kept));
+        let forget = match &mut self.role {
+            Role::Leader(leader) => {
+                leader.receivers.covered(meta.index, effects);
+                leader.receivers.spare(node, meta.index, forget)
+            }
+            Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => forget,
+        };
         let forget = if planted("M71") { meta.index.next() } else { forget };
         if forget > node.learner.base() {
             effects.reached("slots forgotten");

@@ -22,6 +22,11 @@ pub struct Config {
     /// Chosen slots that are kept although a snapshot covers them, so that a replica that is a
     /// little behind is brought up to date without a snapshot.
     pub trailing_entries: u64,
+    /// Slots before its newest snapshot that a leader keeps, at most, while a replica takes an
+    /// older one and catches up from there. Over when it has caught up, or falls silent.
+    pub held_entries: u64,
+    /// Bytes of such slots.
+    pub held_bytes: usize,
     /// Leases: the leader answers reads without asking anybody. `None` is off. The same on all
     /// replicas. With leases, an acceptor that heard a leader, or that has just started, promises
     /// no other ballot for the shortest election timeout.
@@ -95,6 +100,8 @@ impl ProtocolConfig for Config {
             sending: Sending::Full,
             commits: Commits::Piggybacked,
             trailing_entries: 4096,
+            held_entries: 1 << 20,
+            held_bytes: 64 << 20,
             lease: None,
             priorities: BTreeMap::new(),
             window_bytes: 8 << 20,

@@ -2,6 +2,7 @@
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
 use crate::acceptor::cost;
+use crate::compaction::Receivers;
 use crate::config::{Commits, Sending};
 use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
@@ -73,6 +74,8 @@ pub(crate) struct Leader {
     queue_bytes: usize,
     /// Who answered since the quorum was checked last.
     pub(crate) heard: NodeSet,
+    /// Who takes a snapshot, and what is kept for it.
+    pub(crate) receivers: Receivers,
     /// Slots below were open when unanswered accepts were sent again last.
     aged: LogIndex,
 }
@@ -137,6 +140,7 @@ impl Leader {
             preferred: false,
             disk: Disk::of(node, effects),
             known: BTreeMap::new(),
+            receivers: Receivers::default(),
             next: node.first_unchosen(),
             unsent: node.first_unchosen(),
             open: Slots::starting_at(node.first_unchosen()),
@@ -501,6 +505,7 @@ impl Leader {
             // Who left and does not listen will hear of it from others, or from nobody.
             self.leaving = NodeSet::EMPTY;
         }
+        self.receivers.retain(self.heard);
         if !planted("M41") {
             self.heard = NodeSet::EMPTY;
         }

@@ -112,6 +112,20 @@ impl Learner {
         self.values_from(from).take_while(fits).cloned().collect()
     }
 
+    /// The slot before the last ones up to this one, as many as are no more than that.
+    pub(crate) fn start_of_last(&self, upto: LogIndex, slots: u64, bytes: usize) -> LogIndex {
+        let covered = upto.0.saturating_sub(self.base.0) as usize;
+        let mut left = bytes;
+        let fits = |chosen: &&Chosen| {
+            let size = cost(&chosen.batch);
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        };
+        let last = self.chosen.iter().take(covered).rev().take(slots as usize);
+        LogIndex(upto.0 - last.take_while(fits).count() as u64)
+    }
+
     /// A value is chosen. Hands out what no gap holds back. False if nothing is new.
     pub(crate) fn learn(
         &mut self,
@@ -274,7 +288,8 @@ impl Learner {
 
 impl MultiPaxos {
     /// Tells a replica that fell behind what is chosen.
-    pub(crate) fn on_learn(&self, from: NodeId, first: LogIndex, effects: Out<'_>) {
+    pub(crate) fn on_learn(&mut self, from: NodeId, first: LogIndex, effects: Out<'_>) {
+        self.remember_receiver(from, first);
         let Node { learner, config, .. } = &self.node;
         if first <= learner.base() && !planted("M78") {
             self.node.say_forgotten(from, effects);

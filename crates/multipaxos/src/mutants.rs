@@ -291,4 +291,12 @@ pub const MUTANTS: &[Mutant] = &[
         "the records that replace a log stand by slot: a restart sees a promise fall",
         &["O18"],
     ),
+    Mutant::new(
+        "M120",
+        "a leader keeps nothing for a replica that takes a snapshot, which never catches up",
+        &["O13"],
+    )
+    .beyond_simulation("snapshots that follow one another faster than one is carried over"),
+    Mutant::new("M121", "a leader keeps slots for a replica that is gone for good", &["O13"])
+        .beyond_simulation("an oracle that sees what slots cost"),
 ];

@@ -70,7 +70,7 @@ impl MultiPaxos {
 
     /// A replica without a vote says how far it knows what is chosen. Who knows less asks it; who
     /// knows more tells it, if it is a member: it may have a vote.
-    pub(crate) fn on_known_by(&self, from: NodeId, upto: LogIndex, effects: Out<'_>) {
+    pub(crate) fn on_known_by(&mut self, from: NodeId, upto: LogIndex, effects: Out<'_>) {
         let known = self.node.learner.upto();
         if known < upto && !matches!(self.role, Role::Leader(_)) {
             effects.reached("told of more by one without a vote");
@@ -225,6 +225,7 @@ impl Leader {
 
     fn on_known(&mut self, from: NodeId, known: LogIndex) {
         self.known.insert(from, known);
+        self.receivers.knows(from, known);
         if known >= self.version {
             self.leaving.remove(from);
         }

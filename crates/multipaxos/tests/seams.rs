@@ -5,7 +5,8 @@ mod lab;
 
 use consensus_core::{
     Audit as _, Change, ChangeRefusal, Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex,
-    Membership, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, Role, SnapshotMeta,
+    Membership, Message as _, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, Role,
+    SnapshotMeta,
 };
 use lab::{Lab, batch};
 use synod_multipaxos::{Config, Drift, Message, Timer};
@@ -391,7 +392,7 @@ fn a_change_on_an_old_view_is_refused() {
     let seen = lab.members(0).0;
     lab.change(0, |change| change.add_learner(NodeId(3)));
     lab.carry_all();
-    let late = consensus_core::Change::of(&seen).remove(NodeId(2));
+    let late = Change::of(&seen).remove(NodeId(2));
     lab.give(0, consensus_core::Input::Change(late));
     assert_eq!(lab.refused_changes(0), [ChangeRefusal::Version(LogIndex(1))]);
     lab.change(1, |change| change.remove(NodeId(2)));
@@ -695,4 +696,63 @@ fn a_leader_whose_disk_stands_still_steps_down_and_does_not_come_back() {
     lab.sync(0);
     lab.fire(0, Timer::Election);
     assert_eq!(lab.count("canvass"), 2);
+}
+
+/// Replica 2 has been told that what it lacks is forgotten, and a snapshot is on its way to it.
+fn receives_a_snapshot() -> Lab {
+    let mut lab = behind_a_snapshot();
+    lab.fire(0, Timer::Heartbeat);
+    carry_but_snapshots(&mut lab);
+    assert!(lab.count("snapshot-chunk") > 0, "on its way");
+    lab
+}
+
+/// Carries everything but snapshots.
+fn carry_but_snapshots(lab: &mut Lab) {
+    loop {
+        let flying = lab.flying();
+        let next = flying.iter().find(|it| it.message.kind().name != "snapshot-chunk");
+        let Some(next) = next else { return };
+        lab.lose(next);
+        lab.deliver(next);
+    }
+}
+
+/// Snapshot × load: what follows a snapshot that is on its way stays, although the leader takes
+/// newer ones; once the receiver has caught up, all goes as usual.
+#[test]
+fn what_a_receiver_of_a_snapshot_needs_stays_until_it_has_caught_up() {
+    let mut lab = receives_a_snapshot();
+    for text in ["c", "d", "e"] {
+        lab.propose(0, text);
+        carry_but_snapshots(&mut lab);
+        lab.fire(0, Timer::Heartbeat);
+        carry_but_snapshots(&mut lab);
+        lab.snapshot(0);
+    }
+    assert_eq!(lab.replica(0).status().purged, LogIndex(2), "kept from that snapshot on");
+    lab.carry_all();
+    beat(&mut lab, 0);
+    assert_eq!(lab.words(2), ["a", "b", "c", "d", "e"]);
+    lab.propose(0, "f");
+    lab.carry_all();
+    beat(&mut lab, 0);
+    lab.snapshot(0);
+    assert_eq!(lab.replica(0).status().purged, LogIndex(6), "nobody needs anything now");
+}
+
+/// Nobody is waited for who falls silent.
+#[test]
+fn nothing_is_kept_for_a_receiver_that_falls_silent() {
+    let mut lab = receives_a_snapshot();
+    lab.crash(2, 0);
+    for _ in 0..2 {
+        lab.fire(0, Timer::Heartbeat);
+        carry_without(&mut lab, 2);
+        lab.fire(0, Timer::CheckQuorum);
+    }
+    lab.propose(0, "c");
+    carry_without(&mut lab, 2);
+    lab.snapshot(0);
+    assert_eq!(lab.replica(0).status().purged, LogIndex(3));
 }

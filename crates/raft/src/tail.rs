@@ -14,12 +14,13 @@
 //! *Who wrote it.* Only leaders create entries, so by Log Matching (§5.3) every log that ends with
 //! an entry of term T is a beginning of the log of T's leader, whatever way it came together.
 //!
-//! *What is committed stays.* Let an entry be committed in term U: a majority acknowledged in U a log
-//! that ends with an entry of U. A server of that majority adopts only what ends later, by term and
-//! index, than its own log, so in a term T ≥ U. If T > U, the leader of T held the entry when it was
-//! elected (Leader Completeness, by induction over the terms), and a log that reaches T's own entries
-//! has everything before them. If T = U, the new log is the old one and more. Either way the server
-//! holds the entry as before, its last entry is no older, and the proof of §5.4.3 stands.
+//! *What is committed stays.* Let an entry be committed in term U: a majority acknowledged in U a
+//! log that ends with an entry of U. A server of that majority adopts only what ends later, by
+//! term and index, than its own log, so in a term T ≥ U. If T > U, the leader of T held the entry
+//! when it was elected (Leader Completeness, by induction over the terms), and a log that reaches
+//! T's own entries has everything before them. If T = U, the new log is the old one and more.
+//! Either way the server holds the entry as before, its last entry is no older, and the proof of
+//! §5.4.3 stands.
 //!
 //! *What was acknowledged stays, too,* be it not committed: the leader of the current term may name
 //! it as committed in a heartbeat. If the new log ends in the current term, it goes on where that
@@ -27,12 +28,12 @@
 //! leaves its term before it adopts anything, and hears that leader no more. A candidate that has
 //! begun its term itself has acknowledged nothing in it.
 //!
-//! *Nothing is promised.* A tail commits nothing and is not acknowledged. The vote request that names
-//! the new end of the log is a promise, as any, and waits until the disk has it.
+//! *Nothing is promised.* A tail commits nothing and is not acknowledged. The vote request that
+//! names the new end of the log is a promise, as any, and waits until the disk has it.
 //!
-//! *What if the tail is wrong,* as it comes late or its sender lacks what is committed? It is adopted
-//! only by who still asks for that term, only if it is newer, only if the logs agree on the entry
-//! before it, and never into what is known to be committed.
+//! *What if the tail is wrong,* as it comes late or its sender lacks what is committed? It is
+//! adopted only by who still asks, only if it is newer, only if the logs agree on
+//! the entry before it, and never into what is known to be committed.
 
 use crate::config::Candidates;
 use crate::entry::{Entries, Entry, EntryId};

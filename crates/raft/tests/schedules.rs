@@ -325,7 +325,7 @@ fn run(seed: u64, kind: Kind) -> Result<usize, String> {
         config.max_in_flight = 1 + chance.below(2);
     }
     config.trailing_entries = chance.below(3) as u64;
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         config.candidates = Candidates::Wait;
     }
     let mut history = History::default();

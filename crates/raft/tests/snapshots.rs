@@ -353,9 +353,9 @@ fn arrives(lab: &mut Lab, (meta, state): (consensus_core::SnapshotMeta, Vec<Batc
     lab.give(2, Input::Drained);
 }
 
-/// What a receiver of a snapshot will need stays, although the leader takes newer ones meanwhile: by
-/// the time that one is carried over, a busy leader would else have forgotten what follows it, each
-/// time. Once the receiver has caught up, all goes as usual.
+/// What a receiver of a snapshot will need stays, although the leader takes newer ones meanwhile:
+/// by the time that one is carried over, a busy leader would else have forgotten what follows it,
+/// each time. Once the receiver has caught up, all goes as usual.
 #[test]
 fn what_a_receiver_of_a_snapshot_needs_stays_until_it_has_caught_up() {
     let (mut lab, on_its_way) = leader_with_a_receiver(|_| {});

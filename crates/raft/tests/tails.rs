@@ -1,6 +1,6 @@
-//! Candidates that lag are brought up to date (`tail.rs`; not in the paper). The case is Omni-Paxos'
-//! "constrained election" (Ng, Haridi and Carbone, 2023, §2): the only server that reaches a
-//! majority lacks what its voters hold.
+//! Candidates that lag are brought up to date (`tail.rs`; not in the paper). The case is
+//! Omni-Paxos' "constrained election" (Ng, Haridi and Carbone, 2023, §2): the only server that
+//! reaches a majority lacks what its voters hold.
 
 mod lab;
 
@@ -173,8 +173,8 @@ fn what_is_committed_is_not_replaced() {
     assert_eq!(terms(&lab, 0), [1, 1]);
 }
 
-/// §5.3: what a follower acknowledged its leader may count on, and name as committed in a heartbeat.
-/// Who adopts a log that ends before the current term leaves the term first.
+/// §5.3: what a follower acknowledged its leader may count on, and name as committed in a
+/// heartbeat. Who adopts a log that ends before the current term leaves the term first.
 #[test]
 fn who_replaces_what_it_acknowledged_leaves_the_term() {
     let mut lab = cluster(4, &[&[1, 1], &[1, 3], &[1, 3]], |_| {});
@@ -193,8 +193,8 @@ fn who_replaces_what_it_acknowledged_leaves_the_term() {
     assert_eq!((terms(&lab, 0), lab.status(0).epoch), (vec![1, 1, 4], 4));
 }
 
-/// §5.5: the vote request that names the new end of the log waits for it to be on disk, and a leader
-/// counts its own disk only then.
+/// §5.5: the vote request that names the new end of the log waits for it to be on disk, and a
+/// leader counts its own disk only then.
 #[test]
 fn what_is_adopted_counts_when_it_is_on_disk() {
     let mut lab = cluster(3, &[&[1], &[1, 3], &[1, 3]], |_| {});
@@ -261,8 +261,8 @@ fn a_candidate_takes_a_snapshot_where_the_log_is_forgotten() {
     assert_eq!(lab.status(0).role, Role::Leader);
 }
 
-/// §6: members that stand in adopted entries are in force at once, and fall back when those are cut.
-/// Who is no voter by them does not go on asking for votes.
+/// §6: members that stand in adopted entries are in force at once, and fall back when those are
+/// cut. Who is no voter by them does not go on asking for votes.
 #[test]
 fn members_follow_what_is_adopted() {
     let mut lab = Lab::new(3);
@@ -293,8 +293,8 @@ fn members_follow_what_is_adopted() {
     assert!(lab.members(0).is_voter(NodeId(0)), "cut, and as before");
 }
 
-/// A wish to lead goes through, too, where the one that is wanted lags: it learns what it lacks, and
-/// asks again when its time has come.
+/// A wish to lead goes through, too, where the one that is wanted lags: it learns what it lacks,
+/// and asks again when its time has come.
 #[test]
 fn a_wish_to_lead_is_not_lost_on_a_server_that_lags() {
     let mut lab = cluster(3, &[&[1], &[1, 3], &[1, 3]], |_| {});
