@@ -158,6 +158,62 @@ StepDown(n) ==
     /\ votes' = [votes EXCEPT ![n] = {}]
     /\ UNCHANGED <<stable, matched, commit, history>>
 
+(* How many of these entries, which follow prev, the log holds already. *)
+HeldOf(n, prev, entries) ==
+    LET same(k) == /\ prev + k <= Len(Log(n))
+                   /\ Log(n)[prev + k].term = entries[k].term
+    IN  IF Bug = "R06" THEN 0 ELSE Prefix({k \in 1..Len(entries) : ~same(k)}, Len(entries))
+
+-----------------------------------------------------------------------------
+(* Candidates that lag are brought up to date (crates/raft/src/tail.rs; not  *)
+(* in the paper). Who refuses sends a piece of its log; here anybody may, at *)
+(* any time, as a candidate checks what it hears.                            *)
+
+SendTail(n, to, prev, count) ==
+    /\ prev \in 0..Len(Log(n)) /\ count \in 1..(Len(Log(n)) - prev)
+    /\ Do(n, <<>>, {}, ToAll(n, to,
+          [kind |-> "Tail", term |-> Term(n), prev |-> IdAt(Log(n), prev),
+           entries |-> SubSeq(Log(n), prev + 1, prev + count)]))
+    /\ UNCHANGED <<volatile, history>>
+
+Newer(a, b) == a.term > b.term \/ (a.term = b.term /\ a.index > b.index)
+
+TailEnd(body) == [term |-> body.entries[Len(body.entries)].term,
+                  index |-> body.prev.index + Len(body.entries)]
+
+(* It ends later than the log of n, and continues it without touching what n *)
+(* knows to be committed.                                                    *)
+MayAdopt(n, body) ==
+    /\ body.kind = "Tail" /\ body.term <= Term(n) /\ body.entries # <<>>
+    /\ Newer(TailEnd(body), LastId(n)) \/ Bug = "R100"
+    /\ body.prev.index <= Len(Log(n))
+    /\ TermAt(Log(n), body.prev.index) = body.prev.term \/ Bug = "R102"
+    /\ LET old == HeldOf(n, body.prev.index, body.entries)
+       IN  old < Len(body.entries) /\ body.prev.index + old >= commit[n]
+
+Adopted(n, body) ==
+    LET old == HeldOf(n, body.prev.index, body.entries)
+    IN  SubSeq(Log(n), 1, body.prev.index + old)
+            \o SubSeq(body.entries, old + 1, Len(body.entries))
+
+(* Who asks whether it could win leaves its term, unless the tail ends in it: *)
+(* it may have acknowledged to the leader of that term what it replaces now. *)
+(* A candidate has acknowledged nothing in the term that it began.           *)
+OnTail(n, from, body) ==
+    /\ MayAdopt(n, body)
+    /\ \/ role[n] = "PreCandidate"
+       \/ role[n] = "Candidate" /\ body.term = Term(n)
+    /\ \E log \in {Adopted(n, body)} :
+        LET leaves == /\ role[n] = "PreCandidate" /\ TailEnd(body).term < Term(n)
+                      /\ Bug # "R104"
+            later == [Memory(n) EXCEPT !.term = @ + 1, !.voted_for = None]
+        IN  /\ IF leaves
+               THEN Do(n, Write(later) \o Write([later EXCEPT !.log = log]), {}, {})
+               ELSE Do(n, Write([Memory(n) EXCEPT !.log = log]), {}, {})
+            /\ role' = [role EXCEPT ![n] = IF leaves THEN "Follower" ELSE @]
+            /\ votes' = [votes EXCEPT ![n] = IF role[n] = "PreCandidate" THEN {} ELSE @]
+    /\ UNCHANGED <<matched, commit, history>>
+
 -----------------------------------------------------------------------------
 (* Replication: 5.3.                                                         *)
 
@@ -180,12 +236,6 @@ SendAppendEntries(n, to, prev, count) ==
 Consistent(n, prev) ==
     /\ prev.index <= Len(Log(n))
     /\ TermAt(Log(n), prev.index) = prev.term \/ Bug = "E-21"
-
-(* How many of these entries, which follow prev, the log holds already. *)
-HeldOf(n, prev, entries) ==
-    LET same(k) == /\ prev + k <= Len(Log(n))
-                   /\ Log(n)[prev + k].term = entries[k].term
-    IN  IF Bug = "R06" THEN 0 ELSE Prefix({k \in 1..Len(entries) : ~same(k)}, Len(entries))
 
 OnAppendEntries(n, from, body) ==
     /\ body.kind = "AppendEntries" /\ body.term = Term(n) /\ role[n] # "Leader"
@@ -273,6 +323,7 @@ Receive(n, from, body) ==
     \/ OnPreVoteReply(n, from, body)
     \/ OnRequestVote(n, from, body)
     \/ OnVote(n, from, body)
+    \/ OnTail(n, from, body)
     \/ OnAppendEntries(n, from, body)
     \/ OnAppendReply(n, from, body)
     \/ OnHeartbeat(n, from, body)

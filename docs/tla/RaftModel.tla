@@ -13,6 +13,7 @@ CONSTANTS
     MaxCrashes, \* crashes of all nodes together
     MaxCommands,\* commands of clients
     PreVotes,   \* FALSE: a node stands at once, as by an operator's wish
+    Tails,      \* TRUE: who refuses a candidate may send what it lacks
     Heartbeats  \* FALSE: only AppendEntries tells what is committed
 
 VARIABLES crashes, commands
@@ -47,14 +48,21 @@ MayCommit(n) == {index \in (commit[n] + 1)..Len(Log(n)) : ENABLED AdvanceCommit(
 MayLead(n) == role[n] = "Candidate" /\ IsMajority(votes[n] \cup OwnVote(n))
 
 Elections(n) ==
-    \/ PreVotes /\ BecomePreCandidate(n)
+    \/ (PreVotes \/ Tails) /\ BecomePreCandidate(n)
     \/ Term(n) < MaxTerm /\ BecomeCandidate(n, ~PreVotes)
     \/ StepDown(n)
+
+(* Whole tails only: a shorter one is what its sender might have sent before. *)
+Refuse(n, question) ==
+    /\ question.body.kind \in {"PreVote", "RequestVote"}
+    /\ Newer(LastId(n), question.body.last)
+    /\ \E prev \in 0..(Len(Log(n)) - 1) : SendTail(n, {question.from}, prev, Len(Log(n)) - prev)
 
 Messages(n) ==
     \E m \in {x \in msgs : x.to = n} :
         \/ TellsTerm(m.body) /\ EnterTerm(n, m.body.term)
         \/ PreVotes /\ SendPreVoteReply(n, m)
+        \/ Tails /\ Refuse(n, m)
         \/ Receive(n, m.from, m.body)
 
 Urgent(n) == MayLead(n) \/ MayCommit(n) # {} \/ Unsaid(n) # {}
@@ -83,7 +91,8 @@ Spec == ModelInit /\ [][ModelNext]_all
 Small == \A n \in Nodes : Len(Log(n)) <= MaxLog
 
 Alive(m) ==
-    IF m.body.kind = "PreVoteReply" THEN m.body.term > disk[m.to].term
+    IF m.body.kind = "Tail" THEN TRUE
+    ELSE IF m.body.kind = "PreVoteReply" THEN m.body.term > disk[m.to].term
     ELSE m.body.term >= disk[m.to].term
 
 View == <<disk, written, held, {m \in msgs : Alive(m)}, volatile, history, crashes, commands>>

@@ -19,6 +19,11 @@ Heard(body) ==
       [] body.kind = "Heartbeat" ->
             [kind |-> body.kind, term |-> body.term, leader |-> body.leader,
              commit |-> body.commit]
+      [] body.kind = "PreVote" ->
+            [kind |-> body.kind, term |-> body.term, last |-> body.last]
+      [] body.kind = "RequestVote" ->
+            [kind |-> body.kind, term |-> body.term, candidate |-> body.candidate,
+             last |-> body.last, transfer |-> body.transfer]
       [] body.kind = "Vote" /\ ~body.granted -> [kind |-> "NoVote", term |-> body.term]
       [] body.kind \in {"StaleTerm", "AppendReject", "HeartbeatReply"} ->
             [kind |-> body.kind, term |-> body.term]
@@ -35,6 +40,8 @@ Sent ==
        IN  CASE body.kind = "AppendEntries" ->
                    SendAppendEntries(N, to, body.prev.index, Len(body.entries)) /\ left
              [] body.kind = "Heartbeat" -> SendHeartbeat(N, to) /\ left
+             [] body.kind = "Tail" ->
+                   SendTail(N, to, body.prev.index, Len(body.entries)) /\ left
              [] body.kind = "PreVoteReply" ->
                    \E m \in msgs : SendPreVoteReply(N, m) /\ left
              [] body.kind \in {"StaleTerm", "NoVote", "AppendReject", "HeartbeatReply"} ->
@@ -73,10 +80,14 @@ Take ==
     /\ StepIn /\ Stay("out")
     /\ IF Hears THEN TakeMessage ELSE TakeOther
 
+(* A server that is brought up to date asks again, unless it is a candidate. *)
+Adopts == Hears /\ Here.input.message.kind = "Tail" /\ votes[N] = {}
+
 (* What follows at once. *)
 Follow ==
     /\ StepOut /\ Stay("out")
     /\ \/ Here.epoch > Term(N) /\ BecomeCandidate(N, FALSE)
+       \/ Adopts /\ BecomePreCandidate(N)
        \/ Here.role = "Leader" /\ BecomeLeader(N)
        \/ Here.committed > commit[N] /\ AdvanceCommit(N, Here.committed)
 

@@ -11,7 +11,7 @@ use synod_kv::KvStore;
 use synod_runtime::{ClientConfig, ClusterClient, NodeConfig, NodeHandle};
 
 /// How long a cluster may take until node 0 serves.
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_secs(60);
 /// Where all clients sit: the leader where there is one, in every row.
 const CLIENTS_AT: NodeId = NodeId(0);
 

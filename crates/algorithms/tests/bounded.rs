@@ -1,6 +1,8 @@
 //! Memory and disk stay bounded while a follower is dead, and it comes back by a snapshot.
 
-use consensus_core::{Audit, Cluster, ClusterId, LogIndex, NodeId, Patience, ProtocolConfig};
+use consensus_core::{
+    Audit, Cluster, ClusterId, LogIndex, NodeId, Patience, ProtocolConfig, Traffic,
+};
 use core::time::Duration;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::{Operation, Registers, Setup, World};
@@ -71,5 +73,65 @@ fn a_dead_follower_costs_no_memory_and_comes_back_by_a_snapshot() {
         let (longest, most) = algorithm.dispatch(Load);
         assert!(longest <= 2 * EVERY + 20, "{algorithm}: a log of {longest} entries");
         assert!(most <= 6 * EVERY as usize + 60, "{algorithm}: {most} records on a disk");
+    }
+}
+
+/// What is wrong with the follower.
+#[derive(Clone, Copy, Debug)]
+enum Slow {
+    Nothing,
+    Paused,
+    Disk,
+    Link,
+}
+
+/// Commands of many clients; how long they took, and what the leader and the other follower said
+/// and wrote meanwhile.
+struct Beside(Slow);
+
+impl Visitor for Beside {
+    type Output = (Duration, LogIndex, Vec<u64>);
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        let mut setup = Setup::<P>::new(Cluster::new(ClusterId(1), 3), 1);
+        setup.max_batch = 4;
+        let mut world = World::new(setup, Registers::default);
+        world.campaign(NodeId(0));
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
+        assert!(world.run_until(minute, |world| world.leader() == Some(NodeId(0))));
+        match self.0 {
+            Slow::Nothing => {}
+            Slow::Paused => world.pause(DEAD),
+            Slow::Disk => world.stall_disk(DEAD, hour),
+            Slow::Link => world.clog(NodeId(0), DEAD, hour),
+        }
+        let begun = world.now();
+        for client in 0..CLIENTS {
+            world.add_client(NodeId(0), Patience::default(), move |nth| {
+                let operation = Operation::Append(client as u8, nth).encode();
+                (nth < COMMANDS).then_some((operation, None))
+            });
+        }
+        assert!(world.run_until(hour / 2, World::clients_ended), "{:?}", self.0);
+        assert_eq!(world.violation(), None, "{:?}", self.0);
+        let costs = |id| {
+            let counters = world.counters(NodeId(id));
+            [counters.received_for(Traffic::Command), counters.writes, counters.syncs]
+        };
+        let counted = costs(1).into_iter().chain([world.counters(NodeId(0)).writes]).collect();
+        (world.now() - begun, world.last_committed(), counted)
+    }
+}
+
+/// Flow: a follower that does not keep up costs the others nothing. The same commands take the same
+/// time, to the nanosecond, and the others do the same work.
+#[test]
+fn a_slow_follower_costs_the_others_nothing() {
+    for algorithm in [Algorithm::MultiPaxos, Algorithm::Raft] {
+        let well = algorithm.dispatch(Beside(Slow::Nothing));
+        for slow in [Slow::Paused, Slow::Disk, Slow::Link] {
+            let beside = algorithm.dispatch(Beside(slow));
+            assert_eq!(beside, well, "{algorithm}, {slow:?}");
+        }
     }
 }

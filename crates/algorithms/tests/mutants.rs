@@ -7,7 +7,7 @@ use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::{Options, Violation, first_violation};
 
 /// Seeds within which a planted bug must be found.
-const BUDGET: u64 = 3_000;
+const BUDGET: u64 = 2_000;
 
 /// The first violation over a range of seeds.
 struct FirstViolation(std::ops::Range<u64>);

@@ -8,6 +8,11 @@ use std::path::Path;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::{Budget, Options, Scenario, can_be_told, check, needs_time, record, shrink};
 
+/// What a seed draws, but for turns of several inputs: a stage says `Drained` after each.
+fn told<P: Audit>(seed: u64) -> Options {
+    Options { turns: None, ..Options::for_seed::<P>(seed) }
+}
+
 /// Records a seed, plays it step by step, and demands that the stage breaks the same rule, at the
 /// same node, with the same words: then it went through the same states.
 struct Replayed {
@@ -22,7 +27,7 @@ impl Visitor for Replayed {
 
     fn visit<P: Audit>(self) -> Self::Output {
         let seed = self.seed;
-        let options = Options::for_seed::<P>(seed);
+        let options = told::<P>(seed);
         let (report, scenario) = record::<P>(seed, &options);
         let name = format!("{} {} seed {seed}", P::INFO.name, self.planted);
         if self.compare {

@@ -131,6 +131,11 @@ impl Ledger {
         self.covered
     }
 
+    /// The last index at which it holds an entry, or 0.
+    pub fn last(&self) -> LogIndex {
+        self.entries.last_key_value().map_or(LogIndex::ZERO, |(index, _)| *index)
+    }
+
     /// What it holds at an index.
     pub fn get(&self, index: LogIndex) -> Option<Held> {
         self.entries.get(&index).copied()

@@ -109,6 +109,8 @@ pub struct Batch {
 struct Framed {
     bytes: Bytes,
     count: u32,
+    /// Looked for once, as replicas ask at every turn.
+    is_membership: bool,
 }
 
 static NOTHING: Bytes = Bytes::new();
@@ -163,7 +165,8 @@ impl Batch {
 
     fn new(bytes: Bytes, count: usize) -> Self {
         let count = count as u32;
-        Self { framed: (count > 0).then(|| Arc::new(Framed { bytes, count })) }
+        let is_membership = count == 1 && bytes.starts_with(&MEMBERSHIP_CLIENT.0.to_le_bytes());
+        Self { framed: (count > 0).then(|| Arc::new(Framed { bytes, count, is_membership })) }
     }
 
     /// Checks foreign bytes and takes them as a batch, without copying.
@@ -197,8 +200,9 @@ impl Batch {
 
     /// Does this entry say who the members are, instead of carrying commands? See
     /// [`Membership`](crate::Membership).
+    #[inline]
     pub fn is_membership(&self) -> bool {
-        self.len() == 1 && self.bytes().starts_with(&MEMBERSHIP_CLIENT.0.to_le_bytes())
+        self.framed.as_ref().is_some_and(|framed| framed.is_membership)
     }
 
     /// The framed bytes; equal batches have equal bytes, so a digest may be taken over them.

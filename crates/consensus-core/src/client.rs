@@ -8,6 +8,7 @@ use crate::effects::Refusal;
 use crate::id::{ClientId, NodeId, NodeSet, Position, RequestId, SessionId};
 use crate::protocol::{Answers, ProtocolInfo};
 use crate::request::{Answer, Reply, Request};
+use crate::turn::Turn;
 use bytes::Bytes;
 use core::time::Duration;
 
@@ -81,14 +82,10 @@ struct Pending {
 pub struct Client {
     id: ClientId,
     cluster: Cluster,
-    /// The replicas that it may ask: those of the cluster as configured, and who joined since.
-    nodes: NodeSet,
     info: ProtocolInfo,
     patience: Patience,
-    target: NodeId,
-    /// Whose turn it was last, hints apart. Old members may all hint at one that is gone; who
-    /// follows a hint in vain goes on behind the one that gave it, or hints lead in circles.
-    turn: NodeId,
+    /// The replicas that it may ask: those of the cluster as configured, and who joined since.
+    turn: Turn,
     opening: u64,
     session: Option<SessionId>,
     next: RequestId,
@@ -108,9 +105,8 @@ impl Client {
     ) -> Self {
         assert!(cluster.contains(target), "the first replica to ask is one of the cluster");
         let next = RequestId::OPEN.next();
-        let (nodes, session, pending) = (cluster.nodes(), None, None);
-        let turn = target;
-        Self { id, cluster, nodes, info, patience, target, turn, opening, session, next, pending }
+        let (turn, session, pending) = (Turn::new(cluster.nodes(), target), None, None);
+        Self { id, cluster, info, patience, turn, opening, session, next, pending }
     }
 
     /// Its name.
@@ -125,14 +121,12 @@ impl Client {
 
     /// The replica that it asks first.
     pub fn target(&self) -> NodeId {
-        self.target
+        self.turn.target()
     }
 
     /// The replicas that it may ask from now on, if there are any: members come and go.
     pub fn know(&mut self, nodes: NodeSet) {
-        if !nodes.is_empty() {
-            self.nodes = nodes;
-        }
+        self.turn.know(nodes);
     }
 
     /// When to call [`tick`](Self::tick) at the latest.
@@ -216,8 +210,8 @@ impl Client {
         pending.open = true;
         pending.wake = (now + self.patience.attempt).min(pending.deadline);
         let to = match self.info.answers {
-            Answers::All if pending.attempts > 1 => self.nodes,
-            _ => NodeSet::only(self.target),
+            Answers::All if pending.attempts > 1 => self.turn.nodes(),
+            _ => NodeSet::only(self.turn.target()),
         };
         Todo::Send(to, Request { attempt: pending.attempts, command: pending.command.clone() })
     }
@@ -231,7 +225,7 @@ impl Client {
         if pending.open {
             pending.open = false;
             pending.doubtful = true;
-            self.pass_on();
+            self.turn.pass_on();
         }
         self.again_or_end(now)
     }
@@ -253,18 +247,6 @@ impl Client {
         Todo::Ended(outcome)
     }
 
-    /// Another replica has its turn.
-    fn pass_on(&mut self) {
-        let next = self.following(self.turn);
-        self.turn = if next == self.target { self.following(next) } else { next };
-        self.target = self.turn;
-    }
-
-    fn following(&self, node: NodeId) -> NodeId {
-        let later = self.nodes.iter().find(|other| *other > node);
-        later.or_else(|| self.nodes.iter().next()).unwrap_or(node)
-    }
-
     /// A replica answered. Replies that do not belong to the command under way are ignored, and
     /// so are replies that are not their sender's where replicas sign.
     pub fn receive(&mut self, now: Duration, reply: &Reply, keys: &dyn Authenticator) -> Todo {
@@ -272,7 +254,7 @@ impl Client {
         let command = &pending.command;
         let mine = (reply.client, reply.session, reply.request)
             == (command.client, command.session, command.request);
-        if !mine || !self.nodes.contains(reply.from) {
+        if !mine || !self.turn.nodes().contains(reply.from) {
             return Todo::Wait;
         }
         if self.info.answers == Answers::All {
@@ -296,7 +278,7 @@ impl Client {
 
     /// The attempt was not taken. One replica's word counts for that only where one is believed.
     fn refused(&mut self, now: Duration, reply: &Reply, why: Refusal) -> Todo {
-        let nodes = self.nodes;
+        let nodes = self.turn.nodes();
         let Some(pending) = &mut self.pending else { return Todo::Wait };
         if !pending.open || reply.attempt != pending.attempts {
             return Todo::Wait;
@@ -315,13 +297,13 @@ impl Client {
         };
         // A hint is followed at once, once; without one, or when hints lead in circles, pause.
         let often = pending.attempts % 4 == 0;
-        let follow = hint.is_some_and(|hint| hint != self.target) && !often;
+        let follow = hint.is_some_and(|hint| hint != self.turn.target()) && !often;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
         // Who is busy for long may be cut off from the others, who are not.
         match hint {
-            Some(hint) if !often => self.target = hint,
-            Some(_) => self.pass_on(),
-            None if why != Refusal::Busy || often => self.pass_on(),
+            Some(hint) if !often => self.turn.follow(hint),
+            Some(_) => self.turn.pass_on(),
+            None if why != Refusal::Busy || often => self.turn.pass_on(),
             None => {}
         }
         if follow { self.again_or_end(now) } else { Todo::Wait }
@@ -329,7 +311,7 @@ impl Client {
 
     /// The attempt was taken by a leader that no longer leads.
     fn lost(&mut self, now: Duration, reply: &Reply, leader: Option<NodeId>) -> Todo {
-        let next = leader.filter(|leader| self.nodes.contains(*leader));
+        let next = leader.filter(|leader| self.turn.nodes().contains(*leader));
         let Some(pending) = &mut self.pending else { return Todo::Wait };
         pending.doubtful = true;
         if !pending.open || reply.attempt != pending.attempts || self.info.answers == Answers::All {
@@ -338,8 +320,8 @@ impl Client {
         pending.open = false;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
         match next {
-            Some(leader) => self.target = leader,
-            None => self.pass_on(),
+            Some(leader) => self.turn.follow(leader),
+            None => self.turn.pass_on(),
         }
         Todo::Wait
     }
@@ -349,7 +331,7 @@ impl Client {
     /// that cannot come. Call it only for the connection that carried the open attempt.
     pub fn disconnected(&mut self, now: Duration, node: NodeId, sent: bool) -> Todo {
         let Some(pending) = &mut self.pending else { return Todo::Wait };
-        if !pending.open || node != self.target {
+        if !pending.open || node != self.turn.target() {
             return Todo::Wait;
         }
         pending.wake = pending.wake.min(now + self.patience.pause);
@@ -363,7 +345,7 @@ impl Client {
         } else {
             pending.refused.get_or_insert(Refusal::NotLeader(None));
         }
-        self.pass_on();
+        self.turn.pass_on();
         Todo::Wait
     }
 

@@ -170,6 +170,7 @@ impl<P: ConsensusProtocol> Effects<P> {
     }
 
     /// Writes a record that must survive a crash. Everything said later as a promise waits for it.
+    #[inline]
     pub fn write(&mut self, record: P::Record) -> RecordNumber {
         let number = self.push_record(record, true);
         self.last_needed = number;
@@ -178,10 +179,12 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Writes a record that only saves work after a restart: nothing waits for it, it causes no
     /// sync, and a crash may lose it.
+    #[inline]
     pub fn note(&mut self, record: P::Record) -> RecordNumber {
         self.push_record(record, false)
     }
 
+    #[inline]
     fn push_record(&mut self, record: P::Record, needed: bool) -> RecordNumber {
         self.last_record = RecordNumber(self.last_record.0 + 1);
         self.list.push(Effect::Write { number: self.last_record, record, needed });
@@ -190,6 +193,7 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Sends a message to one node or to a set. A promise is held until every needed record that
     /// was written so far is durable; nobody has to ask for that. To nobody is no message.
+    #[inline]
     pub fn send(&mut self, to: impl Into<NodeSet>, message: P::Message) {
         let to = to.into();
         if to.is_empty() {
@@ -203,6 +207,7 @@ impl<P: ConsensusProtocol> Effects<P> {
     }
 
     /// Sets a timer; the earlier setting of the same timer is void.
+    #[inline]
     pub fn set_timer(&mut self, timer: P::Timer, delay: Delay) {
         self.list.push(Effect::SetTimer { timer, delay });
     }
@@ -213,6 +218,7 @@ impl<P: ConsensusProtocol> Effects<P> {
     }
 
     /// Gives out a decided batch.
+    #[inline]
     pub fn commit(&mut self, index: LogIndex, batch: Batch) {
         self.list.push(Effect::Commit { index, batch });
     }
@@ -276,6 +282,7 @@ impl<P: ConsensusProtocol> Effects<P> {
     }
 
     /// Why the replica must stop, if it must. The driver asks before it does anything else.
+    #[inline]
     pub fn halted(&self) -> Option<&str> {
         self.halted.as_deref()
     }
@@ -299,6 +306,7 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Takes out what the last step wanted, in order. What it reached is forgotten, if nobody
     /// asked.
+    #[inline]
     pub fn drain(&mut self) -> impl Iterator<Item = Effect<P>> {
         self.reached.clear();
         self.list.drain(..)
@@ -310,6 +318,7 @@ impl<P: ConsensusProtocol> Effects<P> {
     }
 
     /// Did the last step want nothing?
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

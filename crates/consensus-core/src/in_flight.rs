@@ -32,14 +32,18 @@ impl<T> InFlight<T> {
     /// Takes out what became durable, oldest first; to be taken to the end.
     #[inline]
     pub fn durable(&mut self, upto: RecordNumber) -> impl Iterator<Item = T> {
+        std::iter::from_fn(move || self.pop(upto))
+    }
+
+    /// Takes out the oldest, if it became durable.
+    #[inline]
+    pub fn pop(&mut self, upto: RecordNumber) -> Option<T> {
         let upto = RecordNumber(upto.0 + u64::from(planted("K-inflight")));
-        std::iter::from_fn(move || {
-            let (number, _) = self.writes.front()?;
-            if *number > upto {
-                return None;
-            }
-            self.writes.pop_front().map(|(_, what)| what)
-        })
+        let (number, _) = self.writes.front()?;
+        if *number > upto {
+            return None;
+        }
+        self.writes.pop_front().map(|(_, what)| what)
     }
 
     /// Forgets what no longer counts, for example entries that were cut from the log.

@@ -92,10 +92,13 @@ impl Membership {
     }
 
     /// The members that the entry at `version` says, if it is such an entry.
+    #[inline]
     pub fn from_batch(batch: &Batch, version: LogIndex) -> Option<Self> {
-        if !batch.is_membership() {
-            return None;
-        }
+        if batch.is_membership() { Self::parse(batch, version) } else { None }
+    }
+
+    #[cold]
+    fn parse(batch: &Batch, version: LogIndex) -> Option<Self> {
         let command = batch.commands().next()?;
         let mut rest = &command.payload[..];
         let [voters, outgoing, learners] =

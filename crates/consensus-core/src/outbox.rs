@@ -30,6 +30,32 @@ impl<M: Clone> Outbox<M> {
     /// Takes a message, and says to whom it may go at once. The rest is held. On FIFO links a held
     /// message holds back what follows it to the same node.
     pub fn offer(&mut self, to: NodeSet, message: &M, after: RecordNumber) -> NodeSet {
+        let wait = self.waiting(to, after);
+        if !wait.is_empty() {
+            self.held.push_back(Held { to: wait, message: message.clone(), after });
+        }
+        to.minus(wait)
+    }
+
+    /// The same for who has no more use for the message: gives back what may go at once, and to
+    /// whom. Usually that is all or nothing, and nothing is copied.
+    #[inline]
+    pub fn post(&mut self, to: NodeSet, message: M, after: RecordNumber) -> Option<(NodeSet, M)> {
+        let wait = self.waiting(to, after);
+        let now = to.minus(wait);
+        if now.is_empty() {
+            self.held.push_back(Held { to: wait, message, after });
+            return None;
+        }
+        if !wait.is_empty() {
+            self.held.push_back(Held { to: wait, message: message.clone(), after });
+        }
+        Some((now, message))
+    }
+
+    /// Which of these receivers have to wait.
+    #[inline]
+    fn waiting(&self, to: NodeSet, after: RecordNumber) -> NodeSet {
         let early = if planted("K-outbox") { 1 } else { 0 };
         let mut wait = if after.0 > self.durable.0 + early { to } else { NodeSet::EMPTY };
         if self.links == Links::Fifo {
@@ -37,10 +63,7 @@ impl<M: Clone> Outbox<M> {
                 wait = wait.or(held.to.and(to));
             }
         }
-        if !wait.is_empty() {
-            self.held.push_back(Held { to: wait, message: message.clone(), after });
-        }
-        to.minus(wait)
+        wait
     }
 
     /// The disk has everything up to here: gives out what may leave now, in order of sending.

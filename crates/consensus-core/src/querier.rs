@@ -6,6 +6,7 @@ use crate::client::Patience;
 use crate::effects::Refusal;
 use crate::id::{ClientId, LogIndex, NodeId, NodeSet};
 use crate::read::{Consistency, Query, QueryReply};
+use crate::turn::Turn;
 use bytes::Bytes;
 use core::time::Duration;
 
@@ -36,11 +37,8 @@ struct Pending {
 #[derive(Clone, Debug)]
 pub struct Querier {
     client: ClientId,
-    nodes: NodeSet,
     patience: Patience,
-    target: NodeId,
-    /// Whose turn it was last, hints apart, as the client has it.
-    turn: NodeId,
+    turn: Turn,
     number: u64,
     pending: Option<Pending>,
 }
@@ -49,25 +47,22 @@ impl Querier {
     /// A client that may ask these replicas, and first asks `target`.
     pub fn new(client: ClientId, nodes: NodeSet, patience: Patience, target: NodeId) -> Self {
         assert!(nodes.contains(target), "the first replica to ask is one of them");
-        Self { client, nodes, patience, target, turn: target, number: 0, pending: None }
+        Self { client, patience, turn: Turn::new(nodes, target), number: 0, pending: None }
     }
 
     /// The replica that it asks next.
     pub fn target(&self) -> NodeId {
-        self.target
+        self.turn.target()
     }
 
     /// From now on it asks this replica first.
     pub fn prefer(&mut self, target: NodeId) {
-        self.nodes.insert(target);
-        (self.target, self.turn) = (target, target);
+        self.turn.prefer(target);
     }
 
     /// The replicas that it may ask from now on, if there are any: members come and go.
     pub fn know(&mut self, nodes: NodeSet) {
-        if !nodes.is_empty() {
-            self.nodes = nodes;
-        }
+        self.turn.know(nodes);
     }
 
     /// When to call [`tick`](Self::tick) at the latest.
@@ -96,7 +91,7 @@ impl Querier {
         pending.attempts += 1;
         pending.open = true;
         pending.wake = (now + self.patience.attempt).min(pending.deadline);
-        Ask::Send(self.target, pending.query.clone())
+        Ask::Send(self.turn.target(), pending.query.clone())
     }
 
     /// Time has passed.
@@ -106,20 +101,9 @@ impl Querier {
             return Ask::Wait;
         }
         if pending.open {
-            self.pass_on();
+            self.turn.pass_on();
         }
         self.attempt(now)
-    }
-
-    fn pass_on(&mut self) {
-        let next = self.following(self.turn);
-        self.turn = if next == self.target { self.following(next) } else { next };
-        self.target = self.turn;
-    }
-
-    fn following(&self, node: NodeId) -> NodeId {
-        let later = self.nodes.iter().find(|other| *other > node);
-        later.or_else(|| self.nodes.iter().next()).unwrap_or(node)
     }
 
     /// A replica answered. What does not belong to the question under way is ignored.
@@ -136,7 +120,7 @@ impl Querier {
             }
             Err(why) => *why,
         };
-        if reply.from != self.target || !pending.open {
+        if reply.from != self.turn.target() || !pending.open {
             return Ask::Wait;
         }
         pending.refused = Some(why);
@@ -146,15 +130,15 @@ impl Querier {
             return Ask::Ended(Err(Some(why)));
         }
         let hint = match why {
-            Refusal::NotLeader(hint) => hint.filter(|hint| self.nodes.contains(*hint)),
+            Refusal::NotLeader(hint) => hint.filter(|hint| self.turn.nodes().contains(*hint)),
             _ => None,
         };
         let often = pending.attempts % 4 == 0;
-        let follow = hint.is_some_and(|hint| hint != self.target) && !often;
+        let follow = hint.is_some_and(|hint| hint != self.turn.target()) && !often;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
         match hint {
-            Some(hint) if !often => self.target = hint,
-            _ => self.pass_on(),
+            Some(hint) if !often => self.turn.follow(hint),
+            _ => self.turn.pass_on(),
         }
         if follow { self.attempt(now) } else { Ask::Wait }
     }
@@ -162,12 +146,12 @@ impl Querier {
     /// The connection to a replica is gone, or did not come about.
     pub fn disconnected(&mut self, now: Duration, node: NodeId) -> Ask {
         let Some(pending) = &mut self.pending else { return Ask::Wait };
-        if !pending.open || node != self.target {
+        if !pending.open || node != self.turn.target() {
             return Ask::Wait;
         }
         pending.open = false;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
-        self.pass_on();
+        self.turn.pass_on();
         Ask::Wait
     }
 }

@@ -186,6 +186,7 @@ impl Acceptor {
 impl MultiPaxos {
     /// Phase 1b of the acceptor (§2.2): a higher ballot is promised and everything accepted from
     /// `first` on is reported; the same ballot is answered again; a lower one is refused.
+    #[cold]
     pub(crate) fn on_prepare(
         &mut self,
         from: NodeId,
@@ -216,7 +217,7 @@ impl MultiPaxos {
         if !piece.chosen.is_empty() {
             effects.reached("promise brings chosen values");
         }
-        effects.send(from, Message::Promise(piece));
+        effects.send(from, Message::Promise(Box::new(piece)));
     }
 
     /// Phase 2b of the acceptor (§2.2), and what rides along for the learner.
@@ -243,6 +244,10 @@ impl MultiPaxos {
         }
         let mut slot = first;
         for batch in batches.iter() {
+            if planted("M111") && slot > first {
+                break;
+            }
+            let batch = if planted("M114") { &batches[0] } else { batch };
             self.node.acceptor.accept_unless_held(ballot, slot, batch, effects);
             slot = slot.next();
         }

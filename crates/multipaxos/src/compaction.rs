@@ -126,11 +126,14 @@ impl Node {
         let base = learner.base();
         let mut records = Vec::new();
         if base > LogIndex::ZERO {
-            let members = Box::new(learner.members().as_of(base).clone());
+            let as_of = if planted("M130") { learner.upto() } else { base };
+            let members = Box::new(learner.members().as_of(as_of).clone());
             records.push(Record::Forgotten { upto: base, members });
         }
         let mut accepted: Vec<_> = acceptor.accepted_from(base).collect();
-        accepted.sort_by_key(|(slot, accepted)| (accepted.ballot, *slot));
+        if !planted("M132") {
+            accepted.sort_by_key(|(slot, accepted)| (accepted.ballot, *slot));
+        }
         for (slot, accepted) in accepted {
             let (ballot, batch) = (accepted.ballot, accepted.batch.clone());
             records.push(Record::Accepted { ballot, slot, batch });

@@ -1,9 +1,10 @@
 //! The settings.
 
-use consensus_core::mutant::planted;
 use consensus_core::quorum::{self, QuorumError, Quorums};
-use consensus_core::{Cluster, ConfigError, Membership, NodeSet, ProtocolConfig, Variant};
-use core::time::Duration;
+use consensus_core::{
+    Cluster, ConfigError, Drift, Membership, NodeId, NodeSet, ProtocolConfig, Variant,
+};
+use std::collections::BTreeMap;
 
 /// The settings of a replica: sizes, nothing that changes the algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,9 +26,10 @@ pub struct Config {
     /// replicas. With leases, an acceptor that heard a leader, or that has just started, promises
     /// no other ballot for the shortest election timeout.
     pub lease: Option<Drift>,
-    /// Who should lead rather: a follower of a higher priority that keeps up is handed the
-    /// leadership, and while it answers, others wait longer before they replace a lost leader.
-    pub priority: u8,
+    /// Who should lead rather; who is not named has 0. A follower of a higher priority that keeps
+    /// up is handed the leadership, and while it answers, others wait longer before they replace a
+    /// lost leader. Each replica tells the leader its own, so it may be the only one that knows.
+    pub priorities: BTreeMap<NodeId, u8>,
     /// Bytes of values that a leader has proposed and not yet executed; more wait their turn (the
     /// paper's α of §3, PMMC's WINDOW, measured in bytes). A value counts a little more than its
     /// length, so that this bounds no-ops, too.
@@ -81,29 +83,8 @@ const SMALL_PHASE_2: Variant = Variant::new(
     "one acceptance less than a majority chooses, one promise more elects; or Q1/Q2",
 );
 
-/// How wrong clocks may run, as leases must know it: a promise of whoever operates the replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Drift {
-    /// In a true second no clock gains or loses more than so many microseconds.
-    pub parts_per_million: u32,
-}
-
-impl Drift {
-    /// One percent: a hundred times what quartz does, for virtual machines that are moved about.
-    pub const GENEROUS: Self = Self { parts_per_million: 10_000 };
-
-    /// How long a leader's lease lasts by its own clock, if followers wait for `promised` by
-    /// theirs: both may be wrong, in opposite directions. The slow
-    /// one shows 1 - d in a true second: that is less than 1 / (1 + d).
-    pub(crate) fn lease(self, promised: Duration) -> Duration {
-        const MILLION: u128 = 1_000_000;
-        let drift = u128::from(self.parts_per_million);
-        let (slow, fast) = (MILLION.saturating_sub(drift), MILLION + drift);
-        let slow = if planted("M94b") { MILLION * MILLION / fast } else { slow };
-        let lease = promised.as_nanos() * slow / fast;
-        Duration::from_nanos(u64::try_from(lease).unwrap_or(u64::MAX))
-    }
-}
+const FIRST: Variant =
+    Variant::new("leader=first", "node 0 has a higher priority than all others: it should lead");
 
 impl ProtocolConfig for Config {
     fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError> {
@@ -115,7 +96,7 @@ impl ProtocolConfig for Config {
             commits: Commits::Piggybacked,
             trailing_entries: 4096,
             lease: None,
-            priority: 0,
+            priorities: BTreeMap::new(),
             window_bytes: 8 << 20,
             window_slots: 4096,
             max_pending_bytes: 64 << 20,
@@ -129,13 +110,14 @@ impl ProtocolConfig for Config {
         Ok(Self { trailing_entries: 1, ..sizes })
     }
 
-    const VARIANTS: &'static [Variant] = &[EXPLICIT, THRIFTY, SMALL_PHASE_2];
+    const VARIANTS: &'static [Variant] = &[EXPLICIT, THRIFTY, SMALL_PHASE_2, FIRST];
 
     fn with_variant(self, name: &str, _cluster: &Cluster) -> Result<Self, ConfigError> {
         let is = |variant: Variant| variant.name == name;
         match name.strip_prefix("quorums=") {
             Some(value) => self.with_named_quorums(value),
             None if is(THRIFTY) => Ok(Self { sending: Sending::Thrifty, ..self }),
+            None if is(FIRST) => Ok(Self { priorities: BTreeMap::from([(NodeId(0), 1)]), ..self }),
             None if is(EXPLICIT) => Ok(Self { commits: Commits::Explicit, ..self }),
             None => Err(Variant::unknown(name, Self::VARIANTS)),
         }
@@ -238,22 +220,6 @@ mod tests {
         assert_eq!((quorums.phase_1(), quorums.phase_2()), (3, 3));
         assert_eq!(config.quorums(0), None);
         assert!(Config::for_cluster(&Cluster::new(ClusterId(1), 0)).is_err());
-    }
-
-    /// Thesis §6.4.1: the lease ends before any follower's promise can have ended.
-    #[test]
-    fn a_lease_is_shorter_than_the_promise_by_the_drift_of_both_clocks() {
-        let promised = Duration::from_millis(300);
-        assert_eq!(Drift { parts_per_million: 0 }.lease(promised), promised);
-        for parts_per_million in [10_000, 100_000] {
-            let lease = Drift { parts_per_million }.lease(promised).as_secs_f64();
-            let wrong = f64::from(parts_per_million) / 1e6;
-            // The leader's clock loses, the follower's gains.
-            let real_lease = lease / (1.0 - wrong);
-            let real_promise = promised.as_secs_f64() / (1.0 + wrong);
-            assert!(real_lease <= real_promise && real_lease > real_promise * 0.999);
-        }
-        assert_eq!(Drift { parts_per_million: 2_000_000 }.lease(promised), Duration::ZERO);
     }
 
     /// Flexible Paxos: q1 + q2 > n, for whatever n the members have.

@@ -78,8 +78,9 @@ impl Follower {
         self.leader = None;
         let timing = &env.cluster.timing;
         let rest = timing.election_max.saturating_sub(timing.election_min);
-        let lesser = node.config.priority < self.priority;
+        let lesser = node.priority() < self.priority;
         let delay = if lesser {
+            effects.reached("lets one of a higher priority go first");
             Delay { min: rest, max: rest * 2 }
         } else {
             Delay { min: Duration::ZERO, max: rest }

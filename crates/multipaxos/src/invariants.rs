@@ -57,13 +57,13 @@ fn check_leader(replica: &MultiPaxos, leader: &Leader) -> Result<(), String> {
     let learner = &replica.node.learner;
     let mut slot = learner.upto().next();
     while slot < leader.next {
-        let known = leader.open.contains_key(&slot) || learner.knows(slot);
+        let known = leader.open.get(slot).is_some() || learner.knows(slot);
         require(known, || format!("slot {slot} is neither open nor chosen"))?;
         slot = slot.next();
     }
-    for (slot, commander) in &leader.open {
-        require(*slot > learner.upto(), || format!("slot {slot} is executed and still open"))?;
-        let held = replica.acceptor().accepted(*slot);
+    for (slot, commander) in leader.open.from(LogIndex::ZERO) {
+        require(slot > learner.upto(), || format!("slot {slot} is executed and still open"))?;
+        let held = replica.acceptor().accepted(slot);
         let mine =
             held.is_some_and(|held| held.ballot == leader.ballot && held.batch == commander.batch);
         require(mine, || format!("slot {slot} was proposed and not accepted next door"))?;

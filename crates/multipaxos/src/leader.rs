@@ -10,6 +10,7 @@ use crate::node::Node;
 use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
 use crate::scout::Scout;
+use crate::slots::Slots;
 use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
@@ -65,7 +66,7 @@ pub(crate) struct Leader {
     /// together.
     unsent: LogIndex,
     /// Slots that are proposed in and not yet executed.
-    pub(crate) open: BTreeMap<LogIndex, Commander>,
+    pub(crate) open: Slots<Commander>,
     open_bytes: usize,
     /// Commands that wait for room in the window. They have no slot and left no trace.
     queue: VecDeque<Batch>,
@@ -138,7 +139,7 @@ impl Leader {
             known: BTreeMap::new(),
             next: node.first_unchosen(),
             unsent: node.first_unchosen(),
-            open: BTreeMap::new(),
+            open: Slots::starting_at(node.first_unchosen()),
             open_bytes: 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -180,7 +181,14 @@ impl Leader {
     }
 
     /// Proposes what waits, as far as there is room.
+    #[inline]
     pub(crate) fn fill_window(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
+        if !self.queue.is_empty() {
+            self.propose_queued(node, effects);
+        }
+    }
+
+    fn propose_queued(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
         while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
         {
             let cost = cost(first);
@@ -216,8 +224,8 @@ impl Leader {
             accepted.add(node.id);
         }
         self.open_bytes += cost(&batch);
-        let twice = self.open.insert(slot, Commander { batch, accepted, chosen: false });
-        assert!(twice.is_none(), "two proposals of one ballot in slot {slot}");
+        assert!(self.open.get(slot).is_none(), "two proposals of one ballot in slot {slot}");
+        self.open.insert(slot, Commander { batch, accepted, chosen: false });
         self.unsent = self.unsent.min(slot);
     }
 
@@ -227,16 +235,20 @@ impl Leader {
         while self.unsent < self.next {
             let first = self.unsent;
             let (mut bytes, mut end) = (0, first);
-            let fits = |(slot, commander): &(&LogIndex, &Commander)| {
-                let (follows, cost) = (**slot == end, cost(&commander.batch));
+            let fits = |(slot, commander): &(LogIndex, &Commander)| {
+                let follows = *slot == end || planted("M112");
+                let cost = cost(&commander.batch);
                 let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
                 bytes += cost;
                 end = end.next();
                 fits
             };
-            let run = self.open.range(first..).take_while(fits);
+            let run = self.open.from(first).take_while(fits);
             let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
+            if batches.len() > 1 {
+                effects.reached("a run of slots is asked for at once");
+            }
             if !batches.is_empty() {
                 let to = self.receivers(node);
                 self.send_accept(first, batches, to, false, node, effects);
@@ -273,48 +285,66 @@ impl Leader {
         }
         self.heard.insert(from);
         self.slow.remove(from);
-        let mut slot = first;
-        let end = after(first, usize::try_from(count).unwrap_or(usize::MAX)).min(self.next);
-        if !self.open.contains_key(&slot) {
+        let count = if planted("M110") { count.saturating_add(1) } else { count };
+        if self.open.get(first).is_none() {
             effects.reached("acceptance of an executed slot");
         }
-        while slot < end {
-            self.count(from, slot, node, effects);
-            slot = slot.next();
-        }
+        self.count(from, (first, count), node, effects);
         self.settle(node, env, effects);
     }
 
-    /// The own acceptance is durable.
+    /// The own acceptances in these slots are durable.
     pub(crate) fn on_own_accepted(
         &mut self,
-        ballot: Ballot,
-        slot: LogIndex,
+        (ballot, first, count): (Ballot, LogIndex, u64),
         node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
         if ballot == self.ballot || planted("M49") {
-            self.count(node.id, slot, node, effects);
+            let count = if planted("M113") { self.next.0 - first.0 } else { count };
+            self.count(node.id, (first, count), node, effects);
             self.settle(node, env, effects);
         }
     }
 
-    /// A value is chosen when a quorum of acceptors has accepted it under one ballot (§2.2).
+    /// An acceptor's votes in so many slots from the first one on.
     fn count(
         &mut self,
         from: NodeId,
-        slot: LogIndex,
+        (first, count): (LogIndex, u64),
         node: &mut Node,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        let Some(commander) = self.open.get_mut(&slot) else { return };
-        if commander.chosen {
+        let end = after(first, usize::try_from(count).unwrap_or(usize::MAX)).min(self.next);
+        // What is executed is not open.
+        let mut slot = first.max(node.first_unchosen());
+        if slot >= end {
             return;
         }
-        let (Some(quorums), true) = (node.quorums(), node.voters().contains(from)) else { return };
+        let (mut version, mut needed) = (node.version(), needed_of(from, node));
+        while slot < end {
+            if node.version() != version {
+                (version, needed) = (node.version(), needed_of(from, node));
+            }
+            if let Some(needed) = needed {
+                self.count_in(slot, from, needed, node, effects);
+            }
+            slot = slot.next();
+        }
+    }
+
+    /// A value is chosen when a quorum of acceptors has accepted it under one ballot (§2.2).
+    fn count_in(
+        &mut self,
+        slot: LogIndex,
+        from: NodeId,
+        needed: usize,
+        node: &mut Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let Some(commander) = self.open.get_mut(slot).filter(|it| !it.chosen) else { return };
         commander.accepted.add(from);
-        let needed = if planted("M38") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() };
         if commander.accepted.count() < needed {
             return;
         }
@@ -341,11 +371,8 @@ impl Leader {
 
     /// Forgets the commanders of executed slots.
     fn retire(&mut self, upto: LogIndex) {
-        while let Some(first) = self.open.first_entry() {
-            if *first.key() > upto {
-                return;
-            }
-            let bytes = cost(&first.remove().batch);
+        while let Some(commander) = self.open.pop_upto(upto) {
+            let bytes = cost(&commander.batch);
             if !planted("M51") {
                 self.open_bytes -= bytes;
             }
@@ -425,8 +452,9 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        let mut bytes = 0;
-        for (slot, commander) in self.open.range(..self.aged) {
+        let (mut bytes, mut slow) = (0, self.slow);
+        let old = self.open.from(LogIndex::ZERO).take_while(|(slot, _)| *slot < self.aged);
+        for (slot, commander) in old {
             if commander.chosen {
                 continue;
             }
@@ -436,10 +464,11 @@ impl Leader {
             bytes += cost(&commander.batch);
             let silent = node.peers().minus(commander.accepted.from());
             effects.reached("accept sent again");
-            self.slow = self.slow.or(silent);
+            slow = slow.or(silent);
             let again = commander.batch.clone().into();
-            self.send_accept(*slot, again, silent, true, node, effects);
+            self.send_accept(slot, again, silent, true, node, effects);
         }
+        self.slow = slow;
         if !planted("M40") {
             self.aged = self.next;
         }
@@ -497,6 +526,13 @@ impl Leader {
 
     /// Bytes of values that are open, counted anew.
     pub(crate) fn recount(&self) -> (usize, usize) {
-        (self.open.values().map(|commander| cost(&commander.batch)).sum(), self.open_bytes)
+        let open = self.open.from(LogIndex::ZERO);
+        (open.map(|(_, commander)| cost(&commander.batch)).sum(), self.open_bytes)
     }
+}
+
+/// How many acceptances choose a value, if the vote of this acceptor counts.
+fn needed_of(from: NodeId, node: &Node) -> Option<usize> {
+    let quorums = node.quorums().filter(|_| node.voters().contains(from))?;
+    Some(if planted("M38") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() })
 }

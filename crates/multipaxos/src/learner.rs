@@ -119,6 +119,11 @@ impl Learner {
         chosen: Chosen,
         effects: &mut Effects<MultiPaxos>,
     ) -> Result<bool, Contradiction> {
+        if slot == self.upto().next() {
+            self.hand_out_next(chosen, effects);
+            self.hand_out(effects);
+            return Ok(true);
+        }
         if let Some(known) = self.get(slot) {
             let same = known.batch == chosen.batch;
             return if same { Ok(false) } else { Err(Contradiction(slot)) };
@@ -126,17 +131,20 @@ impl Learner {
         if slot <= self.base {
             return Ok(false);
         }
-        if slot == self.upto().next() {
-            self.hand_out_next(chosen, effects);
-        } else {
-            self.later.insert(slot, chosen);
-        }
-        self.hand_out(effects);
+        self.later.insert(slot, chosen);
         Ok(true)
     }
 
     /// Hands out what no gap holds back any more.
+    #[inline]
     pub(crate) fn hand_out(&mut self, effects: &mut Effects<MultiPaxos>) {
+        if !self.later.is_empty() {
+            self.hand_out_later(effects);
+        }
+    }
+
+    #[cold]
+    fn hand_out_later(&mut self, effects: &mut Effects<MultiPaxos>) {
         while !self.later.is_empty() {
             let Some(chosen) = self.later.remove(&self.upto().next()) else { return };
             self.hand_out_next(chosen, effects);

@@ -163,7 +163,8 @@ mod slots;
 mod transfer;
 mod votes;
 
-pub use config::{Commits, Config, Drift, Phase2, Sending};
+pub use config::{Commits, Config, Phase2, Sending};
+pub use consensus_core::Drift;
 pub use message::{Accept, Message, Promise, Pvalue};
 pub use mutants::MUTANTS;
 pub use record::Record;

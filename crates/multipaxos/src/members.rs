@@ -4,6 +4,7 @@
 //! no other change comes between: see the crate page for why the leader's care about that is all
 //! that it takes.
 
+use consensus_core::mutant::planted;
 use consensus_core::{Batch, LogIndex, Membership, NodeSet};
 use std::collections::BTreeMap;
 
@@ -44,7 +45,13 @@ impl Members {
     }
 
     /// The next slot holds this value. True if that changes the members.
+    #[inline]
     pub(crate) fn execute(&mut self, slot: LogIndex, batch: &Batch) -> bool {
+        batch.is_membership() && self.execute_change(slot, batch)
+    }
+
+    #[cold]
+    fn execute_change(&mut self, slot: LogIndex, batch: &Batch) -> bool {
         let Some(members) = change(batch, slot) else { return false };
         self.changes.insert(slot, members);
         true
@@ -52,7 +59,8 @@ impl Members {
 
     /// Slots up to here are forgotten.
     pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
-        self.before = self.as_of(slot).clone();
+        let then = if planted("M131") { self.current() } else { self.as_of(slot) };
+        self.before = then.clone();
         self.changes = self.changes.split_off(&slot.next());
     }
 }

@@ -37,7 +37,7 @@ pub enum Message {
         handed: Option<Ballot>,
     },
     /// Phase 1b.
-    Promise(Promise),
+    Promise(Box<Promise>),
     /// Phase 2a.
     Accept(Accept),
     /// Phase 2b.
@@ -337,7 +337,22 @@ const LIMIT: u64 = 1 << 62;
 
 impl Message {
     /// Could an honest replica have said this? Looks at the message alone.
+    #[inline]
     pub(crate) fn check(&self, from: NodeId) -> Result<(), Rejected> {
+        match self {
+            Self::Accept(accept) => {
+                let count = accept.batches.len() as u64;
+                own(accept.ballot, from).and(slots(accept.slot, count)).and(position(accept.chosen))
+            }
+            Self::Accepted { ballot, slot: first, count, .. } => {
+                round(*ballot).and(slots(*first, *count))
+            }
+            _ => self.check_other(from),
+        }
+    }
+
+    #[inline(never)]
+    fn check_other(&self, from: NodeId) -> Result<(), Rejected> {
         match self {
             Self::Canvass { ballot } => own(*ballot, from),
             Self::Prepare { ballot, from: first, handed } => {
@@ -351,19 +366,14 @@ impl Message {
             }
             Self::Commit { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
             Self::TimeoutNow { ballot } => own(*ballot, from),
-            Self::Accept(accept) => {
-                let count = accept.batches.len() as u64;
-                own(accept.ballot, from).and(slots(accept.slot, count)).and(position(accept.chosen))
-            }
             Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
             Self::HeartbeatReply { ballot, known, .. } => round(*ballot).and(position(*known)),
             Self::Wish { ballot } => round(*ballot),
             Self::Read { .. } | Self::QuorumRead { .. } => Ok(()),
             Self::ReadReply { index, .. } => position(index.unwrap_or(LogIndex::ZERO)),
             Self::QuorumReadReply { last, .. } => position(*last),
-            Self::Accepted { ballot, slot: first, count, .. } => {
-                round(*ballot).and(slots(*first, *count))
-            }
+            // Checked by who calls this.
+            Self::Accept(_) | Self::Accepted { .. } => Ok(()),
             Self::Nack { ballot, promised } => {
                 if promised <= ballot {
                     return Err(Rejected("refused for a ballot that is not higher"));
@@ -477,14 +487,14 @@ mod tests {
             slot: LogIndex(*slot),
             batch: Batch::noop(),
         };
-        Message::Promise(Promise {
+        Message::Promise(Box::new(Promise {
             ballot: ballot(5, 1),
             from: LogIndex(3),
             forgotten: LogIndex(0),
             chosen: vec![Batch::noop()],
             accepted: accepted.iter().map(pvalue).collect(),
             next: next.map(LogIndex),
-        })
+        }))
     }
 
     /// §2.5: the two responses of an acceptor wait for its disk, and nothing else does.

@@ -223,19 +223,9 @@ pub const MUTANTS: &[Mutant] = &[
         "a new leader answers reads before it knows what its predecessors chose",
         &["O9"],
     ),
-    Mutant::new("M92", "the lease outlives a hand-over", &["O9"])
-        .beyond_simulation("a leader that does not hear its successor while clients still ask it"),
+    Mutant::new("M92", "the lease outlives a hand-over", &["O9"]),
     Mutant::new("M93", "a read is confirmed by a round that began before it", &["O9"]),
-    Mutant::new("M94", "the lease counts from the answer, not from the question", &["O9"])
-        .beyond_simulation(
-            "a confirmation that is late by most of a lease, and a leader cut off just then",
-        ),
-    Mutant::new(
-        "M94b",
-        "a lease allows for clocks that gain, and less for those that lose",
-        &["O9"],
-    )
-    .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
+    Mutant::new("M94", "the lease counts from the answer, not from the question", &["O9"]),
     Mutant::new("M95", "the lease outlives a change of those who gave it", &["O9"])
         .beyond_simulation("a leader cut off from the new members right after they came"),
     Mutant::new("M96", "a quorum read asks for executed slots, not for accepted ones", &["O9"]),
@@ -245,15 +235,14 @@ pub const MUTANTS: &[Mutant] = &[
         &["O9"],
     )
     .beyond_simulation(
-        "a quorum of acceptors that forgot all they accepted, and a reader that lags",
+        "rare: a quorum of acceptors that forgot all they accepted, and a reader that lags",
     ),
     Mutant::new("M98", "a quorum read believes the members that voted before", &["O9"]),
     Mutant::new(
         "M99",
         "an acceptor that heard a leader promises another ballot within the lease",
         &["O9"],
-    )
-    .beyond_simulation("a leader cut off while its lease runs, and an election that is quicker"),
+    ),
     Mutant::new("M100", "a leader whose disk stands still stays", &["O13"]).beyond_simulation(
         "a disk that stands still while all else is well; the healed core has good ones",
     ),
@@ -264,5 +253,42 @@ pub const MUTANTS: &[Mutant] = &[
         &["O13"],
     )
     .beyond_simulation("a change that only those know whom it takes the vote from"),
+    Mutant::new(
+        "M110",
+        "an acceptance of a run counts for the slot after it, too",
+        &["O6", "O16", "O1"],
+    ),
+    Mutant::new(
+        "M111",
+        "of a run only the first slot is accepted, and the whole of it is answered",
+        &["O6", "O16", "O7", "O1"],
+    ),
+    Mutant::new(
+        "M112",
+        "a run is sent as if it had no gap: values go to the slots before their own",
+        &["O1", "O4", "O6", "O7"],
+    ),
+    Mutant::new(
+        "M113",
+        "the own acceptance of a slot counts for all that were proposed in after it",
+        &["O6", "O16", "O1"],
+    ),
+    Mutant::new(
+        "M114",
+        "an acceptor takes the first value of a run for all of it",
+        &["O4", "O6", "O1"],
+    ),
+    Mutant::new(
+        "M104",
+        "own acceptances that are counted together count for a slot more",
+        &["O6", "O16", "O1"],
+    ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
+    Mutant::new("M130", "the records that replace a log begin with the members of now", &["O19"]),
+    Mutant::new("M131", "what is forgotten ends with the members of now, not of then", &["O19"]),
+    Mutant::new(
+        "M132",
+        "the records that replace a log stand by slot: a restart sees a promise fall",
+        &["O18"],
+    ),
 ];

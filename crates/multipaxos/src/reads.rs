@@ -368,6 +368,9 @@ impl Node {
     /// The slot must be executed first. If it turns out then that others vote since a slot that
     /// was not known when the question was put, they must be asked, too.
     fn answer_quorum_reads(&mut self, effects: &mut Effects<MultiPaxos>) {
+        if self.quorum_reads.rounds.is_empty() {
+            return;
+        }
         let (upto, now) = (self.learner.upto(), self.version());
         let done = |asked: &Asked| self.is_phase_1_quorum(asked.answered) && asked.last <= upto;
         let rounds = self.quorum_reads.rounds.iter();

@@ -75,6 +75,7 @@ impl ConsensusProtocol for MultiPaxos {
         Ok(Self { node, role })
     }
 
+    #[inline]
     fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
         let _ = env;
         if envelope.from.index() >= NodeId::LIMIT {
@@ -148,6 +149,7 @@ impl MultiPaxos {
         invariants::check_step(before, self)
     }
 
+    #[cold]
     fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.node.start(effects);
         self.role = Role::Follower(Follower::new(None, &self.node, env, effects));
@@ -185,7 +187,7 @@ impl MultiPaxos {
                 self.on_prepare(from, ballot, first, handed, env, effects);
             }
             Message::Promise(promise) => {
-                self.on_promise(from, promise, env, effects);
+                self.on_promise(from, *promise, env, effects);
             }
             Message::Accept(accept) => self.on_accept(from, accept, env, effects),
             Message::Accepted { ballot, slot, count, again: _ } => {
@@ -232,6 +234,7 @@ impl MultiPaxos {
         }
     }
 
+    #[cold]
     fn on_promise(&mut self, from: NodeId, promise: Promise, env: &Env<'_>, effects: Out<'_>) {
         let scout = match &self.role {
             Role::Scout(scout) => scout,
@@ -261,6 +264,7 @@ impl MultiPaxos {
         }
     }
 
+    #[cold]
     fn on_timer(&mut self, timer: Timer, env: &Env<'_>, effects: Out<'_>) {
         match (timer, &mut self.role) {
             (Timer::Silence, Role::Follower(role)) => role.on_silence(&self.node, env, effects),
@@ -304,34 +308,48 @@ impl MultiPaxos {
             self.node.durable = upto;
             self.node.stalled = false;
         }
-        let votes: Vec<OwnVote> = self.node.own_votes.durable(upto).collect();
-        for vote in votes {
-            match (vote, &mut self.role) {
-                (OwnVote::Promise(ballot), Role::Scout(scout)) => {
-                    scout.on_own_promise(&self.node, ballot);
-                    self.lead_if_elected(env, effects);
-                }
-                (OwnVote::Accepted(ballot, slot), Role::Leader(leader)) => {
-                    leader.on_own_accepted(ballot, slot, &mut self.node, env, effects);
-                }
-                (OwnVote::Promise(ballot), Role::Leader(leader)) => {
-                    leader.scout.on_own_promise(&self.node, ballot);
-                    leader.go_on(&mut self.node, env, effects);
-                }
-                (OwnVote::Members(version), _) => {
-                    self.node.members_durable = version;
-                    self.settle(env, effects);
-                }
-                // A ballot that was given up before the disk was done, or one that a quorum of
-                // others promised already.
-                (OwnVote::Promise(_) | OwnVote::Accepted(..), _) => {
-                    effects.reached("own vote durable too late");
-                }
+        let mut before: Option<OwnVote> = None;
+        while let Some(vote) = self.node.own_votes.pop(upto) {
+            let both = before.and_then(|before| before.joined(vote));
+            let done = if both.is_some() { None } else { before };
+            before = both.or(Some(vote));
+            if let Some(done) = done {
+                self.on_own_vote(done, env, effects);
+            }
+        }
+        if let Some(last) = before {
+            self.on_own_vote(last, env, effects);
+        }
+    }
+
+    fn on_own_vote(&mut self, vote: OwnVote, env: &Env<'_>, effects: Out<'_>) {
+        match (vote, &mut self.role) {
+            (OwnVote::Promise(ballot), Role::Scout(scout)) => {
+                scout.on_own_promise(&self.node, ballot);
+                self.lead_if_elected(env, effects);
+            }
+            (OwnVote::Accepted { ballot, slot, count }, Role::Leader(leader)) => {
+                let votes = (ballot, slot, count);
+                leader.on_own_accepted(votes, &mut self.node, env, effects);
+            }
+            (OwnVote::Promise(ballot), Role::Leader(leader)) => {
+                leader.scout.on_own_promise(&self.node, ballot);
+                leader.go_on(&mut self.node, env, effects);
+            }
+            (OwnVote::Members(version), _) => {
+                self.node.members_durable = version;
+                self.settle(env, effects);
+            }
+            // A ballot that was given up before the disk was done, or one that a quorum of
+            // others promised already.
+            (OwnVote::Promise(_) | OwnVote::Accepted { .. }, _) => {
+                effects.reached("own vote durable too late");
             }
         }
     }
 
     /// An operator wants this replica to lead: it does not ask around first.
+    #[cold]
     fn on_campaign(&mut self, env: &Env<'_>, effects: Out<'_>) {
         match &self.role {
             Role::Follower(_) | Role::Canvasser(_) if !self.node.is_voter() => {}
@@ -350,6 +368,7 @@ impl MultiPaxos {
     }
 
     /// Has this replica lost the leader, too? A scout wants to be given a chance and says no.
+    #[cold]
     fn on_canvass(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) {
         let lost = match &self.role {
             Role::Follower(follower) => follower.lost,
@@ -362,6 +381,7 @@ impl MultiPaxos {
         effects.send(from, Message::CanvassReply { ballot, lost, seen: self.node.seen });
     }
 
+    #[cold]
     fn on_canvass_reply(
         &mut self,
         from: NodeId,
@@ -410,12 +430,13 @@ impl MultiPaxos {
             follower.keep_up(&self.node, from, chosen, effects);
         }
         self.node.finish(settled, effects);
-        let (known, config) = (self.node.known(), &self.node.config);
-        let priority = if self.node.stalled { 0 } else { config.priority };
+        let known = self.node.known();
+        let priority = if self.node.stalled { 0 } else { self.node.priority() };
         effects.send(from, Message::HeartbeatReply { ballot, known, round, priority });
     }
 
     /// A ballot that was outbid is abandoned (§2.2, at the end).
+    #[cold]
     fn on_nack(&mut self, ballot: Ballot, promised: Ballot, env: &Env<'_>, effects: Out<'_>) {
         self.node.see(promised);
         let own = match &self.role {
@@ -458,6 +479,7 @@ impl MultiPaxos {
         self.role = Role::Follower(Follower::beaten(&self.node, env, effects));
     }
 
+    #[cold]
     fn leave_role(&mut self, leader: Option<NodeId>, effects: Out<'_>) {
         match &mut self.role {
             Role::Follower(_) => {}
@@ -473,6 +495,7 @@ impl MultiPaxos {
 
     /// The leader is lost, or the last attempt to replace it came to nothing. Who does not vote
     /// waits; it asks the others, as it may vote by now and not know.
+    #[cold]
     fn become_canvasser(&mut self, env: &Env<'_>, effects: Out<'_>) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader misses no leader");
         let idle = !self.node.is_voter() && !planted("M81");
@@ -501,6 +524,7 @@ impl MultiPaxos {
     }
 
     /// A quorum has promised: phase 1 is over, for all slots.
+    #[cold]
     fn lead_if_elected(&mut self, env: &Env<'_>, effects: Out<'_>) {
         let Role::Scout(scout) = &self.role else { return };
         if !self.node.is_voter() {

@@ -23,6 +23,11 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
+    /// No values, and the first to come is probably this slot's.
+    pub(crate) fn starting_at(first: LogIndex) -> Self {
+        Self { first, ..Self::default() }
+    }
+
     /// The slot after the run.
     fn end(&self) -> LogIndex {
         LogIndex(self.first.0 + self.run.len() as u64)
@@ -35,7 +40,60 @@ impl<T> Slots<T> {
     /// The value in a slot.
     pub(crate) fn get(&self, slot: LogIndex) -> Option<&T> {
         let in_run = self.place(slot).and_then(|place| self.run.get(place));
-        in_run.or_else(|| self.apart.get(&slot))
+        if in_run.is_some() || self.apart.is_empty() {
+            return in_run;
+        }
+        self.apart.get(&slot)
+    }
+
+    /// The value in a slot, to be changed.
+    pub(crate) fn get_mut(&mut self, slot: LogIndex) -> Option<&mut T> {
+        match self.place(slot).and_then(|place| self.run.get_mut(place)) {
+            Some(value) => Some(value),
+            None if self.apart.is_empty() => None,
+            None => self.apart.get_mut(&slot),
+        }
+    }
+
+    /// Slots with a value.
+    pub(crate) fn len(&self) -> usize {
+        self.run.len() + self.apart.len()
+    }
+
+    /// Is there no value?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes out a value of a slot up to this one, if there is one.
+    pub(crate) fn pop_upto(&mut self, slot: LogIndex) -> Option<T> {
+        if !self.apart.is_empty() {
+            return self.pop_with_holes(slot);
+        }
+        let value = if self.first <= slot { self.run.pop_front()? } else { return None };
+        self.first = self.first.next();
+        Some(value)
+    }
+
+    #[cold]
+    fn pop_with_holes(&mut self, slot: LogIndex) -> Option<T> {
+        let apart = self.apart.first_key_value().is_some_and(|(first, _)| *first < self.first);
+        let value = match apart {
+            false if self.first <= slot && !self.run.is_empty() => {
+                self.first = self.first.next();
+                self.run.pop_front()
+            }
+            _ => {
+                let first = self.apart.first_entry().filter(|first| *first.key() <= slot)?;
+                let (at, value) = first.remove_entry();
+                if self.run.is_empty() {
+                    self.first = self.first.max(at.next());
+                }
+                Some(value)
+            }
+        };
+        self.close_up();
+        value
     }
 
     /// Puts a value into a slot, in place of the one that was there.
@@ -88,8 +146,10 @@ impl<T> Slots<T> {
         let count = (slot.0 - self.first.0).saturating_add(1).min(self.run.len() as u64);
         self.run.drain(..count as usize);
         self.first = slot.next();
-        self.apart = self.apart.split_off(&self.first);
-        self.close_up();
+        if !self.apart.is_empty() {
+            self.apart = self.apart.split_off(&self.first);
+            self.close_up();
+        }
     }
 }
 
@@ -118,6 +178,18 @@ mod tests {
                 slots.insert(slot, step);
                 map.insert(slot, step);
             }
+            if draw(9) == 0 {
+                let upto = LogIndex(base + draw(5));
+                let mut popped = Vec::new();
+                while let Some(value) = slots.pop_upto(upto) {
+                    popped.push(value);
+                }
+                let later = map.split_off(&upto.next());
+                assert_eq!(popped, map.into_values().collect::<Vec<_>>());
+                map = later;
+            }
+            assert_eq!((slots.len(), slots.is_empty()), (map.len(), map.is_empty()));
+            assert_eq!(slots.get_mut(slot).copied(), map.get(&slot).copied());
             assert_eq!(slots.get(slot), map.get(&slot));
             let last = map.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot);
             assert_eq!(slots.last(), last);

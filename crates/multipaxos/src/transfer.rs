@@ -120,13 +120,13 @@ impl Leader {
         let upto = node.learner.upto();
         let keeps_up = |id: &NodeId| self.known.get(id).is_some_and(|known| *known >= upto);
         let voters = node.voters().and(self.heard);
-        let better =
-            self.priorities.iter().filter(|(_, priority)| **priority > node.config.priority);
+        let better = self.priorities.iter().filter(|(_, priority)| **priority > node.priority());
         let best = better
             .filter(|(id, _)| voters.contains(**id) && keeps_up(id))
             .max_by_key(|(_, priority)| **priority);
         if let Some((to, _)) = best {
             self.preferred = true;
+            effects.reached("hand-over to a higher priority");
             let to = *to;
             self.hand_over_to(to, node, env, effects);
         }
@@ -135,6 +135,6 @@ impl Leader {
     /// The highest priority of those that answer.
     pub(crate) fn highest_priority(&self, node: &Node) -> u8 {
         let of = |(id, priority): (&NodeId, &u8)| self.heard.contains(*id).then_some(*priority);
-        self.priorities.iter().filter_map(of).max().unwrap_or(0).max(node.config.priority)
+        self.priorities.iter().filter_map(of).max().unwrap_or(0).max(node.priority())
     }
 }

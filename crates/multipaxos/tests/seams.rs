@@ -4,8 +4,8 @@
 mod lab;
 
 use consensus_core::{
-    ChangeRefusal, Cluster, ClusterId, ConsensusProtocol as _, LogIndex, Membership, NodeId,
-    NodeSet, ProtocolConfig, ReadMode, Refusal, Role,
+    Audit as _, Change, ChangeRefusal, Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex,
+    Membership, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, Role, SnapshotMeta,
 };
 use lab::{Lab, batch};
 use synod_multipaxos::{Config, Drift, Message, Timer};
@@ -39,8 +39,13 @@ fn cut_off(lab: &mut Lab, id: usize) {
 
 /// Carries everything but to and from a replica.
 fn carry_without(lab: &mut Lab, id: usize) {
+    carry_without_both(lab, [id, id]);
+}
+
+/// The same for two of them.
+fn carry_without_both(lab: &mut Lab, ids: [usize; 2]) {
     loop {
-        cut_off(lab, id);
+        ids.iter().for_each(|id| cut_off(lab, *id));
         let Some(oldest) = lab.flying().into_iter().next() else { return };
         lab.lose(&oldest);
         lab.deliver(&oldest);
@@ -126,6 +131,21 @@ fn a_leader_that_proposes_in_forgotten_slots_stops() {
     assert_eq!(lab.count("accepted"), 0);
     lab.carry(1, 2, "forgotten");
     assert_eq!(lab.count("snapshot-ask"), 1);
+}
+
+/// Snapshot × leader: who is told by a snapshot what others chose leads no longer. Its followers
+/// would take its word for what they accepted from it, where another ballot chose something else.
+#[test]
+fn a_leader_that_installs_a_snapshot_of_what_others_chose_stops() {
+    let mut lab = universe(3, 3, None);
+    lab.elect(0);
+    lab.propose(0, "a");
+    let membership = Membership { voters: NodeSet::first(3), ..Membership::default() };
+    let meta = SnapshotMeta { index: LogIndex(4), epoch: 9, membership };
+    lab.without_oracles(); // It came from a world that nobody saw.
+    lab.give(0, Input::SnapshotInstalled(meta));
+    assert_ne!(role(&lab, 0), Role::Leader);
+    assert_eq!(lab.replica(0).status().committed, LogIndex(4));
 }
 
 /// PMS §3, the bug M05: nothing is proposed after a change of members before it is chosen.
@@ -242,6 +262,104 @@ fn a_new_leader_finishes_a_change_that_it_finds() {
     lab.carry_all();
     assert_eq!(lab.voters(1), [0, 1, 2, 3]);
     assert_eq!(lab.words(1)[1..], ["a"]);
+}
+
+/// PMS §3, the bug M103: a change is made for the members as of the slot before it, so that slot must
+/// be decided. Otherwise a later leader may find another change there, and then this one.
+#[test]
+fn a_change_of_members_waits_for_earlier_slots() {
+    let mut lab = universe(4, 3, None);
+    lab.elect(0);
+    lab.propose(0, "a");
+    lab.lose_all();
+    lab.change(0, |change| change.add_voter(NodeId(3)));
+    assert_eq!((lab.count("accept"), lab.disk(0).len()), (0, 2), "its promise, and slot 1");
+    for _ in 0..2 {
+        lab.fire(0, Timer::Retry); // What is open is sent again.
+    }
+    lab.carry_all();
+    assert_eq!(lab.voters(0), [0, 1, 2, 3]);
+}
+
+/// PMS §2.2, P2c, for changes: one that was accepted by too few, and outdone since, stays undone
+/// when its acceptor is asked by a later leader.
+#[test]
+fn a_stale_change_is_not_taken_up_again() {
+    let mut lab = universe(5, 3, None);
+    lab.elect(0);
+    lab.change(0, |change| change.add_voter(NodeId(3)));
+    lab.lose_all(); // Replica 0 alone has accepted it, in slot 1.
+    lab.campaign(1);
+    carry_without(&mut lab, 0);
+    assert_eq!(role(&lab, 1), Role::Leader);
+    lab.propose(1, "a");
+    lab.carry(1, 2, "accept");
+    lab.carry(2, 1, "accepted");
+    assert_eq!(lab.words(1), ["a"], "chosen, and replica 2 does not know");
+    lab.crash(1, 0);
+    lab.lose_all();
+    lab.campaign(2);
+    lab.carry_all();
+    assert_eq!(role(&lab, 2), Role::Leader, "elected by the acceptor of the stale change");
+    beat(&mut lab, 2);
+    for id in [0, 2] {
+        let members = lab.members(id).0;
+        assert_eq!((members.version, members.voters), (LogIndex(0), NodeSet::first(3)));
+        assert_eq!(lab.words(id), ["a"]);
+    }
+}
+
+/// Raft §5.4 has the word, O5: a leader that still adopts what phase 1 found, up to a change of
+/// members, does not know yet what was chosen behind it, and does not pass for one that does.
+#[test]
+fn a_leader_that_adopts_a_change_is_no_leader_to_others_yet() {
+    let mut lab = universe(5, 3, None);
+    for joins in [3, 4] {
+        lab.restart(joins);
+    }
+    lab.elect(0);
+    lab.lose_all();
+    let come = [NodeId(3), NodeId(4)].into_iter().collect();
+    lab.change(0, |change| Change { voters: NodeSet::only(NodeId(0)).or(come), ..change });
+    lab.carry(0, 1, "accept");
+    lab.carry(1, 0, "accepted");
+    lab.propose(0, "a");
+    carry_without_both(&mut lab, [1, 2]);
+    assert_eq!(lab.words(0)[1..], ["a"], "chosen by those who vote after slot 1");
+    lab.crash(0, 0);
+    lab.campaign(2); // It knows of nothing, and replica 1 not that the change is chosen.
+    lab.carry(2, 1, "prepare");
+    lab.carry(1, 2, "promise");
+    assert_eq!((role(&lab, 2), lab.replica(2).leads()), (Role::Leader, None));
+    let read = lab.read(2, ReadMode::Index);
+    assert_eq!(lab.answer(2, read), None, "it knows less than was told");
+    lab.carry_all();
+    assert_eq!(lab.words(2)[1..], ["a"]);
+}
+
+/// A quorum of one: the last voter needs nobody's answer to lead, and only its own disk to choose.
+#[test]
+fn a_sole_voter_leads_again_after_a_restart() {
+    let mut lab = universe(3, 3, None);
+    lab.elect(0);
+    lab.change(0, |change| change.remove(NodeId(1)).remove(NodeId(2)));
+    lab.carry_all();
+    assert_eq!(lab.voters(0), [0]);
+    for gone in [1, 2] {
+        lab.crash(gone, 0);
+    }
+    lab.crash(0, 0);
+    lab.restart(0);
+    lab.lose_all();
+    lab.slow_disks();
+    lab.fire(0, Timer::Silence);
+    lab.fire(0, Timer::Election);
+    assert_ne!(role(&lab, 0), Role::Leader, "its own promise is not on disk yet");
+    lab.sync(0);
+    assert_eq!(role(&lab, 0), Role::Leader);
+    lab.propose(0, "alone");
+    lab.sync(0);
+    assert_eq!(lab.words(0).last().map(String::as_str), Some("alone"));
 }
 
 /// The second of two, and the last but one: the old members decide, and the new one is enough then.

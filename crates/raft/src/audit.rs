@@ -10,6 +10,11 @@ impl Audit for Raft {
 
     const MARKS: &'static [&'static str] = &[
         "a candidate finds that another leads",
+        "a candidate is brought up to date",
+        "a candidate is sent what it lacks",
+        "a candidate lacks what is forgotten",
+        "a candidate leaves its term to catch up",
+        "a candidate needs a snapshot",
         "a deposed leader speaks",
         "a follower needs a snapshot",
         "a read finds no lease",
@@ -17,6 +22,8 @@ impl Audit for Raft {
         "a read waits for the first commit of the term",
         "a server must catch up before it votes",
         "a server of a higher priority takes over",
+        "a tail for one that asks for votes no more",
+        "a tail is of no use",
         "a vote is asked for in an old term",
         "a whole term is skipped in search of the match",
         "a wish to lead waits for a promise",
@@ -30,6 +37,7 @@ impl Audit for Raft {
         "append rejected: another term",
         "append rejected: the log is short",
         "asks the leader to hand over",
+        "caught up after a snapshot",
         "caught up and promoted",
         "change of members rolled back",
         "change refused",
@@ -91,6 +99,7 @@ impl Audit for Raft {
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::Vote { granted: false, .. }
+            | Message::Tail(_)
             | Message::AppendReject { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatReply { .. }

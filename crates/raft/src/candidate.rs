@@ -19,7 +19,8 @@ impl PreCandidate {
     pub(crate) fn begin(server: &Server, effects: &mut Effects<Raft>) -> (Self, Next) {
         let (term, last) = (server.current_term.next(), server.log.last());
         effects.set_timer(Timer::Election, server.config.timing.election());
-        effects.send(server.peers(), Message::PreVote { term, last });
+        let commit = server.commit_index;
+        effects.send(server.peers(), Message::PreVote { term, last, commit });
         let mut role = Self { votes: NodeSet::EMPTY };
         let next = role.count(server, server.id);
         (role, next)
@@ -52,7 +53,9 @@ impl Candidate {
         server.begin_term(effects);
         let (term, candidate, last) = (server.current_term, server.id, server.log.last());
         effects.set_timer(Timer::Election, server.config.timing.election());
-        effects.send(server.peers(), Message::RequestVote { term, candidate, last, transfer });
+        let commit = server.commit_index;
+        let ask = Message::RequestVote { term, candidate, last, commit, transfer };
+        effects.send(server.peers(), ask);
         let mut role = Self { votes: NodeSet::EMPTY };
         let early = planted("R03") || planted("R09") || planted("R40");
         let next = if early { role.count(server, candidate) } else { Next::Stay };

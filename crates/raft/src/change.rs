@@ -137,6 +137,10 @@ impl Leader {
     /// leader's own farewell, a promotion.
     pub(crate) fn settle(&mut self, server: &mut Server, effects: &mut Effects<Raft>) -> Next {
         let current = server.current();
+        let nothing = !current.is_joint() && server.is_voter() && self.promotion.is_none();
+        if nothing {
+            return Next::Stay;
+        }
         let unknown = current.version > server.commit_index || !server.has_committed_in_term();
         if unknown && !planted("R82") {
             return Next::Stay;
@@ -204,6 +208,9 @@ impl Leader {
 /// The members after a joint change: the outgoing voters are gone.
 fn after_joint(joint: &Membership) -> Membership {
     let mut members = Membership { outgoing: NodeSet::EMPTY, ..joint.clone() };
+    if planted("R131") {
+        members.learners = members.learners.or(joint.outgoing.minus(joint.voters));
+    }
     let rest = members.members();
     members.contacts.retain(|node, _| rest.contains(*node));
     members

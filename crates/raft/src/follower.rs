@@ -75,7 +75,7 @@ impl Follower {
     /// rules for followers), and for nothing else.
     pub(crate) fn wait(&mut self, server: &Server, effects: &mut Effects<Raft>) {
         self.patience = Patience::Fresh;
-        effects.set_timer(Timer::Election, server.config.least_timeout());
+        effects.set_timer(Timer::Election, server.least_timeout);
     }
 
     /// A part of the election timeout has passed without a word.

@@ -39,6 +39,9 @@ pub(crate) fn check_cheap(raft: &Raft) -> Result<(), &'static str> {
 pub fn check(raft: &Raft) -> Result<(), &'static str> {
     check_cheap(raft)?;
     let server = &raft.server;
+    if !server.log.is_sound() {
+        return Err("the log's last entry is another than it remembers");
+    }
     let mut before = server.log.start().term;
     for entry in server.log.entries() {
         if entry.term < before {

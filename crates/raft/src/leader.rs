@@ -8,6 +8,7 @@ use crate::progress::{Followers, Progress, Window};
 use crate::read::{Lease, Reads};
 use crate::replica::{Next, Raft, Timer};
 use crate::server::Server;
+use crate::snapshot::NOTHING;
 use crate::transfer::HandOver;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Effects, LogIndex, NodeId, NodeSet, Refusal, quorum};
@@ -157,6 +158,12 @@ impl Leader {
         }
     }
 
+    /// The entries after this index are kept for servers that were told to take a snapshot.
+    pub(crate) fn needed_after(&self) -> LogIndex {
+        let needs = self.progress.values().filter_map(Progress::needs_after);
+        needs.min().filter(|_| !planted("R110")).unwrap_or(NOTHING)
+    }
+
     /// AppendEntries from `next` on.
     fn next_append(&self, server: &Server, next: LogIndex, repair: bool) -> AppendEntries {
         let prev = server.log.id_at(next.previous());
@@ -180,7 +187,14 @@ impl Leader {
             return;
         }
         if peer.acknowledged(matched) {
-            self.advance_commit(server, effects);
+            if peer.has_caught_up(server.commit_index) {
+                effects.reached("caught up after a snapshot");
+            }
+            // What is committed already commits nothing more.
+            let late = if planted("R130") { 1 } else { 0 };
+            if matched.0 > server.commit_index.0 + late {
+                self.advance_commit(server, effects);
+            }
             self.urge(server, from, effects);
         }
     }
@@ -237,6 +251,7 @@ impl Leader {
         }
         if peer.wants_snapshot() {
             let start = server.log.start();
+            peer.is_told_of(server.snapshot, start.index);
             effects.send(from, Message::Compacted { term: server.current_term, start });
         }
         self.confirm(server, effects);
@@ -266,21 +281,64 @@ impl Leader {
         own: T,
         of: impl Fn(&Progress) -> T,
     ) -> T {
-        let reached = |id: NodeId| match id == server.id {
-            true => own,
-            false => self.progress.get(id).map_or_else(T::default, &of),
-        };
         let members = server.current();
         if planted("R11a") {
             let voters = quorum::majority(members.voters.len());
-            return highest_reached_by(voters, members.members(), reached);
+            return self.highest_reached_by(voters, members.members(), server.id, own, of);
         }
-        let by = |voters: NodeSet| highest_reached_by(needed(voters.len()), voters, reached);
+        let by = |voters: NodeSet| {
+            self.highest_reached_by(needed(voters.len()), voters, server.id, own, &of)
+        };
         if members.is_joint() && !planted("R71") {
             by(members.voters).min(by(members.outgoing))
         } else {
             by(members.voters)
         }
+    }
+
+    /// The highest value that so many of these servers have reached.
+    fn highest_reached_by<T: Copy + Ord + Default>(
+        &self,
+        needed: usize,
+        servers: NodeSet,
+        me: NodeId,
+        own: T,
+        of: impl Fn(&Progress) -> T,
+    ) -> T {
+        let others = self.progress.iter().filter(|(id, _)| servers.contains(*id));
+        let values = others.map(|(_, peer)| of(peer)).chain(servers.contains(me).then_some(own));
+        let (mut highest, mut all) = ([T::default(); FEW], 0);
+        for value in values {
+            if all == FEW {
+                return self.highest_of_many(needed, servers, me, own, of);
+            }
+            // Of so few each finds its place faster than a list of them is sorted.
+            let mut place = all;
+            while place > 0 && highest[place - 1] < value && !planted("R64") {
+                highest[place] = highest[place - 1];
+                place -= 1;
+            }
+            highest[place] = value;
+            all += 1;
+        }
+        highest.get(needed.saturating_sub(1)).copied().unwrap_or_default()
+    }
+
+    /// The same in a large cluster.
+    #[cold]
+    fn highest_of_many<T: Copy + Ord + Default>(
+        &self,
+        needed: usize,
+        servers: NodeSet,
+        me: NodeId,
+        own: T,
+        of: impl Fn(&Progress) -> T,
+    ) -> T {
+        let others = self.progress.iter().filter(|(id, _)| servers.contains(*id));
+        let values = others.map(|(_, peer)| of(peer)).chain(servers.contains(me).then_some(own));
+        let mut values: Vec<T> = values.collect();
+        values.sort_unstable_by(|a, b| b.cmp(a));
+        values.get(needed.saturating_sub(1)).copied().unwrap_or_default()
     }
 
     fn commit(&mut self, server: &mut Server, index: LogIndex, effects: &mut Effects<Raft>) {
@@ -386,28 +444,4 @@ fn needed(voters: usize) -> usize {
         return voters.div_ceil(2);
     }
     majority
-}
-
-/// The highest value that so many of these servers have reached.
-fn highest_reached_by<T: Copy + Ord + Default>(
-    needed: usize,
-    servers: NodeSet,
-    reached: impl Fn(NodeId) -> T,
-) -> T {
-    // A large array takes longer to clear than a small cluster to count.
-    let (mut few, mut many);
-    let values = if servers.len() <= FEW {
-        few = [T::default(); FEW];
-        &mut few[..servers.len()]
-    } else {
-        many = [T::default(); NodeId::LIMIT];
-        &mut many[..servers.len()]
-    };
-    for (value, id) in values.iter_mut().zip(servers.iter()) {
-        *value = reached(id);
-    }
-    if !planted("R64") {
-        values.sort_unstable_by(|a, b| b.cmp(a));
-    }
-    values.get(needed.saturating_sub(1)).copied().unwrap_or_default()
 }

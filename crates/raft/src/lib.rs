@@ -91,6 +91,7 @@
 //! | §5.3, at the end: skipping a term at a time | [`Conflict`], `Leader::on_append_reject` |
 //! | §5.3, retries | `Leader::on_heartbeat_reply`, `Progress::is_overdue` |
 //! | §5.4.1, up-to-date | order of [`EntryId`], `Server::is_up_to_date` |
+//! | Omni-Paxos §2, constrained election | `tail.rs`: `Server::bring_up_to_date`, `Raft::on_tail` |
 //! | §5.5, stable storage before answers | `Message::gate`, `Server::confirm` |
 //! | §6, members in force | `Members` in `members.rs`, `Server::append` |
 //! | §6, joint consensus | `Membership::is_quorum`, `Leader::change_voters`, `Leader::settle` |
@@ -133,6 +134,11 @@
 //!   asks for chunks at its own pace, so that a lost one costs one, and nobody keeps state for it.
 //! * A server that is to vote catches up as a learner before, whoever asks; the thesis leaves that
 //!   to operators.
+//! * **Constrained elections**, not in the paper: who refuses a vote because its log is newer sends
+//!   the candidate what it lacks, so that the only server that reaches a majority can lead. Votes
+//!   are given as ever. Why this is safe stands in `tail.rs`; [`Candidates::Wait`] switches it off.
+//! * A leader keeps what follows a snapshot for the server that is taking it, within limits
+//!   ([`Config::held_entries`]), or a busy leader would have to send one snapshot after another.
 //! * A wish to lead goes through the leader where there are leases, as votes by wish would end a
 //!   lease behind its back.
 //!
@@ -160,13 +166,15 @@ mod record;
 mod replica;
 mod server;
 mod snapshot;
+mod tail;
 mod transfer;
 mod votes;
 mod wishes;
 
-pub use config::{Config, Drift, Repair};
+pub use config::{Candidates, Config, Repair};
+pub use consensus_core::Drift;
 pub use entry::{Entries, Entry, EntryId, Term};
-pub use message::{AppendEntries, Conflict, Message};
+pub use message::{AppendEntries, Conflict, Message, Tail};
 pub use mutants::MUTANTS;
 pub use record::Record;
 pub use replica::{Raft, Timer};

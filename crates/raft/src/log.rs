@@ -13,12 +13,14 @@ pub(crate) struct Log {
     /// The last entry that is forgotten: the "last included" index and term of Figure 13.
     start: EntryId,
     entries: Vec<Entry>,
+    /// The name of the last entry: every step asks for it.
+    last: EntryId,
 }
 
 impl Log {
     /// A log without entries, that goes on after this one.
     pub(crate) fn starting_at(start: EntryId) -> Self {
-        Self { start, entries: Vec::new() }
+        Self { start, entries: Vec::new(), last: start }
     }
 
     /// The last entry that is forgotten, or 0.
@@ -27,14 +29,23 @@ impl Log {
     }
 
     /// The name of the last entry.
+    #[inline]
     pub(crate) fn last(&self) -> EntryId {
-        match self.entries.last() {
-            Some(entry) => {
-                let index = self.start.index.0 + self.entries.len() as u64;
-                EntryId::new(entry.term, LogIndex(index))
-            }
-            None => self.start,
-        }
+        self.last
+    }
+
+    /// The entries are others now.
+    fn find_last(&mut self) {
+        let index = LogIndex(self.start.index.0 + self.entries.len() as u64);
+        let term = self.entries.last().map_or(self.start.term, |entry| entry.term);
+        self.last = EntryId::new(term, index);
+    }
+
+    /// Is the name that is kept that of the last entry?
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut found = self.clone();
+        found.find_last();
+        found.last == self.last
     }
 
     /// The place of an index among the entries.
@@ -108,6 +119,7 @@ impl Log {
     pub(crate) fn truncate(&mut self, first: LogIndex) {
         assert!(first > self.start.index, "what is forgotten is not cut");
         self.entries.truncate(self.place(first).unwrap_or(usize::MAX));
+        self.find_last();
     }
 
     /// Forgets everything up to an index that is in the log.
@@ -120,12 +132,14 @@ impl Log {
     /// Appends entries whose terms do not fall.
     pub(crate) fn extend(&mut self, entries: &[Entry]) {
         let mut before = self.last().term;
+        self.entries.reserve(entries.len());
         for entry in entries {
             let rises = before <= entry.term || planted("E-22");
             assert!(rises, "terms never fall along the log");
             before = entry.term;
             self.entries.push(entry.clone());
         }
+        self.find_last();
     }
 }
 

@@ -46,6 +46,7 @@ impl Members {
     }
 
     /// An entry was appended. Does it change the members?
+    #[inline]
     pub(crate) fn appended(&mut self, index: LogIndex, batch: &Batch) -> bool {
         let Some(members) = Membership::from_batch(batch, index) else { return false };
         self.later.push(members);

@@ -4,7 +4,7 @@
 //! The paper's heartbeat is an AppendEntries without entries. Here it is a message of its own, so
 //! that a table of costs tells keeping a leader from replicating a command.
 
-use crate::entry::{Entries, EntryId, Term};
+use crate::entry::{Entries, Entry, EntryId, Term};
 use consensus_core::mutant::planted;
 use consensus_core::{
     Gate, Incarnation, LogIndex, Membership, MessageKind, NodeId, Rejected, SnapshotMessage,
@@ -22,6 +22,8 @@ pub enum Message {
         term: Term,
         /// The last entry of the sender's log.
         last: EntryId,
+        /// Committed, as far as the sender knows: so that who refuses knows what it lacks.
+        commit: LogIndex,
     },
     /// The answer to a pre-vote: no promise.
     PreVoteReply {
@@ -38,6 +40,8 @@ pub enum Message {
         candidate: NodeId,
         /// The last entry of the candidate's log (lastLogIndex and lastLogTerm).
         last: EntryId,
+        /// Committed, as far as the candidate knows: so that who refuses knows what it lacks.
+        commit: LogIndex,
         /// An operator wants this election, so it may depose a leader that is well (thesis
         /// §4.2.3: the flag of leadership transfer).
         transfer: bool,
@@ -51,6 +55,8 @@ pub enum Message {
         /// Has the candidate got the vote?
         granted: bool,
     },
+    /// What a candidate lacks that was refused for its log. Not in the paper: see `tail.rs`.
+    Tail(Tail),
     /// AppendEntries (Figure 2), with entries or as a probe without.
     AppendEntries(AppendEntries),
     /// The reply `true` to AppendEntries.
@@ -174,6 +180,27 @@ impl AppendEntries {
     }
 }
 
+/// What a candidate lacks that was refused for its log. Its sender need not lead, so nothing in it
+/// is committed by it, and nobody acknowledges it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tail {
+    /// The sender's term.
+    pub term: Term,
+    /// The entry before, which the sender believes that both hold. Without entries: the last one
+    /// that a snapshot of the sender's covers, which the candidate has to take first.
+    pub prev: EntryId,
+    /// The entries that follow in the sender's log. They end later than the candidate's log.
+    pub entries: Entries,
+}
+
+impl Tail {
+    /// The last entry.
+    pub(crate) fn last(&self) -> EntryId {
+        let index = LogIndex(self.prev.index.0 + self.entries.len() as u64);
+        EntryId::new(self.entries.last().map_or(self.prev.term, |entry| entry.term), index)
+    }
+}
+
 /// Why the consistency check of AppendEntries failed (§5.3, at the end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Conflict {
@@ -196,6 +223,7 @@ pub(crate) const PRE_VOTE_REPLY: MessageKind =
     MessageKind::new("pre-vote-reply", Traffic::Election);
 pub(crate) const REQUEST_VOTE: MessageKind = MessageKind::new("request-vote", Traffic::Election);
 pub(crate) const VOTE: MessageKind = MessageKind::new("vote", Traffic::Election);
+pub(crate) const TAIL: MessageKind = MessageKind::new("tail", Traffic::Repair);
 pub(crate) const STALE_TERM: MessageKind = MessageKind::new("stale-term", Traffic::Election);
 pub(crate) const APPEND: MessageKind = MessageKind::new("append-entries", Traffic::Command);
 pub(crate) const APPEND_REPLY: MessageKind = MessageKind::new("append-reply", Traffic::Command);
@@ -224,6 +252,7 @@ impl consensus_core::Message for Message {
         PRE_VOTE_REPLY,
         REQUEST_VOTE,
         VOTE,
+        TAIL,
         STALE_TERM,
         REPAIR,
         REPAIR_REPLY,
@@ -243,6 +272,7 @@ impl consensus_core::Message for Message {
             Self::PreVoteReply { .. } => PRE_VOTE_REPLY,
             Self::RequestVote { .. } => REQUEST_VOTE,
             Self::Vote { .. } => VOTE,
+            Self::Tail(_) => TAIL,
             Self::StaleTerm { .. } => STALE_TERM,
             Self::AppendEntries(append) if append.repair => REPAIR,
             Self::AppendEntries(_) => APPEND,
@@ -281,6 +311,7 @@ impl consensus_core::Message for Message {
             Self::Vote { granted: false, .. }
             | Self::PreVote { .. }
             | Self::PreVoteReply { .. }
+            | Self::Tail(_)
             | Self::AppendEntries(_)
             | Self::AppendReject { .. }
             | Self::Heartbeat { .. }
@@ -315,12 +346,23 @@ impl Message {
             | Self::ReadIndex { term, .. }
             | Self::ReadReply { term, .. } => *term,
             Self::AppendEntries(append) => append.term,
+            Self::Tail(tail) => tail.term,
             Self::Snapshot(_) => Term::ZERO,
         }
     }
 
     /// Could an honest server have said this? Looks at the message alone.
+    #[inline]
     pub(crate) fn check(&self, from: NodeId) -> Result<(), Rejected> {
+        match self {
+            Self::AppendReply { term, .. } if *term < Term::LIMIT => Ok(()),
+            Self::AppendEntries(append) if append.term < Term::LIMIT => append.check(from),
+            _ => self.check_other(from),
+        }
+    }
+
+    #[inline(never)]
+    fn check_other(&self, from: NodeId) -> Result<(), Rejected> {
         if self.term() >= Term::LIMIT {
             return Err(Rejected("a term that no cluster reaches"));
         }
@@ -330,11 +372,10 @@ impl Message {
             {
                 Err(Rejected("in another server's name"))
             }
-            Self::PreVote { term, last } | Self::RequestVote { term, last, .. }
-                if last.term >= *term =>
-            {
-                Err(Rejected("the last entry is of the term that is to begin, or later"))
+            Self::PreVote { term, last, commit } | Self::RequestVote { term, last, commit, .. } => {
+                check_candidate(*term, *last, *commit)
             }
+            Self::Tail(tail) => check_entries(tail.prev, &tail.entries, tail.term),
             Self::AppendEntries(append) => append.check(from),
             Self::Compacted { term, start } if start.term > *term || !start.can_be() => {
                 Err(Rejected("what was forgotten cannot be"))
@@ -348,9 +389,7 @@ impl Message {
             | Self::WishToLead { .. }
             | Self::ReadIndex { .. }
             | Self::ReadReply { .. }
-            | Self::PreVote { .. }
             | Self::PreVoteReply { .. }
-            | Self::RequestVote { .. }
             | Self::Vote { .. }
             | Self::AppendReply { .. }
             | Self::AppendReject { .. }
@@ -384,36 +423,50 @@ fn check_snapshot(message: &SnapshotMessage) -> Result<(), Rejected> {
     Ok(())
 }
 
+fn check_candidate(term: Term, last: EntryId, commit: LogIndex) -> Result<(), Rejected> {
+    if last.term >= term {
+        return Err(Rejected("the last entry is of the term that is to begin, or later"));
+    }
+    if commit > last.index {
+        return Err(Rejected("committed beyond its log"));
+    }
+    Ok(())
+}
+
+/// Entries of a log that follow this one, sent by a server of this term.
+fn check_entries(prev: EntryId, entries: &[Entry], term: Term) -> Result<(), Rejected> {
+    if !prev.can_be() {
+        return Err(Rejected("an index that no log reaches, or index 0 with a term"));
+    }
+    let mut before = prev.term;
+    for entry in entries {
+        if entry.term < before || entry.term == Term::ZERO {
+            return Err(Rejected("terms fall along the log"));
+        }
+        let members = || Membership::from_batch(&entry.batch, LogIndex::ZERO);
+        if entry.batch.is_membership() && members().is_none() {
+            return Err(Rejected("an entry that should say who the members are does not"));
+        }
+        before = entry.term;
+    }
+    if before > term {
+        return Err(Rejected("an entry is of a later term than its sender"));
+    }
+    Ok(())
+}
+
 impl AppendEntries {
     fn check(&self, from: NodeId) -> Result<(), Rejected> {
         if self.leader != from {
             return Err(Rejected("in another server's name"));
         }
-        if !self.prev.can_be() {
-            return Err(Rejected("an index that no log reaches, or index 0 with a term"));
-        }
-        let mut before = self.prev.term;
-        for entry in self.entries.iter() {
-            if entry.term < before || entry.term == Term::ZERO {
-                return Err(Rejected("terms fall along the log"));
-            }
-            let members = || Membership::from_batch(&entry.batch, LogIndex::ZERO);
-            if entry.batch.is_membership() && members().is_none() {
-                return Err(Rejected("an entry that should say who the members are does not"));
-            }
-            before = entry.term;
-        }
-        if before > self.term {
-            return Err(Rejected("an entry is of a later term than its leader"));
-        }
-        Ok(())
+        check_entries(self.prev, &self.entries, self.term)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Entry;
     use consensus_core::{Batch, Message as _};
 
     fn append(prev: EntryId, terms: &[u64]) -> Message {
@@ -461,6 +514,7 @@ mod tests {
             term: Term(4),
             candidate: NodeId(0),
             last,
+            commit: LogIndex::ZERO,
             transfer: false,
         };
         assert_eq!(ask(id(3, 9)).check(NodeId(0)), Ok(()));
@@ -475,7 +529,8 @@ mod tests {
         assert_eq!(vote(true).gate(), Gate::AfterSync);
         assert_eq!(vote(false).gate(), Gate::Free);
         let last = EntryId::ZERO;
-        let ask = Message::RequestVote { term, candidate: NodeId(1), last, transfer: false };
+        let (candidate, commit) = (NodeId(1), LogIndex::ZERO);
+        let ask = Message::RequestVote { term, candidate, last, commit, transfer: false };
         assert_eq!(ask.gate(), Gate::AfterSync);
         let ack = Message::AppendReply { term, matched: LogIndex(1), repair: false };
         assert_eq!(ack.gate(), Gate::AfterSync);

@@ -3,7 +3,7 @@
 //!
 //! Up to R16 they were found in other implementations, `E-` are mistakes of popular lectures, from
 //! R40 on slips of the pen; those from R70 on sit at the seams of members, snapshots, reads and
-//! hand-over.
+//! hand-over, and from R100 on where a candidate is brought up to date.
 
 use consensus_core::mutant::Mutant;
 
@@ -67,8 +67,7 @@ pub const MUTANTS: &[Mutant] = &[
         "E-22",
         "a conflict deletes one entry, not all that follow",
         &["O6", "O1", "O4", "O5", "O18"],
-    )
-    .beyond_simulation("rare: a conflict before the last entry, and then a heartbeat that commits"),
+    ),
     Mutant::new(
         "E-23",
         "a heartbeat's commit index is cut at the follower's own last index",
@@ -178,8 +177,7 @@ pub const MUTANTS: &[Mutant] = &[
         "R13c",
         "a read is confirmed by a round of heartbeats that began before it came",
         &["O9"],
-    )
-    .beyond_simulation("an answer that is under way while another server is elected"),
+    ),
     Mutant::new(
         "R13d",
         "an answer to a read of an earlier life is taken for one of this life",
@@ -190,16 +188,9 @@ pub const MUTANTS: &[Mutant] = &[
         "R14a",
         "a lease counts from the last heartbeat that was sent, not from the one that was answered",
         &["O9"],
-    )
-    .beyond_simulation("a read by a lease just as another leader commits"),
+    ),
     Mutant::new("R14b", "a lease allows for no drift of clocks", &["O9"])
-        .beyond_simulation("clocks that drift"),
-    Mutant::new(
-        "R14c",
-        "a lease allows for clocks that gain, and less for those that lose",
-        &["O9"],
-    )
-    .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
+        .beyond_simulation("rare: clocks at the bound, and disks and links that are quick"),
     Mutant::new("R14d", "a lease outlives a change of those who gave it", &["O9"])
         .beyond_simulation("a leader cut off from the new members right after they came"),
     Mutant::new("R16", "an older sync takes back what a newer one made durable", &["O13"])
@@ -234,8 +225,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R76", "two voters are changed in one step", &["O3", "O6", "O1", "O5"]),
     Mutant::new("R77", "takes commands during a hand-over, which then never ends", &["O13"])
         .beyond_simulation("a hand-over that is late costs time only"),
-    Mutant::new("R78", "a lease goes on after the leader told another to campaign", &["O9"])
-        .beyond_simulation("a read by a lease between a hand-over and its news"),
+    Mutant::new("R78", "a lease goes on after the leader told another to campaign", &["O9"]),
     Mutant::new("R79", "a follower reads at its own commit index, not at the leader's", &["O9"]),
     Mutant::new(
         "R80",
@@ -256,15 +246,93 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation(
             "a late answer of a later term to one who follows a leader with a lease",
         ),
-    Mutant::new("R86", "with leases, a restart ends the promise to the leader", &["O9"])
-        .beyond_simulation("a restart of a voter, and a read by a lease, while another is elected"),
+    Mutant::new("R86", "with leases, a restart ends the promise to the leader", &["O9"]),
     Mutant::new("R87", "a server that does not vote campaigns", &["O13", "O3", "O5"])
         .beyond_simulation("it disturbs nobody who hears a leader: pre-vote"),
-    Mutant::new("R88", "with leases, an operator's wish deposes a leader unasked", &["O9"])
-        .beyond_simulation("a read by a lease between a wish and its news"),
+    Mutant::new("R88", "with leases, an operator's wish deposes a leader unasked", &["O9"]),
+    Mutant::new(
+        "R120",
+        "a sync that covers some entries counts for those that were written after it began",
+        &["O6", "O1", "O5"],
+    ),
+    Mutant::new("R130", "an acknowledgement of just the next entry commits nothing", &["O13"]),
     Mutant::new(
         "R89",
         "a server does not campaign that an uncommitted entry of its log removes",
         &["O13"],
     ),
+    Mutant::new(
+        "R100",
+        "a candidate adopts entries that end no later than its own log",
+        &["O6", "O1", "O5", "O4", "O18"],
+    )
+    .beyond_simulation(
+        "a late tail, after what replaced the log was acknowledged",
+    ),
+    Mutant::new(
+        "R101",
+        "what a candidate lacks is cut by size before it ends later than the candidate's log",
+        &["O13"],
+    )
+    .beyond_simulation(
+        "logs that parted, of which the longer is the older; costs time only where a majority is whole",
+    ),
+    Mutant::new(
+        "R102",
+        "a candidate does not compare the entry before those that it adopts",
+        &["O4", "O1", "O6", "O5", "O18"],
+    )
+    .beyond_simulation(
+        "a tail that comes after the log was overwritten",
+    ),
+    Mutant::new(
+        "R103",
+        "a candidate adopts entries in place of committed ones",
+        &["O18", "O1", "O4", "O5"],
+    )
+    .beyond_simulation(
+        "Figure 8: an entry of a later term that is not committed, and one of an earlier term that is",
+    ),
+    Mutant::new(
+        "R104",
+        "a candidate keeps its term, though it adopts entries that end before it",
+        &["O1", "O4", "O13", "O6"],
+    )
+    .beyond_simulation(
+        "a leader whose voters have older logs than others, and its heartbeat to one that was led astray",
+    ),
+    Mutant::new(
+        "R105",
+        "a candidate is sent what follows the refuser's commit index, not what it lacks itself",
+        &["O13"],
+    )
+    .beyond_simulation(
+        "a world in which only a server that lags reaches a majority (`synod connectivity`)",
+    ),
+    Mutant::new(
+        "R106",
+        "a candidate that lacks what is forgotten is not told to take a snapshot",
+        &["O13"],
+    )
+    .beyond_simulation(
+        "a world in which only a server that lags reaches a majority, and its voters forgot",
+    ),
+    Mutant::new(
+        "R107",
+        "a follower adopts entries, too, though it has a leader and has acknowledged others",
+        &["O6", "O1", "O4", "O5", "O13"],
+    )
+    .beyond_simulation(
+        "a late tail, after others were acknowledged",
+    ),
+    Mutant::new(
+        "R110",
+        "a leader keeps nothing for a server that takes a snapshot, which never catches up",
+        &["O13"],
+    )
+    .beyond_simulation("snapshots that follow one another faster than one is carried over"),
+    Mutant::new("R111", "a leader keeps its log for a server that is gone for good", &["O13"])
+        .beyond_simulation("an oracle that sees what a log costs"),
+    Mutant::new("R132", "the records that replace a log leave out the vote", &["O7", "O3"]),
+    Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
 ];

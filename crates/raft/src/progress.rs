@@ -22,6 +22,9 @@ pub(crate) struct Progress {
     round: u64,
     /// How much it should lead, as it says.
     priority: u8,
+    /// It was told to take a snapshot and has not caught up since: the entries after this index
+    /// are kept for it.
+    needs_after: Option<LogIndex>,
 }
 
 /// How a follower is fed.
@@ -114,6 +117,7 @@ impl Progress {
             bytes: 0,
             round: 0,
             priority: 0,
+            needs_after: None,
         }
     }
 
@@ -123,9 +127,23 @@ impl Progress {
         self.priority = priority;
     }
 
-    /// It did not answer for an election timeout: it should not lead.
+    /// It did not answer for an election timeout: it should not lead, and nothing is kept for it.
     pub(crate) fn is_silent(&mut self) {
         self.priority = 0;
+        self.needs_after = self.needs_after.filter(|_| planted("R111"));
+    }
+
+    /// It lives, and is told to take the newest snapshot: what follows is kept for it from now on.
+    /// If that can be kept no longer, what follows a newer one.
+    pub(crate) fn is_told_of(&mut self, snapshot: LogIndex, start: LogIndex) {
+        if self.needs_after.is_none_or(|after| after < start) {
+            self.needs_after = Some(snapshot);
+        }
+    }
+
+    /// The entries after this index are kept for it.
+    pub(crate) fn needs_after(&self) -> Option<LogIndex> {
+        self.needs_after
     }
 
     /// The latest heartbeat that it answered.
@@ -214,7 +232,17 @@ impl Progress {
         self.next = self.next.max(matched.next());
         let news = matched > self.matched;
         self.matched = self.matched.max(matched);
+        self.needs_after = self.needs_after.map(|after| after.max(self.matched));
         news
+    }
+
+    /// Everything up to here is committed. Nothing is kept any longer for who has it all.
+    pub(crate) fn has_caught_up(&mut self, commit: LogIndex) -> bool {
+        let done = self.needs_after.is_some() && self.matched >= commit;
+        if done {
+            self.needs_after = None;
+        }
+        done
     }
 
     /// The follower does not hold the entry at `prev`; the logs may agree before `hint`. A late or

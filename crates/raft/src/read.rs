@@ -1,7 +1,7 @@
 //! Reads that need no entry of the log (§8, thesis §6.4): ReadIndex, whose rounds of heartbeats all
 //! waiting reads share; leases; and followers that ask their leader.
 
-use crate::config::{Config, Drift};
+use crate::config::Config;
 use crate::follower::Follower;
 use crate::leader::Leader;
 use crate::message::Message;
@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::replica::Raft;
 use crate::server::Server;
 use consensus_core::mutant::planted;
-use consensus_core::{Effects, Incarnation, LogIndex, NodeId, Read, ReadMode, Refusal};
+use consensus_core::{Drift, Effects, Incarnation, LogIndex, NodeId, Read, ReadMode, Refusal};
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 

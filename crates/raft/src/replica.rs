@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::read::Asker;
 use crate::record::{Record, Remembered};
 use crate::server::Server;
+use crate::snapshot::NOTHING;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
@@ -87,6 +88,7 @@ impl ConsensusProtocol for Raft {
         Ok(Self { server, role: Role::Follower(Follower::new()) })
     }
 
+    #[inline]
     fn verify(envelope: Envelope<Message>, _env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
         // Members come and go; whose vote counts is decided by the log.
         if envelope.from.index() >= NodeId::LIMIT {
@@ -110,7 +112,10 @@ impl ConsensusProtocol for Raft {
             Input::Transfer(to) => self.hand_over(to, effects),
             Input::Change(change) => self.change_members(&change, effects),
             Input::Read(read) => self.read(read, env.now, effects),
-            Input::SnapshotTaken(meta) => self.server.on_snapshot_taken(&meta, effects),
+            Input::SnapshotTaken(meta) => {
+                let needed_after = self.needed_after();
+                self.server.on_snapshot_taken(&meta, needed_after, effects);
+            }
             Input::SnapshotInstalled(meta) => self.install(meta, effects),
             Input::Drained => self.on_drained(env.now, effects),
         }
@@ -145,6 +150,7 @@ impl ConsensusProtocol for Raft {
 }
 
 impl Raft {
+    #[cold]
     fn start(&mut self, effects: &mut Effects<Self>) {
         if self.server.compaction_due {
             self.server.compact(effects);
@@ -155,8 +161,35 @@ impl Raft {
         }
     }
 
-    /// The dispatcher: terms first (§5.1), then the message, then the role.
+    /// What comes with every command, from a leader and followers of the current term.
+    #[inline]
     fn receive(
+        &mut self,
+        from: NodeId,
+        message: Message,
+        now: Duration,
+        effects: &mut Effects<Self>,
+    ) {
+        let current = self.server.current_term;
+        match (message, &mut self.role) {
+            (Message::AppendEntries(append), Role::Follower(follower))
+                if append.term == current =>
+            {
+                let next = follower.on_append_entries(&mut self.server, from, append, effects);
+                self.transition(next, effects);
+            }
+            (Message::AppendReply { term, matched, .. }, Role::Leader(leader))
+                if term == current =>
+            {
+                leader.on_append_reply(&mut self.server, from, matched, effects);
+            }
+            (message, _) => self.dispatch(from, message, now, effects),
+        }
+    }
+
+    /// The dispatcher: terms first (§5.1), then the message, then the role.
+    #[inline(never)]
+    fn dispatch(
         &mut self,
         from: NodeId,
         message: Message,
@@ -167,9 +200,15 @@ impl Raft {
             // Snapshots stand outside the terms, too: they say what is decided.
             Message::Snapshot(message) => return effects.snapshot(from, *message),
             // Pre-votes stand outside the terms: they change nobody's (thesis §9.6).
-            Message::PreVote { term, last } => return self.on_pre_vote(from, term, last, effects),
+            Message::PreVote { term, last, commit } => {
+                return self.on_pre_vote(from, term, (last, commit), effects);
+            }
             Message::PreVoteReply { term, granted } => {
                 return self.on_pre_vote_reply(from, term, granted, effects);
+            }
+            // Who refuses may be in an older term.
+            Message::Tail(tail) if tail.term <= self.server.current_term => {
+                return self.on_tail(from, tail, effects);
             }
             Message::RequestVote { transfer: false, .. }
                 if self.hears_leader() && !planted("R15c") =>
@@ -187,8 +226,8 @@ impl Raft {
             _ => {}
         }
         let next = match message {
-            Message::RequestVote { last, transfer, .. } => {
-                self.on_request_vote(from, (last, transfer), effects)
+            Message::RequestVote { last, commit, transfer, .. } => {
+                self.on_request_vote(from, (last, commit, transfer), effects)
             }
             Message::Vote { candidate, granted, .. } => self.on_vote(from, candidate, granted),
             Message::AppendEntries(_) | Message::Heartbeat { .. } | Message::Compacted { .. } => {
@@ -254,6 +293,7 @@ impl Raft {
 
     /// A message of an older term. Requests are answered `false` with the current term, so that
     /// an old leader or candidate learns of it; late answers are worth nothing (§5.1).
+    #[cold]
     fn on_stale(&mut self, from: NodeId, message: Message, effects: &mut Effects<Self>) {
         let term = self.server.current_term;
         effects.reached(match &message {
@@ -266,6 +306,7 @@ impl Raft {
             Message::Vote { .. } => "vote of an older term",
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
+            | Message::Tail(_)
             | Message::AppendReject { .. }
             | Message::HeartbeatReply { .. }
             | Message::WishToLead { .. }
@@ -296,6 +337,7 @@ impl Raft {
                 }
             }
             Message::PreVoteReply { .. }
+            | Message::Tail(_)
             | Message::Vote { .. }
             | Message::AppendReply { .. }
             | Message::AppendReject { .. }
@@ -324,6 +366,7 @@ impl Raft {
         }
     }
 
+    #[inline(never)]
     fn on_timer(&mut self, timer: Timer, now: Duration, effects: &mut Effects<Self>) {
         let server = &self.server;
         let next = match (timer, &mut self.role) {
@@ -378,6 +421,7 @@ impl Raft {
 
     /// A snapshot of another server was installed. Who was about to be elected starts over with the
     /// new log.
+    #[cold]
     fn install(&mut self, meta: SnapshotMeta, effects: &mut Effects<Self>) {
         let news = meta.index > self.server.commit_index;
         if news && Term(meta.epoch) > self.server.current_term {
@@ -395,6 +439,14 @@ impl Raft {
                 self.become_follower(effects);
             }
             Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+    }
+
+    /// The entries after this index are needed by others, beside what trails.
+    fn needed_after(&self) -> LogIndex {
+        match &self.role {
+            Role::Leader(leader) => leader.needed_after(),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => NOTHING,
         }
     }
 
@@ -417,6 +469,7 @@ impl Raft {
         }
     }
 
+    #[cold]
     fn leave_for(&mut self, mut next: Next, effects: &mut Effects<Self>) {
         while next != Next::Stay {
             next = match next {
@@ -431,7 +484,8 @@ impl Raft {
 
     /// Another server has reached a later term (Figure 2, rules for all servers). Whoever was
     /// anything in the old one is a follower in the new one. The election timeout runs on.
-    fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
+    #[cold]
+    pub(crate) fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
         self.server.enter_term(term, effects);
         if matches!(self.role, Role::Leader(_)) {
             effects.reached("leader learned of a later term");

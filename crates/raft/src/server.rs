@@ -10,7 +10,7 @@ use crate::replica::Raft;
 use consensus_core::mutant::planted;
 use consensus_core::quorum;
 use consensus_core::{
-    Effects, InFlight, Incarnation, LogIndex, Membership, NodeId, NodeSet, RecordNumber,
+    Delay, Effects, InFlight, Incarnation, LogIndex, Membership, NodeId, NodeSet, RecordNumber,
 };
 
 /// The state of a server that is the same in all roles.
@@ -22,6 +22,8 @@ use consensus_core::{
 pub(crate) struct Server {
     pub(crate) id: NodeId,
     pub(crate) config: Config,
+    /// From the configuration; set anew at every word of a leader.
+    pub(crate) least_timeout: Delay,
     /// Which life this is.
     pub(crate) life: Incarnation,
     pub(crate) current_term: Term,
@@ -68,6 +70,7 @@ impl Server {
         let Remembered { term, voted_for, log, members, snapshot, replaced } = remembered;
         Self {
             id,
+            least_timeout: config.least_timeout(),
             config,
             life,
             current_term: term,
@@ -218,44 +221,47 @@ impl Server {
             effects.halt(format!("would cut committed entries from index {first}"));
             return;
         }
-        assert!(first <= self.log.last().index.next(), "a log has no gaps");
-        let mut members_change = false;
-        let mut kept = Vec::new();
-        if planted("E-22") {
-            kept = self.log.after(first).iter().skip(entries.len()).cloned().collect();
-        }
-        if first <= self.log.last().index {
-            effects.reached("conflicting tail cut");
-            if self.durable_index < self.log.last().index {
-                effects.reached("tail cut while the disk wrote it");
-            }
-            self.log.truncate(first);
-            if !planted("R72") {
-                members_change = self.members.cut_from(first);
-            }
-            if members_change {
-                effects.reached("change of members rolled back");
-            }
-            if !planted("R45") {
-                self.durable_index = self.durable_index.min(first.previous());
-            }
-            // A write of entries that were cut must not vouch for those that took their place.
-            // Its entries below the cut are vouched for by the record that is written now.
-            self.writes.retain(|written| match written {
-                Written::Entries(last) => *last < first || planted("R46"),
-                Written::OwnVote(_) => true,
-            });
-        }
+        let last = self.log.last().index;
+        assert!(first <= last.next(), "a log has no gaps");
+        let kept = planted("E-22")
+            .then(|| self.log.after(first).iter().skip(entries.len()).cloned().collect::<Vec<_>>());
+        let mut members_change = first <= last && self.cut_from(first, effects);
         for (index, entry) in (first.0..).map(LogIndex).zip(entries.iter()) {
             members_change |= self.members.appended(index, &entry.batch);
         }
         self.log.extend(&entries);
         let number = effects.write(Record::Entries { first, entries });
         self.writes.wrote(number, Written::Entries(self.log.last().index));
-        self.log.extend(&kept);
+        if let Some(kept) = kept {
+            self.log.extend(&kept);
+        }
         if members_change {
             self.tell_members(effects);
         }
+    }
+
+    /// Another leader's tail goes, from `first` on. True if that changes the members.
+    #[cold]
+    fn cut_from(&mut self, first: LogIndex, effects: &mut Effects<Raft>) -> bool {
+        effects.reached("conflicting tail cut");
+        if self.durable_index < self.log.last().index {
+            effects.reached("tail cut while the disk wrote it");
+        }
+        self.log.truncate(first);
+        let members_change = !planted("R72") && self.members.cut_from(first);
+        if members_change {
+            effects.reached("change of members rolled back");
+        }
+        if !planted("R45") {
+            self.durable_index = self.durable_index.min(first.previous());
+        }
+        // A write of entries that were cut must not vouch for those that took their place.
+        // Its entries below the cut are vouched for by the record that is written now.
+        self.writes.retain(|written| match written {
+            Written::Entries(last) => *last < first || planted("R46"),
+            Written::OwnVote(_) => true,
+        });
+        members_change
     }
 
     /// The disk has every record up to here.
@@ -267,6 +273,9 @@ impl Server {
                 Written::Entries(last) => {
                     let older = self.durable_index;
                     self.durable_index = if planted("R16") { last } else { older.max(last) };
+                    if planted("R120") {
+                        self.durable_index = self.log.last().index;
+                    }
                     confirmed.entries = true;
                 }
             }

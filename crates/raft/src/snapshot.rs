@@ -10,6 +10,9 @@ use crate::server::{Server, Written};
 use consensus_core::mutant::planted;
 use consensus_core::{Effects, LogIndex, SnapshotMeta};
 
+/// Nobody needs anything but what trails: no index is after this one.
+pub(crate) const NOTHING: LogIndex = LogIndex(u64::MAX);
+
 impl Server {
     /// What stands beside a snapshot of everything up to this index: Figure 13's last included
     /// index, last included term, and the latest members as of that index (§7). A server that joins
@@ -27,8 +30,15 @@ impl Server {
         known.then_some(SnapshotMeta { index, epoch: term.0, membership })
     }
 
-    /// A snapshot of this server's own state is durable: what it covers may go.
-    pub(crate) fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, effects: &mut Effects<Raft>) {
+    /// A snapshot of this server's own state is durable: what it covers may go, but for what
+    /// others need after an index.
+    #[cold]
+    pub(crate) fn on_snapshot_taken(
+        &mut self,
+        meta: &SnapshotMeta,
+        needed_after: LogIndex,
+        effects: &mut Effects<Raft>,
+    ) {
         if meta.index > self.commit_index {
             effects.halt(format!("a snapshot up to index {} of what is not committed", meta.index));
             return;
@@ -37,13 +47,13 @@ impl Server {
             return;
         }
         self.snapshot = meta.index;
-        self.forget(effects);
+        self.forget(needed_after, effects);
     }
 
     /// Forgets what the snapshot covers, but for the entries that are kept for followers that lag
-    /// a little.
-    fn forget(&mut self, effects: &mut Effects<Raft>) {
-        let upto = self.forgettable();
+    /// a little, or that take an older snapshot.
+    fn forget(&mut self, needed_after: LogIndex, effects: &mut Effects<Raft>) {
+        let upto = self.forgettable(needed_after);
         if upto <= self.log.start().index {
             return;
         }
@@ -53,7 +63,7 @@ impl Server {
     }
 
     /// The last index of the snapshot that is not worth keeping.
-    fn forgettable(&self) -> LogIndex {
+    fn forgettable(&self, needed_after: LogIndex) -> LogIndex {
         let (start, config) = (self.log.start().index, &self.config);
         if planted("R70") {
             return self.commit_index;
@@ -63,7 +73,13 @@ impl Server {
         while upto > start {
             entries += 1;
             bytes += self.log.get(upto).map_or(0, crate::Entry::len);
-            if entries > config.trailing_entries || bytes > config.trailing_bytes {
+            let (most_entries, most_bytes) = if upto > needed_after {
+                let entries = config.held_entries.max(config.trailing_entries);
+                (entries, config.held_bytes.max(config.trailing_bytes))
+            } else {
+                (config.trailing_entries, config.trailing_bytes)
+            };
+            if entries > most_entries || bytes > most_bytes {
                 break;
             }
             upto = upto.previous();
@@ -79,7 +95,11 @@ impl Server {
         let entries = self.log.entries().into();
         let start = Record::Start { last, members: Box::new(self.members.settled().clone()) };
         let rest = Record::Entries { first: last.index.next(), entries };
-        effects.compact(vec![self.hard_state(), start, rest]);
+        let mut state = self.hard_state();
+        if planted("R132") {
+            state = Record::HardState { term: self.current_term, voted_for: None };
+        }
+        effects.compact(vec![state, start, rest]);
         self.compaction_due = false;
     }
 
@@ -92,7 +112,7 @@ impl Server {
         effects: &mut Effects<Raft>,
     ) {
         if meta.index <= self.commit_index && !planted("R12b") {
-            return self.on_snapshot_taken(&meta, effects);
+            return self.on_snapshot_taken(&meta, NOTHING, effects);
         }
         let last = EntryId::new(Term(meta.epoch), meta.index);
         assert!(last.term <= self.current_term, "its term was entered first");
@@ -103,7 +123,7 @@ impl Server {
         if agrees {
             self.durable_index = self.durable_index.max(last.index);
             self.tell_members(effects);
-            return self.forget(effects);
+            return self.forget(NOTHING, effects);
         }
         effects.reached("snapshot installed in place of the log");
         self.log = Log::starting_at(last);

@@ -4,7 +4,7 @@ use crate::entry::{EntryId, Term};
 use crate::message::Message;
 use crate::replica::{Next, Raft, Role};
 use consensus_core::mutant::planted;
-use consensus_core::{Effects, NodeId};
+use consensus_core::{Effects, LogIndex, NodeId};
 use tracing::debug;
 
 impl Raft {
@@ -13,7 +13,7 @@ impl Raft {
         &self,
         from: NodeId,
         term: Term,
-        last: EntryId,
+        (last, commit): (EntryId, LogIndex),
         effects: &mut Effects<Self>,
     ) {
         if term <= self.server.current_term && planted("E-31b") {
@@ -26,6 +26,7 @@ impl Raft {
                 effects.reached("pre-vote refused: the log is behind");
             }
             effects.send(from, Message::PreVoteReply { term, granted });
+            self.server.bring_up_to_date(from, (last, commit), effects);
         } else {
             effects.reached("pre-vote ignored: the leader lives");
         }
@@ -56,7 +57,7 @@ impl Raft {
     pub(crate) fn on_request_vote(
         &mut self,
         from: NodeId,
-        (last, transfer): (EntryId, bool),
+        (last, commit, transfer): (EntryId, LogIndex, bool),
         effects: &mut Effects<Self>,
     ) -> Next {
         let server = &mut self.server;
@@ -70,6 +71,7 @@ impl Raft {
                 "vote refused: given to another"
             });
             effects.send(from, Message::Vote { term, candidate: from, granted: false });
+            server.bring_up_to_date(from, (last, commit), effects);
             if planted("E-31a")
                 && let Role::Follower(follower) = &mut self.role
             {

@@ -29,6 +29,7 @@ impl Raft {
         }
     }
 
+    #[cold]
     pub(crate) fn change_members(&mut self, change: &Change, effects: &mut Effects<Self>) {
         match &mut self.role {
             Role::Leader(leader) => leader.on_change(&mut self.server, change, effects),
@@ -36,6 +37,7 @@ impl Raft {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn read(&mut self, read: Read, now: Duration, effects: &mut Effects<Self>) {
         let offered = match read.mode {
             ReadMode::Index => true,
@@ -77,6 +79,7 @@ impl Raft {
     /// An operator's wish: an election at once, that others heed even if they hear a leader. With
     /// leases that leader would not know that it is deposed, so it is asked to hand over instead;
     /// without a leader, this server asks for votes as if its timeout had passed.
+    #[cold]
     pub(crate) fn campaign(&mut self, effects: &mut Effects<Self>) {
         if matches!(self.role, Role::Leader(_)) || !self.server.may_campaign() {
             return;
@@ -94,6 +97,7 @@ impl Raft {
     }
 
     /// An operator wants this leader to hand over.
+    #[cold]
     pub(crate) fn hand_over(&mut self, to: NodeId, effects: &mut Effects<Self>) {
         if let Role::Leader(leader) = &mut self.role {
             leader.begin_hand_over(&self.server, to, effects);

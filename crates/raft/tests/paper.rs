@@ -17,7 +17,12 @@ fn id(term: u64, index: u64) -> EntryId {
 }
 
 fn request_vote(term: u64, candidate: u8, last: EntryId) -> Message {
-    Message::RequestVote { term: Term(term), candidate: NodeId(candidate), last, transfer: false }
+    let (term, candidate, commit) = (Term(term), NodeId(candidate), LogIndex::ZERO);
+    Message::RequestVote { term, candidate, last, commit, transfer: false }
+}
+
+fn pre_vote(term: u64, last: EntryId) -> Message {
+    Message::PreVote { term: Term(term), last, commit: LogIndex::ZERO }
 }
 
 fn append(term: u64, leader: u8, prev: EntryId, terms: &[u64], commit: u64) -> Message {
@@ -61,7 +66,7 @@ fn requests_of_an_older_term_are_answered_with_the_newer() {
         request_vote(3, 1, id(2, 9)),
         append(3, 1, EntryId::ZERO, &[3], 0),
         heartbeat(3, 1, 0),
-        Message::PreVote { term: Term(3), last: id(2, 9) },
+        pre_vote(3, id(2, 9)),
     ] {
         let mut lab = Lab::on_disks(vec![disk(5, &[]), disk(3, &[]), disk(3, &[])]);
         lab.hand(1, 0, stale);
@@ -528,7 +533,7 @@ fn the_election_restriction() {
         (EntryId::ZERO, false),
     ] {
         let mut lab = Lab::on_disks(vec![disk(5, &[1, 1, 4]), disk(5, &[]), disk(5, &[])]);
-        lab.hand(1, 0, Message::PreVote { term: Term(6), last });
+        lab.hand(1, 0, pre_vote(6, last));
         lab.hand(1, 0, request_vote(6, 1, last));
         let said = Message::PreVoteReply { term: Term(6), granted };
         assert_eq!(lab.take(0, 1, "pre-vote-reply"), said, "{last:?}");
@@ -712,13 +717,13 @@ fn a_server_that_hears_its_leader_ignores_candidates() {
     lab.carry_all();
     let last = id(1, 1);
     for node in [0, 1] {
-        lab.hand(2, node, Message::PreVote { term: Term(2), last });
+        lab.hand(2, node, pre_vote(2, last));
         lab.hand(2, node, request_vote(9, 2, last));
         assert!(lab.flying.is_empty());
         assert_eq!(lab.status(node).epoch, 1);
     }
     lab.fire(1, Timer::Election);
-    lab.hand(2, 1, Message::PreVote { term: Term(2), last });
+    lab.hand(2, 1, pre_vote(2, last));
     let granted = Message::PreVoteReply { term: Term(2), granted: true };
     assert_eq!(lab.take(1, 2, "pre-vote-reply"), granted, "the shortest timeout has passed");
 }

@@ -37,7 +37,8 @@ fn leased() -> Lab {
 
 fn request_vote(term: u64, candidate: u8, transfer: bool) -> Message {
     let last = EntryId::new(Term(1), LogIndex(1));
-    Message::RequestVote { term: Term(term), candidate: NodeId(candidate), last, transfer }
+    let (term, candidate, commit) = (Term(term), NodeId(candidate), LogIndex(1));
+    Message::RequestVote { term, candidate, last, commit, transfer }
 }
 
 /// Thesis §6.4, steps 2 and 3: a leader answers once a majority has answered a heartbeat, with what

@@ -8,9 +8,11 @@ use consensus_core::{
     Audit, Batch, Change, Cluster, ClusterId, ConsensusProtocol, Input, LogIndex, NodeId, NodeSet,
     ProtocolConfig, ReadMode,
 };
-use lab::{Lab, batch};
+use lab::{Lab, batch, disk};
 use std::collections::{BTreeMap, BTreeSet};
-use synod_raft::{AppendEntries, Config, Conflict, Entry, EntryId, Message, Term, Timer};
+use synod_raft::{
+    AppendEntries, Candidates, Config, Conflict, Entry, EntryId, Message, Record, Tail, Term, Timer,
+};
 
 /// A small generator (xorshift64*), so that a seed is a run.
 struct Chance(u64);
@@ -114,23 +116,36 @@ fn fire(lab: &mut Lab, id: usize, chance: &mut Chance) {
     }
 }
 
+/// Which links are slow.
+enum Cut {
+    /// Those of these servers.
+    Off(NodeSet),
+    /// All but those of this one: it alone reaches a majority.
+    Star(usize),
+}
+
+impl Cut {
+    fn delays(&self, from: usize, to: usize) -> bool {
+        match self {
+            Self::Off(nodes) => [from, to].iter().any(|id| nodes.contains(NodeId(*id as u8))),
+            Self::Star(centre) => from != *centre && to != *centre,
+        }
+    }
+}
+
 /// The same in a world that gets more done: leaders stay for a while, some servers are cut off and
 /// come back, and what was sent to them meanwhile comes late.
-fn work(
-    lab: &mut Lab,
-    chance: &mut Chance,
-    (history, cut): (&mut History, &mut NodeSet),
-    step: usize,
-) {
+fn work(lab: &mut Lab, chance: &mut Chance, (history, cut): (&mut History, &mut Cut), step: usize) {
     let id = chance.below(lab.nodes.len());
     match chance.below(200) {
         0 => lab.crash(id, chance.below(4)),
         1..=6 if lab.nodes[id].replica.is_none() => lab.restart(id),
-        7..=8 => {
+        7 => {
             let another = chance.below(2 * lab.nodes.len());
-            *cut = [id, another].iter().map(|id| NodeId(*id as u8)).collect();
+            *cut = Cut::Off([id, another].iter().map(|id| NodeId(*id as u8)).collect());
         }
-        9 => *cut = NodeSet::EMPTY,
+        8 => *cut = Cut::Star(id),
+        9 => *cut = Cut::Off(NodeSet::EMPTY),
         10..=59 => lab.sync(id),
         60..=66 => {
             let text = format!("value {step}");
@@ -146,7 +161,7 @@ fn work(
         what if !lab.flying.is_empty() => {
             let at = chance.below(lab.flying.len().min(5));
             let flying = lab.flying.remove(at);
-            let late = [flying.from, flying.to].iter().any(|id| cut.contains(NodeId(*id as u8)));
+            let late = cut.delays(flying.from, flying.to);
             if late && lab.flying.len() < 80 {
                 lab.flying.push(flying);
             } else if !late && lab.nodes[flying.to].replica.is_some() {
@@ -273,6 +288,28 @@ struct Kind {
     hasty: bool,
     /// Members change, snapshots are taken, leaders hand over, clients read.
     churn: bool,
+    /// Logs have parted before the run begins.
+    past: bool,
+}
+
+/// Disks of servers whose leaders of terms 1 to 4 left something at some of them: nothing of it is
+/// committed, and an entry says what came before it (Log Matching). Half of the servers know of a
+/// later term.
+fn parted(size: usize, chance: &mut Chance, history: &mut History) -> Vec<Vec<Record>> {
+    let mut logs: Vec<Vec<u64>> = vec![Vec::new()];
+    for term in 1..=4 {
+        let base = &logs[chance.below(logs.len())];
+        let mut log = base[..chance.below(base.len() + 1)].to_vec();
+        log.extend(vec![term; 1 + chance.below(2)]);
+        logs.push(log);
+    }
+    let places = (1..=8).flat_map(|index| (1..=4).map(move |term| format!("{index}@{term}")));
+    history.proposed.extend(places);
+    let mut one = || {
+        let log = &logs[chance.below(logs.len())];
+        disk(4 + chance.below(2) as u64, &log[..log.len() - chance.below(log.len().min(1) + 1)])
+    };
+    (0..size).map(|_| one()).collect()
 }
 
 fn run(seed: u64, kind: Kind) -> Result<usize, String> {
@@ -288,11 +325,17 @@ fn run(seed: u64, kind: Kind) -> Result<usize, String> {
         config.max_in_flight = 1 + chance.below(2);
     }
     config.trailing_entries = chance.below(3) as u64;
-    let disks = vec![Vec::new(); cluster.size];
+    if seed % 3 == 0 {
+        config.candidates = Candidates::Wait;
+    }
+    let mut history = History::default();
+    let disks = match kind.past {
+        true => parted(cluster.size, &mut chance, &mut history),
+        false => vec![Vec::new(); cluster.size],
+    };
     let mut lab = Lab::with(cluster, config, disks);
     lab.quick_disks = false;
-    let mut history = History::default();
-    let mut cut = NodeSet::EMPTY;
+    let mut cut = Cut::Off(NodeSet::EMPTY);
     for step in 0..kind.steps {
         match kind.churn {
             true => work(&mut lab, &mut chance, (&mut history, &mut cut), step),
@@ -312,12 +355,26 @@ fn one_log_whatever_happens() {
         let mut entries = 0;
         for seed in 0..600 {
             let steps = if churn { 1200 } else { 600 };
-            match run(seed, Kind { steps, hasty: seed % 2 == 0, churn }) {
+            match run(seed, Kind { steps, hasty: seed % 2 == 0, churn, past: false }) {
                 Ok(committed) => entries += committed,
                 Err(why) => panic!("seed {seed}, churn {churn}: {why}"),
             }
         }
         assert!(entries > 600, "the runs must commit something: {entries}");
+    }
+}
+
+/// The same from logs that have parted, so that followers are repaired and candidates brought up to
+/// date all the time.
+#[test]
+fn one_log_out_of_many() {
+    for churn in [false, true] {
+        for seed in 0..400 {
+            let kind = Kind { steps: 300, hasty: seed % 2 == 0, churn, past: true };
+            if let Err(why) = run(seed, kind) {
+                panic!("seed {seed}, churn {churn}: {why}");
+            }
+        }
     }
 }
 
@@ -327,10 +384,11 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
     let (term, index, other) = (Term(number(8)), LogIndex(number(8)), LogIndex(number(8)));
     let (sender, last) = (NodeId(from as u8), EntryId::new(Term(number(8)), index));
     let yes = number(2) == 0;
-    match number(10) {
-        0 => Message::PreVote { term, last },
+    let entry = |term| Entry { term: Term(term), batch: batch(&format!("{term}")) };
+    match number(11) {
+        0 => Message::PreVote { term, last, commit: other },
         1 => Message::PreVoteReply { term, granted: yes },
-        2 => Message::RequestVote { term, candidate: sender, last, transfer: yes },
+        2 => Message::RequestVote { term, candidate: sender, last, commit: other, transfer: yes },
         3 => Message::Vote { term, candidate: NodeId(0), granted: yes },
         4 => Message::AppendReply { term, matched: index, repair: yes },
         5 => {
@@ -349,17 +407,18 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
             Message::HeartbeatReply { term, round, verified: other, priority }
         }
         8 => Message::StaleTerm { term },
-        _ => {
-            let entry = |term| Entry { term: Term(term), batch: batch(&format!("{term}")) };
-            Message::AppendEntries(AppendEntries {
-                term,
-                leader: sender,
-                prev: last,
-                entries: (last.term.0..=term.0).map(entry).collect(),
-                leader_commit: other,
-                repair: yes,
-            })
+        9 => {
+            let entries = (last.term.0..=term.0).map(entry).collect();
+            Message::Tail(Tail { term, prev: last, entries })
         }
+        _ => Message::AppendEntries(AppendEntries {
+            term,
+            leader: sender,
+            prev: last,
+            entries: (last.term.0..=term.0).map(entry).collect(),
+            leader_commit: other,
+            repair: yes,
+        }),
     }
 }
 
@@ -404,12 +463,13 @@ fn planted_bugs_are_found() {
         ["R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "E-21", "E-23", "R40", "R41"];
     let churned =
         ["R11a", "R11b", "R12a", "R13a", "R70", "R72", "R74", "R76", "R79", "R80", "R82", "R89"];
-    let places =
-        plain.map(|name| (name, false)).into_iter().chain(churned.map(|name| (name, true)));
-    for (name, churn) in places {
+    let parted = ["R102"].map(|name| (name, false, true));
+    let churned = churned.map(|name| (name, true, false));
+    let plain = plain.map(|name| (name, false, false));
+    for (name, churn, past) in plain.into_iter().chain(churned).chain(parted) {
         plant(Some(name));
         // A broken invariant of one server shows as a panic of the table.
-        let kind = Kind { steps: if churn { 1200 } else { 600 }, hasty: true, churn };
+        let kind = Kind { steps: if churn { 1200 } else { 600 }, hasty: true, churn, past };
         let wrong = |seed| !matches!(std::panic::catch_unwind(|| run(seed, kind)), Ok(Ok(_)));
         assert!((0..4_000).any(wrong), "{name} is not found");
     }

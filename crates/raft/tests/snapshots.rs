@@ -312,3 +312,128 @@ fn a_dead_follower_does_not_keep_the_log() {
     }
     assert!(lab.nodes[0].disk.len() < 60);
 }
+
+/// A leader of three that has forgotten everything, and told server 2, which was away, to take a
+/// snapshot; with the snapshot that 2 is taking.
+fn leader_with_a_receiver(
+    settings: impl FnOnce(&mut synod_raft::Config),
+) -> (Lab, (consensus_core::SnapshotMeta, Vec<Batch>)) {
+    let mut lab = Lab::set_up(3, |config| {
+        config.trailing_entries = 0;
+        settings(config);
+    });
+    lab.elect(0);
+    lab.crash(2, 0);
+    work(&mut lab, 4);
+    lab.take_snapshot(0);
+    lab.restart(2);
+    for _ in 0..2 {
+        lab.fire(0, Timer::Heartbeat);
+        lab.carry_all();
+    }
+    assert_eq!(lab.nodes[2].fetches.pop(), Some(NodeId(0)), "told to take a snapshot");
+    lab.nodes[2].fetches.clear();
+    let on_its_way = lab.nodes[0].snapshot.clone().expect("it was taken");
+    (lab, on_its_way)
+}
+
+/// Commands that are committed, at a leader whose follower 1 is quick.
+fn work(lab: &mut Lab, commands: usize) {
+    for number in 0..commands {
+        lab.propose(0, &format!("more {number}"));
+        lab.carry_all();
+    }
+}
+
+/// Server 2 has got a snapshot whole.
+fn arrives(lab: &mut Lab, (meta, state): (consensus_core::SnapshotMeta, Vec<Batch>)) {
+    lab.nodes[2].committed.clone_from(&state);
+    lab.nodes[2].snapshot = Some((meta.clone(), state));
+    lab.give(2, Input::SnapshotInstalled(meta));
+    lab.give(2, Input::Drained);
+}
+
+/// What a receiver of a snapshot will need stays, although the leader takes newer ones meanwhile: by
+/// the time that one is carried over, a busy leader would else have forgotten what follows it, each
+/// time. Once the receiver has caught up, all goes as usual.
+#[test]
+fn what_a_receiver_of_a_snapshot_needs_stays_until_it_has_caught_up() {
+    let (mut lab, on_its_way) = leader_with_a_receiver(|_| {});
+    for _ in 0..3 {
+        work(&mut lab, 4);
+        lab.take_snapshot(0);
+    }
+    assert_eq!(lab.status(0).purged, on_its_way.0.index, "kept from that snapshot on");
+    arrives(&mut lab, on_its_way);
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry_all();
+    assert_eq!(lab.nodes[2].fetches, [], "no second snapshot");
+    assert_eq!(lab.status(2).last, lab.status(0).last);
+    assert!(lab.nodes[0].has_reached("caught up after a snapshot"));
+    work(&mut lab, 1);
+    lab.take_snapshot(0);
+    assert_eq!(lab.status(0).purged, lab.status(0).last, "nobody needs anything now");
+}
+
+/// … and while it catches up from there, a message at a time.
+#[test]
+fn what_a_server_has_yet_to_get_after_its_snapshot_stays() {
+    let one_by_one = |config: &mut synod_raft::Config| {
+        (config.max_append_bytes, config.max_in_flight) = (1, 1);
+    };
+    let (mut lab, on_its_way) = leader_with_a_receiver(one_by_one);
+    work(&mut lab, 4);
+    let first = on_its_way.0.index;
+    arrives(&mut lab, on_its_way);
+    lab.fire(0, Timer::Heartbeat);
+    for to in [1, 2] {
+        lab.carry(0, to, "heartbeat");
+        lab.carry(to, 0, "heartbeat-reply");
+    }
+    lab.carry(0, 2, "compacted");
+    lab.carry(2, 0, "append-reject");
+    for _ in 0..2 {
+        lab.carry(0, 2, "append-entries");
+        lab.carry(2, 0, "append-reply");
+    }
+    lab.take_snapshot(0);
+    assert_eq!(lab.status(0).purged.0, first.0 + 2, "what it acknowledged may go, no more");
+    lab.carry_all();
+    assert_eq!((lab.status(2).last, lab.nodes[2].fetches.len()), (lab.status(0).last, 0));
+}
+
+/// Nobody is waited for without end: not for who falls silent, and not beyond what may be held.
+#[test]
+fn what_is_held_for_a_receiver_is_bounded() {
+    let (mut lab, _) = leader_with_a_receiver(|_| {});
+    lab.crash(2, 0);
+    for _ in 0..2 {
+        work(&mut lab, 2);
+        lab.fire(0, Timer::Heartbeat);
+        lab.carry_all();
+        lab.fire(0, Timer::Election);
+    }
+    lab.take_snapshot(0);
+    assert_eq!(lab.status(0).purged, lab.status(0).last, "it is silent");
+    for (entries, bytes, left) in [(3, usize::MAX, 3), (u64::MAX, 150, 2)] {
+        let (mut lab, on_its_way) = leader_with_a_receiver(|config| {
+            config.trailing_bytes = 0;
+            (config.held_entries, config.held_bytes) = (entries, bytes);
+        });
+        work(&mut lab, 9);
+        lab.take_snapshot(0);
+        assert_eq!(lab.status(0).last.0 - lab.status(0).purged.0, left, "{entries}, {bytes}");
+        arrives(&mut lab, on_its_way);
+        lab.fire(0, Timer::Heartbeat);
+        lab.carry_all();
+        assert_eq!(lab.nodes[2].fetches, [NodeId(0)], "another one, and what follows it is held");
+        let newer = lab.nodes[0].snapshot.clone().expect("the newest");
+        work(&mut lab, 2);
+        lab.take_snapshot(0);
+        arrives(&mut lab, newer);
+        lab.nodes[2].fetches.clear();
+        lab.fire(0, Timer::Heartbeat);
+        lab.carry_all();
+        assert_eq!((lab.status(2).last, lab.nodes[2].fetches.len()), (lab.status(0).last, 0));
+    }
+}

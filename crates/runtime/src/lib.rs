@@ -29,9 +29,9 @@
 //! # What is left out
 //!
 //! There is no encryption and no proof of who connects (requests and replica messages of Byzantine
-//! protocols are signed all the same), so a node listens on loopback unless told otherwise. The log
-//! is one file that grows: nothing is compacted. Links keep the order of messages only as long as a
-//! connection lasts.
+//! protocols are signed all the same), so a node listens on loopback unless told otherwise. Links
+//! keep the order of messages only as long as a connection lasts. The log of an algorithm without
+//! snapshots grows for ever.
 
 mod chance;
 pub mod client;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use consensus_core::{
     ClientId, Cluster, ClusterId, NodeId, Outcome, Patience, Refusal, Role, Traffic,
 };
+use std::collections::BTreeSet;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -18,14 +19,43 @@ use synod_runtime::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Longer than anything should take, so that a hang is a failure with a name.
+const LONG: Duration = Duration::from_secs(120);
 
 /// The number of a command that must have been applied.
 fn applied(outcome: Outcome) -> u64 {
     match outcome {
         Outcome::Committed { result, .. } => number(&result),
         other => panic!("not applied: {other:?}"),
+    }
+}
+
+/// The number of a command that must be applied in the end, however impatient its client is.
+async fn applied_in_the_end(client: &mut ClusterClient, outcome: Outcome) -> Result<u64> {
+    let mut outcome = outcome;
+    while outcome == Outcome::Unknown {
+        outcome = client.resume().await?;
+    }
+    Ok(applied(outcome))
+}
+
+/// The same for a new command, which an impatient client may not get away at first.
+async fn counted(client: &mut ClusterClient) -> Result<u64> {
+    let outcome = asked(client).await?;
+    applied_in_the_end(client, outcome).await
+}
+
+/// A command that reaches a replica, and its outcome.
+async fn asked(client: &mut ClusterClient) -> Result<Outcome> {
+    loop {
+        match client.call(Bytes::new()).await {
+            Err(ClientError::Unreachable(_)) => {}
+            ended => return Ok(ended?),
+        }
     }
 }
 
@@ -135,7 +165,7 @@ async fn a_leader_that_steps_down_leaves_the_outcome_open() -> Result {
     let give_up = Duration::from_millis(600);
     let patience = Patience { give_up, attempt: give_up * 2, pause: Duration::from_millis(10) };
     let mut client = cluster.client_with(patience);
-    assert_eq!(applied(client.call(Bytes::new()).await?), 1);
+    assert_eq!(counted(&mut client).await?, 1);
     // Without a majority nothing is decided; then the leader steps down.
     cluster.kill(NodeId(1)).await;
     cluster.kill(NodeId(2)).await;
@@ -145,17 +175,13 @@ async fn a_leader_that_steps_down_leaves_the_outcome_open() -> Result {
         status.wait_for(|status| status.last > before).await.expect("it runs");
         cluster.nodes[&NodeId(0)].campaign();
     };
-    let (outcome, ()) = tokio::join!(client.call(Bytes::new()), stepping_down);
+    let (outcome, ()) = tokio::join!(asked(&mut client), stepping_down);
     assert_eq!(outcome?, Outcome::Unknown);
     // It takes over again, with a majority: the same request is applied once.
     cluster.nodes[&NodeId(0)].campaign();
     cluster.restart(NodeId(1)).await?;
     cluster.restart(NodeId(2)).await?;
-    let mut outcome = client.resume().await?;
-    while outcome == Outcome::Unknown {
-        outcome = client.resume().await?;
-    }
-    assert_eq!(applied(outcome), 2);
+    assert_eq!(applied_in_the_end(&mut client, Outcome::Unknown).await?, 2);
     Ok(())
 }
 
@@ -168,8 +194,17 @@ async fn a_cluster_that_is_not_there_is_unreachable_and_not_a_riddle() -> Result
         give_up: Duration::from_millis(100),
     };
     let mut client = cluster.client_with(patience);
-    let error = client.call(Bytes::new()).await.expect_err("nobody is there");
-    assert!(matches!(&error, ClientError::Unreachable(why) if why.contains("n0")), "{error}");
+    let named = async {
+        loop {
+            match client.call(Bytes::new()).await {
+                Err(ClientError::Unreachable(why)) if why.contains("n0") => return,
+                // It gave up before it heard that nobody is there.
+                Err(ClientError::Unreachable(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    timeout(LONG, named).await.expect("the replica that did not answer is named");
     let error = ClusterClient::status(cluster.addresses[&NodeId(0)]).await.expect_err("nobody");
     assert!(matches!(error, ClientError::Unreachable(_)));
     Ok(())
@@ -185,6 +220,23 @@ async fn a_command_that_is_too_large_is_refused_and_the_client_goes_on() -> Resu
     Ok(())
 }
 
+/// Waits until a client that comes late is refused, and told why.
+async fn told_busy(cluster: &ToyCluster<false>) {
+    let give_up = Duration::from_millis(300);
+    let patience = Patience { attempt: LONG, pause: Duration::from_millis(20), give_up };
+    let refused = async {
+        loop {
+            match cluster.client_with(patience).call(Bytes::new()).await {
+                Ok(Outcome::Refused(Refusal::Busy)) => return,
+                // There was room yet, and is again once it has gone; or it was too impatient.
+                Ok(Outcome::Unknown) | Err(ClientError::Unreachable(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    timeout(LONG, refused).await.expect("forty openings do not fit into 1000 bytes");
+}
+
 /// Backpressure is an answer of its own, in bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_its_bytes_in_flight_a_replica_is_busy() -> Result {
@@ -195,28 +247,24 @@ async fn beyond_its_bytes_in_flight_a_replica_is_busy() -> Result {
     config.limits.max_pending_bytes = 1000;
     let handle = start(config, Counter::default()).await?;
     cluster.nodes.insert(NodeId(0), handle);
-    let give_up = Duration::from_millis(300);
-    let patience = Patience { attempt: give_up, pause: Duration::from_millis(20), give_up };
+    let patience = Patience { attempt: LONG, pause: Duration::from_millis(20), give_up: LONG };
     // Without peers nothing is decided: the openings of sessions fill the room, 37 bytes each.
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..40 {
         let mut client = cluster.client_with(patience);
-        calls.spawn(async move { (client.call(Bytes::new()).await, client) });
+        calls.spawn(async move { client.call(Bytes::new()).await });
     }
-    let (mut busy, mut unknown) = (0, 0);
-    let mut connected = Vec::new();
+    told_busy(&cluster).await;
+    // Who was told so and asked again is served in the end, once.
+    for node in [NodeId(1), NodeId(2)] {
+        let config = NodeConfig { create: true, ..cluster.config(node) };
+        cluster.nodes.insert(node, start(config, Counter::default()).await?);
+    }
+    let mut numbers = BTreeSet::new();
     while let Some(called) = calls.join_next().await {
-        let (outcome, client) = called?;
-        // A client that leaves would make room.
-        connected.push(client);
-        match outcome? {
-            Outcome::Refused(Refusal::Busy) => busy += 1,
-            Outcome::Unknown => unknown += 1,
-            other => panic!("{other:?}"),
-        }
+        numbers.insert(applied(called??));
     }
-    // A last attempt that gets no answer in time is of unknown outcome, though it was refused.
-    assert!(unknown >= 1000 / 37 && busy >= 5, "{unknown} unknown, {busy} busy");
+    assert_eq!(numbers, (1..=40).collect());
     Ok(())
 }
 
@@ -228,11 +276,12 @@ async fn a_broken_invariant_a_gap_and_a_panic_stop_the_node() -> Result {
         (b"panic", "mistake in the program: somebody asked"),
     ] {
         let mut cluster = ToyCluster::<false>::new(1).await;
-        let patience = Patience { give_up: Duration::from_millis(50), ..Patience::default() };
-        let outcome = cluster.client_with(patience).call(Bytes::from_static(payload)).await;
-        assert!(!matches!(outcome, Ok(Outcome::Committed { .. })), "nothing of the step happens");
-        let handle = cluster.nodes.remove(&NodeId(0)).expect("it ran");
-        let reason = handle.stopped().await.to_string();
+        let handle = cluster.nodes.remove(&NodeId(0)).expect("it runs");
+        let mut client = cluster.client();
+        let reason = tokio::select! {
+            outcome = client.call(Bytes::from_static(payload)) => panic!("it ends: {outcome:?}"),
+            reason = handle.stopped() => reason.to_string(),
+        };
         assert!(reason.contains(part), "{reason}");
         cluster.restart(NodeId(0)).await?;
         assert_eq!(applied(cluster.client().call(Bytes::new()).await?), 1);
@@ -265,8 +314,16 @@ async fn garbage_on_the_port_disturbs_nobody() -> Result {
     stranger.addresses = cluster.addresses.clone();
     stranger.cluster = Cluster::new(ClusterId(0xbad), 3);
     let patience = Patience { give_up: Duration::from_millis(100), ..Patience::default() };
-    let error = stranger.client_with(patience).call(Bytes::new()).await.expect_err("refused");
-    assert!(error.to_string().contains("this is cluster"), "{error}");
+    let mut client = stranger.client_with(patience);
+    let refused = async {
+        loop {
+            let error = client.call(Bytes::new()).await.expect_err("refused").to_string();
+            if error.contains("this is cluster") {
+                return;
+            }
+        }
+    };
+    timeout(LONG, refused).await.expect("a stranger is told where he is");
     assert_eq!(applied(cluster.client().call(Bytes::new()).await?), 1);
     Ok(())
 }
@@ -361,11 +418,13 @@ async fn an_earlier_life_of_a_peer_is_not_let_in() -> Result {
         let counters = cluster.nodes[&NodeId(0)].counters();
         counters.received_for(Traffic::Command)
     };
-    let before = heard();
     let wiped = start(config, Counter::default()).await?;
     let patience = Patience { give_up: Duration::from_millis(400), ..Patience::default() };
-    let outcome = cluster.client_with(patience).call(Bytes::new()).await?;
-    assert_eq!(outcome, Outcome::Unknown);
+    let mut client = cluster.client_with(patience);
+    // Meanwhile the last words of its earlier life arrive, which are heard.
+    assert_eq!(asked(&mut client).await?, Outcome::Unknown);
+    let before = heard();
+    assert_eq!(asked(&mut client).await?, Outcome::Unknown);
     assert_eq!(heard(), before, "what it acknowledges is not even heard");
     wiped.shutdown().await;
     Ok(())
@@ -503,6 +562,76 @@ async fn while_the_disk_hangs_nothing_is_promised_and_afterwards_all_goes_on() -
     Ok(())
 }
 
+/// Backpressure reaches from the disk to the clients, in bytes: beyond `log_backlog_bytes` nothing
+/// more goes to the log, beyond `max_pending_bytes` clients are told that the replica is busy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_slow_disk_little_is_under_way_and_clients_are_told() -> Result {
+    let mut cluster = ToyCluster::<false>::unstarted(1);
+    let tap = Tap::default();
+    let mut config = NodeConfig { create: true, ..cluster.config(NodeId(0)) };
+    config.storage = Arc::new(tap.clone());
+    config.limits.log_backlog_bytes = 200;
+    config.limits.max_command = 1000;
+    config.limits.max_pending_bytes = 1000;
+    (config.limits.max_batch_commands, config.limits.burst) = (1, 1);
+    cluster.nodes.insert(NodeId(0), start(config, Counter::default()).await?);
+    let before = cluster.nodes[&NodeId(0)].status().last;
+
+    tap.turn(Flow::Closed);
+    let patience = Patience { attempt: LONG, pause: Duration::from_millis(10), give_up: LONG };
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let mut client = cluster.client_with(patience);
+        calls.spawn(async move { client.call(Bytes::new()).await });
+    }
+    told_busy(&cluster).await;
+    // A record is longer than its command, 37 bytes; one turn, of two here, goes beyond the bound.
+    let under_way = cluster.nodes[&NodeId(0)].status().last.0 - before.0;
+    assert!(under_way <= 200 / 37 + 2, "{under_way} entries wait for the disk");
+
+    tap.turn(Flow::Open);
+    let mut numbers = BTreeSet::new();
+    while let Some(called) = calls.join_next().await {
+        numbers.insert(applied(called??));
+    }
+    assert_eq!(numbers, (1..=40).collect());
+    Ok(())
+}
+
+/// A follower that takes nothing in (its disk hangs, and its bound is reached) holds nobody up: the
+/// others decide as many commands as they like, and it comes after when it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_takes_nothing_in_holds_nobody_up() -> Result {
+    let mut cluster = ToyCluster::<false>::unstarted(3);
+    let tap = Tap::default();
+    for node in cluster.cluster.nodes().iter() {
+        let mut config = NodeConfig { create: true, ..cluster.config(node) };
+        let limits = &mut config.limits;
+        (limits.max_command, limits.max_batch_bytes, limits.max_frame) = (600, 600, 2_000);
+        (limits.snapshot_chunk, limits.client_queue_bytes) = (512, 2_000);
+        (limits.peer_queue_bytes, limits.inbox_bytes) = (4_000, 4_000);
+        if node == NodeId(2) {
+            config.storage = Arc::new(tap.clone());
+            config.limits.log_backlog_bytes = 200;
+        }
+        cluster.nodes.insert(node, start(config, Counter::default()).await?);
+    }
+    let mut client = cluster.client();
+    assert_eq!(applied(client.call(Bytes::new()).await?), 1);
+    tap.turn(Flow::Closed);
+    for expected in 2..=300 {
+        assert_eq!(applied(client.call(Bytes::from_static(&[1; 400])).await?), expected);
+    }
+    let behind = cluster.nodes[&NodeId(2)].status();
+    let leader = cluster.nodes[&NodeId(0)].status();
+    assert!(behind.last < leader.committed, "{behind:?} has taken in all of {leader:?}");
+    tap.turn(Flow::Open);
+    let mut status = cluster.nodes[&NodeId(2)].watch_status();
+    let caught_up = status.wait_for(|status| status.committed >= leader.committed);
+    timeout(LONG, caught_up).await.expect("it catches up")?;
+    Ok(())
+}
+
 /// Property 2: a promise leaves when what it promises is durable. The leader's disk works; those
 /// of the two others do not, so nobody has a majority.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -526,17 +655,19 @@ async fn an_acknowledgement_waits_for_the_disk_of_whoever_gives_it() -> Result {
     };
     while calls == 0 || least(&cluster) <= calls {
         calls += 1;
-        assert_eq!(applied(client.call(Bytes::new()).await?), calls);
+        assert_eq!(counted(&mut client).await?, calls);
     }
     tap.turn(Flow::Closed);
-    assert_eq!(client.call(Bytes::new()).await?, Outcome::Unknown);
-    assert!(least(&cluster) >= calls + 2, "they have the entry, but not on disk");
-    tap.turn(Flow::Open);
-    let mut outcome = client.resume().await?;
-    while outcome == Outcome::Unknown {
-        outcome = client.resume().await?;
+    assert_eq!(asked(&mut client).await?, Outcome::Unknown);
+    for node in [NodeId(1), NodeId(2)] {
+        let mut status = cluster.nodes[&node].watch_status();
+        let has = status.wait_for(|status| status.last.0 >= calls + 2);
+        timeout(LONG, has).await.expect("they have the entry, but not on disk")?;
     }
-    assert_eq!(applied(outcome), calls + 1);
+    let leader = cluster.nodes[&NodeId(0)].status();
+    assert!(leader.committed < leader.last, "nobody has promised it");
+    tap.turn(Flow::Open);
+    assert_eq!(applied_in_the_end(&mut client, Outcome::Unknown).await?, calls + 1);
     Ok(())
 }
 
@@ -559,19 +690,16 @@ async fn a_node_whose_disk_hangs_falls_silent() -> Result {
     let attempt = Duration::from_millis(300);
     let patience = Patience { attempt, pause: Duration::from_millis(10), give_up: attempt };
     let mut client = cluster.client_with(patience);
-    applied(client.call(Bytes::new()).await?);
+    assert_eq!(counted(&mut client).await?, 1);
     tap.turn(Flow::Closed);
     let mut decided_meanwhile = 0;
-    while let Outcome::Committed { .. } = client.call(Bytes::new()).await? {
+    while let Outcome::Committed { .. } = asked(&mut client).await? {
         decided_meanwhile += 1;
         assert!(decided_meanwhile < 20_000, "it never falls silent");
     }
     tap.turn(Flow::Open);
-    let mut outcome = client.resume().await?;
-    while outcome == Outcome::Unknown {
-        outcome = client.resume().await?;
-    }
-    assert_eq!(applied(outcome), decided_meanwhile + 2);
+    let last = applied_in_the_end(&mut client, Outcome::Unknown).await?;
+    assert_eq!(last, decided_meanwhile + 2);
     Ok(())
 }
 
@@ -583,16 +711,19 @@ async fn a_disk_that_fails_stops_the_node_before_it_promises_anything() -> Resul
     let mut config = NodeConfig { create: true, ..cluster.config(NodeId(0)) };
     config.storage = Arc::new(tap.clone());
     cluster.nodes.insert(NodeId(0), start(config, Counter::default()).await?);
-    let give_up = Duration::from_millis(300);
-    let mut client = cluster.client_with(Patience { give_up, ..Patience::default() });
+    let mut client = cluster.client();
     assert_eq!(applied(client.call(Bytes::new()).await?), 1);
     tap.turn(Flow::Broken);
-    assert_eq!(client.call(Bytes::new()).await?, Outcome::Unknown);
-    let handle = cluster.nodes.remove(&NodeId(0)).expect("it ran");
-    let StopReason::LogFailed(why) = handle.stopped().await else { panic!("it goes on") };
+    let handle = cluster.nodes.remove(&NodeId(0)).expect("it runs");
+    let reason = tokio::select! {
+        outcome = client.call(Bytes::new()) => panic!("it is promised: {outcome:?}"),
+        reason = handle.stopped() => reason,
+    };
+    let StopReason::LogFailed(why) = reason else { panic!("{reason}") };
     assert!(why.contains("could not sync") && why.contains("the disk said no"), "{why}");
     cluster.restart(NodeId(0)).await?;
-    assert_eq!(applied(client.resume().await?), 2, "and the command is applied once");
+    let number = applied_in_the_end(&mut client, Outcome::Unknown).await?;
+    assert_eq!(number, 2, "and the command is applied once");
     Ok(())
 }
 

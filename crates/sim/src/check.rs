@@ -4,7 +4,7 @@
 mod core;
 mod rest;
 
-use crate::nemesis::{Churn, Nemesis};
+use crate::nemesis::{Churn, Nemesis, Sieges};
 use crate::options::Options;
 use crate::oracle::blackbox;
 use crate::registers::{Operation, Registers};
@@ -25,6 +25,10 @@ use std::time::Duration;
 
 /// The mark of a run in which time decides what a replica does, not only when.
 pub(crate) const LEASES: &str = "leases are on";
+
+/// The mark of a run in which nodes take in more than one input before they say that there is no
+/// more.
+pub(crate) const TURNS: &str = "nodes take in several inputs";
 
 /// Fresh clients that a healed core must answer, and commands of each.
 const FRESH_CLIENTS: usize = 3;
@@ -113,6 +117,7 @@ pub(crate) struct Run<'a, P: Audit> {
     pub(crate) rng: Rng,
     out: Option<&'a mut (dyn FnMut(String) + 'a)>,
     recovery: Option<Duration>,
+    first_answers: Option<Duration>,
 }
 
 impl<'a, P: Audit> Run<'a, P> {
@@ -141,17 +146,26 @@ impl<'a, P: Audit> Run<'a, P> {
         setup.network = options.faults.network.clone();
         setup.disk = options.faults.disk.clone();
         setup.max_batch = options.max_batch;
+        setup.turns = options.turns;
         setup.compare_states_every = Some(8);
         setup.traitors = traitors(options, &mut rng);
         let mut world = World::new(setup, Registers::default);
         for node in world.cluster().nodes().iter() {
             let drift = options.faults.drift;
-            let rate = rng.between(u64::from(CERTAIN - drift), u64::from(CERTAIN + drift));
+            let mut rate = rng.between(u64::from(CERTAIN - drift), u64::from(CERTAIN + drift));
+            if operators.sieges.is_some() {
+                // As wrong as they may be.
+                let fast = rate > u64::from(CERTAIN);
+                rate = u64::from(if fast { CERTAIN + drift } else { CERTAIN - drift });
+            }
             world.set_clock_rate(node, rate as u32);
         }
         let named = options.variants.iter().any(|name| name.starts_with("lease"));
         if operators.lease.is_some() || named {
             world.mark(LEASES);
+        }
+        if options.turns.is_some() {
+            world.mark(TURNS);
         }
         if operators.readers > 0 {
             (0..options.registers).for_each(|register| world.watch(question(register)));
@@ -159,7 +173,7 @@ impl<'a, P: Audit> Run<'a, P> {
         if out.is_some() {
             world.keep_log();
         }
-        Self { seed, options, world, rng, out, recovery: None }
+        Self { seed, options, world, rng, out, recovery: None, first_answers: None }
     }
 
     /// The world survives a panic of the protocol: it says what happened before.
@@ -219,15 +233,17 @@ impl<'a, P: Audit> Run<'a, P> {
         let clients: Vec<ClientId> = (0..self.options.clients).map(|_| self.add_client()).collect();
         self.add_readers();
         let mut churn = Churn::new(self.seed, &self.options.operators);
+        let mut sieges = Sieges::new(self.seed, self.options);
         let end = self.options.safety;
         while self.world.now() < end && self.world.violation().is_none() {
             if clients.iter().all(|client| self.world.client_ended(*client)) {
                 break;
             }
-            let until = nemesis.due().min(churn.due()).min(end);
+            let until = nemesis.due().min(churn.due()).min(sieges.due()).min(end);
             self.advance(until, |world| nemesis.is_alarmed(world));
             nemesis.act(&mut self.world);
             churn.act(&mut self.world);
+            sieges.act(&mut self.world);
             self.keep_equivocating();
         }
     }
@@ -309,6 +325,7 @@ impl<'a, P: Audit> Run<'a, P> {
         let start = self.world.now();
         let bound = self.options.timing.election_max * self.options.patience;
         let before = self.world.last_committed();
+        self.world.tell(|| format!("{what} {nodes:?}: fresh clients ask"));
         let ends: Vec<ClientId> = (0..FRESH_CLIENTS).map(|_| self.add_fresh(nodes)).collect();
         let reader = self.add_fresh_reader(nodes);
         let answered = self.advance(start + bound, |world| {
@@ -337,6 +354,9 @@ impl<'a, P: Audit> Run<'a, P> {
         }
         if self.recovery.is_none() {
             self.recovery = Some(self.world.now() - start);
+            let first = self.world.completions().iter().filter(|done| done.nth == 0);
+            let first = first.filter(|done| ends.contains(&done.client)).map(|done| done.ended);
+            self.first_answers = first.max().map(|at| at - start);
         }
         self.converge(nodes, before, bound, what);
     }
@@ -397,7 +417,8 @@ impl<'a, P: Audit> Run<'a, P> {
         let nodes: Vec<NodeId> = nodes.iter().collect();
         let election = self.options.timing.election_max;
         let patience = Patience {
-            attempt: election * 2,
+            // A request or an answer that got lost outside the core costs no more than that.
+            attempt: election / 2,
             pause: Duration::from_millis(20),
             give_up: election * self.options.patience,
         };
@@ -480,6 +501,7 @@ impl<'a, P: Audit> Run<'a, P> {
             refused: ended(|outcome| matches!(outcome, Outcome::Refused(_))),
             leader_changes: world.leader_changes(),
             recovery: self.recovery,
+            first_answers: self.first_answers,
             faults: world.faults().clone(),
             marks: world.marks().clone(),
         }
@@ -502,11 +524,11 @@ fn traitors(options: &Options, rng: &mut Rng) -> NodeSet {
 }
 
 /// What a reader asks of a register.
-fn question(register: u8) -> Bytes {
+pub(crate) fn question(register: u8) -> Bytes {
     Bytes::copy_from_slice(&[register])
 }
 
-fn operation(rng: &mut Rng, registers: u8) -> Operation {
+pub(crate) fn operation(rng: &mut Rng, registers: u8) -> Operation {
     let key = rng.below(u64::from(registers)) as u8;
     match rng.below(5) {
         0 => Operation::Get(key),

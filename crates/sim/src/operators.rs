@@ -10,6 +10,12 @@ use consensus_core::{
 };
 use core::time::Duration;
 
+/// Longest mean time between two sieges.
+const SELDOM: Duration = Duration::from_millis(1_200);
+
+/// Clocks are wrong by a tenth at most, in parts in a million.
+const WORST_DRIFT: u32 = 100_000;
+
 /// What an algorithm offers beside deciding commands, as it says itself when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offers {
@@ -85,6 +91,9 @@ pub struct Operators {
     pub consistencies: Vec<Consistency>,
     /// Leases are on, for clocks that are wrong by so many parts in a million at most.
     pub lease: Option<u32>,
+    /// Mean time between two sieges of a leader: it loses the others, and readers still ask it.
+    /// Only where there are leases.
+    pub sieges: Option<Duration>,
 }
 
 impl Operators {
@@ -101,6 +110,7 @@ impl Operators {
             think: Duration::ZERO,
             consistencies: Vec::new(),
             lease: None,
+            sieges: None,
         }
     }
 
@@ -123,9 +133,17 @@ impl Operators {
         let readers = rng.between(1, 3) as usize;
         let questions = if thick { 2 } else { rng.between(4, 60) as usize };
         let think = rng.time(Duration::from_millis(1), Duration::from_millis(700));
-        let lease = rng.chance(5_000).then(|| rng.pick(&[0, 10_000, 100_000]));
+        let lease = rng.chance(5_500).then(|| rng.pick(&[0, 10_000, WORST_DRIFT]));
         let changes = changes.filter(|_| offers.changes);
         let lease = lease.filter(|_| offers.leases && reads);
+        let consistencies = consistencies(rng, offers, lease);
+        let sieges = rng.chance(8_500).then(|| rng.time(Duration::from_millis(200), SELDOM));
+        let sieges = sieges.filter(|_| lease.is_some() && !thick);
+        // The worse clocks may run, the longer is a lease that does not allow for it.
+        let lease = lease.map(|drift| match sieges {
+            Some(_) if rng.chance(5_000) => WORST_DRIFT,
+            _ => drift,
+        });
         Self {
             spares: if changes.is_some() { spares } else { 0 },
             changes,
@@ -135,8 +153,9 @@ impl Operators {
             readers: if reads && offers.index_reads { readers } else { 0 },
             questions,
             think,
-            consistencies: consistencies(rng, offers, lease),
+            consistencies,
             lease,
+            sieges,
         }
     }
 }
@@ -191,8 +210,9 @@ mod tests {
             all.iter().filter(|one| one.snapshots.is_some()).count(),
             all.iter().filter(|one| one.readers > 0).count(),
             all.iter().filter(|one| one.lease.is_some()).count(),
+            all.iter().filter(|one| one.sieges.is_some()).count(),
         ];
-        assert!(counts.iter().all(|count| (30..170).contains(count)), "{counts:?}");
+        assert!(counts.iter().all(|count| (20..170).contains(count)), "{counts:?}");
         assert!(all.iter().all(|one| !one.consistencies.is_empty()));
     }
 }

@@ -199,6 +199,12 @@ pub(crate) fn variants<P: Audit>(seed: u64) -> Vec<String> {
     names
 }
 
+/// In one of three runs nodes are so busy that what comes gathers for so long.
+pub(crate) fn turns(seed: u64) -> Option<Duration> {
+    let rng = &mut Rng::for_purpose(seed, 14);
+    rng.chance(3_333).then(|| Duration::from_micros(rng.pick(&[300, 3_000, 3_000, 20_000])))
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -218,6 +224,9 @@ pub struct Options {
     pub timing: Timing,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
+    /// A node takes in what comes within so long at most before it says that there is no more, as a
+    /// busy one does. `None`: it says so after every input.
+    pub turns: Option<Duration>,
     /// Named options of the algorithm that are on.
     pub variants: Vec<String>,
     /// What goes wrong.
@@ -273,6 +282,7 @@ impl Options {
             max_batch: rng.pick(&[1, 2, 16]),
             timing: Timing::LAN,
             smallest: Rng::for_purpose(seed, 4).chance(4_000),
+            turns: turns(seed),
             variants: variants::<P>(seed),
             faults: Faults::drawn(rng),
             operators,
@@ -293,6 +303,10 @@ impl Options {
         if let Some(drift) = self.operators.lease {
             self.faults.drift = self.faults.drift.min(drift / 100);
             self.faults.classes.retain(|class| *class != Fault::ClockJump);
+            if self.operators.sieges.is_some() {
+                self.faults.drift = drift / 100;
+                self.think = self.think.max(Duration::from_millis(200));
+            }
         }
         if self.operators.spares > 0 {
             let mut cluster = Cluster::new(ClusterId(0), self.nodes + self.operators.spares);
@@ -325,11 +339,11 @@ impl Options {
         Ok(Self { nodes, traitors, variants, ..self })
     }
 
-    /// The same run without operators, readers, leases and named options: what the texts in TLA+
-    /// tell of, see `docs/tla`.
+    /// The same run without operators, readers, leases and named options, each input by itself: what
+    /// the texts in TLA+ tell of, see `docs/tla`.
     #[must_use]
     pub fn without_extras(self) -> Self {
-        Self { variants: Vec::new(), operators: Operators::none(), ..self }
+        Self { variants: Vec::new(), operators: Operators::none(), turns: None, ..self }
     }
 
     /// A run without faults, for tests of one's own.
@@ -343,6 +357,7 @@ impl Options {
             max_batch: 16,
             timing: Timing::LAN,
             smallest: false,
+            turns: None,
             variants: Vec::new(),
             faults: Faults::none(),
             operators: Operators::none(),
@@ -367,7 +382,9 @@ mod tests {
     #[test]
     fn extras_are_operators_and_named_options() {
         let operators = Operators { readers: 3, snapshots: Some(1), ..Operators::none() };
-        let drawn = Options { operators, variants: vec!["x".to_owned()], ..Options::quiet(3) };
+        let variants = vec!["x".to_owned()];
+        let turns = Some(Duration::ZERO);
+        let drawn = Options { operators, variants, turns, ..Options::quiet(3) };
         assert_eq!(drawn.without_extras(), Options::quiet(3));
     }
 

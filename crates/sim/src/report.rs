@@ -75,6 +75,8 @@ pub struct Report {
     pub leader_changes: u64,
     /// How long the healed core took until fresh clients had all their answers.
     pub recovery: Option<Duration>,
+    /// How long it took until each of them had its first answer.
+    pub first_answers: Option<Duration>,
     /// Faults that were injected, by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// Rare things that happened: a run in which none did proves little.

@@ -103,6 +103,11 @@ impl Shelf {
         }
     }
 
+    /// The snapshot of which pieces are waited for, while none is being written.
+    pub(crate) fn awaited(&self) -> Option<LogIndex> {
+        self.incoming.index().filter(|_| self.received.is_none())
+    }
+
     /// The file is synced and has its name. `None` if there is a newer one by now.
     pub(crate) fn save(&mut self, origin: Origin) -> Option<Arc<Snapshot>> {
         let snapshot = match origin {

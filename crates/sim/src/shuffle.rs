@@ -10,7 +10,7 @@
 use crate::check::Run;
 use crate::nemesis::Churn;
 use crate::operators::{Offers, Operators};
-use crate::options::{Options, variants};
+use crate::options::{Options, turns, variants};
 use crate::rng::Rng;
 use crate::traitor::Treason;
 use crate::world::Pool;
@@ -72,6 +72,7 @@ impl Options {
             registers: 1,
             max_batch: rng.pick(&[1, 2]),
             smallest: rng.chance(4_000),
+            turns: turns(seed),
             variants: variants::<P>(seed),
             traitors: rng.between(0, most) as usize,
             shuffle: Some(Shuffle::drawn(rng)),

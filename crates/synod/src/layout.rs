@@ -6,6 +6,8 @@ use crate::files::{
     self, AlgorithmName, CLUSTER_FILE, ClusterFile, KeyFiles, NODE_FILE, NodeFile, cannot,
 };
 use crate::keys;
+use consensus_core::NodeId;
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -52,6 +54,8 @@ pub(crate) struct Layout {
     folder: PathBuf,
     /// What `cluster.toml` says.
     pub(crate) cluster: ClusterFile,
+    /// Replicas that joined later and live in this folder, too: their numbers, and where they are.
+    pub(crate) joined: BTreeMap<usize, SocketAddr>,
     /// Held until the value is dropped.
     _lock: File,
 }
@@ -70,7 +74,14 @@ impl Layout {
         } else {
             made(folder, wish)?
         };
-        Ok(Self { folder: folder.clone(), cluster, _lock: lock })
+        let joined = joined(folder, &cluster)?;
+        Ok(Self { folder: folder.clone(), cluster, joined, _lock: lock })
+    }
+
+    /// All replicas of the folder, by number, and where they are.
+    pub(crate) fn replicas(&self) -> BTreeMap<usize, SocketAddr> {
+        let first = self.cluster.nodes.iter().copied().enumerate();
+        first.chain(self.joined.clone()).collect()
     }
 
     /// The folder of one replica.
@@ -154,6 +165,12 @@ fn found(folder: &Path, wish: Wish) -> Result<ClusterFile, Failure> {
         )));
     }
     if let Some(port) = wish.base_port {
+        if let Some(id) = joined(folder, &cluster)?.into_keys().next() {
+            return Err(Failure::usage(format!(
+                "--base-port: n{id} joined this cluster, and the members remember where it is; a \
+                 cluster that others have joined stays where it is"
+            )));
+        }
         cluster.nodes = ports_from(port, size)?;
         let mut kept: ClusterFile = files::read(&folder.join(CLUSTER_FILE))?;
         kept.nodes.clone_from(&cluster.nodes);
@@ -167,6 +184,28 @@ fn found(folder: &Path, wish: Wish) -> Result<ClusterFile, Failure> {
         files::write(&folder.join(CLUSTER_FILE), CLUSTER_COMMENT, &kept)?;
     }
     Ok(cluster)
+}
+
+/// The replicas behind the first ones that have a file in this folder.
+fn joined(folder: &Path, cluster: &ClusterFile) -> Result<BTreeMap<usize, SocketAddr>, Failure> {
+    let mut joined = BTreeMap::new();
+    for id in cluster.nodes.len()..NodeId::LIMIT {
+        let path = node_folder(folder, id).join(NODE_FILE);
+        if !path.exists() {
+            continue;
+        }
+        let node = NodeFile::read(&path)?;
+        if usize::from(node.id) != id || !node.join || node.cluster != cluster.cluster {
+            return Err(Failure::usage(format!(
+                "{} is not the file of a replica that joins this cluster: it needs id = {id}, \
+                 join = true and cluster = \"{}\"",
+                path.display(),
+                cluster.cluster
+            )));
+        }
+        joined.insert(id, node.listen());
+    }
+    Ok(joined)
 }
 
 const CLUSTER_COMMENT: &str = "\
@@ -316,6 +355,28 @@ mod tests {
         let other = Wish { nodes: Some(5), ..Wish::default() };
         let refused = Layout::open(&folder.0, other).unwrap_err();
         assert!(refused.message.contains("3 multipaxos replicas"), "{}", refused.message);
+    }
+
+    /// A replica that joined lives on in the folder, and is not moved behind the members' backs.
+    #[test]
+    fn replicas_that_joined_are_found_again() {
+        let folder = Folder::new("joined");
+        let cluster = Layout::open(&folder.0, Wish::default()).unwrap().cluster;
+        let path = folder.0.join("n5").join(NODE_FILE);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let listen = Some(loopback(4999));
+        let node = NodeFile { id: 5, join: true, listen, ..node_file(&cluster, 0) };
+        files::write(&path, NODE_COMMENT, &node).unwrap();
+        let layout = Layout::open(&folder.0, Wish::default()).unwrap();
+        assert_eq!(layout.replicas().into_keys().collect::<Vec<_>>(), [0, 1, 2, 5]);
+        assert_eq!(layout.joined[&5], loopback(4999));
+        drop(layout);
+        let wish = Wish { base_port: Some(23_900), ..Wish::default() };
+        let refused = Layout::open(&folder.0, wish).unwrap_err();
+        assert!(refused.message.contains("n5 joined"), "{}", refused.message);
+        files::write(&path, NODE_COMMENT, &NodeFile { id: 6, ..node }).unwrap();
+        let refused = Layout::open(&folder.0, Wish::default()).unwrap_err();
+        assert!(refused.message.contains("needs id = 5"), "{}", refused.message);
     }
 
     #[test]

@@ -43,12 +43,16 @@ pub struct Ours<P: ConsensusProtocol, const FRAMED: bool> {
 }
 
 impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
+    #[inline]
     fn step(&mut self, input: Input<P>) {
         let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
         self.replica.step(input, &env, &mut self.effects);
-        if self.effects.is_empty() {
-            return;
+        if !self.effects.is_empty() {
+            self.carry_out();
         }
+    }
+
+    fn carry_out(&mut self) {
         if let Some(why) = self.effects.halted() {
             panic!("{} halted: {why}", P::INFO.name);
         }
@@ -56,10 +60,8 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
             match effect {
                 Effect::Write { number, .. } => self.written = number,
                 Effect::Send { to, message, after } => {
-                    let now = self.outbox.offer(to, &message, after);
-                    if !now.is_empty() {
-                        self.leaving.push((now, message));
-                    }
+                    let free = self.outbox.post(to, message, after);
+                    self.leaving.extend(free);
                 }
                 Effect::Commit { batch, .. } => {
                     for command in batch.iter() {
@@ -73,22 +75,24 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
     }
 }
 
-fn post<M: Clone>(
-    from: NodeId,
-    to: NodeSet,
+/// A message on its way, and who says it.
+pub struct Letter<M> {
+    from: usize,
     message: M,
-    send: &mut impl FnMut(usize, Envelope<M>),
-) {
+}
+
+fn post<M: Clone>(from: NodeId, to: NodeSet, message: M, send: &mut impl FnMut(usize, Letter<M>)) {
+    let from = from.index();
     let mut receivers = to.iter();
     let Some(first) = receivers.next() else { return };
     for other in receivers {
-        send(other.index(), Envelope { from, message: message.clone() });
+        send(other.index(), Letter { from, message: message.clone() });
     }
-    send(first.index(), Envelope { from, message });
+    send(first.index(), Letter { from, message });
 }
 
 impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
-    type Message = Envelope<P::Message>;
+    type Message = Letter<P::Message>;
 
     fn start(id: usize) -> Self {
         let cluster = Cluster::new(ClusterId(1), 3);
@@ -126,9 +130,11 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
         }
     }
 
-    fn hear(&mut self, message: Envelope<P::Message>) {
+    fn hear(&mut self, letter: Letter<P::Message>) {
         let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
-        let verified = P::verify(message, &env).expect("an honest message");
+        let Letter { from, message } = letter;
+        let envelope = Envelope { from: NodeId(from as u8), message };
+        let verified = P::verify(envelope, &env).expect("an honest message");
         self.step(Input::Message(verified));
     }
 

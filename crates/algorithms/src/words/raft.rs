@@ -1,7 +1,7 @@
 //! Raft's words: logs as the paper draws them, terms and votes.
 
 use consensus_core::{Audit, Ledger, LogIndex, NodeId};
-use synod_raft::{AppendEntries, Conflict, Entry, Message, Raft, Record, Term};
+use synod_raft::{AppendEntries, Conflict, Entry, EntryId, Message, Raft, Record, Term};
 use synod_sim::{Item, Memory, Sight, Vocabulary, batch_of};
 
 /// `setup S1 term 3`, `setup S1 vote S2`, `setup S1 log [1,1] [2,2]"x"`; to look at: `term`,
@@ -63,7 +63,7 @@ impl Vocabulary<Raft> for RaftWords {
     }
 
     fn tell(&self, message: &Message) -> Vec<String> {
-        let place = |last: &synod_raft::EntryId| format!("[{},{}]", last.term.0, last.index.0);
+        let place = |last: &EntryId| format!("[{},{}]", last.term.0, last.index.0);
         let term = format!("term={}", message.term().0);
         let more = match message {
             Message::PreVote { last, .. } | Message::RequestVote { last, .. } => {
@@ -73,7 +73,11 @@ impl Vocabulary<Raft> for RaftWords {
                 vec![if *granted { "granted" } else { "refused" }.to_owned()]
             }
             Message::AppendEntries(append) => {
-                vec![format!("prev={}", place(&append.prev)), entries(append), commit(append)]
+                let entries = entries(&append.prev, &append.entries);
+                vec![format!("prev={}", place(&append.prev)), entries, commit(append)]
+            }
+            Message::Tail(tail) => {
+                vec![format!("prev={}", place(&tail.prev)), entries(&tail.prev, &tail.entries)]
             }
             Message::AppendReply { matched, .. } => vec![format!("match={}", matched.0)],
             Message::AppendReject { prev, conflict, .. } => {
@@ -131,10 +135,10 @@ fn log(disk: &[Record]) -> Vec<Item> {
     ledger.iter().map(|(index, held)| Item::word(format!("[{},{}]", held.epoch, index.0))).collect()
 }
 
-fn entries(append: &AppendEntries) -> String {
-    let first = append.prev.index.0 + 1;
+fn entries(prev: &EntryId, entries: &[Entry]) -> String {
+    let first = prev.index.0 + 1;
     let entry = |(index, entry): (u64, &Entry)| format!("[{},{index}]", entry.term.0);
-    let all: Vec<String> = (first..).zip(&*append.entries).map(entry).collect();
+    let all: Vec<String> = (first..).zip(entries).map(entry).collect();
     if all.is_empty() { "no-entries".into() } else { format!("entries={}", all.join("")) }
 }
 

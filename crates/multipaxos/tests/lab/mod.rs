@@ -37,7 +37,7 @@ pub(crate) fn accept_of(message: Message) -> Accept {
 
 pub(crate) fn promise_of(message: Message) -> Promise {
     match message {
-        Message::Promise(promise) => promise,
+        Message::Promise(promise) => *promise,
         other => panic!("{other:?} is no promise"),
     }
 }

@@ -2,6 +2,7 @@
 //! both at once. What they ask for can always be done with the nodes that still have a disk: an
 //! operator who makes a cluster of the dead gets what he asks for.
 
+use super::schism::Schism;
 use crate::operators::Operators;
 use crate::rng::Rng;
 use crate::world::World;
@@ -22,6 +23,7 @@ pub(crate) struct Churn {
     joins: Vec<(Duration, NodeId)>,
     /// Members that somebody saw once.
     seen: Vec<Membership>,
+    schism: Schism,
 }
 
 impl Churn {
@@ -34,6 +36,7 @@ impl Churn {
             next_transfer: Duration::MAX,
             joins: Vec::new(),
             seen: Vec::new(),
+            schism: Schism::default(),
         };
         churn.next_change = churn.after(Duration::ZERO, churn.changes);
         churn.next_transfer = churn.after(Duration::ZERO, churn.transfers);
@@ -48,7 +51,7 @@ impl Churn {
     /// When they want to act next.
     pub(crate) fn due(&self) -> Duration {
         let joins = self.joins.iter().map(|(at, _)| *at).min().unwrap_or(Duration::MAX);
-        self.next_change.min(self.next_transfer).min(joins)
+        self.next_change.min(self.next_transfer).min(joins).min(self.schism.due())
     }
 
     /// Do they ever want anything?
@@ -64,6 +67,7 @@ impl Churn {
         for (_, node) in due {
             world.join(node);
         }
+        self.schism.act(&mut self.rng, world);
         if self.next_transfer <= now {
             self.next_transfer = self.after(now, self.transfers);
             self.transfer(world);
@@ -139,7 +143,8 @@ impl Churn {
                 }
             }
             world.fault(what);
-            world.change_members(asked, change);
+            world.change_members(asked, change.clone());
+            self.schism.may_follow(&mut self.rng, world, (asked, &change));
         }
     }
 
@@ -218,7 +223,7 @@ impl Churn {
 }
 
 /// Are enough of the voters still there?
-fn can_be<P: Audit, S: StateMachine>(world: &World<P, S>, change: &Change) -> bool {
+pub(super) fn can_be<P: Audit, S: StateMachine>(world: &World<P, S>, change: &Change) -> bool {
     let there = world.cluster().nodes().minus(world.condemned());
     let members = Membership { voters: change.voters, ..Membership::default() };
     change.voters.is_empty() || world.is_live(&members, there)

@@ -1,9 +1,12 @@
 //! Injects faults while a run is in its safety phase, and takes most of them back.
 
 mod churn;
+mod schism;
+mod siege;
 mod strike;
 
 pub(crate) use churn::Churn;
+pub(crate) use siege::Sieges;
 
 use crate::options::{Faults, Options};
 use crate::rng::Rng;

@@ -136,7 +136,7 @@ impl Nemesis {
 
     fn hit_leader<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
         let Some(leader) = world.leader() else { return };
-        match self.rng.below(4) {
+        match self.rng.below(6) {
             0 => {
                 world.pause(leader);
                 self.later(world, Undo::Resume(leader));
@@ -145,6 +145,21 @@ impl Nemesis {
             2 => {
                 world.crash_after_effects(leader, self.rng.below(8) as u32);
                 self.later(world, Undo::Restart(leader));
+            }
+            3 => {
+                // Some of its last messages arrive and others do not: its successor finds holes.
+                world.storm(self.rng.between(3_000, 8_000) as u32);
+                world.crash_after_effects(leader, self.rng.between(10, 80) as u32);
+                self.later(world, Undo::EndStorm);
+                self.later(world, Undo::Restart(leader));
+            }
+            4 => {
+                // What it sent last is written, and not synced, when its successor comes.
+                let time = self.rng.time(Duration::from_millis(300), Duration::from_millis(1_500));
+                for node in self.some_nodes(world).iter() {
+                    world.stall_disk(node, time);
+                }
+                self.isolate(world, leader);
             }
             _ => {
                 world.crash(leader);

@@ -33,6 +33,24 @@ impl Claims {
         Ok(())
     }
 
+    /// O7: would a message with this claim contradict what the node said?
+    pub(crate) fn fits(&self, node: NodeId, claim: Claim) -> Verdict {
+        let (topic, said, value, holds) = match claim {
+            Claim::Once(topic, value) => {
+                let said = self.once.get(&(node, topic));
+                (topic, said, value, said.is_none_or(|said| *said == value))
+            }
+            Claim::Rising(topic, value) => {
+                let said = self.rising.get(&(node, topic));
+                (topic, said, value, said.is_none_or(|said| *said <= value))
+            }
+        };
+        match said {
+            Some(said) if !holds => contradiction(topic, *said, value, "would say after a restart"),
+            _ => Ok(()),
+        }
+    }
+
     /// Did the node claim this value?
     fn said(&self, node: NodeId, topic: Topic, value: u128) -> bool {
         self.once.get(&(node, topic)) == Some(&value)
@@ -132,6 +150,23 @@ mod tests {
         claims.say(N0, Claim::Rising(promise, 5)).expect("a promise");
         claims.say(N0, Claim::Rising(promise, 5)).expect("the same");
         assert_eq!(claims.say(N0, Claim::Rising(promise, 4)).unwrap_err().oracle, "O7");
+    }
+
+    /// What a copy would say is held against what was said, and is not said itself.
+    #[test]
+    fn o7_sees_what_would_be_a_contradiction() {
+        let mut claims = Claims::default();
+        let promise = Topic::new("promise", 0u8, 0);
+        claims.fits(N0, Claim::Once(vote(1), 9)).expect("nothing was said");
+        claims.say(N0, Claim::Once(vote(1), 7)).expect("and still is not");
+        claims.say(N0, Claim::Rising(promise, 5)).expect("a promise");
+        claims.fits(N0, Claim::Once(vote(1), 7)).expect("the same vote");
+        claims.fits(N0, Claim::Rising(promise, 6)).expect("a higher promise");
+        claims.fits(N1, Claim::Once(vote(1), 8)).expect("another node");
+        for claim in [Claim::Once(vote(1), 8), Claim::Rising(promise, 4)] {
+            assert_eq!(claims.fits(N0, claim).unwrap_err().oracle, "O7");
+        }
+        claims.say(N0, Claim::Rising(promise, 5)).expect("6 was tried, not said");
     }
 
     #[test]

@@ -101,6 +101,18 @@ impl<P: Audit> Disks<P> {
         Ok(())
     }
 
+    /// O4, where logs match: a replica's log ends where what it wrote ends. What it holds beyond is on
+    /// no disk, and was not compared with anything.
+    pub(crate) fn ends_at(&self, node: usize, last: LogIndex) -> Verdict {
+        let written = &self.platters[node].written;
+        let end = written.last().max(written.covered());
+        if !P::LOG_MATCHING || last <= end.max(self.platters[node].snapshot.0) {
+            return Ok(());
+        }
+        let detail = format!("its log goes on to {last}, and what it wrote ends at {end}");
+        Err(Finding::new("O4", "a log is what was written", detail))
+    }
+
     /// The log begins later now: what stands for what is before is remembered, or looked up.
     fn rebase(&mut self, node: usize) {
         let platter = &mut self.platters[node];
@@ -263,6 +275,15 @@ mod tests {
         disks.wrote(0, &record(2, 2, 21)).expect("the same past, so the same entry");
         disks.survived(1, [record(1, 1, 10)].iter());
         assert_eq!(disks.wrote(1, &record(2, 2, 21)).unwrap_err().oracle, "O4");
+    }
+
+    /// Raft Figure 2, AppendEntries rule 3: what follows a conflict goes, in memory as on disk.
+    #[test]
+    fn o4_sees_a_log_that_goes_on_where_nothing_was_written() {
+        let mut disks = disks();
+        disks.wrote(0, &record(1, 1, 10)).expect("a log");
+        disks.ends_at(0, LogIndex(1)).expect("as long as it was written");
+        assert_eq!(disks.ends_at(0, LogIndex(2)).unwrap_err().oracle, "O4");
     }
 
     /// Only what is synced counts, and only this batch.

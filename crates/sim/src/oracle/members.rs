@@ -148,7 +148,8 @@ impl Members {
             return broken(format!("index {index} holds members that cannot be read"));
         };
         let before = self.newest();
-        if before.is_joint() && !(next.outgoing.is_empty() && next.voters == before.voters) {
+        let goes_on = next.voters == before.voters && next.learners == before.learners;
+        if before.is_joint() && !(next.outgoing.is_empty() && goes_on) {
             return broken(format!("{before:?} were being changed, and index {index} is {next:?}"));
         }
         if next.is_joint() && next.outgoing != before.voters {
@@ -263,6 +264,18 @@ mod tests {
         decide(&mut members, 9, &[1, 2], &[]).expect("the second half");
         assert_eq!(members.at(LogIndex(8)).outgoing, set(&[0, 1]));
         assert_eq!(members.since(LogIndex(9)).len(), 2, "the joint one counted until then");
+    }
+
+    /// Raft §6: once the new members are committed, the old ones have no part in anything.
+    #[test]
+    fn o19_sees_who_was_to_go_and_is_left_as_a_learner() {
+        let mut members = members();
+        ask(&mut members, 0, &[1, 2]);
+        decide(&mut members, 7, &[1, 2], &[0, 1, 2]).expect("the first half");
+        let (voters, learners) = (set(&[1, 2]), set(&[0]));
+        let left = Membership { voters, learners, ..Membership::default() };
+        assert_eq!(oracle(members.decided(LogIndex(9), &left.to_batch())), "O19");
+        decide(&mut members, 9, &[1, 2], &[]).expect("the second half");
     }
 
     #[test]

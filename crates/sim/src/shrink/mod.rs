@@ -93,11 +93,13 @@ pub fn needs_time(found: &Violation) -> bool {
 }
 
 /// Can this run be told as steps on a stage? Not where traitors made lies out of what they had
-/// heard: such a message follows from no step. Nor is what is shown in messages audited there.
+/// heard: such a message follows from no step. Nor is what is shown in messages audited there. Nor
+/// where nodes take in more than one input before they say that there is no more.
 pub fn can_be_told(report: &Report) -> bool {
     let forged = [Treason::Forge, Treason::Insist];
     let shown = report.violation.as_ref().is_some_and(|found| found.name.starts_with("shown"));
-    !shown && !forged.iter().any(|treason| report.faults.contains_key(treason.name()))
+    let turns = report.marks.contains_key(check::TURNS);
+    !shown && !turns && !forged.iter().any(|treason| report.faults.contains_key(treason.name()))
 }
 
 /// Makes the run of this seed small. Where the run itself stays long, a few runs of other seeds

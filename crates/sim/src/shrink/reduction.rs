@@ -48,6 +48,8 @@ pub enum Reduction {
     NoReaders,
     /// No named option of the algorithm is on.
     NoVariants,
+    /// Nodes say after every input that there is no more.
+    SingleInputs,
 }
 
 impl Reduction {
@@ -62,6 +64,7 @@ impl Reduction {
         let mut list = vec![Self::fewest_nodes::<P>()];
         list.extend((0..options.traitors).map(Self::Traitors));
         list.extend(options.faults.classes.iter().copied().map(Self::Without));
+        list.push(Self::SingleInputs);
         list.extend([Self::NoReaders, Self::NoLeases, Self::NoTransfers]);
         list.extend([Self::NoSnapshots, Self::FixedMembers]);
         list.extend([Self::NoVariants, Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);
@@ -100,7 +103,7 @@ impl Reduction {
             Self::NoSnapshots => operators.snapshots = None,
             Self::NoReaders => operators.readers = 0,
             Self::NoLeases => {
-                operators.lease = None;
+                (operators.lease, operators.sieges) = (None, None);
                 let by_lease = Consistency::Linearizable(ReadMode::Lease);
                 operators.consistencies.retain(|how| *how != by_lease);
                 if operators.consistencies.is_empty() {
@@ -108,6 +111,7 @@ impl Reduction {
                 }
             }
             Self::NoVariants => options.variants.clear(),
+            Self::SingleInputs => options.turns = None,
         }
         if options.traitors == 0 {
             options.equivocator = None::<NodeId>;
@@ -137,6 +141,7 @@ impl fmt::Display for Reduction {
             Self::NoReaders => f.write_str("readers=none"),
             Self::NoLeases => f.write_str("leases=none"),
             Self::NoVariants => f.write_str("variants=none"),
+            Self::SingleInputs => f.write_str("turns=single"),
         }
     }
 }
@@ -179,6 +184,7 @@ impl FromStr for Reduction {
             "readers" => word("none", Self::NoReaders),
             "leases" => word("none", Self::NoLeases),
             "variants" => word("none", Self::NoVariants),
+            "turns" => word("single", Self::SingleInputs),
             "without" => {
                 let fault = Fault::ALL.into_iter().find(|fault| kebab(fault) == value);
                 let names = Fault::ALL.map(|fault| kebab(&fault)).join(", ");
@@ -187,7 +193,7 @@ impl FromStr for Reduction {
             _ => Err(format!(
                 "there is no '{key}'; expected nodes, clients, commands, registers, batch, think, \
                  safety, without, links, disks, traitors, sizes, members, transfers, snapshots, \
-                 readers, leases or variants"
+                 readers, leases, variants or turns"
             )),
         }
     }

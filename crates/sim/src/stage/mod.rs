@@ -269,6 +269,10 @@ impl<P: Audit> Stage<P> {
             }
             self.carry_out(id, effect);
         }
+        if let Some(status) = self.status(id).filter(|_| self.violation.is_none()) {
+            let verdict = self.witness.ends_at(id, status.last);
+            self.judge(id, verdict);
+        }
         self.check_news(id);
     }
 

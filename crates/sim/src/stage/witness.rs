@@ -70,6 +70,11 @@ impl<P: Audit> Witness<P> {
         if self.is_correct(node) { verdict } else { Ok(()) }
     }
 
+    /// O4: the node's log ends here, after everything that it wrote.
+    pub(crate) fn ends_at(&self, node: NodeId, last: LogIndex) -> Verdict {
+        if self.is_correct(node) { self.disks.ends_at(node.index(), last) } else { Ok(()) }
+    }
+
     /// These records are durable now.
     pub(crate) fn synced(&mut self, node: NodeId, writes: &[Written<P::Record>]) {
         self.disks.synced(node.index(), writes);

@@ -211,6 +211,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let current = self.clients[place].current.as_mut().expect("a command is under way");
         current.key = Some(key_of(&request.command));
+        self.tell(|| format!("client {} -> {to:?} attempt {}", place + 1, request.attempt));
         for to in to.iter() {
             if let Some(at) = self.client_link(place, to) {
                 self.queue.push(at, Event::Request { to, request: request.clone() });

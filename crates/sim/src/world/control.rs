@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::traitor::Treason;
-use consensus_core::{Audit, Executor, FaultModel, Input, NodeId, NodeSet, StateMachine};
+use consensus_core::{Audit, Cluster, Executor, FaultModel, Input, NodeId, NodeSet, StateMachine};
 use core::time::Duration;
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -225,14 +225,24 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 return;
             }
         }
-        let founder = self.setup.cluster.voters.contains(id);
-        let config = if founder { &self.config } else { &self.joining };
-        match P::recover(id, config.clone(), durable) {
+        match P::recover(id, self.config_of(id).clone(), durable) {
             Ok(replica) => {
                 self.nodes[id.index()].replica = Some(replica);
                 self.input(id, Input::Start);
             }
             Err(why) => self.cannot_recover(id, why.to_string()),
         }
+    }
+
+    /// What a node knows of the cluster at its start.
+    pub(super) fn cluster_of(&self, id: NodeId) -> &Cluster {
+        let founder = self.setup.cluster.voters.contains(id);
+        if founder { &self.setup.cluster } else { &self.outside }
+    }
+
+    /// The settings that a node starts with.
+    pub(super) fn config_of(&self, id: NodeId) -> &P::Config {
+        let founder = self.setup.cluster.voters.contains(id);
+        if founder { &self.config } else { &self.joining }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) enum Event<P: ConsensusProtocol> {
     Wake { client: usize, at: u64 },
     Lie { node: NodeId, at: u64 },
     Saved { node: NodeId, life: u32, origin: Origin },
+    TurnEnds { node: NodeId, life: u32 },
     Query { to: NodeId, reader: usize, query: Query },
     Answer { reader: usize, reply: QueryReply },
     ReaderWake { reader: usize, at: u64 },
@@ -40,7 +41,8 @@ impl<P: ConsensusProtocol> Event<P> {
             Self::Timer { node, .. }
             | Self::Synced { node, .. }
             | Self::Intake { node, .. }
-            | Self::Saved { node, .. } => Some(*node),
+            | Self::Saved { node, .. }
+            | Self::TurnEnds { node, .. } => Some(*node),
             Self::Reply { .. }
             | Self::Wake { .. }
             | Self::Lie { .. }

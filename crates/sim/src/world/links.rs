@@ -45,6 +45,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if !self.shows_the_truth(from, &message) {
             return;
         }
+        self.keep_for_rehearsals(from, to, &message);
         self.broadcast(from, to, message);
     }
 

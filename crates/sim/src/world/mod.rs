@@ -10,6 +10,7 @@ mod links;
 mod members;
 mod node;
 mod reads;
+mod rehearsal;
 mod setup;
 mod shuffle;
 mod snapshots;
@@ -44,6 +45,7 @@ use event::{Event, Queue};
 use links::Intercept;
 use node::Node;
 use reads::Reader;
+use rehearsal::Heard;
 use std::collections::BTreeMap;
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
@@ -70,6 +72,7 @@ pub struct World<P: Audit, S: StateMachine> {
     submitted: u64,
     treason: Vec<Treason>,
     old_messages: Vec<Vec<P::Message>>,
+    heard: Vec<Heard<P::Message>>,
     gossip: Gossip<P::Message>,
     lies_due: Vec<u64>,
     tricks: Vec<u64>,
@@ -136,6 +139,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             submitted: 0,
             treason: vec![Treason::None; size],
             old_messages: vec![Vec::new(); size],
+            heard: vec![Heard::default(); size],
             gossip: Gossip::new(),
             lies_due: vec![0; size],
             tricks: vec![0; size],
@@ -343,7 +347,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     /// Notes a line, which is made only if somebody wants it.
-    fn tell(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
         let now = self.now();
         if let Some(log) = &mut self.log {
             log.push(format!("{:>12.6} {}", now.as_secs_f64(), line()));
@@ -406,6 +410,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             Event::Wake { client, at } => self.wake(client, at),
             Event::Lie { node, at } => self.lie_unasked(node, at),
             Event::Saved { node, life, origin } => self.saved(node, life, origin),
+            Event::TurnEnds { node, life } => self.turn_ends(node, life),
             Event::Query { to, reader, query } => self.take_query(to, reader, query),
             Event::Answer { reader, reply } => self.take_answer(reader, &reply),
             Event::ReaderWake { reader, at } => self.wake_reader(reader, at),
@@ -418,7 +423,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.hash = self.hash.then(&(self.now, kind, who, what));
     }
 
-    /// Runs one step, and says `Drained` after it, as this driver never has more input at hand.
+    /// Runs one step. `Drained` follows at once, or when the turn ends in which others may come.
     fn input(&mut self, id: NodeId, input: Input<P>) {
         let node = &self.nodes[id.index()];
         let (up, unsynced) = (node.replica.is_some(), node.disk.unsynced());
@@ -426,6 +431,31 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             tape.input(id, &input, unsynced);
         }
         self.step(id, input);
+        let node = &mut self.nodes[id.index()];
+        let Some(longest) = self.setup.turns.filter(|_| node.replica.is_some()) else {
+            return self.end_turn(id);
+        };
+        if std::mem::replace(&mut node.in_turn, true) {
+            return self.mark("several inputs in a turn");
+        }
+        let life = node.life;
+        let takes = self.rng.time(Duration::ZERO, longest).as_nanos() as u64;
+        self.queue.push(self.now + takes, Event::TurnEnds { node: id, life });
+    }
+
+    fn turn_ends(&mut self, id: NodeId, life: u32) {
+        let node = &mut self.nodes[id.index()];
+        if node.replica.is_none() || node.life != life {
+            return;
+        }
+        node.in_turn = false;
+        self.fold(23, u64::from(id.0), 0);
+        self.tell(|| format!("{id} has taken in what came"));
+        self.end_turn(id);
+    }
+
+    /// There is no more input at hand: what was written goes to the disk.
+    fn end_turn(&mut self, id: NodeId) {
         self.step(id, Input::Drained);
         if self.violation.is_none() && self.nodes[id.index()].replica.is_some() {
             self.begin_sync(id);
@@ -465,10 +495,22 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.chronicle_step(id, heard);
         let deposed = self.observe(id);
         self.carry_out(id);
+        self.check_log(id);
         self.check_news(id);
         self.answer_queries(id);
         if deposed {
             self.answer_lost(id);
+        }
+    }
+
+    /// O4 for the log in memory, after everything that it wrote.
+    fn check_log(&mut self, id: NodeId) {
+        if self.violation.is_some() || !self.is_correct(id) {
+            return;
+        }
+        if let Some(status) = self.status(id) {
+            let verdict = self.disks.ends_at(id.index(), status.last);
+            self.judge(id, verdict);
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) counters: Counters,
     pub(crate) meter: AuthMeter,
     pub(crate) paused: bool,
+    /// It has taken in something, and `Drained` is still to come.
+    pub(crate) in_turn: bool,
     /// What arrived while the node was paused.
     pub(crate) backlog: Vec<Event<P>>,
     pub(crate) status: Option<Status>,
@@ -97,6 +99,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             counters: Counters::default(),
             meter: AuthMeter::default(),
             paused: false,
+            in_turn: false,
             backlog: Vec::new(),
             status: None,
             leads: None,
@@ -139,6 +142,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.intake.clear();
         self.backlog.clear();
         self.paused = false;
+        self.in_turn = false;
         self.status = None;
         self.leads = None;
         self.fuse = None;

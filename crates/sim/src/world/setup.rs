@@ -38,6 +38,9 @@ pub struct Setup<P: Audit> {
     pub snapshot_every: Option<u64>,
     /// Bytes of a snapshot that one message carries.
     pub snapshot_chunk: usize,
+    /// A node takes in what comes within so long at most before it says `Drained` and its records
+    /// are synced. After every input, if `None`.
+    pub turns: Option<Duration>,
     /// Nodes that lie, see [`Treason`](crate::Treason). Only for Byzantine algorithms.
     pub traitors: NodeSet,
 }
@@ -58,6 +61,7 @@ impl<P: Audit> Setup<P> {
             joining: None,
             snapshot_every: None,
             snapshot_chunk: 64 << 10,
+            turns: None,
             traitors: NodeSet::EMPTY,
         }
     }

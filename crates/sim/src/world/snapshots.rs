@@ -134,8 +134,23 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         let applied = node.executor.applied();
+        let told = match &message {
+            SnapshotMessage::Chunk { meta, .. } => Some(meta.index),
+            SnapshotMessage::Ask { .. } => None,
+        };
         match node.shelf.receive(message, applied) {
-            None => self.mark("chunk of a snapshot of no use"),
+            None => {
+                let kept = node.shelf.awaited().is_some_and(|index| index <= applied);
+                self.mark("chunk of a snapshot of no use");
+                if kept && told.is_some_and(|index| index <= applied) {
+                    let detail = format!(
+                        "{applied} is applied, and pieces of an older snapshot \
+                                          are still waited for"
+                    );
+                    let name = "nothing is asked for in vain";
+                    self.fail(Some(id), Finding::new("O14", name, detail));
+                }
+            }
             Some(Some(ask)) => self.say_of_snapshots(id, from, ask),
             Some(None) => self.write_file(id, Origin::Received),
         }
@@ -167,8 +182,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         node.counters.writes += 1;
         let verdict = self.disks.compacted(id.index(), &records);
         node.disk.compact(records);
-        if self.is_correct(id) {
-            self.judge(id, verdict);
+        if self.is_correct(id) && self.judge(id, verdict) {
+            self.rehearse_restart(id);
         }
     }
 

@@ -30,6 +30,26 @@ fn two_runs_of_a_seed_are_equal_and_watching_changes_nothing() {
     assert_eq!(hashes.len(), 20, "another seed is another run");
 }
 
+/// The contract of `Drained`: it comes when the driver has no more input at hand, so others may
+/// come before it. In some seeds they do, with a clock and without; what is decided is as right.
+#[test]
+fn nodes_take_in_several_inputs_in_some_seeds() {
+    for draw in [Options::for_seed::<Toy>, Options::for_shuffle::<Toy>] {
+        let (mut several, mut drawn) = (0, 0);
+        for seed in 0..60 {
+            let options = Options { core_includes: NodeSet::only(NodeId(0)), ..draw(seed) };
+            let report = check::<Toy>(seed, &options);
+            assert_eq!(report.violation, None, "seed {seed}");
+            drawn += u32::from(options.turns.is_some());
+            several += u32::from(report.marks.contains_key("several inputs in a turn"));
+            assert!(
+                options.turns.is_some() || !report.marks.contains_key("several inputs in a turn")
+            );
+        }
+        assert!(drawn > 10 && drawn < 35 && several > drawn / 2, "{several} of {drawn}");
+    }
+}
+
 /// Every size of cluster, even ones too, and runs that are not idle.
 #[test]
 fn a_correct_protocol_raises_no_alarm_in_clusters_of_every_size() {

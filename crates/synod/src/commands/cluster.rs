@@ -45,7 +45,8 @@ Example:
   kill -9 $(cat /tmp/trio/n0/pid)                      (it survives this)
 
 DIR/cluster.toml is for clients, DIR/n0/node.toml for the first replica, DIR/n0/log is what it
-logged, DIR/n0/pid its process while it runs.";
+logged, DIR/n0/pid its process while it runs. A replica that joined the cluster later is started
+with the others when it has a DIR/n3/node.toml with join = true; docs/operations.md shows one.";
 
 /// Runs it.
 pub(crate) fn run(args: Args) -> Outcome {
@@ -65,7 +66,7 @@ pub(crate) fn run(args: Args) -> Outcome {
 }
 
 fn describe(layout: &Layout, folder: &Path) -> String {
-    let (size, name) = (layout.cluster.nodes.len(), layout.cluster.algorithm);
+    let (size, name) = (layout.replicas().len(), layout.cluster.algorithm);
     format!("a cluster of {size} {name} replicas in {}", folder.display())
 }
 
@@ -114,7 +115,7 @@ fn plans(args: &Args, layout: &Layout) -> Result<Vec<Plan>, Failure> {
         lose_unsynced: args.lose_unsynced,
         restart: args.restart,
     };
-    Ok((0..layout.cluster.nodes.len()).map(plan).collect())
+    Ok(layout.replicas().into_keys().map(plan).collect())
 }
 
 async fn refuse_left_over(plan: &Plan) -> Result<(), Failure> {
@@ -129,8 +130,8 @@ async fn refuse_left_over(plan: &Plan) -> Result<(), Failure> {
 }
 
 fn refuse_busy_ports(layout: &Layout) -> Result<(), Failure> {
-    let busy: Vec<_> =
-        layout::busy(&layout.cluster.nodes).iter().map(ToString::to_string).collect();
+    let addresses: Vec<_> = layout.replicas().into_values().collect();
+    let busy: Vec<_> = layout::busy(&addresses).iter().map(ToString::to_string).collect();
     if busy.is_empty() {
         return Ok(());
     }
@@ -165,7 +166,8 @@ impl Watcher<'_> {
             Event::NotStarted(id, error) => note(format!("{id} cannot be started: {error}")),
             Event::Ended(id, status) => {
                 self.ready.remove(id);
-                let words = self.plans[id.index()].last_words();
+                let plan = self.plans.iter().find(|plan| plan.id == id);
+                let words = plan.map(Plan::last_words).unwrap_or_default();
                 let next =
                     if self.args.restart { "it is started again" } else { "the rest runs on" };
                 note(format!("{id} ended ({status}); {next}{words}"));
@@ -176,7 +178,7 @@ impl Watcher<'_> {
     fn welcome(&self) -> String {
         let shown = self.args.dir.display();
         let mut lines = vec![format!("running {}", describe(self.layout, &self.args.dir))];
-        for (id, address) in self.layout.cluster.nodes.iter().enumerate() {
+        for (id, address) in self.layout.replicas() {
             lines.push(format!("  n{id}  {address}"));
         }
         lines.push(format!("talk to it:  synod ctl --cluster {shown} put greeting hello"));

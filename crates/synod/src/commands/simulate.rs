@@ -19,6 +19,7 @@ use synod_sim::{Options, Report};
 
 mod job;
 mod long;
+mod recovery;
 mod totals;
 
 /// Flags of `synod simulate`.
@@ -301,6 +302,7 @@ struct Verdict {
     leader_changes: u64,
     faults: BTreeMap<&'static str, u64>,
     marks: BTreeMap<&'static str, u64>,
+    recoveries: recovery::Recoveries,
     /// Of the only run, or a chain over the hashes of all runs in their order.
     hash: Fingerprint,
     failures: BTreeMap<u64, String>,
@@ -318,6 +320,7 @@ impl Verdict {
             leader_changes: 0,
             faults: BTreeMap::new(),
             marks: BTreeMap::new(),
+            recoveries: recovery::Recoveries::default(),
             hash: Fingerprint::default(),
             failures: BTreeMap::new(),
         }
@@ -330,6 +333,7 @@ impl Verdict {
         self.simulated += report.simulated;
         self.operations += report.operations;
         self.leader_changes += report.leader_changes;
+        self.recoveries.add(&report);
         for (sum, counts) in [(&mut self.faults, &report.faults), (&mut self.marks, &report.marks)]
         {
             for (name, count) in counts {
@@ -363,6 +367,7 @@ impl Verdict {
             self.leader_changes,
             self.hash.0,
         ));
+        lines.extend(self.recoveries.text());
         lines.push(listed("faults", &self.faults));
         lines.push(listed("reached", &self.marks));
         for (seed, violation) in &self.failures {
@@ -401,6 +406,7 @@ impl Verdict {
             "simulated_seconds": self.simulated.as_secs_f64(),
             "operations": self.operations,
             "leader_changes": self.leader_changes,
+            "recovery_p99_ms": self.recoveries.within(99).as_millis() as u64,
             "hash": format!("{:016x}", self.hash.0),
             "faults": self.faults,
             "reached": self.marks,

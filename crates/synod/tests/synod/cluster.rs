@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// Longer than anything should take, so that a hang is a failure with a name.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(180);
 
 /// The program under test.
 pub(crate) const SYNOD: &str = env!("CARGO_BIN_EXE_synod");
@@ -100,23 +100,23 @@ pub(crate) struct Processes {
     first_port: u16,
     size: usize,
     disk: Disk,
-    /// A snapshot is taken when the log has grown by so many KiB.
-    snapshot_after: Option<u64>,
+    /// More flags of `synod serve`.
+    flags: Vec<String>,
     running: BTreeMap<usize, Child>,
 }
 
 impl Processes {
     /// Writes the files of a cluster and starts all its replicas.
     pub(crate) async fn start(algorithm: Algorithm, size: usize, disk: Disk) -> Self {
-        Self::start_with(algorithm, size, disk, None).await
+        Self::start_with(algorithm, size, disk, &[]).await
     }
 
-    /// The same, with snapshots every so many KiB.
+    /// The same, with more flags of `synod serve` for every replica.
     pub(crate) async fn start_with(
         algorithm: Algorithm,
         size: usize,
         disk: Disk,
-        snapshot_after: Option<u64>,
+        flags: &[&str],
     ) -> Self {
         let folder = Folder::new(algorithm.name());
         // One more for who joins.
@@ -135,9 +135,9 @@ impl Processes {
         ])
         .await;
         assert!(made.status.success(), "{}", complained(&made));
-        let running = BTreeMap::new();
-        let mut cluster =
-            Self { algorithm, folder, first_port, size, disk, snapshot_after, running };
+        let (flags, running) =
+            (flags.iter().copied().map(str::to_owned).collect(), BTreeMap::new());
+        let mut cluster = Self { algorithm, folder, first_port, size, disk, flags, running };
         for id in 0..size {
             cluster.launch(id, true).await;
         }
@@ -207,11 +207,7 @@ impl Processes {
         if init {
             command.arg("--init");
         }
-        if let Some(kib) = self.snapshot_after {
-            command.arg("--snapshot-after-kib").arg(kib.to_string());
-            // Under load a replica that lags must find the entries behind the snapshot it got.
-            command.args(["--trailing-entries", if kib > 1 { "500" } else { "20" }]);
-        }
+        command.args(&self.flags);
         if self.disk != Disk::Plain {
             command.arg("--lose-unsynced");
         }

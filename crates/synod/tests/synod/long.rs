@@ -17,8 +17,23 @@ fn job(state: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Starts the job, and kills it when it has written its state a few times.
-async fn kill_midway(state: &Path) {
+/// Starts the job, and kills it when it has written its state a few times. On a busy machine the
+/// job may be done before it is killed; then it begins anew.
+async fn kill_midway(state: &Path) -> u64 {
+    let trying = async {
+        loop {
+            kill_soon(state).await;
+            let before = done(state);
+            if (1..300).contains(&before) {
+                return before;
+            }
+            std::fs::remove_file(state).expect("the state is there");
+        }
+    };
+    timeout(LONG, trying).await.expect("it can be killed before it is done")
+}
+
+async fn kill_soon(state: &Path) {
     let mut command = Command::new(SYNOD);
     command.args(job(state)).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -26,7 +41,9 @@ async fn kill_midway(state: &Path) {
     let mut notes = BufReader::new(child.stderr.take().expect("a pipe")).lines();
     for _ in 0..3 {
         let note = timeout(LONG, notes.next_line()).await.expect("it says how far it is");
-        assert!(note.expect("a line").is_some(), "it ended before it could be killed");
+        if note.expect("a line").is_none() {
+            break;
+        }
     }
     child.kill().await.expect("a child can be killed");
 }
@@ -57,9 +74,7 @@ fn done(state: &Path) -> u64 {
 async fn a_killed_run_goes_on_and_comes_to_the_same_sums() {
     let folder = Folder::new("long");
     let (killed, whole) = (folder.path().join("killed.json"), folder.path().join("whole.json"));
-    kill_midway(&killed).await;
-    let before = done(&killed);
-    assert!((1..300).contains(&before), "{before} runs were done when it was killed");
+    let before = kill_midway(&killed).await;
     let (resumed, notes) = finish(&killed).await;
     assert!(notes.contains(&format!("goes on after {before} of 300 runs")), "{notes}");
     let (straight, _) = finish(&whole).await;

@@ -47,7 +47,9 @@ async fn purged(cluster: &Processes, id: usize) -> u64 {
 
 /// Nothing that was acknowledged is lost, whatever is done to the cluster meanwhile.
 async fn looked_after_under_load(algorithm: Algorithm, seed: u64) {
-    let mut cluster = Processes::start_with(algorithm, 3, Disk::LosesUnsynced, Some(4)).await;
+    // Under load a replica that lags must find the entries behind the snapshot it got.
+    let flags = ["--snapshot-after-kib", "4", "--trailing-entries", "500"];
+    let mut cluster = Processes::start_with(algorithm, 3, Disk::LosesUnsynced, &flags).await;
     let shared = Arc::new(Shared::default());
     let mut clients = JoinSet::new();
     for nth in 0..CLIENTS {
@@ -148,7 +150,8 @@ async fn an_operator_is_told_what_was_done_and_what_cannot_be() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_survivor_becomes_a_new_cluster() {
     for algorithm in [Algorithm::Raft, Algorithm::MultiPaxos] {
-        let mut cluster = Processes::start_with(algorithm, 3, Disk::Plain, Some(1)).await;
+        let flags = ["--snapshot-after-kib", "1", "--trailing-entries", "20"];
+        let mut cluster = Processes::start_with(algorithm, 3, Disk::Plain, &flags).await;
         for value in 0..30 {
             done(&cluster, &["put", "x", &value.to_string()]).await;
         }
@@ -187,4 +190,65 @@ async fn a_survivor_becomes_a_new_cluster() {
         }
         child.kill().await.expect("a child can be killed");
     }
+}
+
+/// Raft thesis 6.4.1, and `lease-drift-ppm`: with a bound for the clocks, and only with one, a
+/// leader answers by its lease; after it was killed, the next one does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_bound_for_clocks_reads_go_by_lease() {
+    let lease = ["get", "x", "--consistency", "lease"];
+    for algorithm in [Algorithm::Raft, Algorithm::MultiPaxos] {
+        let flags = ["--lease-drift-ppm", "10000"];
+        let mut cluster = Processes::start_with(algorithm, 3, Disk::Plain, &flags).await;
+        done(&cluster, &["put", "x", "1"]).await;
+        assert_eq!(done_in_the_end(&cluster, &lease).await.trim(), "1");
+        let report: serde_json::Value =
+            serde_json::from_str(&said(&cluster.ctl(&["status", "--json"]).await)).expect("JSON");
+        let leader = (0..3).find(|id| report["nodes"][*id]["role"] == "leader");
+        cluster.kill(leader.expect("somebody leads")).await;
+        done_in_the_end(&cluster, &["put", "x", "2"]).await;
+        assert_eq!(done_in_the_end(&cluster, &lease).await.trim(), "2", "{algorithm}");
+
+        let without = Processes::start(algorithm, 1, Disk::Plain).await;
+        done(&without, &["put", "x", "1"]).await;
+        let refused = without.ctl(&lease).await;
+        assert_eq!(code(&refused), Some(3), "{algorithm}: {}", complained(&refused));
+        assert!(complained(&refused).contains("does not offer"), "{}", complained(&refused));
+    }
+    let folder = Folder::new("lease");
+    let dir = folder.path().join("disk").display().to_string();
+    let paxos = ["serve", "--algo", "paxos", "--id", "0", "--peers", "127.0.0.1:1", "--dir", &dir];
+    let refused = synod(&[&paxos[..], &["--init", "--lease-drift-ppm", "10000"]].concat()).await;
+    assert_eq!(code(&refused), Some(2));
+    assert!(complained(&refused).contains("Paxos has no leases"), "{}", complained(&refused));
+}
+
+/// A replica that joined is started with the others, by `synod cluster` too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_started_with_those_who_joined_it() {
+    let mut cluster = Processes::start(Algorithm::Raft, 3, Disk::Plain).await;
+    done(&cluster, &["put", "x", "1"]).await;
+    let joined = cluster.join().await;
+    let (name, address) = (joined.to_string(), cluster.address(joined).to_string());
+    done(&cluster, &["add-learner", &name, &address]).await;
+    done_in_the_end(&cluster, &["promote", &name]).await;
+    for id in 0..=joined {
+        cluster.close_stdin(id).await;
+    }
+    let mut command = Command::new(SYNOD);
+    command.args(["cluster", "--dir", &cluster.flag()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut parent = command.spawn().expect("the program runs");
+    let mut lines = BufReader::new(parent.stdout.take().expect("asked for")).lines();
+    let mut welcome = Vec::new();
+    while !welcome.iter().any(|line: &String| line.starts_with("stop it")) {
+        let line = timeout(LONG, lines.next_line()).await.expect("it starts in time");
+        welcome.push(line.expect("it can be read").expect("it says how to stop it"));
+    }
+    assert!(welcome[0].starts_with("running a cluster of 4 raft replicas"), "{welcome:?}");
+    assert!(welcome.contains(&format!("  n3  {address}")), "{welcome:?}");
+    // It leads only if it runs and votes.
+    done_in_the_end(&cluster, &["transfer", &name]).await;
+    assert_eq!(done(&cluster, &["get", "x"]).await.trim(), "1");
+    parent.kill().await.expect("a child can be killed");
 }

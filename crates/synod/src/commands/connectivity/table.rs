@@ -16,12 +16,11 @@ pub(super) struct Run {
 impl Run {
     /// What became of it, in a few words.
     pub(super) fn outcome(&self) -> String {
-        let Verdict { must_live, progress, barred, violation, .. } = &self.verdict;
+        let Verdict { must_live, progress, violation, .. } = &self.verdict;
         match (violation, progress) {
             (Some(violation), _) => format!("FAILED: {violation}"),
             (None, Some(took)) if *must_live => format!("{took:.2}"),
             (None, Some(_)) => "goes on".into(),
-            (None, None) if *barred => "log rule".into(),
             (None, None) => "waits".into(),
         }
     }
@@ -38,11 +37,6 @@ impl Row {
     /// Cases in which an oracle found something.
     pub(super) fn failures(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(|run| run.verdict.violation.is_some())
-    }
-
-    /// Cases that stand still by the algorithm's own rule.
-    fn barred(&self) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(|run| run.verdict.barred)
     }
 
     fn count(&self, which: impl Fn(&Verdict) -> bool) -> usize {
@@ -68,7 +62,7 @@ impl Row {
         runs.map(|verdict| verdict.changes).sum()
     }
 
-    fn cells(&self) -> [String; 10] {
+    fn cells(&self) -> [String; 9] {
         let must = self.count(|verdict| verdict.must_live);
         let live = self.count(|verdict| verdict.must_live && verdict.progress.is_some());
         [
@@ -77,7 +71,6 @@ impl Row {
             self.runs.len().to_string(),
             must.to_string(),
             live.to_string(),
-            self.barred().count().to_string(),
             self.failures().count().to_string(),
             self.progress().show(),
             self.disturbed().to_string(),
@@ -99,7 +92,6 @@ impl Row {
             "recovery": self.recovery().json(),
             "changes_when_settled": self.disturbed(),
             "events": self.runs.iter().map(|run| run.verdict.events).sum::<u64>(),
-            "barred": self.barred().map(list).collect::<Vec<_>>(),
             "failures": self.failures().map(list).collect::<Vec<_>>(),
         })
     }
@@ -131,13 +123,12 @@ impl Times {
     }
 }
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 9] = [
     "cases",
     "algorithm",
     "run",
     "must live",
     "live",
-    "log rule",
     "failed",
     "commits again after: median / p99 / max",
     "elections when settled",
@@ -165,8 +156,7 @@ fn table(head: &[String], lines: &[Vec<String>]) -> String {
 pub(super) fn text(rows: &[Row]) -> String {
     let mut parts = vec![summary(rows)];
     parts.extend(named(rows));
-    parts.extend(listed(rows, "Held back by the log rule", Row::barred));
-    parts.extend(listed(rows, "FAILED", Row::failures));
+    parts.extend(failed(rows, "FAILED"));
     parts.join("\n\n")
 }
 
@@ -195,20 +185,12 @@ fn named(rows: &[Row]) -> Option<String> {
     Some(table(&head, &lines))
 }
 
-/// The cases of one kind, under each algorithm.
-fn listed<'a, I: Iterator<Item = &'a Run>>(
-    rows: &'a [Row],
-    title: &str,
-    which: impl Fn(&'a Row) -> I,
-) -> Option<String> {
+/// The cases that failed, under each algorithm.
+fn failed(rows: &[Row], title: &str) -> Option<String> {
     let mut cases: BTreeMap<Algorithm, Vec<String>> = BTreeMap::new();
     for row in rows {
-        for run in which(row) {
-            let outcome = match run.verdict.violation {
-                Some(_) => format!(": {}", run.outcome()),
-                None => String::new(),
-            };
-            let line = format!("  {}{outcome}", run.case);
+        for run in row.failures() {
+            let line = format!("  {}: {}", run.case, run.outcome());
             let lines = cases.entry(row.algorithm).or_default();
             if !lines.contains(&line) {
                 lines.push(line);
@@ -231,12 +213,7 @@ pub(super) fn page(rows: &[Row]) -> String {
         }));
         parts.push(named);
     }
-    if let Some(barred) = listed(rows, "Stands still", Row::barred) {
-        parts.push("## Held back by the log rule".to_owned());
-        parts.push(LOG_RULE.to_owned());
-        parts.push(format!("```text\n{barred}\n```"));
-    }
-    if let Some(failed) = listed(rows, "Failed", Row::failures) {
+    if let Some(failed) = failed(rows, "Failed") {
         parts.push("## Failures".to_owned());
         parts.push(format!("```text\n{failed}\n```"));
     }
@@ -271,10 +248,3 @@ each place.
   nothing was committed before. Nobody who comes back may depose a leader that works, and all must
   catch up.
 * **failed**: any of this, or any other rule that the simulator watches, was broken.";
-
-const LOG_RULE: &str = "\
-A Raft server votes only for a log that is at least as up-to-date as its own (§5.4.1). If the only
-node that reaches a quorum needs the vote of one that holds more, be it uncommitted, nobody can
-lead until a link comes back. That is Raft, not this code: the restriction is what keeps committed
-entries, and a server that needs it cannot know that these are not. Paxos has no such rule:
-promises carry the values.";

@@ -1,0 +1,264 @@
+//! Sieges: a leader with a lease loses the others while readers still reach it, and another one is
+//! elected as early as it can be. Who answers by a lease that does not hold any more is seen then
+//! (Raft thesis §6.4.1; O9).
+
+use super::churn::can_be;
+use crate::check::{operation, question};
+use crate::options::Options;
+use crate::rng::Rng;
+use crate::world::World;
+use consensus_core::{
+    Audit, Change, Consistency, NodeId, NodeSet, Patience, ReadMode, StateMachine,
+};
+use core::time::Duration;
+
+/// Commands that the successor is to decide.
+const COMMANDS: u64 = 3;
+
+/// Sieges of one run: they are expensive.
+const MOST: u32 = 6;
+
+/// What brings the successor into office.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Its patience, or an operator's as soon as the others may listen.
+    CutOff,
+    /// The same, after answers to the leader were under way for long.
+    LateAnswers,
+    /// The leader is asked to give way, and does not hear what comes of it.
+    HandOver,
+    /// An operator's wish, of which the leader does not hear.
+    Wish,
+    /// All others forget, in a crash, that they heard a leader.
+    Amnesia,
+    /// Other members, as soon as they are in force.
+    Members,
+}
+
+/// Those that leave the least time more often.
+const WAYS: [Way; 9] = [
+    Way::CutOff,
+    Way::CutOff,
+    Way::LateAnswers,
+    Way::LateAnswers,
+    Way::LateAnswers,
+    Way::HandOver,
+    Way::Wish,
+    Way::Amnesia,
+    Way::Members,
+];
+
+/// A siege that is on.
+struct Siege {
+    way: Way,
+    leader: NodeId,
+    heir: NodeId,
+    /// When the leader loses the others; `None` once it has.
+    cut: Option<Duration>,
+    /// When it hears nothing more, if that is later; `None` once it is.
+    deaf: Option<Duration>,
+    /// The heir is asked to campaign again and again.
+    pushed: bool,
+    until: Duration,
+    next: Duration,
+}
+
+/// Lays sieges, one at a time.
+pub(crate) struct Sieges {
+    rng: Rng,
+    every: Option<Duration>,
+    registers: u8,
+    next: Duration,
+    left: u32,
+    on: Option<Siege>,
+}
+
+impl Sieges {
+    pub(crate) fn new(seed: u64, options: &Options) -> Self {
+        let every = options.operators.sieges;
+        let mut rng = Rng::for_purpose(seed, 15);
+        let first = rng.time(Duration::from_millis(500), Duration::from_millis(1_500));
+        let next = every.map_or(Duration::MAX, |_| first);
+        Self { rng, every, registers: options.registers, next, left: MOST, on: None }
+    }
+
+    /// When something is to be done next.
+    pub(crate) fn due(&self) -> Duration {
+        self.on.as_ref().map_or(self.next, |siege| siege.next.min(siege.until))
+    }
+
+    /// Does what is due.
+    pub(crate) fn act<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
+        let now = world.now();
+        if now < self.due() {
+            return;
+        }
+        match self.on.take() {
+            Some(siege) if siege.until <= now => self.lift(world, &siege),
+            Some(siege) => self.on = Some(self.go_on(world, siege)),
+            None => self.begin(world),
+        }
+    }
+
+    fn begin<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
+        let now = world.now();
+        let Some(every) = self.every else { return };
+        self.left -= 1;
+        let pause = self.rng.time(every / 4, every * 2);
+        self.next = if self.left > 0 { now + pause } else { Duration::MAX };
+        let voters = world.decided_members().voters;
+        let Some(leader) = world.leader().filter(|leader| voters.contains(*leader)) else { return };
+        let others: Vec<NodeId> =
+            voters.without(leader).iter().filter(|node| world.is_running(*node)).collect();
+        if others.is_empty() {
+            return;
+        }
+        let heir = self.rng.pick(&others);
+        let timing = world.cluster().timing;
+        let way = self.rng.pick(&WAYS);
+        let wait = match way {
+            Way::CutOff | Way::HandOver | Way::Wish | Way::Amnesia => (Duration::ZERO, None),
+            Way::LateAnswers => self.late_answers(world, leader),
+            Way::Members => (self.members(world, leader, heir), None),
+        };
+        let (cut, deaf) = (now + wait.0, wait.1.map(|wait| now + wait));
+        let until = cut + self.rng.time(timing.election_min, timing.election_max);
+        let pushed = self.rng.chance(9_000);
+        world.fault("siege of a leader with a lease");
+        self.on = Some(Siege { way, leader, heir, cut: Some(cut), deaf, pushed, until, next: now });
+    }
+
+    /// The others' answers come late, all at once; the leader falls silent meanwhile, and deaf when
+    /// they have come.
+    fn late_answers<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &mut World<P, S>,
+        leader: NodeId,
+    ) -> (Duration, Option<Duration>) {
+        let election = world.cluster().timing.election_min;
+        let late = self.rng.time(election / 3, election);
+        for other in world.cluster().peers_of(leader).iter() {
+            world.clog(other, leader, late);
+        }
+        (self.rng.time(Duration::ZERO, late / 2), Some(late + Duration::from_millis(1)))
+    }
+
+    /// The leader stays, and so does the heir; the others are replaced, as far as there are any.
+    fn members<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &mut World<P, S>,
+        leader: NodeId,
+        heir: NodeId,
+    ) -> Duration {
+        let members = world.decided_members().clone();
+        let fresh = world.cluster().nodes().minus(world.condemned()).minus(members.voters);
+        let mut voters = members.voters;
+        for (old, new) in members.voters.without(leader).without(heir).iter().zip(fresh.iter()) {
+            voters = voters.without(old).or(NodeSet::only(new));
+        }
+        let learners = members.learners.minus(voters);
+        let change = Change { voters, learners, ..Change::of(&members) };
+        if can_be(world, &change) {
+            fresh.and(voters).iter().for_each(|node| world.join(node));
+            world.change_members(leader, change);
+        }
+        self.rng.time(Duration::from_millis(1), Duration::from_millis(150))
+    }
+
+    /// A reader comes; and the leader loses the others, if it is time.
+    fn go_on<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &mut World<P, S>,
+        mut siege: Siege,
+    ) -> Siege {
+        let now = world.now();
+        if siege.cut.is_some_and(|cut| cut <= now) {
+            siege.cut = None;
+            self.cut_off(world, &siege);
+        }
+        if siege.deaf.is_some_and(|deaf| deaf <= now) {
+            siege.deaf = None;
+            for other in world.cluster().peers_of(siege.leader).iter() {
+                world.cut(other, siege.leader);
+            }
+        }
+        if siege.cut.is_none() {
+            self.read_at(world, siege.leader, ReadMode::Lease);
+            self.read_at(world, siege.heir, ReadMode::Index);
+            if siege.pushed && siege.way != Way::HandOver {
+                world.campaign(siege.heir);
+            }
+        }
+        let pause = self.rng.time(Duration::from_millis(3), Duration::from_millis(25));
+        siege.next = siege.cut.unwrap_or(siege.deaf.unwrap_or(now + pause).min(now + pause));
+        siege
+    }
+
+    fn cut_off<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, siege: &Siege) {
+        let Siege { way, leader, heir, .. } = *siege;
+        let others = world.cluster().peers_of(leader);
+        match way {
+            Way::HandOver => world.transfer(leader, heir),
+            Way::Wish => world.campaign(heir),
+            Way::Amnesia => {
+                for other in world.decided_members().voters.without(leader).iter() {
+                    world.crash(other);
+                    world.restart(other);
+                }
+            }
+            Way::CutOff | Way::LateAnswers | Way::Members => {}
+        }
+        // Deaf, mute, or both; but a leader that gives way must be heard, and one whose answers
+        // are late must hear them.
+        let deaf = way != Way::LateAnswers;
+        let mute = !matches!(way, Way::HandOver | Way::Wish)
+            && (way == Way::LateAnswers || self.rng.chance(7_000));
+        for other in others.iter() {
+            if deaf {
+                world.cut(other, leader);
+            }
+            if mute {
+                world.cut(leader, other);
+            }
+        }
+        self.write_at(world, leader, heir);
+    }
+
+    fn read_at<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &mut World<P, S>,
+        node: NodeId,
+        mode: ReadMode,
+    ) {
+        let short = Duration::from_millis(20);
+        let patience = Patience { attempt: short, pause: short, give_up: short };
+        let mut asked = Some((question(0), Consistency::Linearizable(mode), world.now()));
+        world.add_reader(node, patience, move |_| asked.take());
+    }
+
+    /// A client that does not reach the leader, so that it learns at once what another one decides.
+    fn write_at<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &mut World<P, S>,
+        leader: NodeId,
+        heir: NodeId,
+    ) {
+        let patience = Patience {
+            attempt: Duration::from_millis(15),
+            pause: Duration::from_millis(3),
+            give_up: world.cluster().timing.election_max,
+        };
+        let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.registers);
+        let client = world.add_client(heir, patience, move |nth| {
+            (nth < COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))
+        });
+        world.cut_client(client, NodeSet::only(leader));
+    }
+
+    fn lift<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, siege: &Siege) {
+        for other in world.cluster().peers_of(siege.leader).iter() {
+            world.mend(other, siege.leader);
+            world.mend(siege.leader, other);
+        }
+    }
+}
