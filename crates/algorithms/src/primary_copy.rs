@@ -1,6 +1,6 @@
 //! What people build before they hear of consensus: a primary that answers when its own disk has a
-//! command, copies for the others, and somebody who makes another one the primary when it is silent.
-//! It is no algorithm of this workspace, and only scenarios may play it, as a contrast.
+//! command, copies for the others, and somebody who makes another one the primary when it is
+//! silent. It is no algorithm of this workspace, and only scenarios may play it, as a contrast.
 
 use consensus_core::quorum::Quorums;
 use consensus_core::{

@@ -78,8 +78,11 @@ pub struct QueryReply {
 pub struct Reads<Q> {
     next: u64,
     asked: BTreeMap<u64, Asked<Q>>,
-    /// By the index that must be applied first.
+    /// By the index that must be applied first, and then as it was known.
     ready: BTreeMap<(LogIndex, u64), Q>,
+    /// So many indices were known. Not the names of reads, which count what the protocol was asked
+    /// and nothing else: so a run that is told again gives them the same names.
+    known: u64,
     fresh: Option<(Duration, LogIndex)>,
 }
 
@@ -91,7 +94,7 @@ struct Asked<Q> {
 
 impl<Q> Default for Reads<Q> {
     fn default() -> Self {
-        Self { next: 1, asked: BTreeMap::new(), ready: BTreeMap::new(), fresh: None }
+        Self { next: 1, asked: BTreeMap::new(), ready: BTreeMap::new(), known: 0, fresh: None }
     }
 }
 
@@ -139,9 +142,8 @@ impl<Q> Reads<Q> {
     }
 
     fn wait(&mut self, query: Q, index: LogIndex) {
-        let id = self.next;
-        self.next += 1;
-        self.ready.insert((index, id), query);
+        self.known += 1;
+        self.ready.insert((index, self.known), query);
     }
 
     /// The protocol says that a read may be answered once everything up to `index` is applied.
@@ -151,7 +153,7 @@ impl<Q> Reads<Q> {
         if self.fresh.is_none_or(|(fresh, _)| fresh < at) {
             self.fresh = Some((at, index));
         }
-        self.ready.insert((index, id), query);
+        self.wait(query, index);
     }
 
     /// The protocol will not name an index: the query.
@@ -229,7 +231,8 @@ mod tests {
         reads.ready(first, LogIndex(5));
         assert_eq!(reads.admit('b', bounded, ms(110), LogIndex(5)), Admitted::Now('b'));
         assert_eq!(reads.admit('c', bounded, ms(110), LogIndex(4)), Admitted::Wait);
-        ask(&mut reads, 'd', bounded, 111, 5);
+        let second = ask(&mut reads, 'd', bounded, 111, 5);
+        assert_eq!(second, first + 1, "what the protocol is not asked has no name");
         ask(&mut reads, 'e', Consistency::AtMost(Duration::ZERO), 10, 5);
         assert_eq!(reads.applied(LogIndex(5)).collect::<Vec<_>>(), ['a', 'c']);
         assert_eq!(reads.overdue(ms(100)).collect::<Vec<_>>(), ['e']);

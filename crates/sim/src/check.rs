@@ -411,7 +411,7 @@ impl<'a, P: Audit> Run<'a, P> {
         }
     }
 
-    /// Whom of these nodes a fresh client asks first, and how long it waits: for as long as they may
+    /// Whom of these nodes a fresh client asks first, and how long it waits: as long as they may
     /// take.
     fn fresh(&mut self, nodes: NodeSet) -> (NodeId, Patience) {
         let nodes: Vec<NodeId> = nodes.iter().collect();

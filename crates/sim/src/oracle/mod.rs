@@ -13,7 +13,8 @@
 //! | O6 | what is committed is on the synced disks of a quorum | [`disks`] |
 //! | O7 | no node contradicts itself, restarts included | [`claims`] |
 //! | O8 | epoch and commit index do not fall | [`epochs`] |
-//! | O9 | linearizable: commit order agrees with real time, results with a replay; a read's index is fresh | [`history`], [`reads`] |
+//! | O9 | linearizable: commit order agrees with real time, results with a replay | [`history`] |
+//! | O9 | the index that a replica names for a read is fresh | [`reads`] |
 //! | O10 | linearizable from outside: some order explains all answers | [`blackbox`] |
 //! | O11 | exactly once: what was refused is never applied | [`history`] |
 //! | O13 | liveness: a healed quorum gets on | `check` |

@@ -24,8 +24,8 @@ impl Floors {
         self.0.remove(&id);
     }
 
-    /// It names an index (Raft thesis §6.4): everything that was committed when it was asked is in that,
-    /// whoever may have been told of it.
+    /// It names an index (Raft thesis §6.4): everything that was committed when it was asked is in
+    /// that, whoever may have been told of it.
     pub(crate) fn named(&mut self, id: u64, index: LogIndex) -> Verdict {
         match self.0.remove(&id) {
             Some((read, floor)) if index < floor => {

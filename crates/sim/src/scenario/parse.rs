@@ -34,8 +34,8 @@ impl fmt::Display for BadScenario {
 impl std::error::Error for BadScenario {}
 
 /// Lines that say what the stage is like come before those that move it.
-const HEADERS: &str = "scenario, shows, catches, algo, unlike, nodes, net, rtt, seed, traitors, voters, \
-                       chunk, clocks, lease, disks, mutant, setup";
+const HEADERS: &str = "scenario, shows, catches, algo, unlike, nodes, net, rtt, seed, traitors, \
+                       voters, chunk, clocks, lease, disks, mutant, setup";
 /// Commands that one line proposes at most.
 const MOST_COMMANDS: usize = 1_000;
 /// Times that a block is repeated at most.

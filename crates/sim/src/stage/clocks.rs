@@ -1,5 +1,5 @@
-//! Time on a stage, where it passes: it goes on to the moments that steps name, and never by itself.
-//! Each node has a clock, which runs fast or slow.
+//! Time on a stage, where it passes: it goes on to the moments that steps name, and never by
+//! itself. Each node has a clock, which runs fast or slow.
 //!
 //! Only leases look at clocks. What they rest on (Raft thesis §6.4.1) must hold here too, or a
 //! scenario could break a rule that no cluster breaks: so no timer fires before its time.

@@ -1,6 +1,7 @@
 //! A stage: replicas of one protocol, moved step by step by somebody else. No chance, and no time
 //! but what steps tell: a message arrives when it is carried, a timer fires when it is told to, a
-//! disk has what was synced. The oracles look at every step, as they do in the [`World`](crate::World).
+//! disk has what was synced. The oracles look at every step, as they do in the
+//! [`World`](crate::World).
 //!
 //! What a step is, is in [`Step`](crate::Step). Tests may also reach under it: [`Stage::give`] is
 //! the bare door of a replica, [`Stage::hand`] carries a message that nobody sent.
