@@ -67,6 +67,24 @@ fn larger_models_are_clean_as_far_as_they_are_visited() {
     }
 }
 
+/// Two view changes of four replicas and what both commands come to in them (OSDI '99 §4.4), in
+/// every quiet moment and every weather of the preset: visited to the end.
+#[test]
+fn two_views_of_pbft_after_the_first_are_closed() {
+    let explored = algorithm_views();
+    assert!(explored.closed && explored.found.is_none(), "{:?}", explored.found);
+    assert_eq!(explored.epoch, 2, "the third view works");
+    assert!(explored.decided.1 >= 2, "{:?}", explored.decided);
+    for mark in ["prepared number carried", "joined f + 1 others", "view given up"] {
+        assert!(explored.marks.contains(mark), "{:?}", explored.marks);
+    }
+}
+
+fn algorithm_views() -> Explored {
+    let bounds = preset(Algorithm::Pbft, Preset::Views);
+    Algorithm::Pbft.dispatch(Explore(bounds, 0))
+}
+
 #[cfg(feature = "mutants")]
 mod planted {
     use super::*;
@@ -90,6 +108,16 @@ mod planted {
         assert!(mutant.is_found_by(oracle), "{name} was found by {}", found.violation);
     }
 
+    /// §4.5.2: who does not join f + 1 others leaves views without a quorum. No rule that is judged
+    /// here is broken, but in the same bounds one view less comes to work.
+    #[test]
+    fn who_does_not_join_others_reaches_fewer_views() {
+        plant(Some("B33"));
+        let explored = algorithm_views();
+        plant(None);
+        assert!(explored.closed && explored.epoch < 2, "view {}", explored.epoch);
+    }
+
     /// Kinds of bugs that are published again and again; each within a second.
     #[test]
     fn planted_bugs_are_found_by_an_oracle_that_they_name() {
@@ -111,6 +139,8 @@ mod planted {
             (MultiPaxos, Leases, &["M92"]),
             (Pbft, Small, &["B20", "B02"]),
             (Pbft, Disks, &["B21", "B22"]),
+            (Pbft, Views, &["B29", "B39", "B41"]),
+            (Raft, Views, &["R02", "R03", "R40"]),
         ] {
             for name in names {
                 is_found(algorithm, name, which);

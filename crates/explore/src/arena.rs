@@ -37,6 +37,8 @@ pub(crate) struct Steps<P: Audit> {
     packet_numbers: Numbers,
     /// Rare things that the protocol said it reached.
     pub(crate) marks: BTreeSet<&'static str>,
+    /// The highest epoch in which some node knew a leader.
+    pub(crate) epoch: u64,
 }
 
 /// A node at a time.
@@ -94,6 +96,8 @@ impl<P: Audit> Steps<P> {
         let next = number(self.nodes.len());
         let known = *self.node_numbers.entry(node.print).or_insert(next);
         if known == next {
+            let status = node.local.replica.status();
+            self.epoch = self.epoch.max(status.leader.map_or(0, |_| status.epoch));
             self.nodes.push(Arc::new(node));
         }
         known
@@ -135,6 +139,7 @@ impl<P: Audit> Arena<P> {
             node_numbers: Numbers::default(),
             packet_numbers: Numbers::default(),
             marks: BTreeSet::new(),
+            epoch: 0,
         };
         let histories = Histories { list: Vec::new(), numbers: Numbers::default() };
         Self { steps: RwLock::new(steps), histories: RwLock::new(histories) }

@@ -59,6 +59,11 @@ pub struct Bounds {
     /// How often the clock of all moves on, by [`TICK`] each time. `None`: there is no time, so
     /// that a timer fires at any moment, and settings that trust clocks are off.
     pub ticks: Option<u8>,
+    /// Messages arrive in rounds, and this is how often it changes who hears whom, see
+    /// `docs/explore.md`. `None`: each message arrives on its own, in any order or never.
+    pub storms: Option<u8>,
+    /// The only timer that fires, by its name. `None`: any that is set.
+    pub timer: Option<&'static str>,
     /// Nodes that lie: whatever they say, they may also say the contrary of, to anybody.
     pub traitors: NodeSet,
     /// Actions in one behaviour, if that is to be bounded, too.
@@ -67,6 +72,9 @@ pub struct Bounds {
 
 /// What the clock moves on by, if there is one: so long that every timer may fire.
 pub const TICK: Duration = Timing::LAN.election_max;
+
+/// What a backup waits with for its primary, where the algorithm has views.
+const VIEW_TIMER: &str = "View";
 
 /// The bytes of every snapshot in a model.
 pub const SNAPSHOT_BYTES: usize = 16;
@@ -97,6 +105,8 @@ impl Bounds {
             chunk: SNAPSHOT_BYTES,
             disks: Disks::Explicit,
             ticks: None,
+            storms: None,
+            timer: None,
             traitors: NodeSet::EMPTY,
             depth: None,
         }
@@ -124,11 +134,13 @@ pub enum Preset {
     Reads,
     /// Reads by a lease, where a leader may hand over, or be replaced when its time is over.
     Leases,
+    /// Several views, terms or ballots, by messages that arrive in rounds.
+    Views,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Small,
         Self::Disks,
         Self::Closed,
@@ -138,6 +150,7 @@ impl Preset {
         Self::Snapshots,
         Self::Reads,
         Self::Leases,
+        Self::Views,
     ];
 
     /// Its name on the command line.
@@ -152,6 +165,7 @@ impl Preset {
             Self::Snapshots => "snapshots",
             Self::Reads => "reads",
             Self::Leases => "leases",
+            Self::Views => "views",
         }
     }
 
@@ -175,6 +189,9 @@ impl Preset {
             Self::Deep => {
                 let disks = Disks::Instant;
                 Bounds { commands: 3, crashes: 0, duplicates: Some(0), disks, ..one }
+            }
+            Self::Views => {
+                Bounds { commands: 3, timeouts: 1, storms: Some(2), duplicates: Some(0), ..one }
             }
             Self::Traitor | Self::Members | Self::Snapshots | Self::Reads | Self::Leases => {
                 return None;
@@ -216,6 +233,9 @@ impl Preset {
                 led: true,
                 ..rivals
             },
+            Self::Views => {
+                Bounds { commands: 2, campaigns: 3, storms: Some(2), duplicates: Some(0), ..one }
+            }
         })
     }
 
@@ -229,6 +249,14 @@ impl Preset {
             Self::Closed => instant,
             Self::Deep => Bounds { commands: 2, timeouts: 6, crashes: 1, ..one },
             Self::Traitor => Bounds { traitors: NodeSet::only(NodeId(0)), timeouts: 3, ..instant },
+            Self::Views => Bounds {
+                commands: 2,
+                timeouts: 4,
+                timer: Some(VIEW_TIMER),
+                storms: Some(1),
+                duplicates: Some(0),
+                ..instant
+            },
             Self::Members | Self::Snapshots | Self::Reads | Self::Leases => return None,
         })
     }

@@ -3,10 +3,12 @@
 use crate::arena::{Arena, Steps};
 use crate::bounds::TICK;
 use crate::context::Context;
-use crate::node::{Outcome, happen};
+use crate::node::{Outcome, Stimulus, happen};
+use crate::rounds::{self, Moves};
 use crate::state::{Action, State};
 use crate::worker::{Step, advance};
 use consensus_core::{Audit, NodeId, NodeSet};
+use std::sync::Arc;
 
 /// The steps of the path that these actions make.
 pub(crate) fn of<P: Audit>(
@@ -23,6 +25,17 @@ pub(crate) fn of<P: Audit>(
         state.actions(context, &steps, &mut actions);
         let action = actions[*nth];
         let mut text = format!("{:>3}  {}", step + 1, title(context, &steps, &state, action));
+        if let Action::Round(weather) = action {
+            drop(steps);
+            let watch = &mut |steps: &Steps<P>, now: &State, moves| {
+                text.push_str(&told(context, steps, now, moves));
+            };
+            let played = rounds::play(context, arena, (&state, weather), watch);
+            lines.push(text);
+            let Ok(next) = played else { break };
+            state = next;
+            continue;
+        }
         if action != Action::Tick {
             let (id, _) = state.cause(&steps, action);
             let before = &steps.nodes[state.nodes[id.index()] as usize];
@@ -80,7 +93,25 @@ fn title<P: Audit>(
         Action::Snapshot(id) => format!("{id} takes a snapshot"),
         Action::Keep(id) => format!("{id} has its snapshot on its disk"),
         Action::Tick => format!("time passes: {:?}", TICK),
+        Action::Round(weather) => format!("a round; {weather:?}"),
     }
+}
+
+/// One move of a round.
+fn told<P: Audit>(context: &Context<P>, steps: &Steps<P>, now: &State, moves: Moves) -> String {
+    let packet = |packet: u32| {
+        let packet = &steps.packets[packet as usize];
+        let line = format!("{} ← {}  {:?}", packet.to, packet.said.sender(), packet.said.message());
+        (packet.to, Stimulus::Take(Arc::clone(&packet.said)), line)
+    };
+    let (id, stimulus, line) = match moves {
+        Moves::Sync(id) => (id, Stimulus::Sync, format!("{id} syncs its disk")),
+        Moves::Take(which) => packet(which),
+        Moves::Lose(which) => return format!("\n     lost: {}", packet(which).2),
+    };
+    let before = &steps.nodes[now.nodes[id.index()] as usize];
+    let outcome = happen(context, (id, now.spent.ticks), Some(before), &stimulus);
+    format!("\n     {line}{}", outcome.map_or_else(|_| String::new(), |outcome| doings(&outcome)))
 }
 
 fn doings<P: Audit>(outcome: &Outcome<P>) -> String {

@@ -54,6 +54,12 @@
 //! state is a row of numbers with a 128-bit fingerprint that is a sum over its parts. Millions of
 //! states come of some ten thousand steps of single replicas, and only these run protocol code.
 //!
+//! # Rounds
+//!
+//! With [`Bounds::storms`] messages do not arrive one by one: all that is under way arrives in one
+//! round, or is lost where the weather says so. The model is smaller by orders of magnitude, and
+//! reaches second and third views, terms and ballots. It leaves out messages that are late.
+//!
 //! # The oracles
 //!
 //! They are those of the simulator, under the same names: O1 agreement, O2 integrity, O3 one leader
@@ -85,6 +91,7 @@ mod disk;
 mod fingerprint;
 mod node;
 mod oracle;
+mod rounds;
 mod search;
 mod service;
 mod settle;

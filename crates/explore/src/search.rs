@@ -57,6 +57,8 @@ pub struct Explored {
     pub decided: (u64, u64),
     /// Leaders in one behaviour, at most.
     pub leaders: u64,
+    /// The highest epoch (term, view, ballot) in which a node knew a leader.
+    pub epoch: u64,
     /// Pairs of a node's state and something that happens to it.
     pub steps: u64,
     /// Rare things that the protocol said it reached, or that its driver did.
@@ -158,6 +160,7 @@ impl Explored {
             closed: false,
             decided: (0, 0),
             leaders: 0,
+            epoch: 0,
             steps: 0,
             marks: BTreeSet::new(),
             table_bytes: 0,
@@ -222,6 +225,7 @@ impl<'a, P: Audit> Search<'a, P> {
         self.explored.table_bytes = self.seen.bytes() as u64;
         let steps = self.arena.read();
         self.explored.steps = steps.len() as u64;
+        self.explored.epoch = steps.epoch;
         self.explored.marks.extend(&steps.marks);
         drop(steps);
         self.explored

@@ -4,6 +4,7 @@ use crate::arena::{Arena, Cause, Moment, Outcome, Steps};
 use crate::context::Context;
 use crate::fingerprint;
 use crate::node::{Node, Stimulus, happen};
+use crate::rounds::{self, Weather};
 use crate::service::Applied;
 use crate::violation::Violation;
 use crate::wish::Wish;
@@ -22,6 +23,11 @@ pub(crate) struct Spent {
     pub(crate) changes: u8,
     pub(crate) reads: u8,
     pub(crate) snapshots: u8,
+    pub(crate) storms: u8,
+    /// Who hears whom, where messages arrive in rounds.
+    pub(crate) weather: Weather,
+    /// A round was played since nothing was under way.
+    pub(crate) busy: bool,
     /// The time.
     pub(crate) ticks: u8,
 }
@@ -126,6 +132,8 @@ pub(crate) enum Action<T> {
     Keep(NodeId),
     /// Time passes.
     Tick,
+    /// All that is under way arrives, or is lost in this weather.
+    Round(Weather),
 }
 
 /// What an action makes of a state, before it is known whether that was seen.
@@ -179,26 +187,36 @@ impl State {
         if bounds.ticks.is_some_and(|ticks| spent.ticks <= ticks) {
             out.push(Action::Tick);
         }
-        let again = bounds.duplicates.is_some_and(|limit| spent.duplicates < limit);
-        for place in 0..self.network.len() {
-            out.push(Action::Deliver { place, again: bounds.duplicates.is_none() });
-            if again {
-                out.push(Action::Deliver { place, again: true });
+        let mut may_fire = spent.timeouts < bounds.timeouts;
+        match bounds.storms {
+            None => self.deliveries(context, out),
+            Some(storms) if rounds::is_under_way(context, steps, self) => {
+                may_fire = false;
+                out.push(Action::Round(spent.weather));
+                if spent.storms < storms {
+                    let others = rounds::other_weather(context, steps, self);
+                    out.extend(others.map(Action::Round));
+                }
             }
+            Some(_) => {}
         }
         for id in context.cluster.nodes().iter() {
             let node = &steps.nodes[self.nodes[id.index()] as usize];
-            if node.wants_sync() {
+            if node.wants_sync() && bounds.storms.is_none() {
                 out.push(Action::Sync(id));
             }
-            if spent.timeouts < bounds.timeouts {
-                let timers = node.local.timers.iter().filter(|(_, after)| **after <= spent.ticks);
+            if may_fire {
+                let due = |(timer, after): &(&P::Timer, &u8)| {
+                    **after <= spent.ticks
+                        && bounds.timer.is_none_or(|name| format!("{timer:?}") == name)
+                };
+                let timers = node.local.timers.iter().filter(due);
                 out.extend(timers.map(|(timer, _)| Action::Fire(id, *timer)));
             }
             if spent.campaigns < bounds.campaigns {
                 out.push(Action::Campaign(id));
             }
-            if spent.commands < bounds.commands {
+            if spent.commands < bounds.commands && !spent.busy {
                 out.push(Action::Propose(id));
             }
             if spent.crashes < bounds.crashes {
@@ -209,6 +227,18 @@ impl State {
                 }
             }
             self.wishes(context, node, id, out);
+        }
+    }
+
+    /// Any message that is under way may arrive next.
+    fn deliveries<P: Audit>(&self, context: &Context<P>, out: &mut Vec<Action<P::Timer>>) {
+        let bounds = &context.bounds;
+        let again = bounds.duplicates.is_some_and(|limit| self.spent.duplicates < limit);
+        for place in 0..self.network.len() {
+            out.push(Action::Deliver { place, again: bounds.duplicates.is_none() });
+            if again {
+                out.push(Action::Deliver { place, again: true });
+            }
         }
     }
 
@@ -262,7 +292,7 @@ impl State {
             Action::Read(id) => (id, Cause::other(node(id), &(7, self.upto))),
             Action::Snapshot(id) => (id, Cause::other(node(id), &8)),
             Action::Keep(id) => (id, Cause::other(node(id), &9)),
-            Action::Tick => unreachable!("time passes at no node"),
+            Action::Tick | Action::Round(_) => unreachable!("that happens to no single node"),
         }
     }
 
@@ -291,7 +321,7 @@ impl State {
             Action::Read(_) => Stimulus::Read { mode: context.bounds.mode, decided: self.upto },
             Action::Snapshot(_) => Stimulus::Snapshot,
             Action::Keep(_) => Stimulus::Keep,
-            Action::Tick => unreachable!("time passes at no node"),
+            Action::Tick | Action::Round(_) => unreachable!("that happens to no single node"),
         }
     }
 
@@ -392,7 +422,7 @@ impl State {
                 let counted = again && context.bounds.duplicates.is_some();
                 spent.duplicates += u8::from(counted);
             }
-            Action::Sync(_) | Action::Keep(_) => {}
+            Action::Sync(_) | Action::Keep(_) | Action::Round(_) => {}
             Action::Fire(..) => spent.timeouts += 1,
             Action::Campaign(_) => spent.campaigns += 1,
             Action::Propose(_) => spent.commands += 1,

@@ -1,9 +1,10 @@
 //! What one thread does: finds the successors of its share of states.
 
-use crate::arena::{Arena, Outcome, Steps};
+use crate::arena::{Arena, Cause, Outcome, Steps};
 use crate::context::Context;
-use crate::node::happen;
+use crate::node::{Stimulus, happen};
 use crate::oracle::Scene;
+use crate::rounds;
 use crate::state::{Action, Change, History, State};
 use crate::table::{Link, Table};
 use crate::violation::Violation;
@@ -103,11 +104,17 @@ pub(crate) fn advance<P: Audit>(
         let later = state.later();
         return Ok(if is_seen(later.print) { Step::Seen } else { Step::To(later) });
     }
+    if let Action::Round(weather) = action {
+        let next = rounds::play(context, arena, (state, weather), &mut |_, _, _| {})?;
+        return Ok(if is_seen(next.print) { Step::Seen } else { Step::To(next) });
+    }
     let mut steps = arena.read();
     let (id, cause) = state.cause(&steps, action);
     if steps.outcome(cause).is_none() {
+        let stimulus = state.stimulus(context, &steps, action);
         drop(steps);
-        work_out(context, arena, state, action);
+        let node = state.nodes[id.index()];
+        work_out(context, arena, (id, state.spent.ticks), (node, cause), &stimulus);
         steps = arena.read();
     }
     let outcome = match steps.outcome(cause).expect("it was just worked out") {
@@ -126,26 +133,21 @@ pub(crate) fn advance<P: Audit>(
 }
 
 /// Runs the protocol's code, once for each node and what happens to it.
-fn work_out<P: Audit>(
+pub(crate) fn work_out<P: Audit>(
     context: &Context<P>,
     arena: &Arena<P>,
-    state: &State,
-    action: Action<P::Timer>,
+    (id, ticks): (NodeId, u8),
+    (node, cause): (u32, Cause),
+    stimulus: &Stimulus<P>,
 ) {
-    let (cause, result) = {
-        let steps = arena.read();
-        let (id, cause) = state.cause(&steps, action);
-        let node = Arc::clone(&steps.nodes[state.nodes[id.index()] as usize]);
-        let stimulus = state.stimulus(context, &steps, action);
-        drop(steps);
-        (cause, happen(context, (id, state.spent.ticks), Some(&node), &stimulus))
-    };
+    let before = Arc::clone(&arena.read().nodes[node as usize]);
+    let result = happen(context, (id, ticks), Some(&before), stimulus);
     arena.write().learn(cause, result);
 }
 
 /// All rules that take more than one node to judge. Some are about the state only, and need not be
 /// judged again where it was seen before.
-fn judge<P: Audit>(
+pub(crate) fn judge<P: Audit>(
     context: &Context<P>,
     arena: &Arena<P>,
     steps: &Steps<P>,

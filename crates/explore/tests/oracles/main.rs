@@ -104,6 +104,41 @@ fn snapshots_travel_and_survive_crashes() {
     }
 }
 
+/// Messages in rounds: a correct protocol raises no alarm, and what needs no odd order of messages
+/// is found in fewer states; the way there names the weather and tells of each message.
+#[test]
+fn mistakes_are_found_where_messages_arrive_in_rounds() {
+    let rounds = |storms| Bounds { storms: Some(storms), duplicates: Some(0), ..bounds() };
+    let counts = [0, 1, 2].map(|storms| {
+        let explored = run(&rounds(storms), Mistake::None, &Limits::default());
+        assert!(explored.closed && explored.found.is_none(), "{explored:?}");
+        assert_eq!(explored.decided.1, 2, "both commands are decided");
+        explored.states
+    });
+    assert!(counts.is_sorted_by(|fewer, more| 2 * fewer < *more), "{counts:?}");
+    for (mistake, oracle) in
+        [(Mistake::AnotherBatch, "O1"), (Mistake::TooEarly, "O6"), (Mistake::Amnesia, "O7")]
+    {
+        let found = run(&rounds(1), mistake, &Limits::default()).found;
+        let found = found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
+        assert_eq!(found.violation.oracle, oracle, "{mistake:?}: {}", found.violation);
+        let text = found.steps.join("\n");
+        for word in ["a round; ", " ← ", "sends to"] {
+            assert!(text.contains(word), "no '{word}' in\n{text}");
+        }
+    }
+}
+
+/// Only the timer that was named fires; no timer, no second leader.
+#[test]
+fn a_named_timer_is_the_only_one_that_fires() {
+    let leaders = |timer| {
+        let bounds = Bounds { storms: Some(0), timer, ..bounds() };
+        run(&bounds, Mistake::None, &Limits::default()).states
+    };
+    assert!(leaders(Some("none of them")) < leaders(None));
+}
+
 /// The way to a lost promise is the shortest there is, and tells of the step that it takes: the
 /// sync that does not happen.
 #[test]

@@ -8,7 +8,7 @@ use synod_explore::{Bounds, Disks, Preset, Wish, Wishes};
 #[derive(Debug, clap::Args)]
 pub(crate) struct BoundFlags {
     /// The bounds to start from: small, disks, closed, deep, traitor, members, snapshots, reads,
-    /// leases; the flags below change them
+    /// leases, views; the flags below change them
     #[arg(long, value_name = "NAME", default_value = "small",
           value_parser = |text: &str| text.parse::<Preset>())]
     pub(crate) preset: Preset,
@@ -64,6 +64,10 @@ pub(crate) struct BoundFlags {
     /// timers fire at any moment, and leases are off
     #[arg(long, value_name = "COUNT", value_parser = parse_ticks)]
     ticks: Option<Ticks>,
+    /// Messages arrive in rounds, and so often it changes who hears whom; or 'none': each message
+    /// arrives on its own, in any order
+    #[arg(long, value_name = "COUNT", value_parser = parse_storms)]
+    storms: Option<Storms>,
     /// The longest behaviour, in steps
     #[arg(long, value_name = "STEPS")]
     depth: Option<u32>,
@@ -89,6 +93,17 @@ fn parse_ticks(text: &str) -> Result<Ticks, String> {
         return Ok(Ticks(None));
     }
     text.parse().map(|count| Ticks(Some(count))).map_err(|_| "not a number, nor 'none'".into())
+}
+
+/// The bound on changes of who hears whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Storms(Option<u8>);
+
+fn parse_storms(text: &str) -> Result<Storms, String> {
+    if text == "none" {
+        return Ok(Storms(None));
+    }
+    text.parse().map(|count| Storms(Some(count))).map_err(|_| "not a number, nor 'none'".into())
 }
 
 fn parse_disks(text: &str) -> Result<Disks, String> {
@@ -136,6 +151,8 @@ impl BoundFlags {
             chunk: self.chunk.unwrap_or(preset.chunk),
             disks: self.disks.unwrap_or(preset.disks),
             ticks: self.ticks.map_or(preset.ticks, |given| given.0),
+            storms: self.storms.map_or(preset.storms, |given| given.0),
+            timer: preset.timer,
             traitors: preset.traitors,
             depth: self.depth.or(preset.depth),
         })
@@ -181,12 +198,19 @@ pub(crate) fn shown(bounds: &Bounds) -> String {
         text.push_str(", led at first");
     }
     match bounds.duplicates {
+        _ if bounds.storms.is_some() => {}
         None => text.push_str(", any duplicates"),
         Some(count) => text.push_str(&format!(", {count} duplicates")),
     }
     text.push_str(if bounds.disks == Disks::Instant { ", instant disks" } else { ", syncs" });
     if let Some(ticks) = bounds.ticks {
         text.push_str(&format!(", a clock that moves {ticks} times"));
+    }
+    if let Some(storms) = bounds.storms {
+        text.push_str(&format!(", rounds, {storms} storms"));
+    }
+    if let Some(timer) = bounds.timer {
+        text.push_str(&format!(", of the timers only {timer}"));
     }
     if !bounds.traitors.is_empty() {
         text.push_str(&format!(", traitors {:?}", bounds.traitors));
@@ -217,6 +241,8 @@ pub(crate) fn json(bounds: &Bounds) -> Value {
         "chunk": bounds.chunk,
         "disks": if bounds.disks == Disks::Instant { "instant" } else { "explicit" },
         "ticks": bounds.ticks,
+        "storms": bounds.storms,
+        "timer": bounds.timer,
         "traitors": bounds.traitors.len(),
         "depth": bounds.depth,
     })
@@ -234,6 +260,8 @@ mod tests {
         assert_eq!(parse_wishes("vote,leave"), Ok(Wishes::of(&[Wish::Leave, Wish::Vote])));
         assert!(parse_wishes("vote,stay").unwrap_err().contains("replace"));
         assert_eq!((parse_ticks("none"), parse_ticks("2")), (Ok(Ticks(None)), Ok(Ticks(Some(2)))));
+        assert_eq!(parse_storms("3"), Ok(Storms(Some(3))));
+        assert!(parse_storms("rain").is_err());
         assert!(parse_mode("clock").unwrap_err().contains("lease"));
     }
 }

@@ -173,7 +173,8 @@ impl Verdict {
         let leaders = self.explored.leaders;
         lines.push(format!(
             "  something is decided in {with} states, up to index {highest}; at most {leaders} \
-             leaders in a behaviour"
+             leaders in a behaviour; highest term, ballot or view {}",
+            self.explored.epoch
         ));
         if !self.explored.marks.is_empty() {
             let marks: Vec<&str> = self.explored.marks.iter().copied().collect();
@@ -211,6 +212,7 @@ impl Verdict {
             "decided_states": explored.decided.0,
             "highest_index": explored.decided.1,
             "leaders": explored.leaders,
+            "epoch": explored.epoch,
             "reached": explored.marks,
             "table_bytes": explored.table_bytes,
             "widest": explored.widest,

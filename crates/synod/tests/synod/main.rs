@@ -3,6 +3,7 @@
 mod cluster;
 mod disk;
 mod history;
+mod job;
 mod kill;
 mod long;
 mod mutants;
