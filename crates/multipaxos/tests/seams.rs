@@ -393,7 +393,7 @@ fn a_change_on_an_old_view_is_refused() {
     lab.change(0, |change| change.add_learner(NodeId(3)));
     lab.carry_all();
     let late = Change::of(&seen).remove(NodeId(2));
-    lab.give(0, consensus_core::Input::Change(late));
+    lab.give(0, Input::Change(late));
     assert_eq!(lab.refused_changes(0), [ChangeRefusal::Version(LogIndex(1))]);
     lab.change(1, |change| change.remove(NodeId(2)));
     assert_eq!(lab.refused_changes(1), [ChangeRefusal::NotLeader(Some(NodeId(0)))]);
@@ -443,7 +443,7 @@ fn a_client_cannot_change_members_by_a_command() {
     let mut lab = Lab::new(3);
     lab.elect(0);
     let forged = Membership { voters: NodeSet::only(NodeId(0)), ..Membership::default() };
-    lab.give(0, consensus_core::Input::Propose(forged.to_batch()));
+    lab.give(0, Input::Propose(forged.to_batch()));
     assert_eq!(lab.refused(0), [Refusal::Unsupported]);
 }
 
