@@ -2,8 +2,8 @@
 //! command outstanding. A replica takes in what has come when it wakes, proposes what clients want
 //! in one burst, and sends at most one parcel of messages to each other replica.
 //!
-//! With so many bursts under way as the cell says, commands gather for the next one: that is how our
-//! runtime drives its algorithms (`Limits::pipeline`). Peers are measured both ways.
+//! With so many bursts under way as the cell says, commands gather for the next one: that is how
+//! our runtime drives its algorithms (`Limits::pipeline`). Peers are measured both ways.
 
 use crate::lockstep::Lockstep;
 use crate::measure::Cell;
@@ -58,7 +58,8 @@ struct Place<N: Node> {
     answers: Vec<Sender<()>>,
     answered: u64,
     under_way: VecDeque<usize>,
-    /// Where the bursts that are under way end, by the count of commands; and how many there may be.
+    /// Where the bursts that are under way end, by the count of commands; and how many there may
+    /// be.
     bursts: VecDeque<u64>,
     pipeline: usize,
     source: Source,

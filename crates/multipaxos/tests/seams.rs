@@ -265,8 +265,8 @@ fn a_new_leader_finishes_a_change_that_it_finds() {
     assert_eq!(lab.words(1)[1..], ["a"]);
 }
 
-/// PMS §3, the bug M103: a change is made for the members as of the slot before it, so that slot must
-/// be decided. Otherwise a later leader may find another change there, and then this one.
+/// PMS §3, the bug M103: a change is made for the members as of the slot before it, so that slot
+/// must be decided. Otherwise a later leader may find another change there, and then this one.
 #[test]
 fn a_change_of_members_waits_for_earlier_slots() {
     let mut lab = universe(4, 3, None);

@@ -266,32 +266,28 @@ pub const MUTANTS: &[Mutant] = &[
         "a candidate adopts entries that end no later than its own log",
         &["O6", "O1", "O5", "O4", "O18"],
     )
-    .beyond_simulation(
-        "a late tail, after what replaced the log was acknowledged",
-    ),
+    .beyond_simulation("a late tail, after what replaced the log was acknowledged"),
     Mutant::new(
         "R101",
         "what a candidate lacks is cut by size before it ends later than the candidate's log",
         &["O13"],
     )
     .beyond_simulation(
-        "logs that parted, of which the longer is the older; costs time only where a majority is whole",
+        "logs that parted, the longer being older; it costs time only, while a majority is whole",
     ),
     Mutant::new(
         "R102",
         "a candidate does not compare the entry before those that it adopts",
         &["O4", "O1", "O6", "O5", "O18"],
     )
-    .beyond_simulation(
-        "a tail that comes after the log was overwritten",
-    ),
+    .beyond_simulation("a tail that comes after the log was overwritten"),
     Mutant::new(
         "R103",
         "a candidate adopts entries in place of committed ones",
         &["O18", "O1", "O4", "O5"],
     )
     .beyond_simulation(
-        "Figure 8: an entry of a later term that is not committed, and one of an earlier term that is",
+        "Figure 8: an uncommitted entry of a later term, a committed one of an earlier term",
     ),
     Mutant::new(
         "R104",
@@ -299,7 +295,7 @@ pub const MUTANTS: &[Mutant] = &[
         &["O1", "O4", "O13", "O6"],
     )
     .beyond_simulation(
-        "a leader whose voters have older logs than others, and its heartbeat to one that was led astray",
+        "a leader whose voters have older logs than others, and its heartbeat to one led astray",
     ),
     Mutant::new(
         "R105",
@@ -322,9 +318,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a follower adopts entries, too, though it has a leader and has acknowledged others",
         &["O6", "O1", "O4", "O5", "O13"],
     )
-    .beyond_simulation(
-        "a late tail, after others were acknowledged",
-    ),
+    .beyond_simulation("a late tail, after others were acknowledged"),
     Mutant::new(
         "R110",
         "a leader keeps nothing for a server that takes a snapshot, which never catches up",

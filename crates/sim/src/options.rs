@@ -339,8 +339,8 @@ impl Options {
         Ok(Self { nodes, traitors, variants, ..self })
     }
 
-    /// The same run without operators, readers, leases and named options, each input by itself: what
-    /// the texts in TLA+ tell of, see `docs/tla`.
+    /// The same run without operators, readers, leases and named options, each input by itself:
+    /// what the texts in TLA+ tell of, see `docs/tla`.
     #[must_use]
     pub fn without_extras(self) -> Self {
         Self { variants: Vec::new(), operators: Operators::none(), turns: None, ..self }

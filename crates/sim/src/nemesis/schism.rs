@@ -1,6 +1,6 @@
-//! Schisms: while a change of members is under way the nodes that come and the nodes that were there
-//! lose each other, and on either side somebody wants to lead. A change is safe only if the two
-//! sides cannot both decide (Raft §6; PMS §3).
+//! Schisms: while a change of members is under way the nodes that come and the nodes that were
+//! there lose each other, and on either side somebody wants to lead. A change is safe only if the
+//! two sides cannot both decide (Raft §6; PMS §3).
 
 use crate::rng::Rng;
 use crate::world::World;

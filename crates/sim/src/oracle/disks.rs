@@ -101,8 +101,8 @@ impl<P: Audit> Disks<P> {
         Ok(())
     }
 
-    /// O4, where logs match: a replica's log ends where what it wrote ends. What it holds beyond is on
-    /// no disk, and was not compared with anything.
+    /// O4, where logs match: a replica's log ends where what it wrote ends. What it holds beyond is
+    /// on no disk, and was not compared with anything.
     pub(crate) fn ends_at(&self, node: usize, last: LogIndex) -> Verdict {
         let written = &self.platters[node].written;
         let end = written.last().max(written.covered());
