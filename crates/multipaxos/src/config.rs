@@ -114,7 +114,7 @@ impl ProtocolConfig for Config {
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual };
-        Ok(Self { trailing_entries: 1, ..sizes })
+        Ok(Self { trailing_entries: 1, held_entries: 1, ..sizes })
     }
 
     const VARIANTS: &'static [Variant] = &[EXPLICIT, THRIFTY, SMALL_PHASE_2, FIRST];

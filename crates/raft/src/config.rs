@@ -114,7 +114,7 @@ impl ProtocolConfig for Config {
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual };
-        Ok(Self { max_pending_bytes: 1, trailing_entries: 1, ..sizes })
+        Ok(Self { max_pending_bytes: 1, trailing_entries: 1, held_entries: 1, ..sizes })
     }
 
     const VARIANTS: &'static [Variant] = &[DECREMENT, LEASE, FIRST, WAIT];

@@ -46,6 +46,7 @@ use links::Intercept;
 use node::Node;
 use reads::Reader;
 use rehearsal::Heard;
+pub(crate) use rehearsal::REHEARSED;
 use std::collections::BTreeMap;
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike

@@ -14,6 +14,9 @@ use consensus_core::{
 };
 use std::collections::VecDeque;
 
+/// What is seen in a rehearsal bears this name: no restart that happened shows it.
+pub(crate) const REHEARSED: &str = "a restart just now would contradict nothing";
+
 /// So many words of elections, and of commands, are kept for each node.
 const KEPT: usize = 8;
 
@@ -96,13 +99,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let durable = Durable { incarnation: Incarnation(node.life + 1), records, snapshot };
         let config = self.config_of(id).clone();
         self.mark("restart rehearsed");
-        match P::recover(id, config, durable) {
-            Ok(copy) => {
-                let verdict = self.rehearse(id, copy, effects);
-                self.judge(id, verdict);
-            }
-            Err(why) => self.cannot_recover(id, why.to_string()),
-        }
+        let verdict = match P::recover(id, config, durable) {
+            Ok(copy) => self.rehearse(id, copy, effects),
+            Err(why) => Err(Finding::new("O18", REHEARSED, format!("it could not recover: {why}"))),
+        };
+        self.judge(id, verdict.map_err(|finding| Finding { name: REHEARSED, ..finding }));
     }
 
     fn rehearse(&self, id: NodeId, mut copy: P, mut effects: Effects<P>) -> Verdict {
@@ -126,7 +127,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     fn stays_true(&self, id: NodeId, effects: &mut Effects<P>) -> Verdict {
         if let Some(why) = effects.halted() {
             let detail = format!("after a restart it would stop: {why}");
-            return Err(Finding::new("O18", "no stop without a reason", detail));
+            return Err(Finding::new("O18", REHEARSED, detail));
         }
         for effect in effects.drain() {
             let Effect::Send { message, .. } = effect else { continue };
