@@ -24,6 +24,7 @@ impl Audit for Raft {
         "a server of a higher priority takes over",
         "a tail for one that asks for votes no more",
         "a tail is of no use",
+        "a tail waits until a majority has answered",
         "a vote is asked for in an old term",
         "a whole term is skipped in search of the match",
         "a wish to lead waits for a promise",

@@ -1,6 +1,6 @@
 //! Elections (§5.2), and the question before them (thesis §9.6, pre-vote).
 
-use crate::message::Message;
+use crate::message::{Message, Tail};
 use crate::replica::{Next, Raft, Timer};
 use crate::server::Server;
 use consensus_core::mutant::planted;
@@ -12,6 +12,10 @@ use consensus_core::{Effects, NodeId, NodeSet};
 pub(crate) struct PreCandidate {
     /// Who would vote for it, itself included.
     pub(crate) votes: NodeSet,
+    /// Who answered, be it no; itself included.
+    pub(crate) answered: NodeSet,
+    /// The newest tail that waits until enough have answered (see `tail.rs`).
+    pub(crate) tail: Option<Box<Tail>>,
 }
 
 impl PreCandidate {
@@ -21,7 +25,7 @@ impl PreCandidate {
         effects.set_timer(Timer::Election, server.config.timing.election());
         let commit = server.commit_index;
         effects.send(server.peers(), Message::PreVote { term, last, commit });
-        let mut role = Self { votes: NodeSet::EMPTY };
+        let mut role = Self { votes: NodeSet::EMPTY, answered: NodeSet::EMPTY, tail: None };
         let next = role.count(server, server.id);
         (role, next)
     }
@@ -29,6 +33,7 @@ impl PreCandidate {
     /// Somebody would vote for it.
     pub(crate) fn count(&mut self, server: &Server, from: NodeId) -> Next {
         self.votes.insert(from);
+        self.answered.insert(from);
         if server.is_quorum(self.votes) { Next::Candidate { transfer: false } } else { Next::Stay }
     }
 }

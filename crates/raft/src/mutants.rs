@@ -314,6 +314,12 @@ pub const MUTANTS: &[Mutant] = &[
         "a world in which only a server that lags reaches a majority, and its voters forgot",
     ),
     Mutant::new(
+        "R108",
+        "a candidate leaves its term to catch up, though no majority has answered",
+        &["O14"],
+    )
+    .beyond_simulation("a leader that is well, and links that come back"),
+    Mutant::new(
         "R107",
         "a follower adopts entries, too, though it has a leader and has acknowledged others",
         &["O6", "O1", "O4", "O5", "O13"],

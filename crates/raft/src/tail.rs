@@ -28,6 +28,10 @@
 //! leaves its term before it adopts anything, and hears that leader no more. A candidate that has
 //! begun its term itself has acknowledged nothing in it.
 //!
+//! *Nobody is disturbed.* To leave its term is to depose, later, a leader of that term. So a
+//! candidate that has to does it only when a majority has answered: who reaches none has nothing to
+//! catch up for.
+//!
 //! *Nothing is promised.* A tail commits nothing and is not acknowledged. The vote request that
 //! names the new end of the log is a promise, as any, and waits until the disk has it.
 //!
@@ -145,12 +149,36 @@ impl Raft {
             }
             return;
         }
+        let leaves = tail.last().term < self.server.current_term;
+        if let Role::PreCandidate(role) = &mut self.role
+            && leaves
+            && !self.server.is_quorum(role.answered)
+            && !planted("R108")
+        {
+            if role.tail.as_ref().is_none_or(|kept| kept.last() < tail.last()) {
+                role.tail = Some(Box::new(tail));
+            }
+            return effects.reached("a tail waits until a majority has answered");
+        }
         match self.server.held_of(&tail) {
             Some(held) => self.adopt(&tail, held, effects),
             None => {
                 debug!(?from, "a tail that is not newer, or does not continue this log: ignored");
                 effects.reached("a tail is of no use");
             }
+        }
+    }
+
+    /// A majority has answered: the tail that waited for that is adopted.
+    pub(crate) fn take_up(&mut self, effects: &mut Effects<Self>) {
+        let Role::PreCandidate(role) = &mut self.role else { return };
+        if !self.server.is_quorum(role.answered) {
+            return;
+        }
+        if let Some(tail) = role.tail.take()
+            && let Some(held) = self.server.held_of(&tail)
+        {
+            self.adopt(&tail, held, effects);
         }
     }
 

@@ -42,10 +42,14 @@ impl Raft {
         let current = term == self.server.current_term.next();
         if let Role::PreCandidate(role) = &mut self.role
             && current
-            && granted
         {
-            let next = role.count(&self.server, from);
-            self.transition(next, effects);
+            if granted {
+                let next = role.count(&self.server, from);
+                self.transition(next, effects);
+            } else {
+                role.answered.insert(from);
+            }
+            self.take_up(effects);
         } else if planted("R04") && term == self.server.current_term {
             let next = self.on_vote(from, self.server.id, granted);
             self.transition(next, effects);

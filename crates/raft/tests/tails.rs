@@ -106,6 +106,7 @@ fn a_tail_starts_where_the_logs_part() {
         let mut lab = cluster(3, &[candidate, refuser, refuser], |_| {});
         star(&mut lab);
         lab.carry(0, 1, "pre-vote");
+        lab.carry(1, 0, "pre-vote-reply");
         let Message::Tail(tail) = lab.take(1, 0, "tail") else { unreachable!("a tail") };
         assert_eq!(tail.prev, prev, "{candidate:?} {refuser:?}");
         assert_eq!(tail.entries.len(), refuser.len() - prev.index.0 as usize);
@@ -134,6 +135,11 @@ fn a_tail_that_is_cut_is_newer_all_the_same() {
     }
 }
 
+/// A pre-vote is refused.
+fn refusal(term: u64) -> Message {
+    Message::PreVoteReply { term: Term(term), granted: false }
+}
+
 /// §5.4: only what ends later, by term and index, may take the place of a log: it alone is sure to
 /// hold what is committed. And nothing else is taken on trust: the entry before must agree, and the
 /// server must still be asking.
@@ -149,6 +155,7 @@ fn only_a_newer_tail_that_continues_the_log_is_adopted() {
     ] {
         let mut lab = cluster(4, &[&log, &log, &log], |_| {});
         star(&mut lab);
+        lab.hand(1, 0, refusal(5));
         lab.hand(1, 0, bad);
         assert_eq!(terms(&lab, 0), log, "{why}");
     }
@@ -169,6 +176,7 @@ fn what_is_committed_is_not_replaced() {
     lab.hand(1, 0, append(4, id(1, 2), &[], 2));
     assert_eq!(lab.committed(0), 2);
     star(&mut lab);
+    lab.hand(1, 0, refusal(5));
     lab.hand(1, 0, tail(4, id(1, 1), &[3, 3]));
     assert_eq!(terms(&lab, 0), [1, 1]);
 }
@@ -181,6 +189,9 @@ fn who_replaces_what_it_acknowledged_leaves_the_term() {
     lab.hand(1, 0, append(4, id(1, 2), &[], 0));
     star(&mut lab);
     lab.hand(2, 0, tail(4, id(1, 1), &[3]));
+    let held = (terms(&lab, 0), lab.status(0).epoch);
+    assert_eq!(held, (vec![1, 1], 4), "who reaches no majority disturbs nobody");
+    lab.hand(2, 0, refusal(5));
     assert_eq!((terms(&lab, 0), lab.status(0).epoch), (vec![1, 3], 5));
     let (term, leader, commit) = (Term(4), NodeId(1), LogIndex(2));
     lab.hand(1, 0, Message::Heartbeat { term, leader, commit, round: 1, priority: 0 });
