@@ -284,7 +284,6 @@ pub const MUTANTS: &[Mutant] = &[
         &["O6", "O16", "O1"],
     ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
-    Mutant::new("M133", "the own promise counts before it is durable", &["O6", "O7", "O16", "O18"]),
     Mutant::new("M130", "the records that replace a log begin with the members of now", &["O19"]),
     Mutant::new("M131", "what is forgotten ends with the members of now, not of then", &["O19"]),
     Mutant::new(

@@ -4,7 +4,6 @@ mod chronicle;
 mod clients;
 mod control;
 mod effects;
-mod elections;
 mod event;
 mod harm;
 mod links;
@@ -42,7 +41,6 @@ use consensus_core::{
     Status,
 };
 use core::time::Duration;
-pub(crate) use elections::DURABLE_ELECTION;
 use event::{Event, Queue};
 use links::Intercept;
 use node::Node;
@@ -560,7 +558,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         was == Some(Role::Leader) && status.role != Role::Leader
     }
 
-    /// O3, O5 and O6 at a replica that has just become an active leader.
+    /// O3 and O5 at a replica that has just become an active leader.
     fn began_to_lead(&mut self, id: NodeId, epoch: u64) -> bool {
         let alone = self.epochs.leads(id, epoch);
         if !self.is_correct(id) {
@@ -568,7 +566,6 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let replica = self.nodes[id.index()].replica.as_ref().expect("it has just stepped");
         let complete = epochs::complete(replica, epoch, self.history.decided());
-        let for_good = self.elected_for_good(id);
-        self.judge(id, alone) && self.judge(id, complete) && self.judge(id, for_good)
+        self.judge(id, alone) && self.judge(id, complete)
     }
 }
