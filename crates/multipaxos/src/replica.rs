@@ -111,14 +111,17 @@ impl ConsensusProtocol for MultiPaxos {
     }
 
     fn status(&self) -> Status {
-        let role = match &self.role {
-            Role::Follower(_) => consensus_core::Role::Follower,
-            Role::Canvasser(_) | Role::Scout(_) => consensus_core::Role::Candidate,
-            Role::Leader(_) => consensus_core::Role::Leader,
+        // Who seeks votes or leads does so under its own ballot, though it may know of a higher one
+        // that nobody has promised yet.
+        let (role, ballot) = match &self.role {
+            Role::Follower(_) => (consensus_core::Role::Follower, self.node.seen),
+            Role::Canvasser(_) => (consensus_core::Role::Candidate, self.node.seen),
+            Role::Scout(scout) => (consensus_core::Role::Candidate, scout.ballot),
+            Role::Leader(leader) => (consensus_core::Role::Leader, leader.ballot),
         };
         Status {
             role,
-            epoch: self.node.seen.round,
+            epoch: ballot.round,
             leader: self.leader(),
             committed: self.node.learner.upto(),
             last: self.node.last(),

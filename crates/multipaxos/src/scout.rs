@@ -48,6 +48,9 @@ impl Scout {
         for (slot, Accepted { ballot, batch }) in node.acceptor.accepted_from(own) {
             scout.absorb(slot, *ballot, batch.clone());
         }
+        if planted("M133") {
+            scout.promises.add(node.id);
+        }
         scout.ask(node, effects);
         effects.set_timer(Timer::Retry, retry(env));
         effects.set_timer(Timer::Election, env.cluster.timing.election());

@@ -648,7 +648,9 @@ fn a_hand_over_that_comes_to_nothing_ends() {
     lab.elect(0);
     lab.transfer(0, 2);
     lab.propose(0, "a");
+    lab.change(0, |change| change.remove(NodeId(2)));
     assert_eq!(lab.refused(0), [Refusal::Busy]);
+    assert_eq!(lab.refused_changes(0), [ChangeRefusal::UnderWay], "nothing new begins");
     cut_off(&mut lab, 2);
     lab.fire(0, Timer::Transfer);
     lab.propose(0, "b");

@@ -145,6 +145,10 @@ impl Leader {
         if unknown && !planted("R82") {
             return Next::Stay;
         }
+        // An heir that was told to campaign has the whole log; an entry more, and it would lose.
+        if self.hand_over.is_some() && server.is_voter() && !planted("R133") {
+            return Next::Stay;
+        }
         if current.is_joint() && !planted("R83") {
             effects.reached("joint change completed");
             let members = after_joint(current);

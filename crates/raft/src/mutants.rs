@@ -334,5 +334,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R111", "a leader keeps its log for a server that is gone for good", &["O13"])
         .beyond_simulation("an oracle that sees what a log costs"),
     Mutant::new("R132", "the records that replace a log leave out the vote", &["O7", "O3"]),
+    Mutant::new("R133", "goes on changing members during a hand-over", &["O13"])
+        .beyond_simulation("an oracle that sees needless delays of a hand-over"),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
 ];

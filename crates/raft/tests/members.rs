@@ -215,6 +215,41 @@ fn an_election_amid_a_joint_change_needs_both_majorities() {
     assert!(!lab.members(3).is_joint());
 }
 
+/// Thesis §3.10: a leader that hands over adds nothing to its log, the second half of a joint change
+/// neither: the heir, who has the whole log, must not lose to those that have more. It completes
+/// the change itself (§6).
+#[test]
+fn an_heir_completes_a_joint_change() {
+    let mut lab = with_learners();
+    let swap = seen(&lab, 0).remove(NodeId(1)).remove(NodeId(2));
+    lab.change(0, swap.add_voter(NodeId(3)).add_voter(NodeId(4)));
+    lab.give(0, Input::Transfer(NodeId(3)));
+    replicate(&mut lab, 0, 1);
+    replicate(&mut lab, 0, 3);
+    replicate(&mut lab, 0, 4);
+    assert_eq!((lab.committed(0), lab.status(0).last), (3, LogIndex(3)), "no second half");
+    lab.carry(0, 3, "timeout-now");
+    lab.carry_all();
+    assert_eq!((lab.status(3).role, lab.status(3).epoch), (Role::Leader, 2));
+    assert_eq!(lab.members(3).voters, set(&[0, 3, 4]));
+    assert!(!lab.members(3).is_joint());
+}
+
+/// … and if nothing comes of the hand-over, the leader does.
+#[test]
+fn a_hand_over_that_fails_delays_a_joint_change() {
+    let mut lab = with_learners();
+    let swap = seen(&lab, 0).remove(NodeId(1)).remove(NodeId(2));
+    lab.change(0, swap.add_voter(NodeId(3)).add_voter(NodeId(4)));
+    lab.give(0, Input::Transfer(NodeId(2)));
+    lab.carry_all_but(set(&[2]));
+    assert!(lab.members(0).is_joint());
+    lab.fire(0, Timer::HandOver);
+    lab.carry_all_but(set(&[2]));
+    assert_eq!(lab.members(0).voters, set(&[0, 3, 4]));
+    assert!(!lab.members(0).is_joint());
+}
+
 /// §6: a configuration is in force as soon as it is in the log, and falls back when it is cut.
 #[test]
 fn members_fall_back_when_their_entry_is_cut() {

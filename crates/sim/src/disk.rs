@@ -133,12 +133,21 @@ impl<R> Disk<R> {
 
     /// The records that count: those that replaced all others, and what came after.
     pub(crate) fn records(&self) -> impl Iterator<Item = &R> {
-        let newest = self.stream.iter().rposition(|one| matches!(one, Written::Compact(_)));
-        self.stream[newest.unwrap_or(0)..].iter().flat_map(|one| match one {
-            Written::Record(record) => std::slice::from_ref(record),
-            Written::Compact(records) => records,
-        })
+        counting(&self.stream)
     }
+
+    /// Those of them that no crash takes away.
+    pub(crate) fn synced_records(&self) -> impl Iterator<Item = &R> {
+        counting(&self.stream[..self.synced - self.gone])
+    }
+}
+
+fn counting<R>(stream: &[Written<R>]) -> impl Iterator<Item = &R> {
+    let newest = stream.iter().rposition(|one| matches!(one, Written::Compact(_)));
+    stream[newest.unwrap_or(0)..].iter().flat_map(|one| match one {
+        Written::Record(record) => std::slice::from_ref(record),
+        Written::Compact(records) => records,
+    })
 }
 
 impl<R: Clone> Disk<R> {

@@ -39,6 +39,20 @@ impl Electorates<'_> {
         }
     }
 
+    /// Do these nodes, if all of them keep a promise, share one with every quorum that decides?
+    pub(crate) fn are_enough_promises(&self, nodes: NodeSet) -> bool {
+        let enough = |members: &Membership, quorums: &Option<Quorums>| match quorums {
+            None => is_quorum(members, nodes),
+            Some(sizes) => nodes.and(members.voters).len() + sizes.phase_2() > sizes.nodes(),
+        };
+        match self {
+            Self::Members(all) => all.iter().any(|(members, quorums)| enough(members, quorums)),
+            Self::Fixed { nodes: all, faults, traitors } => {
+                counts(nodes.len() + traitors, *all, *faults)
+            }
+        }
+    }
+
     /// Are these signers a quorum?
     pub(crate) fn are_enough_signers(&self, signers: NodeSet) -> bool {
         match self {

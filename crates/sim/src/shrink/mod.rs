@@ -16,7 +16,7 @@ use crate::oracle::reads::NAMED_INDEX;
 use crate::report::{Report, Violation};
 use crate::scenario::{Entry, Expectation, Line, Scenario, Step};
 use crate::traitor::Treason;
-use crate::world::REHEARSED;
+use crate::world::{DURABLE_ELECTION, REHEARSED};
 use consensus_core::{Audit, NodeSet};
 use std::fmt;
 use steps::Search;
@@ -85,10 +85,11 @@ impl fmt::Display for ShrinkError {
 
 impl std::error::Error for ShrinkError {}
 
-/// Did this need clients and their time to be seen, or a rehearsal? A stage has none of them.
+/// Did this need what only a world has: clients and their time, or a look at what restarts would
+/// make of the disks?
 pub fn needs_time(found: &Violation) -> bool {
     match found.oracle {
-        _ if found.name == REHEARSED => true,
+        _ if [REHEARSED, DURABLE_ELECTION].contains(&found.name) => true,
         "O9" => found.name != NAMED_INDEX,
         oracle => ["O11", "O13", "O14"].contains(&oracle),
     }

@@ -4,6 +4,7 @@ mod chronicle;
 mod clients;
 mod control;
 mod effects;
+mod elections;
 mod event;
 mod harm;
 mod links;
@@ -41,6 +42,7 @@ use consensus_core::{
     Status,
 };
 use core::time::Duration;
+pub(crate) use elections::DURABLE_ELECTION;
 use event::{Event, Queue};
 use links::Intercept;
 use node::Node;
@@ -558,7 +560,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         was == Some(Role::Leader) && status.role != Role::Leader
     }
 
-    /// O3 and O5 at a replica that has just become an active leader.
+    /// O3, O5 and O6 at a replica that has just become an active leader.
     fn began_to_lead(&mut self, id: NodeId, epoch: u64) -> bool {
         let alone = self.epochs.leads(id, epoch);
         if !self.is_correct(id) {
@@ -566,6 +568,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let replica = self.nodes[id.index()].replica.as_ref().expect("it has just stepped");
         let complete = epochs::complete(replica, epoch, self.history.decided());
-        self.judge(id, alone) && self.judge(id, complete)
+        let for_good = self.elected_for_good(id);
+        self.judge(id, alone) && self.judge(id, complete) && self.judge(id, for_good)
     }
 }
