@@ -4,6 +4,7 @@ use crate::batch::{Batch, Command};
 use crate::fingerprint::Fingerprint;
 use crate::id::{LogIndex, Position};
 use crate::machine::{Frozen, RestoreError, StateMachine};
+use crate::mutant::planted;
 use crate::request::Answer;
 use crate::session::{self, Sessions, Verdict};
 
@@ -118,7 +119,9 @@ impl<S: StateMachine> Executor<S> {
         let applied = LogIndex(session::take(&mut rest).ok_or_else(broken)?);
         let sessions = Sessions::decode(&mut rest).ok_or_else(broken)?;
         self.machine.restore(rest)?;
-        self.sessions = sessions;
+        if !planted("K01") {
+            self.sessions = sessions;
+        }
         self.applied = applied;
         Ok(())
     }

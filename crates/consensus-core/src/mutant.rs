@@ -26,8 +26,8 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "S-offset", "S-late", "S-mix", "S-ahead", "S-age",
-        "S-joint", "S-learner", "S-version", "S-drift",
+        "K-dedup", "K-outbox", "K-inflight", "K01", "S-offset", "S-late", "S-mix", "S-ahead",
+        "S-age", "S-joint", "S-learner", "S-version", "S-drift",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -152,6 +152,11 @@ pub const SHARED: &[Mutant] = &[
 
 /// Those of algorithms that take snapshots, answer reads and change their members.
 pub const OPERATED: &[Mutant] = &[
+    Mutant::new(
+        "K01",
+        "the session table is not taken from a snapshot: a retried command is applied again",
+        &["O11", "O2", "O15"],
+    ),
     Mutant::new(
         "S-offset",
         "a chunk of a snapshot is taken although it does not follow what came before",

@@ -474,8 +474,8 @@ pub enum Role {
 pub struct Status {
     /// What it is.
     pub role: Role,
-    /// The term or view; with ballots the round of its own while it seeks to lead and leads, else of
-    /// the highest that it knows.
+    /// The term or view; with ballots the round of its own while it seeks to lead or leads, else
+    /// that of the highest it knows.
     pub epoch: u64,
     /// Whom it takes for the leader.
     pub leader: Option<NodeId>,
