@@ -215,8 +215,8 @@ fn an_election_amid_a_joint_change_needs_both_majorities() {
     assert!(!lab.members(3).is_joint());
 }
 
-/// Thesis §3.10: a leader that hands over adds nothing to its log, the second half of a joint change
-/// neither: the heir, who has the whole log, must not lose to those that have more. It completes
+/// Thesis §3.10: a leader that hands over adds nothing to its log, not even the second half of a
+/// joint change: the heir, who has the whole log, must not lose to those that have more. It completes
 /// the change itself (§6).
 #[test]
 fn an_heir_completes_a_joint_change() {

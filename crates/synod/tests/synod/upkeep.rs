@@ -48,7 +48,7 @@ async fn purged(cluster: &Processes, id: usize) -> u64 {
 /// Nothing that was acknowledged is lost, whatever is done to the cluster meanwhile.
 async fn looked_after_under_load(algorithm: Algorithm, seed: u64) {
     // Under load a replica that lags must find the entries behind the snapshot it got.
-    let flags = ["--snapshot-after-kib", "4", "--trailing-entries", "500"];
+    let flags = ["--snapshot-after-kib", "4", "--trailing-entries", "20"];
     let mut cluster = Processes::start_with(algorithm, 3, Disk::LosesUnsynced, &flags).await;
     let shared = Arc::new(Shared::default());
     let mut clients = JoinSet::new();
