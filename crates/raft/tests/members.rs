@@ -216,8 +216,8 @@ fn an_election_amid_a_joint_change_needs_both_majorities() {
 }
 
 /// Thesis §3.10: a leader that hands over adds nothing to its log, not even the second half of a
-/// joint change: the heir, who has the whole log, must not lose to those that have more. It completes
-/// the change itself (§6).
+/// joint change: the heir, who has the whole log, must not lose to those that have more. It
+/// completes the change itself (§6).
 #[test]
 fn an_heir_completes_a_joint_change() {
     let mut lab = with_learners();
