@@ -151,6 +151,16 @@ impl Config {
         }
     }
 
+    /// Promises that a thrifty proposer asks for. Who accepts only what it promised must be asked
+    /// for that first, so there it takes as many as have to accept.
+    pub(crate) fn promises_asked_for(&self) -> usize {
+        let acceptances = match self.accepting {
+            Accepting::OnlyPromised if !planted("P49") => self.acceptances_needed(),
+            _ => 0,
+        };
+        self.promises_needed().max(acceptances)
+    }
+
     /// Acceptances that choose a value.
     pub(crate) fn acceptances_needed(&self) -> usize {
         if planted("P30") { self.quorums.nodes().div_ceil(2) } else { self.quorums.phase_2() }

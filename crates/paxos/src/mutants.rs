@@ -173,5 +173,10 @@ pub const MUTANTS: &[Mutant] = &[
         &["O14"],
     )
     .beyond_simulation("a count of messages: learners hear the news in other ways, later"),
+    Mutant::new(
+        "P49",
+        "accepting=only-promised, sending=thrifty: who has to accept is not asked for a promise",
+        &["O13"],
+    ),
     Mutant::new("P48", "sending=thrifty: who is silent is asked again, and nobody else", &["O13"]),
 ];

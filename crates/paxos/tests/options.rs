@@ -7,7 +7,7 @@ use consensus_core::{
 };
 use lab::{Lab, ballot_of, batch};
 use std::collections::BTreeSet;
-use synod_paxos::{Config, Learners, Message, Refusals, Sending, Timer};
+use synod_paxos::{Accepting, Config, Learners, Message, Refusals, Sending, Timer};
 
 fn cluster(size: usize) -> Cluster {
     Cluster::new(ClusterId(1), size)
@@ -209,6 +209,21 @@ fn two_acceptances_choose_where_every_proposer_asks_four() {
     }
     lab.carry_all();
     assert_eq!(lab.nodes[4].committed, [batch("x"), batch("z")], "it could not miss the value");
+}
+
+/// Who accepts only what it promised is asked for a promise first, also where one promise of three
+/// is enough and all have to accept (planted bug P49).
+#[test]
+fn a_thrifty_proposer_asks_all_for_a_promise_that_have_to_accept() {
+    let config = usual(3).with_quorums(1, 3).expect("any one meets all");
+    let (sending, accepting) = (Sending::Thrifty, Accepting::OnlyPromised);
+    let mut lab = lab(3, Config { sending, accepting, ..config });
+    lab.propose(0, "x");
+    assert_eq!(lab.count("prepare"), 2, "the own promise is enough, and the others have to accept");
+    lab.carry(0, 1, "prepare");
+    lab.carry(0, 2, "prepare");
+    lab.carry_all();
+    assert_eq!(lab.nodes[0].committed, [batch("x")]);
 }
 
 /// Quorums that might not meet are refused, by name and by number, in words; and a replica with

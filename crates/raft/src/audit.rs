@@ -65,6 +65,7 @@ impl Audit for Raft {
         "pre-vote refused: the log is behind",
         "reads share a round",
         "removed leader steps down",
+        "snapshot installed in place of a longer log",
         "snapshot installed in place of the log",
         "tail cut while the disk wrote it",
         "told to campaign",

@@ -126,6 +126,9 @@ impl Server {
             return self.forget(NOTHING, effects);
         }
         effects.reached("snapshot installed in place of the log");
+        if self.log.last().index > last.index {
+            effects.reached("snapshot installed in place of a longer log");
+        }
         self.log = Log::starting_at(last);
         if !planted("R74") {
             self.members = Members::new(meta.membership);

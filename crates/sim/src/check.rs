@@ -4,7 +4,7 @@
 mod core;
 mod rest;
 
-use crate::nemesis::{Churn, Nemesis, Sieges};
+use crate::nemesis::{Churn, Exiles, Nemesis, Sieges};
 use crate::options::Options;
 use crate::oracle::blackbox;
 use crate::registers::{Operation, Registers};
@@ -84,6 +84,10 @@ pub(crate) fn settings<P: Audit>(
     let config =
         if smallest { P::Config::smallest(cluster) } else { P::Config::for_cluster(cluster) };
     let config = config?.with_variants(&options.variants, cluster)?;
+    let config = match options.operators.trailing {
+        Some(entries) => config.with_trailing(entries),
+        None => config,
+    };
     let leased = options.operators.lease.and_then(|drift| config.clone().with_lease(drift));
     Ok(leased.unwrap_or(config))
 }
@@ -234,16 +238,19 @@ impl<'a, P: Audit> Run<'a, P> {
         self.add_readers();
         let mut churn = Churn::new(self.seed, &self.options.operators);
         let mut sieges = Sieges::new(self.seed, self.options);
+        let mut exiles = Exiles::new(self.seed, &self.options.operators);
         let end = self.options.safety;
         while self.world.now() < end && self.world.violation().is_none() {
             if clients.iter().all(|client| self.world.client_ended(*client)) {
                 break;
             }
-            let until = nemesis.due().min(churn.due()).min(sieges.due()).min(end);
+            let operators = churn.due().min(sieges.due()).min(exiles.due());
+            let until = nemesis.due().min(operators).min(end);
             self.advance(until, |world| nemesis.is_alarmed(world));
             nemesis.act(&mut self.world);
             churn.act(&mut self.world);
             sieges.act(&mut self.world);
+            exiles.act(&mut self.world);
             self.keep_equivocating();
         }
     }

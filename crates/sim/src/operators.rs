@@ -13,6 +13,9 @@ use core::time::Duration;
 /// Longest mean time between two sieges.
 const SELDOM: Duration = Duration::from_millis(1_200);
 
+/// Longest mean time between two exiles.
+const RARE: Duration = Duration::from_secs(4);
+
 /// Clocks are wrong by a tenth at most, in parts in a million.
 const WORST_DRIFT: u32 = 100_000;
 
@@ -94,6 +97,12 @@ pub struct Operators {
     /// Mean time between two sieges of a leader: it loses the others, and readers still ask it.
     /// Only where there are leases.
     pub sieges: Option<Duration>,
+    /// Mean time between two exiles: a leader is cut off with commands of its own, and comes back
+    /// when the others have forgotten where its log parted from theirs. Only where there are
+    /// snapshots.
+    pub exiles: Option<Duration>,
+    /// So many entries stay in the log behind a snapshot, if not as many as usual.
+    pub trailing: Option<u64>,
 }
 
 impl Operators {
@@ -111,6 +120,8 @@ impl Operators {
             consistencies: Vec::new(),
             lease: None,
             sieges: None,
+            exiles: None,
+            trailing: None,
         }
     }
 
@@ -144,6 +155,10 @@ impl Operators {
             Some(_) if rng.chance(5_000) => WORST_DRIFT,
             _ => drift,
         });
+        let trailing = rng.chance(6_000).then(|| rng.pick(&[1, 1, 2, 5]));
+        let trailing = trailing.filter(|_| offers.snapshots && snapshots.is_some());
+        let exiles = rng.chance(6_000).then(|| rng.time(Duration::from_millis(500), RARE));
+        let exiles = exiles.filter(|_| trailing.is_some() && !thick);
         Self {
             spares: if changes.is_some() { spares } else { 0 },
             changes,
@@ -156,6 +171,8 @@ impl Operators {
             consistencies,
             lease,
             sieges,
+            exiles,
+            trailing,
         }
     }
 }

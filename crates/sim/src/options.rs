@@ -199,6 +199,18 @@ pub(crate) fn variants<P: Audit>(seed: u64) -> Vec<String> {
     names
 }
 
+/// Flexible quorums of any sizes that meet, in half of the runs that have some: a named choice
+/// knows one way only in which the two differ, and to swap them may do no harm then.
+fn any_quorums(variants: &mut [String], seed: u64, nodes: usize) {
+    let rng = &mut Rng::for_purpose(seed, 17);
+    for name in variants.iter_mut().filter(|name| Variant::key(name) == "quorums") {
+        if rng.chance(5_000) {
+            let phase_1 = rng.between(1, nodes as u64);
+            *name = format!("quorums={phase_1}/{}", nodes as u64 + 1 - phase_1);
+        }
+    }
+}
+
 /// In one of three runs nodes are so busy that what comes gathers for so long.
 pub(crate) fn turns(seed: u64) -> Option<Duration> {
     let rng = &mut Rng::for_purpose(seed, 14);
@@ -294,12 +306,15 @@ impl Options {
             patience: 40,
             shuffle: None,
         };
-        drawn.made_sound::<P>()
+        drawn.made_sound::<P>(seed)
     }
 
     /// Where leases are on, clocks keep what was declared of them; where members change, no named
     /// option is on that wants a fixed number of them.
-    pub(crate) fn made_sound<P: Audit>(mut self) -> Self {
+    pub(crate) fn made_sound<P: Audit>(mut self, seed: u64) -> Self {
+        if self.operators.spares == 0 {
+            any_quorums(&mut self.variants, seed, self.nodes);
+        }
         if let Some(drift) = self.operators.lease {
             self.faults.drift = self.faults.drift.min(drift / 100);
             self.faults.classes.retain(|class| *class != Fault::ClockJump);

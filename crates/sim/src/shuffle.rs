@@ -79,7 +79,7 @@ impl Options {
             operators: Operators::drawn(&mut Rng::for_purpose(seed, 12), Offers::of::<P>(), true),
             ..Self::quiet(nodes)
         };
-        drawn.made_sound::<P>()
+        drawn.made_sound::<P>(seed)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Injects faults while a run is in its safety phase, and takes most of them back.
 
 mod churn;
+mod exile;
 mod schism;
 mod siege;
 mod strike;
 
 pub(crate) use churn::Churn;
+pub(crate) use exile::Exiles;
 pub(crate) use siege::Sieges;
 
 use crate::options::{Faults, Options};

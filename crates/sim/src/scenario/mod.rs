@@ -54,6 +54,8 @@ pub struct Scenario {
     pub unlike: Vec<String>,
     /// The algorithm runs with the smallest windows and pages that it can work with.
     pub smallest: bool,
+    /// So many entries stay in the log behind a snapshot, if not as many as usual.
+    pub trailing: Option<u64>,
     /// Named options of the algorithm that are on.
     pub variants: Vec<String>,
     /// Replicas, `n0` and on.
@@ -202,6 +204,7 @@ impl Default for Scenario {
             others: Vec::new(),
             unlike: Vec::new(),
             smallest: false,
+            trailing: None,
             variants: Vec::new(),
             nodes: 0,
             names: Names::numbered(),

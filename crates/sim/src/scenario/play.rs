@@ -82,7 +82,7 @@ impl Scenario {
         cluster.validate().map_err(|error| error.to_string())?;
         let (smallest, variants) = (self.smallest, self.variants.clone());
         let mut options = Options { smallest, variants, ..Options::quiet(self.nodes) };
-        options.operators.lease = self.lease;
+        (options.operators.lease, options.operators.trailing) = (self.lease, self.trailing);
         let config =
             |cluster: &Cluster| settings::<P>(&options, cluster).map_err(|error| error.to_string());
         let outside = Cluster { voters: NodeSet::EMPTY, ..cluster.clone() };

@@ -29,6 +29,7 @@ impl Display for Scenario {
         write!(f, "algo {}", self.algo)?;
         self.others.iter().try_for_each(|other| write!(f, "|{other}"))?;
         write!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
+        self.trailing.iter().try_for_each(|entries| write!(f, " trailing={entries}"))?;
         self.variants.iter().try_for_each(|variant| write!(f, " {variant}"))?;
         if !self.unlike.is_empty() {
             write!(f, "\nunlike {}", self.unlike.join(" "))?;

@@ -278,6 +278,7 @@ fn blank<P: Audit>(run: &SmallRun) -> Scenario {
     Scenario {
         algo: P::INFO.name.to_owned(),
         smallest: run.options.smallest,
+        trailing: run.options.operators.trailing,
         variants: run.options.variants.clone(),
         nodes: run.options.nodes + spares,
         seed: run.seed,

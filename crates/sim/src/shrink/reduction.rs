@@ -100,7 +100,9 @@ impl Reduction {
             Self::UsualSizes => options.smallest = false,
             Self::FixedMembers => (operators.changes, operators.spares) = (None, 0),
             Self::NoTransfers => operators.transfers = None,
-            Self::NoSnapshots => operators.snapshots = None,
+            Self::NoSnapshots => {
+                (operators.snapshots, operators.exiles, operators.trailing) = (None, None, None);
+            }
             Self::NoReaders => operators.readers = 0,
             Self::NoLeases => {
                 (operators.lease, operators.sieges) = (None, None);

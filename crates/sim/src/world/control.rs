@@ -62,6 +62,12 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.nodes[node.index()].doomed = true;
     }
 
+    /// The node crashes when it has received a snapshot and the file is being written: its records
+    /// then tell of a log that the snapshot may have outrun, or contradict.
+    pub fn crash_before_install(&mut self, node: NodeId) {
+        self.nodes[node.index()].dies_of_snapshot = true;
+    }
+
     /// A crashed node starts again on what its disk kept.
     pub fn restart(&mut self, node: NodeId) {
         let state = &self.nodes[node.index()];
@@ -182,6 +188,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             self.nodes[node.index()].fuse = None;
             self.nodes[node.index()].dies_of_news = false;
             self.nodes[node.index()].doomed = false;
+            self.nodes[node.index()].dies_of_snapshot = false;
         }
     }
 

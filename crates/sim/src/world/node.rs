@@ -57,6 +57,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     /// Crash when the next sync begins: what was written is not durable, what needs not be has
     /// been sent.
     pub(crate) doomed: bool,
+    /// Crash when the file of another node's snapshot is being written.
+    pub(crate) dies_of_snapshot: bool,
     /// The sync that runs, or the next one, fails.
     pub(crate) sync_fails: bool,
     /// There is no room on the disk for another write.
@@ -106,6 +108,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             fuse: None,
             dies_of_news: false,
             doomed: false,
+            dies_of_snapshot: false,
             sync_fails: false,
             disk_full: false,
             condemned: false,
@@ -148,6 +151,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.fuse = None;
         self.dies_of_news = false;
         self.doomed = false;
+        self.dies_of_snapshot = false;
         self.sync_fails = false;
         self.disk_full = false;
         self.reads = Reads::default();

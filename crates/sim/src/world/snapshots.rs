@@ -8,7 +8,7 @@ use crate::report::Finding;
 use crate::shelf::{Origin, Snapshot};
 use consensus_core::{
     Audit, Executor, Fingerprint, Input, LogIndex, Message, NodeId, NodeSet, RecordNumber,
-    SnapshotMessage, StateMachine,
+    SnapshotMessage, SnapshotMeta, StateMachine,
 };
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -40,6 +40,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let state = Fingerprint::of(&bytes[..]);
         let verdict = self.history.members().taken(&meta, applied);
         let verdict = verdict.and_then(|()| self.states.compare(applied, state));
+        let verdict = verdict.and_then(|()| self.earlier_snapshots(id, &meta));
         if !self.judge(id, verdict) {
             return false;
         }
@@ -49,8 +50,25 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         true
     }
 
+    /// O19: a driver may apply later than the replica commits, and then asks what a snapshot of an
+    /// earlier index would be: of the one just before, and of the last before these members.
+    fn earlier_snapshots(&self, id: NodeId, newest: &SnapshotMeta) -> Verdict {
+        let Some(replica) = self.replica(id) else { return Ok(()) };
+        for index in [newest.index.previous(), newest.membership.version.previous()] {
+            let earlier = replica.snapshot_meta(index).filter(|_| index > LogIndex::ZERO);
+            if let Some(meta) = earlier {
+                self.history.members().taken(&meta, index)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A file takes longer than a record.
     fn write_file(&mut self, id: NodeId, origin: Origin) {
+        if origin == Origin::Received && self.nodes[id.index()].dies_of_snapshot {
+            self.mark("crash before a snapshot was installed");
+            return self.crash(id);
+        }
         let writes = self.rng.between(1, 4);
         let takes: u64 =
             (0..writes).map(|_| self.setup.disk.sync.draw(&mut self.rng).as_nanos() as u64).sum();

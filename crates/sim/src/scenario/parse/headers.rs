@@ -79,10 +79,14 @@ impl Reader {
             return Err("expected names of algorithms with | between, as raft|paxos".into());
         }
         (self.scenario.smallest, self.scenario.variants) = (false, Vec::new());
+        self.scenario.trailing = None;
         while !words.is_empty() {
             let setting = words.word("OPTION=VALUE")?;
             if setting == "sizes=smallest" {
                 self.scenario.smallest = true;
+            } else if let Some(entries) = setting.strip_prefix("trailing=") {
+                let number = entries.parse().map_err(|_| format!("'{setting}': expected a number"));
+                self.scenario.trailing = Some(number?);
             } else if setting.contains('=') {
                 self.scenario.variants.push(setting);
             } else {
