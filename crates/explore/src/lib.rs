@@ -92,6 +92,7 @@ mod fingerprint;
 mod node;
 mod oracle;
 mod rounds;
+mod saved;
 mod search;
 mod service;
 mod settle;
@@ -104,8 +105,10 @@ mod worker;
 
 pub use bounds::{Bounds, Disks, Preset, SNAPSHOT_BYTES, TICK};
 pub use context::BadModel;
+pub use saved::Saved;
 pub use search::{
-    Explored, Found, Limits, Progress, explore, explore_with, hunt, hunt_with, settings,
+    Explored, Found, Limits, Progress, Watch, explore, explore_on, explore_with, hunt, hunt_with,
+    settings,
 };
 pub use violation::Violation;
 pub use wish::{Wish, Wishes};

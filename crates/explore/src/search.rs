@@ -8,13 +8,15 @@ use crate::arena::Arena;
 use crate::bounds::{Bounds, Preset};
 use crate::chart;
 use crate::context::{BadModel, Context};
+use crate::saved::{Saved, states_of};
 use crate::settle::begin;
 use crate::state::State;
 use crate::table::{Link, Table};
 use crate::violation::Violation;
+use crate::work::MARKS;
 use crate::worker::{Part, Successor, Worker};
 use consensus_core::{Audit, Cluster, ConfigError, ProtocolConfig};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// How far a search may go.
 #[derive(Clone, Copy, Default)]
@@ -40,6 +42,24 @@ pub struct Progress {
     pub depth: u32,
     /// States whose successors are not known yet.
     pub open: u64,
+}
+
+/// Looks on while a search is under way.
+pub trait Watch {
+    /// How far it is.
+    fn progress(&mut self, now: Progress);
+
+    /// Called between two batches, and once at the end (`last`) unless a rule was broken. Whoever
+    /// wants to go on from here later calls `save`, which copies all that is known.
+    fn pause(&mut self, last: bool, save: &mut dyn FnMut() -> Saved) {
+        let _ = (last, save);
+    }
+}
+
+impl<F: FnMut(Progress)> Watch for F {
+    fn progress(&mut self, now: Progress) {
+        self(now);
+    }
 }
 
 /// What a search found.
@@ -102,7 +122,22 @@ pub fn explore_with<P: Audit>(
     bounds: &Bounds,
     limits: &Limits<'_>,
     configure: impl Fn(&Cluster) -> Result<P::Config, ConfigError>,
-    progress: &mut dyn FnMut(Progress),
+    mut progress: &mut dyn FnMut(Progress),
+) -> Result<Explored, BadModel> {
+    explore_on::<P>(bounds, limits, configure, None, &mut progress)
+}
+
+/// The same, from where an earlier search of this very model was, if there is one: it comes to the
+/// same result as without the pause, but for `steps`, which are those of this search alone.
+///
+/// # Errors
+/// If there is no such model, or if it is not the one of the earlier search.
+pub fn explore_on<P: Audit>(
+    bounds: &Bounds,
+    limits: &Limits<'_>,
+    configure: impl Fn(&Cluster) -> Result<P::Config, ConfigError>,
+    saved: Option<Saved>,
+    watch: &mut dyn Watch,
 ) -> Result<Explored, BadModel> {
     let context = Context::<P>::new(*bounds, configure)?;
     let arena = Arena::new();
@@ -116,7 +151,12 @@ pub fn explore_with<P: Audit>(
             return Ok(explored);
         }
     };
-    Ok(Search::new(&context, &arena, limits, root).run(progress))
+    let mut search = Search::new(&context, &arena, limits, root);
+    match saved {
+        None => search.begin(),
+        Some(saved) => search.go_on(saved)?,
+    }
+    Ok(search.run(watch))
 }
 
 /// The settings of a model where nothing else is said: small sizes, and leases where there is a
@@ -189,6 +229,11 @@ struct Search<'a, P: Audit> {
     seen: Table,
     explored: Explored,
     workers: Vec<Worker<P::Timer>>,
+    /// States of this depth that are not expanded, in order; and the new ones of the next depth.
+    open: VecDeque<State>,
+    next: Vec<State>,
+    /// It has taken its part of the model, or all is its part.
+    sharded: bool,
 }
 
 impl<'a, P: Audit> Search<'a, P> {
@@ -198,37 +243,103 @@ impl<'a, P: Audit> Search<'a, P> {
         limits: &'a Limits<'a>,
         root: State,
     ) -> Self {
-        let mut seen = Table::new();
-        seen.insert(root.print, Link::new(root.print, 0));
         let workers = (0..limits.threads.max(1)).map(|_| Worker::new()).collect();
-        let explored = Explored::nothing();
-        Self { context, arena, limits, root, seen, explored, workers }
+        let (explored, sharded) = (Explored::nothing(), limits.shard.is_none());
+        let (open, next) = (VecDeque::new(), Vec::new());
+        let seen = Table::new();
+        Self { context, arena, limits, root, seen, explored, workers, open, next, sharded }
     }
 
-    fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Explored {
-        let mut open = vec![self.root.clone()];
+    /// From the beginning of the model.
+    fn begin(&mut self) {
+        self.seen.insert(self.root.print, Link::new(self.root.print, 0));
+        self.open.push_back(self.root.clone());
         self.note(&self.root.clone());
-        let mut sharded = self.limits.shard.is_none();
-        while !open.is_empty() && !self.is_over() {
-            if !sharded && let Some(part) = self.share(&mut open) {
-                open = part;
-                sharded = true;
-            }
-            if self.context.bounds.depth.is_some_and(|depth| self.explored.depth >= depth) {
+    }
+
+    /// From where an earlier search was.
+    fn go_on(&mut self, saved: Saved) -> Result<(), BadModel> {
+        let foreign = |_| BadModel("what was saved is of another model, or of other code".into());
+        if saved.root != self.root.print {
+            return Err(foreign(()));
+        }
+        for (print, link) in &saved.seen {
+            self.seen.insert(*print, *link);
+        }
+        let lists = (&saved.open[..], &saved.next[..]);
+        let model = (self.context, self.arena);
+        let (open, next) = states_of(model, &self.root, &self.seen, lists, saved.depth)
+            .map_err(|_| foreign(()))?;
+        (self.open, self.next, self.sharded) = (open.into(), next, saved.sharded);
+        let known = P::MARKS.iter().chain(MARKS);
+        let Saved { depth, transitions, decided, leaders, epoch, widest, .. } = saved;
+        self.explored = Explored {
+            marks: known.filter(|mark| saved.marks.contains(**mark)).copied().collect(),
+            depth,
+            transitions,
+            decided,
+            leaders,
+            epoch,
+            widest,
+            ..Explored::nothing()
+        };
+        Ok(())
+    }
+
+    /// All that is known, for a search that goes on from here.
+    fn save(&self) -> Saved {
+        let steps = self.arena.read();
+        let marks = steps.marks.iter().chain(&self.explored.marks);
+        let prints = |state: &State| state.print;
+        Saved {
+            root: self.root.print,
+            depth: self.explored.depth,
+            transitions: self.explored.transitions,
+            decided: self.explored.decided,
+            leaders: self.explored.leaders,
+            epoch: self.explored.epoch.max(steps.epoch),
+            widest: self.explored.widest,
+            marks: marks.map(|mark| (*mark).to_owned()).collect(),
+            sharded: self.sharded,
+            seen: self.seen.iter().collect(),
+            open: self.open.iter().map(prints).collect(),
+            next: self.next.iter().map(prints).collect(),
+        }
+    }
+
+    fn run(mut self, watch: &mut dyn Watch) -> Explored {
+        loop {
+            // Where an earlier search broke off, a level is finished first.
+            self.level(watch);
+            if self.is_over() || !self.open.is_empty() || self.next.is_empty() {
                 break;
             }
-            open = self.level(open, progress);
-            self.explored.depth += u32::from(!open.is_empty());
+            self.explored.depth += 1;
+            self.open = std::mem::take(&mut self.next).into();
+            self.share();
+            if self.is_deep() {
+                break;
+            }
         }
-        self.explored.closed = open.is_empty() && self.explored.found.is_none();
+        self.explored.closed =
+            self.open.is_empty() && self.next.is_empty() && self.explored.found.is_none();
+        if self.explored.found.is_none() {
+            watch.pause(true, &mut || self.save());
+        }
+        self.explored.depth += u32::from(!self.next.is_empty());
         self.explored.states = self.seen.len() as u64;
         self.explored.table_bytes = self.seen.bytes() as u64;
         let steps = self.arena.read();
         self.explored.steps = steps.len() as u64;
-        self.explored.epoch = steps.epoch;
+        self.explored.epoch = self.explored.epoch.max(steps.epoch);
         self.explored.marks.extend(&steps.marks);
         drop(steps);
         self.explored
+    }
+
+    /// Is it as deep as it may go?
+    fn is_deep(&self) -> bool {
+        self.context.bounds.depth.is_some_and(|depth| self.explored.depth >= depth)
     }
 
     fn is_over(&self) -> bool {
@@ -236,37 +347,36 @@ impl<'a, P: Audit> Search<'a, P> {
         full || self.explored.found.is_some()
     }
 
-    /// This search's part of the open states, once there are enough to share out.
-    fn share(&self, open: &mut Vec<State>) -> Option<Vec<State>> {
-        let (which, of) = self.limits.shard?;
-        if open.len() < OPEN_PER_SHARD * of as usize {
-            return None;
+    /// Keeps this search's part of the open states only, once there are enough to share out.
+    fn share(&mut self) {
+        let Some((which, of)) = self.limits.shard.filter(|_| !self.sharded) else { return };
+        if self.open.len() >= OPEN_PER_SHARD * of as usize {
+            let all = std::mem::take(&mut self.open).into_iter().enumerate();
+            let mine = all.filter(|(place, _)| place % of as usize == which as usize);
+            self.open = mine.map(|(_, state)| state).collect();
+            self.sharded = true;
         }
-        let mine = |place: &usize| place % of as usize == which as usize;
-        let all = std::mem::take(open).into_iter().enumerate();
-        Some(all.filter(|(place, _)| mine(place)).map(|(_, state)| state).collect())
     }
 
-    /// Expands all states of one depth; gives those of the next.
-    fn level(&mut self, open: Vec<State>, progress: &mut dyn FnMut(Progress)) -> Vec<State> {
-        let mut next = Vec::new();
-        let mut rest = open.into_iter();
-        while rest.len() > 0 && !self.is_over() {
-            let states: Vec<State> = rest.by_ref().take(BATCH).collect();
+    /// Expands all open states.
+    fn level(&mut self, watch: &mut dyn Watch) {
+        while !self.open.is_empty() && !self.is_over() && !self.is_deep() {
+            let batch = self.open.len().min(BATCH);
+            let states: Vec<State> = self.open.drain(..batch).collect();
             let parts = self.expand(&states);
-            self.enter(&states, parts, &mut next);
-            let open = (rest.len() + next.len()) as u64;
+            self.enter(&states, parts);
+            let open = (self.open.len() + self.next.len()) as u64;
             self.explored.widest = self.explored.widest.max(open);
-            progress(Progress {
+            watch.progress(Progress {
                 states: self.seen.len() as u64,
                 transitions: self.explored.transitions,
                 depth: self.explored.depth,
                 open,
             });
+            if self.explored.found.is_none() {
+                watch.pause(false, &mut || self.save());
+            }
         }
-        // Where the search broke off, something stays open: the model is not closed.
-        next.extend(rest.next());
-        next
     }
 
     /// All successors of a batch, on all threads.
@@ -293,14 +403,14 @@ impl<'a, P: Audit> Search<'a, P> {
     }
 
     /// Enters what is new, in the order of the batch.
-    fn enter(&mut self, states: &[State], parts: Vec<Part>, next: &mut Vec<State>) {
+    fn enter(&mut self, states: &[State], parts: Vec<Part>) {
         let each = states.len().div_ceil(self.workers.len());
         for (which, part) in parts.into_iter().enumerate() {
             self.explored.transitions += part.transitions;
             for Successor { state, link } in part.successors {
                 if self.seen.insert(state.print, link) {
                     self.note(&state);
-                    next.push(state);
+                    self.next.push(state);
                 }
             }
             if let Some((place, nth, violation)) = part.violation {

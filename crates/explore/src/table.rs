@@ -19,6 +19,15 @@ impl Link {
         Self(((nth as u64) << PARENT_BITS) | (parent as u64 & PARENT_MASK))
     }
 
+    /// As it is kept in a file.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     fn parent(self) -> u64 {
         self.0 & PARENT_MASK
     }
@@ -92,13 +101,24 @@ impl Table {
         let mut path = Vec::new();
         let mut key = Self::key(print);
         while key != Self::key(root) {
-            let place = self.find(key).expect("every state on the way was seen");
-            let link = self.links[place];
-            path.push(link.nth());
-            key = self.with_low_bits(link.parent()).expect("a parent was seen before");
+            let (parent, nth) = self.origin(key).expect("every state on the way was seen");
+            path.push(nth);
+            key = parent;
         }
         path.reverse();
         path
+    }
+
+    /// From which state this one was first reached, and by which of its actions.
+    pub(crate) fn origin(&self, print: u128) -> Option<(u128, usize)> {
+        let link = self.links[self.find(Self::key(print)).ok()?];
+        Some((self.with_low_bits(link.parent())?, link.nth()))
+    }
+
+    /// All states, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u128, Link)> {
+        let places = self.prints.iter().copied().zip(self.links.iter().copied());
+        places.filter(|(print, _)| *print != 0)
     }
 
     fn with_low_bits(&self, low: u64) -> Option<u128> {

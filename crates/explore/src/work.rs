@@ -18,6 +18,12 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+const READ_ANSWERED: &str = "read answered";
+const SNAPSHOT_INSTALLED: &str = "snapshot installed";
+
+/// Rare things that a driver does, beside those of which the protocols tell.
+pub(crate) const MARKS: &[&str] = &[READ_ANSWERED, SNAPSHOT_INSTALLED];
+
 /// A step under way.
 pub(crate) struct Work<'a, P: Audit> {
     context: &'a Context<P>,
@@ -252,7 +258,7 @@ impl<'a, P: Audit> Work<'a, P> {
     fn ready(&mut self, read: u64, index: LogIndex) -> Result<(), Violation> {
         let Some(decided) = self.local.service.waiting.remove(&read) else { return Ok(()) };
         if index >= decided {
-            self.marks.push("read answered");
+            self.marks.push(READ_ANSWERED);
             return Ok(());
         }
         let detail = format!(
@@ -303,7 +309,7 @@ impl<'a, P: Audit> Work<'a, P> {
             return Ok(());
         }
         self.local.service.applied = restored(self.id, &snapshot)?;
-        self.marks.push("snapshot installed");
+        self.marks.push(SNAPSHOT_INSTALLED);
         self.snapshot = Some(snapshot);
         self.input(Input::SnapshotInstalled(meta))
     }

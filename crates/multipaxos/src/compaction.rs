@@ -59,6 +59,9 @@ impl Receivers {
         let Some(needed) = self.0.values().min().filter(|_| !planted("M120")) else {
             return forget;
         };
+        if planted("M150") {
+            return forget.min(*needed);
+        }
         let Config { held_entries, held_bytes, .. } = node.config;
         let bound = node.learner.start_of_last(snapshot, held_entries, held_bytes);
         forget.min(bound.max(*needed))
@@ -82,8 +85,9 @@ impl MultiPaxos {
             return;
         }
         node.learner.covered(meta.index);
-        let kept = node.config.trailing_entries;
-        let forget = LogIndex(meta.index.0.saturating_sub(kept));
+        let Config { trailing_entries, trailing_bytes, .. } = node.config;
+        let trailing_bytes = if planted("M151") { usize::MAX } else { trailing_bytes };
+        let forget = node.learner.start_of_last(meta.index, trailing_entries, trailing_bytes);
         let forget = match &mut self.role {
             Role::Leader(leader) => {
                 leader.receivers.covered(meta.index, effects);

@@ -22,6 +22,8 @@ pub struct Config {
     /// Chosen slots that are kept although a snapshot covers them, so that a replica that is a
     /// little behind is brought up to date without a snapshot.
     pub trailing_entries: u64,
+    /// Bytes of such slots. Fewer slots are kept if they are large.
+    pub trailing_bytes: usize,
     /// Slots before its newest snapshot that a leader keeps, at most, while a replica takes an
     /// older one and catches up from there. Over when it has caught up, or falls silent.
     pub held_entries: u64,
@@ -100,6 +102,7 @@ impl ProtocolConfig for Config {
             sending: Sending::Full,
             commits: Commits::Piggybacked,
             trailing_entries: 4096,
+            trailing_bytes: 16 << 20,
             held_entries: 1 << 20,
             held_bytes: 64 << 20,
             lease: None,

@@ -302,4 +302,8 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("snapshots that follow one another faster than one is carried over"),
     Mutant::new("M121", "a leader keeps slots for a replica that is gone for good", &["O13"])
         .beyond_simulation("an oracle that sees what slots cost"),
+    Mutant::new("M150", "a leader keeps slots without end for a replica that is stuck", &["O13"])
+        .beyond_simulation("an oracle that sees what slots cost: `tests/endurance.rs`"),
+    Mutant::new("M151", "what trails a snapshot is bounded in slots, not in bytes", &["O13"])
+        .beyond_simulation("an oracle that sees what slots cost: its directed test"),
 ];

@@ -23,6 +23,15 @@ fn universe(size: usize, voters: usize, lease: Option<Drift>) -> Lab {
     Lab::with(cluster, Config { trailing_entries: 0, lease, ..usual })
 }
 
+/// So many voters, no slot behind a snapshot, and what else the test wants.
+fn tuned(size: usize, tune: impl FnOnce(&mut Config)) -> Lab {
+    let cluster = Cluster::new(ClusterId(1), size);
+    let usual = Config::for_cluster(&cluster).expect("a cluster");
+    let mut config = Config { trailing_entries: 0, ..usual };
+    tune(&mut config);
+    Lab::with(cluster, config)
+}
+
 /// Everybody hears what is chosen.
 fn beat(lab: &mut Lab, leader: usize) {
     lab.fire(leader, Timer::Heartbeat);
@@ -55,7 +64,12 @@ fn carry_without_both(lab: &mut Lab, ids: [usize; 2]) {
 
 /// A follower of which nothing was heard while two slots were chosen, and then forgotten.
 fn behind_a_snapshot() -> Lab {
-    let mut lab = universe(3, 3, None);
+    behind_with(|_| {})
+}
+
+/// The same, with other settings.
+fn behind_with(tune: impl FnOnce(&mut Config)) -> Lab {
+    let mut lab = tuned(3, tune);
     lab.elect(0);
     for text in ["a", "b"] {
         lab.propose(0, text);
@@ -702,7 +716,12 @@ fn a_leader_whose_disk_stands_still_steps_down_and_does_not_come_back() {
 
 /// Replica 2 has been told that what it lacks is forgotten, and a snapshot is on its way to it.
 fn receives_a_snapshot() -> Lab {
-    let mut lab = behind_a_snapshot();
+    receives_with(|_| {})
+}
+
+/// The same, with other settings.
+fn receives_with(tune: impl FnOnce(&mut Config)) -> Lab {
+    let mut lab = behind_with(tune);
     lab.fire(0, Timer::Heartbeat);
     carry_but_snapshots(&mut lab);
     assert!(lab.count("snapshot-chunk") > 0, "on its way");
@@ -757,4 +776,49 @@ fn nothing_is_kept_for_a_receiver_that_falls_silent() {
     carry_without(&mut lab, 2);
     lab.snapshot(0);
     assert_eq!(lab.replica(0).status().purged, LogIndex(3));
+}
+
+/// And nobody is waited for beyond what may be held, in slots or in bytes: a replica that is heard
+/// and never has its snapshot, because its disk finishes nothing.
+#[test]
+fn what_is_held_for_a_receiver_is_bounded() {
+    // A value of one letter counts 29 bytes of header, and 64 for its slot.
+    for (entries, bytes, left) in [(3, usize::MAX, 3), (u64::MAX, 2 * 94, 2)] {
+        let mut lab = receives_with(|config| {
+            (config.held_entries, config.held_bytes) = (entries, bytes);
+        });
+        for text in ["c", "d", "e", "f", "g"] {
+            lab.propose(0, text);
+            carry_but_snapshots(&mut lab);
+        }
+        beat_but_snapshots(&mut lab);
+        lab.snapshot(0);
+        let status = lab.replica(0).status();
+        assert_eq!(status.last.0 - status.purged.0, left, "{entries} slots, {bytes} bytes");
+        lab.carry_all();
+        beat(&mut lab, 0);
+        assert_eq!(lab.words(2).len(), 7, "it takes a newer one, and has all");
+    }
+}
+
+/// A heartbeat, and all that it brings about but snapshots.
+fn beat_but_snapshots(lab: &mut Lab) {
+    lab.fire(0, Timer::Heartbeat);
+    carry_but_snapshots(lab);
+}
+
+/// What trails a snapshot is bounded in bytes as well as in slots: 4,096 slots of large batches
+/// would be gigabytes.
+#[test]
+fn trailing_slots_are_bounded_in_bytes() {
+    let mut lab = tuned(1, |config| {
+        (config.trailing_entries, config.trailing_bytes) = (8, 2 * (40 + 93));
+    });
+    lab.elect(0);
+    for letter in ["a", "b", "c", "d", "e"] {
+        lab.propose(0, &letter.repeat(40));
+    }
+    lab.snapshot(0);
+    let status = lab.replica(0).status();
+    assert_eq!((status.last.0, status.purged.0), (5, 3), "two values fit");
 }

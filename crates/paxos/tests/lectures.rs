@@ -29,8 +29,9 @@ fn an_adversary_keeps_two_proposers_undecided_and_nothing_worse() {
         let refused = lab.carry(ahead, 1, "accept");
         assert!(ballot_of(&refused) < outbids);
         lab.carry(1, ahead, "nack");
-        lab.flying.retain(|flying| flying.to == 1 && flying.from == behind);
-        assert!(lab.nodes.iter().all(|node| node.committed.is_empty()), "round {round}");
+        let kept = |flying: &lab::Flying| (flying.from.index(), flying.to.index()) == (behind, 1);
+        lab.flying().iter().filter(|flying| !kept(flying)).for_each(|flying| lab.lose(flying));
+        assert!(lab.ids().all(|id| lab.committed(id).is_empty()), "round {round}");
         lab.fire(ahead, Timer::Retry);
         (ahead, behind) = (behind, ahead);
     }
@@ -38,16 +39,16 @@ fn an_adversary_keeps_two_proposers_undecided_and_nothing_worse() {
         for node in [ahead, behind] {
             lab.carry_all();
             for timer in [Timer::Retry, Timer::Spread] {
-                if lab.nodes[node].timers.contains_key(&timer) {
+                if lab.timer(node, timer).is_some() {
                     lab.fire(node, timer);
                 }
             }
         }
     }
     lab.carry_all();
-    let log = &lab.nodes[1].committed;
+    let log = lab.committed(1);
     assert_eq!(log.len(), 2, "the adversary rests, and both are served");
-    assert!(lab.nodes.iter().all(|node| node.committed == *log));
+    assert!(lab.ids().all(|id| lab.committed(id) == log));
 }
 
 /// An exercise: five acceptors, A was proposed under ballot 1, and B's proposer comes with ballot
@@ -86,7 +87,7 @@ fn value_heard(accepted: usize, quorum: [usize; 3]) -> &'static str {
         for acceptor in 1..accepted {
             lab.carry(0, acceptor, "accept");
         }
-        lab.flying.clear();
+        lab.lose_all();
     }
     let [proposer, first, second] = quorum;
     if proposer == 0 {

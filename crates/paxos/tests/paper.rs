@@ -26,15 +26,16 @@ fn two_phases_choose_a_value() {
     let mut carried = 0;
     for kind in ["prepare", "promise", "accept", "accepted"] {
         assert_eq!(lab.count(kind), 4, "{kind}");
-        assert_eq!(lab.flying.len(), 4, "nothing else is said");
+        assert_eq!(lab.flying().len(), 4, "nothing else is said");
         carried += 4;
-        for flying in std::mem::take(&mut lab.flying) {
-            lab.hand(flying.from, flying.to, flying.message);
+        for flying in lab.flying() {
+            lab.lose(&flying);
+            lab.deliver(&flying);
         }
     }
     assert_eq!(carried, 4 * (5 - 1));
-    assert_eq!(lab.nodes[0].committed, [batch("x")]);
-    assert!(lab.flying.is_empty());
+    assert_eq!(lab.committed(0), [batch("x")]);
+    assert!(lab.flying().is_empty());
 }
 
 /// §2.2: a majority is enough, and less is not.
@@ -48,10 +49,10 @@ fn a_majority_is_needed_and_enough() {
     }
     lab.carry(0, 1, "accept");
     lab.carry(1, 0, "accepted");
-    assert!(lab.nodes[0].committed.is_empty(), "two of five");
+    assert!(lab.committed(0).is_empty(), "two of five");
     lab.carry(0, 2, "accept");
     lab.carry(2, 0, "accepted");
-    assert_eq!(lab.nodes[0].committed, [batch("x")], "three of five");
+    assert_eq!(lab.committed(0), [batch("x")], "three of five");
 }
 
 /// §2.2, P2c, and E-02: the highest *number* wins, but it carries the value that was accepted
@@ -61,16 +62,16 @@ fn a_late_proposer_with_a_higher_ballot_brings_the_older_value() {
     let mut lab = Lab::new(3);
     lab.propose(0, "old");
     both_phases(&mut lab, 0, 1);
-    assert_eq!(lab.nodes[0].committed, [batch("old")]);
+    assert_eq!(lab.committed(0), [batch("old")]);
     lab.crash(0, 0);
-    lab.flying.clear();
+    lab.lose_all();
 
     lab.propose(2, "new");
     // Node 1 has promised ballot 1 to node 0; node 2 knows nothing of it.
     both_phases(&mut lab, 2, 1);
-    assert_eq!(lab.nodes[2].committed, [batch("old")]);
+    assert_eq!(lab.committed(2), [batch("old")]);
     both_phases(&mut lab, 2, 1);
-    assert_eq!(lab.nodes[2].committed, [batch("old"), batch("new")]);
+    assert_eq!(lab.committed(2), [batch("old"), batch("new")]);
 }
 
 /// §2.2 and E-30, the duel: node 0 accepts x under the lower ballot, nodes 1 and 2 accept y under
@@ -90,7 +91,7 @@ fn after_a_duel_the_third_proposal_is_for_the_value_of_the_highest_ballot() {
     lab.carry(1, 2, "promise");
     lab.carry(2, 1, "accept");
     lab.crash(2, 0);
-    lab.flying.clear();
+    lab.lose_all();
 
     lab.propose(1, "z");
     lab.carry(1, 0, "prepare");
@@ -99,8 +100,8 @@ fn after_a_duel_the_third_proposal_is_for_the_value_of_the_highest_ballot() {
     let Message::Accept { batch: proposed, .. } = lab.carry(1, 0, "accept") else { panic!() };
     assert_eq!(proposed, batch("y"));
     lab.carry_all();
-    assert_eq!(lab.nodes[1].committed, [batch("y"), batch("z")]);
-    assert_eq!(lab.nodes[0].committed, [batch("y")]);
+    assert_eq!(lab.committed(1), [batch("y"), batch("z")]);
+    assert_eq!(lab.committed(0), [batch("y")]);
 }
 
 /// §2.2, P2c and E-03 with five acceptors: three promises report nothing, x under ballot 1 and y
@@ -174,8 +175,8 @@ fn an_outbid_proposer_backs_off_ever_longer_and_comes_back_higher() {
         assert!(ballot > promised);
         promised = Ballot::above(ballot, NodeId(1), Incarnation(1));
         lab.hand(1, 0, Message::Nack { slot, ballot, promised });
-        quiet.push(lab.nodes[0].timers[&Timer::Retry]);
-        assert!(lab.flying.iter().all(|flying| flying.to != 1), "it keeps quiet");
+        quiet.push(lab.timer(0, Timer::Retry).expect("it is set"));
+        assert!(lab.flying().iter().all(|flying| flying.to != NodeId(1)), "it keeps quiet");
         lab.fire(0, Timer::Retry);
     }
     assert!(quiet[0].max > quiet[0].min, "chance ends duels");
@@ -200,7 +201,7 @@ fn a_late_nack_changes_nothing() {
 #[test]
 fn promises_and_acceptances_wait_for_the_disk() {
     let mut lab = Lab::new(3);
-    lab.quick_disks = false;
+    lab.slow_disks();
     lab.propose(0, "x");
     lab.carry(0, 1, "prepare");
     assert_eq!(lab.count("promise"), 0);
@@ -221,9 +222,9 @@ fn promises_and_acceptances_wait_for_the_disk() {
     assert_eq!(lab.count("accepted"), 0);
     lab.sync(1);
     lab.carry(1, 0, "accepted");
-    assert!(lab.nodes[0].committed.is_empty(), "its own acceptance is not on its disk yet");
+    assert!(lab.committed(0).is_empty(), "its own acceptance is not on its disk yet");
     lab.sync(0);
-    assert_eq!(lab.nodes[0].committed, [batch("x")]);
+    assert_eq!(lab.committed(0), [batch("x")]);
 }
 
 /// §2.5 and E-18: an acceptor comes back with what it promised and accepted.
@@ -239,7 +240,7 @@ fn an_acceptor_remembers_across_a_crash() {
     let low = Ballot { round: 0, node: Some(NodeId(2)), incarnation: Incarnation(1) };
     let prepare =
         |ballot| Message::Prepare { slot: LogIndex(1), ballot, chosen: None, repeat: false };
-    lab.flying.clear();
+    lab.lose_all();
     lab.hand(2, 1, prepare(low));
     lab.take(1, 2, "nack");
     lab.hand(2, 1, prepare(Ballot { round: 9, ..low }));
@@ -252,7 +253,7 @@ fn an_acceptor_remembers_across_a_crash() {
 #[test]
 fn a_restarted_proposer_does_not_repeat_a_ballot() {
     let mut lab = Lab::new(3);
-    lab.quick_disks = false;
+    lab.slow_disks();
     lab.propose(0, "x");
     let first = ballot_of(&lab.take(0, 1, "prepare"));
     lab.crash(0, 0);
@@ -269,16 +270,16 @@ fn learners_hear_of_a_choice_with_the_next_prepare() {
     let mut lab = Lab::new(3);
     lab.propose(0, "x");
     both_phases(&mut lab, 0, 1);
-    lab.flying.clear();
+    lab.lose_all();
     lab.propose(0, "y");
     lab.carry(0, 1, "prepare");
-    assert_eq!(lab.nodes[1].committed, [batch("x")]);
+    assert_eq!(lab.committed(1), [batch("x")]);
     assert_eq!(lab.count("learn-request"), 0);
     lab.carry(0, 2, "prepare");
-    assert!(lab.nodes[2].committed.is_empty(), "node 2 never saw x");
+    assert!(lab.committed(2).is_empty(), "node 2 never saw x");
     lab.carry(2, 0, "learn-request");
     lab.carry(0, 2, "learn");
-    assert_eq!(lab.nodes[2].committed, [batch("x")]);
+    assert_eq!(lab.committed(2), [batch("x")]);
 }
 
 /// §2.3: "in this slot" is not enough: an acceptor may hold another value there, under a lower
@@ -289,27 +290,27 @@ fn an_acceptor_with_an_older_proposal_does_not_take_it_for_the_chosen_one() {
     lab.propose(2, "lost");
     lab.carry(2, 1, "prepare");
     lab.carry(1, 2, "promise");
-    lab.flying.clear();
+    lab.lose_all();
     // Node 2 has accepted its own value, and nobody else has.
     lab.propose(0, "x");
     lab.carry(0, 1, "prepare");
     if lab.count("nack") > 0 {
         lab.carry(1, 0, "nack");
-        lab.flying.clear();
+        lab.lose_all();
         lab.fire(0, Timer::Retry);
         lab.carry(0, 1, "prepare");
     }
     lab.carry(1, 0, "promise");
     lab.carry(0, 1, "accept");
     lab.carry(1, 0, "accepted");
-    assert_eq!(lab.nodes[0].committed, [batch("x")]);
-    lab.flying.clear();
+    assert_eq!(lab.committed(0), [batch("x")]);
+    lab.lose_all();
     lab.fire(0, Timer::Spread);
     lab.carry(0, 2, "chosen");
-    assert!(lab.nodes[2].committed.is_empty());
+    assert!(lab.committed(2).is_empty());
     lab.carry(2, 0, "learn-request");
     lab.carry(0, 2, "learn");
-    assert_eq!(lab.nodes[2].committed, [batch("x")]);
+    assert_eq!(lab.committed(2), [batch("x")]);
 }
 
 /// §2.3: a learner that does not know whether a value was chosen has a proposal issued. Nobody
@@ -324,15 +325,15 @@ fn a_value_that_nobody_knows_to_be_chosen_is_found_out() {
         lab.crash(id, 0);
         lab.restart(id);
     }
-    lab.flying.clear();
+    lab.lose_all();
     lab.fire(1, Timer::Doubt);
     lab.carry_all();
-    assert_eq!(lab.nodes[1].committed, [batch("x")]);
+    assert_eq!(lab.committed(1), [batch("x")]);
     lab.fire(1, Timer::Spread);
     lab.carry_all();
-    assert_eq!(lab.nodes[2].committed, [batch("x")]);
+    assert_eq!(lab.committed(2), [batch("x")]);
     lab.fire(1, Timer::Doubt);
-    assert_eq!(lab.flying.len(), 0, "there is no doubt any more");
+    assert_eq!(lab.flying().len(), 0, "there is no doubt any more");
 }
 
 /// §2.3: to find out is a proposal like any other, so it carries what the majority reports; and an
@@ -346,11 +347,11 @@ fn doubt_is_about_accepted_values_and_keeps_them() {
     lab.carry(1, 0, "promise");
     lab.carry(0, 1, "accept");
     lab.crash(0, 0);
-    lab.flying.clear();
-    assert!(!lab.nodes[2].timers.contains_key(&Timer::Doubt), "it promised, no more");
+    lab.lose_all();
+    assert!(lab.timer(2, Timer::Doubt).is_none(), "it promised, no more");
     lab.fire(1, Timer::Doubt);
     lab.carry_all();
-    assert_eq!(lab.nodes[1].committed, [batch("x")]);
+    assert_eq!(lab.committed(1), [batch("x")]);
 }
 
 /// §3: a proposer that lags behind is told, and goes on where the others are.
@@ -360,12 +361,12 @@ fn a_proposer_that_lags_behind_catches_up_before_it_proposes() {
     for text in ["a", "b", "c"] {
         lab.propose(0, text);
         both_phases(&mut lab, 0, 1);
-        lab.flying.clear();
+        lab.lose_all();
     }
     lab.propose(2, "late");
     lab.carry_all();
-    assert_eq!(lab.nodes[2].committed, ["a", "b", "c", "late"].map(batch));
-    assert_eq!(lab.nodes[2].committed[..3], lab.nodes[1].committed[..3]);
+    assert_eq!(lab.committed(2), ["a", "b", "c", "late"].map(batch));
+    assert_eq!(lab.committed(2)[..3], lab.committed(1)[..3]);
 }
 
 /// §3: a restarted replica gives out the log from its notes, and asks for the rest.
@@ -378,7 +379,7 @@ fn a_restarted_replica_gives_out_its_log_again() {
     }
     lab.crash(0, 0);
     lab.restart(0);
-    assert_eq!(lab.nodes[0].committed, ["a", "b"].map(batch));
+    assert_eq!(lab.committed(0), ["a", "b"].map(batch));
 }
 
 /// §2.4: commands that wait are proposed together, in their order, and not more of them are taken
@@ -393,16 +394,16 @@ fn waiting_commands_share_a_slot_and_are_bounded() {
     for text in ["0", "1", "2", "3", "4"] {
         lab.propose(0, text);
     }
-    assert_eq!(lab.nodes[0].refused, [Refusal::Busy]);
+    assert_eq!(lab.refused(0), [Refusal::Busy]);
     lab.carry_all();
-    let texts: Vec<Vec<_>> = lab.nodes[0]
-        .committed
+    let texts: Vec<Vec<_>> = lab
+        .committed(0)
         .iter()
         .map(|batch| batch.commands().map(|command| command.payload[0]).collect())
         .collect();
     assert_eq!(texts, [vec![b'0'], vec![b'1', b'2'], vec![b'3']]);
     lab.propose(0, "5");
-    assert_eq!(lab.nodes[0].refused.len(), 1, "there is room again");
+    assert_eq!(lab.refused(0).len(), 1, "there is room again");
 }
 
 /// §2.2: duplicates of every message, delivered at once or at the end, change nothing.
@@ -412,30 +413,30 @@ fn every_message_may_come_twice() {
     let mut old = Vec::new();
     for text in ["a", "b", "c"] {
         lab.propose(0, text);
-        while !lab.flying.is_empty() {
-            let flying = lab.flying.remove(0);
-            lab.hand(flying.from, flying.to, flying.message.clone());
-            lab.hand(flying.from, flying.to, flying.message.clone());
+        while let Some(flying) = lab.flying().into_iter().next() {
+            lab.lose(&flying);
+            lab.deliver(&flying);
+            lab.deliver(&flying);
             old.push(flying);
         }
     }
     for flying in old {
-        lab.hand(flying.from, flying.to, flying.message);
+        lab.deliver(&flying);
     }
     lab.carry_all();
-    assert_eq!(lab.nodes[0].committed, ["a", "b", "c"].map(batch));
+    assert_eq!(lab.committed(0), ["a", "b", "c"].map(batch));
 }
 
 /// A cluster of one is its own majority, after its own disk.
 #[test]
 fn one_replica_decides_alone() {
     let mut lab = Lab::new(1);
-    lab.quick_disks = false;
+    lab.slow_disks();
     lab.propose(0, "x");
     lab.sync(0);
-    assert!(lab.nodes[0].committed.is_empty());
+    assert!(lab.committed(0).is_empty());
     lab.sync(0);
-    assert_eq!(lab.nodes[0].committed, [batch("x")]);
+    assert_eq!(lab.committed(0), [batch("x")]);
 }
 
 /// The contract: what another replica says never makes `step` panic, and what cannot be is refused
@@ -498,6 +499,6 @@ fn planted_bugs_are_listed_once() {
     assert_eq!(names.len(), count);
     let mut lab = Lab::new(3);
     lab.give(0, Input::Campaign);
-    assert!(lab.flying.is_empty(), "there is nothing to lead");
+    assert!(lab.flying().is_empty(), "there is nothing to lead");
     assert_eq!(lab.replica(0).status().leader, None);
 }

@@ -31,8 +31,8 @@ struct Log {
 impl Log {
     /// §2.1: only a proposed value is chosen, only a single value is chosen.
     fn observe(&mut self, lab: &Lab) -> Result<(), String> {
-        for (id, node) in lab.nodes.iter().enumerate() {
-            for (at, batch) in node.committed.iter().enumerate() {
+        for id in lab.ids() {
+            for (at, batch) in lab.committed(id).iter().enumerate() {
                 let slot = LogIndex(at as u64 + 1);
                 let first = self.chosen.entry(slot).or_insert_with(|| batch.clone());
                 if first != batch {
@@ -55,12 +55,12 @@ fn says(batch: &Batch) -> impl Iterator<Item = String> {
 }
 
 fn disturb(lab: &mut Lab, chance: &mut Chance, log: &mut Log, step: usize) {
-    let id = chance.below(lab.nodes.len());
+    let id = chance.below(lab.ids().len());
     match chance.below(100) {
         0..=1 => {
             lab.crash(id, chance.below(4));
         }
-        2..=7 if lab.nodes[id].replica.is_none() => lab.restart(id),
+        2..=7 if !lab.is_up(id) => lab.restart(id),
         8..=27 => lab.sync(id),
         28..=31 => {
             let text = format!("value {step}");
@@ -68,32 +68,37 @@ fn disturb(lab: &mut Lab, chance: &mut Chance, log: &mut Log, step: usize) {
             log.proposed.insert(text);
         }
         32..=37 => {
-            let timers: Vec<_> = lab.nodes[id].timers.keys().copied().collect();
-            if lab.nodes[id].replica.is_some() && !timers.is_empty() {
+            let timers = lab.timers(id);
+            if lab.is_up(id) && !timers.is_empty() {
                 lab.fire(id, timers[chance.below(timers.len())]);
             }
         }
-        what if !lab.flying.is_empty() => {
-            let at = chance.below(lab.flying.len());
-            let flying = if what < 50 { lab.flying[at].clone() } else { lab.flying.remove(at) };
-            if what < 95 && lab.nodes[flying.to].replica.is_some() {
-                lab.hand(flying.from, flying.to, flying.message);
+        what => {
+            let flying = lab.flying();
+            if flying.is_empty() {
+                return;
+            }
+            let one = &flying[chance.below(flying.len())];
+            if what >= 50 {
+                lab.lose(one);
+            }
+            if what < 95 {
+                lab.deliver(one);
             }
         }
-        _ => {}
     }
     // Old letters are kept for late deliveries, but not for ever.
-    if lab.flying.len() > 60 {
-        let at = chance.below(lab.flying.len());
-        lab.flying.remove(at);
+    let flying = lab.flying();
+    if flying.len() > 60 {
+        lab.lose(&flying[chance.below(flying.len())]);
     }
 }
 
 /// Everybody is well: what is asked now is chosen, and all learn it.
 fn recover(lab: &mut Lab, chance: &mut Chance, log: &mut Log) -> Result<(), String> {
-    lab.quick_disks = true;
-    for id in 0..lab.nodes.len() {
-        if lab.nodes[id].replica.is_none() {
+    lab.quick_disks();
+    for id in lab.ids() {
+        if !lab.is_up(id) {
             lab.restart(id);
         }
         lab.sync(id);
@@ -103,17 +108,15 @@ fn recover(lab: &mut Lab, chance: &mut Chance, log: &mut Log) -> Result<(), Stri
     for _ in 0..400 {
         lab.carry_all();
         log.observe(lab)?;
-        let lengths: BTreeSet<_> = lab.nodes.iter().map(|node| node.committed.len()).collect();
-        let done = lab
-            .nodes
-            .iter()
-            .all(|node| node.committed.iter().flat_map(says).any(|text| text == "last"));
+        let lengths: BTreeSet<_> = lab.ids().map(|id| lab.committed(id).len()).collect();
+        let has_last = |id| lab.committed(id).iter().flat_map(says).any(|text| text == "last");
+        let done = lab.ids().all(has_last);
         if done && lengths.len() == 1 {
             return Ok(());
         }
-        let id = chance.below(lab.nodes.len());
+        let id = chance.below(lab.ids().len());
         for timer in [Timer::Retry, Timer::Spread, Timer::Doubt] {
-            if lab.nodes[id].timers.contains_key(&timer) {
+            if lab.timer(id, timer).is_some() {
                 lab.fire(id, timer);
             }
         }
@@ -124,7 +127,7 @@ fn recover(lab: &mut Lab, chance: &mut Chance, log: &mut Log) -> Result<(), Stri
 fn run(seed: u64, steps: usize) -> Result<usize, String> {
     let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut lab = Lab::new([3, 3, 3, 5][chance.below(4)]);
-    lab.quick_disks = false;
+    lab.slow_disks();
     let mut log = Log::default();
     for step in 0..steps {
         disturb(&mut lab, &mut chance, &mut log, step);
@@ -183,13 +186,14 @@ fn no_message_breaks_a_replica() {
     for seed in 1..200 {
         let mut chance = Chance(seed);
         let mut lab = Lab::new(3);
+        lab.without_oracles();
         for step in 0..200 {
             let from = 1 + chance.below(2);
             let message = babble(from, &mut chance);
             lab.hand(from, 0, message);
             match chance.below(10) {
                 0 => lab.propose(0, &format!("value {step}")),
-                1 if lab.nodes[0].timers.contains_key(&Timer::Retry) => lab.fire(0, Timer::Retry),
+                1 if lab.timer(0, Timer::Retry).is_some() => lab.fire(0, Timer::Retry),
                 _ => {}
             }
         }

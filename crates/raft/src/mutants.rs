@@ -333,6 +333,8 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("snapshots that follow one another faster than one is carried over"),
     Mutant::new("R111", "a leader keeps its log for a server that is gone for good", &["O13"])
         .beyond_simulation("an oracle that sees what a log costs"),
+    Mutant::new("R150", "a leader keeps its log without end for a server that is stuck", &["O13"])
+        .beyond_simulation("an oracle that sees what a log costs: `tests/endurance.rs`"),
     Mutant::new("R132", "the records that replace a log leave out the vote", &["O7", "O3"]),
     Mutant::new("R133", "goes on changing members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),

@@ -79,7 +79,8 @@ impl Server {
             } else {
                 (config.trailing_entries, config.trailing_bytes)
             };
-            if entries > most_entries || bytes > most_bytes {
+            let endless = upto > needed_after && planted("R150");
+            if (entries > most_entries || bytes > most_bytes) && !endless {
                 break;
             }
             upto = upto.previous();

@@ -3,6 +3,7 @@
 use crate::snapshots::{MAX_CHUNK, MIN_CHUNK};
 use crate::storage::{Files, Storage};
 use crate::wal::SyncPolicy;
+use consensus_core::mutant::planted;
 use consensus_core::{Authenticator, Cluster, ConsensusProtocol, NoKeys, NodeId, ProtocolConfig};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -144,6 +145,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Is so much on its way to the disk that nothing more is taken in from peers and clients?
+    pub(crate) fn is_too_much(&self, backlog: usize) -> bool {
+        backlog > self.log_backlog_bytes && !planted("N07")
+    }
+
     /// Checks that the bounds fit each other.
     ///
     /// # Errors
@@ -194,8 +200,18 @@ impl Limits {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Backpressure of the disk: up to the bound more is taken in, a byte beyond nothing is, until
+    /// the disk has caught up.
+    #[test]
+    pub(crate) fn what_goes_to_the_disk_is_bounded_to_the_byte() {
+        let limits = Limits { log_backlog_bytes: 200, ..Limits::default() };
+        assert!(!limits.is_too_much(200));
+        assert!(limits.is_too_much(201));
+        assert!(!limits.is_too_much(199));
+    }
 
     #[test]
     fn the_defaults_fit_each_other_and_bounds_that_do_not_are_named() {

@@ -54,6 +54,7 @@ mod queue;
 mod rebuild;
 mod report;
 pub mod rig;
+mod room;
 #[cfg(test)]
 mod scratch;
 mod server;

@@ -87,6 +87,12 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its tests"),
     Mutant::new("N04", "a replica that comes back with another disk is let in", &["O7"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N05", "what clients wait for is bounded in commands, not in bytes", &["O14"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N06", "what came from a peer is bounded in messages, not in bytes", &["O14"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N07", "a node takes in more, however much is on its way to the disk", &["O14"])
+        .beyond_simulation("the real runtime; its tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -104,7 +110,10 @@ mod tests {
     /// their own in `tests/upkeep.rs`.
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
-        let tests: [(&str, fn()); 2] = [
+        let tests: [(&str, fn()); 5] = [
+            ("N05", crate::room::tests::what_may_not_wait_is_let_in_up_to_the_byte),
+            ("N06", crate::room::tests::what_may_wait_is_let_in_up_to_the_byte),
+            ("N07", crate::config::tests::what_goes_to_the_disk_is_bounded_to_the_byte),
             ("N01", crate::links::tests::links_follow_the_members),
             ("N04", crate::peer_disks::tests::another_disk_under_the_same_number_is_refused),
         ];

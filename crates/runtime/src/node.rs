@@ -6,6 +6,7 @@ mod administration;
 use crate::driver::{Asked, Driver};
 use crate::handle::StopReason;
 use crate::log_thread::LogEvent;
+use crate::room::Taken;
 use crate::shared::{Facts, Shared};
 use crate::snapshots::SnapshotEvent;
 use crate::waiting::{Connection, refusal};
@@ -16,21 +17,21 @@ use consensus_core::{
     Message, Query, Refusal, Request, Role, StateMachine, Status, Takes, Verified,
 };
 use std::sync::{Arc, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// A message of a peer, with the room that it takes.
 pub(crate) struct FromPeer<M> {
     pub(crate) message: Verified<M>,
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Taken,
 }
 
 /// What comes from clients.
 pub(crate) enum FromClient {
     Connected(Arc<Connection>),
     Gone(Arc<Connection>),
-    Request { connection: Arc<Connection>, request: Request, room: OwnedSemaphorePermit },
-    Query { connection: Arc<Connection>, query: Query, room: OwnedSemaphorePermit },
+    Request { connection: Arc<Connection>, request: Request, room: Taken },
+    Query { connection: Arc<Connection>, query: Query, room: Taken },
 }
 
 /// What comes from the operator.
@@ -107,7 +108,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
 
     /// Is so much on its way to the disk that nothing more is taken in?
     fn is_choked(&self) -> bool {
-        self.driver.log.backlog() > self.driver.limits.log_backlog_bytes
+        self.driver.limits.is_too_much(self.driver.log.backlog())
     }
 
     async fn wait(&mut self, inbox: &mut Inbox<P>) -> Event<P::Message> {

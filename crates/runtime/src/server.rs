@@ -9,6 +9,7 @@ use crate::frame::{self, FrameReader, PREAMBLE};
 use crate::node::{FromClient, FromPeer};
 use crate::peer_disks::PeerDisks;
 use crate::queue::FrameQueue;
+use crate::room::{Room, Taken};
 use crate::shared::Shared;
 use crate::waiting::{Connection, refusal};
 use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient, ToReplica};
@@ -217,12 +218,10 @@ impl<P: ConsensusProtocol> Server<P> {
         from: NodeId,
     ) -> io::Result<()> {
         let shared = &self.shared;
-        let room = Arc::new(Semaphore::new(shared.limits.inbox_bytes));
+        let inbox = Room::new(shared.limits.inbox_bytes);
         let limit = shared.limits.max_frame;
         while let Some(frame) = reader.next(limit).await.map_err(io::Error::other)? {
-            let bytes = u32::try_from(frame.len().max(1)).unwrap_or(u32::MAX);
-            let room = Arc::clone(&room).acquire_many_owned(bytes).await;
-            let room = room.map_err(io::Error::other)?;
+            let room = inbox.take(frame.len()).await.map_err(io::Error::other)?;
             let message = codec::decode::<P::Message>(&frame).map_err(io::Error::other)?;
             let env = Env::new(shared.now(), &shared.cluster, &*shared.keys, &shared.meter);
             match P::verify(Envelope { from, message }, &env) {
@@ -330,17 +329,14 @@ impl<P: ConsensusProtocol> Server<P> {
     }
 
     /// A place in the queue, and room for so many bytes, at once or not at all.
-    fn room(&self, length: usize) -> Result<(Place<'_>, OwnedSemaphorePermit), Refusal> {
+    fn room(&self, length: usize) -> Result<(Place<'_>, Taken), Refusal> {
         if length > self.shared.limits.max_command {
             return Err(Refusal::TooLarge);
         }
         if self.shared.stopping.load(Ordering::Relaxed) {
             return Err(Refusal::Stopping);
         }
-        let bytes = u32::try_from(length).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.shared.pending).try_acquire_many_owned(bytes) else {
-            return Err(Refusal::Busy);
-        };
+        let room = self.shared.pending.try_take(length).ok_or(Refusal::Busy)?;
         match self.clients.try_reserve() {
             Ok(place) => Ok((place, room)),
             Err(mpsc::error::TrySendError::Full(())) => Err(Refusal::Busy),

@@ -2,6 +2,7 @@
 
 use crate::config::Limits;
 use crate::report::{CounterReport, MembersReport, StatusReport};
+use crate::room::Room;
 use crate::wire::Hello;
 use consensus_core::{
     AuthMeter, Authenticator, Cluster, Counters, Incarnation, LogIndex, Membership, NodeId, Status,
@@ -12,7 +13,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What the node loop tells beside the replica's own status.
@@ -42,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) rejected: AtomicU64,
     pub(crate) status: watch::Receiver<Status>,
     /// Room for commands that were taken and not answered, in bytes.
-    pub(crate) pending: Arc<Semaphore>,
+    pub(crate) pending: Room,
     pub(crate) clients: AtomicUsize,
     pub(crate) stopping: AtomicBool,
     pub(crate) facts: Mutex<Facts>,
@@ -162,7 +163,7 @@ pub(crate) mod tests {
             counts: Arc::default(),
             rejected: AtomicU64::new(0),
             status,
-            pending: Arc::new(Semaphore::new(1)),
+            pending: Room::new(1),
             clients: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             facts: Mutex::default(),

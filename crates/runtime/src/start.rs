@@ -13,6 +13,7 @@ use crate::lock::DirLock;
 use crate::log_thread;
 use crate::node::{Inbox, Node};
 use crate::peer_disks::PeerDisks;
+use crate::room::Room;
 use crate::server::Server;
 use crate::shared::{Facts, Shared};
 use crate::snapshots::{self, Snapshots};
@@ -33,7 +34,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -240,7 +241,7 @@ fn share<P: ConsensusProtocol>(
         counts: Arc::new(Mutex::new(Counters::default())),
         rejected: AtomicU64::new(0),
         status,
-        pending: Arc::new(Semaphore::new(config.limits.max_pending_bytes)),
+        pending: Room::new(config.limits.max_pending_bytes),
         clients: AtomicUsize::new(0),
         stopping: AtomicBool::new(false),
         facts: Mutex::new(facts),

@@ -141,6 +141,6 @@ pub use shrink::{
     Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, can_be_told, needs_time, record, shrink,
 };
 pub use shuffle::Shuffle;
-pub use stage::{Asked, Clocks, Flight, Impossible, Scene, Stage};
+pub use stage::{Asked, Clocks, Flight, Impossible, Scene, Sound, Stage, Table, saying};
 pub use traitor::Treason;
 pub use world::{Completion, Fate, ReadDone, Setup, World};

@@ -9,6 +9,7 @@ mod commands;
 mod cpu;
 mod exit;
 mod files;
+mod kept;
 mod keys;
 mod layout;
 mod matrix;

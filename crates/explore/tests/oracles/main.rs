@@ -4,7 +4,10 @@
 mod toy;
 
 use consensus_core::ProtocolConfig;
-use synod_explore::{Bounds, Disks, Explored, Found, Limits, Wish, Wishes, explore_with};
+use synod_explore::{
+    BadModel, Bounds, Disks, Explored, Found, Limits, Progress, Saved, Watch, Wish, Wishes,
+    explore_on, explore_with,
+};
 use toy::{Config, Mistake, Toy};
 
 fn bounds() -> Bounds {
@@ -169,6 +172,98 @@ fn counts_do_not_depend_on_threads() {
     let wrong = run(&bounds(), Mistake::AnotherBatch, &Limits::default());
     let found = run(&bounds(), Mistake::AnotherBatch, &limits).found;
     assert_eq!(found, wrong.found);
+}
+
+/// Keeps what is known at some pauses, as bytes, and looks at nothing.
+struct Keep {
+    /// How many pauses are let by between two.
+    every: usize,
+    seen: usize,
+    kept: Vec<Vec<u8>>,
+}
+
+impl Watch for Keep {
+    fn progress(&mut self, _now: Progress) {}
+
+    fn pause(&mut self, last: bool, save: &mut dyn FnMut() -> Saved) {
+        self.seen += 1;
+        if last || self.seen % self.every == 0 {
+            self.kept.push(save().encode());
+        }
+    }
+}
+
+/// A search, from where another was or from the beginning, and what it kept.
+fn go_on(
+    mistake: Mistake,
+    (bounds, limits): (&Bounds, &Limits<'_>),
+    saved: Option<&[u8]>,
+    every: usize,
+) -> Result<(Explored, Vec<Vec<u8>>), BadModel> {
+    let configure = |cluster: &_| Ok(Config { mistake, ..Config::for_cluster(cluster)? });
+    let mut keep = Keep { every, seen: 0, kept: Vec::new() };
+    let saved = saved.map(|bytes| Saved::decode(bytes).expect("what was written is read"));
+    let explored = explore_on::<Toy>(bounds, limits, configure, saved, &mut keep)?;
+    // What a process worked out is its own.
+    Ok((Explored { steps: 0, ..explored }, keep.kept))
+}
+
+/// A search that goes on from any of its pauses, after a way through bytes, ends as one that was
+/// never stopped; and so does one of a part of the model.
+#[test]
+fn a_search_goes_on_where_it_was() {
+    for shard in [None, Some((1, 3))] {
+        let limits = Limits { shard, ..Limits::default() };
+        let model = (&bounds(), &limits);
+        let (straight, kept) = go_on(Mistake::None, model, None, 7).expect("a model");
+        assert!(straight.closed && kept.len() >= 3, "{} are kept", kept.len());
+        for saved in kept {
+            let (end, _) = go_on(Mistake::None, model, Some(&saved), 1_000).expect("the model");
+            assert_eq!(end, straight, "from {} bytes", saved.len());
+        }
+    }
+}
+
+/// In the midst of a level, too: a limit of states ends a search there, and one that goes on
+/// without it comes to the end of the model.
+#[test]
+fn a_search_goes_on_beyond_a_limit() {
+    let limits = Limits::default();
+    let straight = go_on(Mistake::None, (&bounds(), &limits), None, 1_000).expect("a model").0;
+    for states in [1, 500, straight.states / 2, straight.states - 1] {
+        let less = Limits { states, ..limits };
+        let (part, kept) = go_on(Mistake::None, (&bounds(), &less), None, 1_000).expect("a model");
+        assert!(!part.closed && part.states >= states, "{part:?}");
+        let last = kept.last().map(Vec::as_slice);
+        let (end, _) = go_on(Mistake::None, (&bounds(), &limits), last, 1_000).expect("the model");
+        assert_eq!(end, straight, "after {states} states");
+    }
+}
+
+/// The first violation has the fewest steps, whether the search was stopped before it or not.
+#[test]
+fn what_a_search_finds_after_a_pause_is_what_it_finds_without() {
+    let limits = Limits::default();
+    let model = (&bounds(), &limits);
+    let (straight, kept) = go_on(Mistake::Amnesia, model, None, 2).expect("a model");
+    let last = kept.last().map(Vec::as_slice);
+    let (end, _) = go_on(Mistake::Amnesia, model, last, 1_000).expect("the model");
+    assert!(last.is_some() && straight.found.is_some(), "{straight:?}");
+    assert_eq!(end.found, straight.found);
+}
+
+/// What one model knows says nothing of another: other bounds, or other code.
+#[test]
+fn a_search_does_not_go_on_in_another_model() {
+    let limits = Limits { states: 3_000, ..Limits::default() };
+    let (_, kept) = go_on(Mistake::None, (&bounds(), &limits), None, 1_000).expect("a model");
+    let saved = kept.last().map(Vec::as_slice);
+    let fewer = Bounds { crashes: 0, ..bounds() };
+    for (bounds, mistake) in [(fewer, Mistake::None), (bounds(), Mistake::EpochFalls)] {
+        let refused = go_on(mistake, (&bounds, &limits), saved, 1_000);
+        let why = refused.expect_err("another model").to_string();
+        assert!(why.contains("another model, or of other code"), "{why}");
+    }
 }
 
 /// The parts of a model together are the whole: each state is in one of them.

@@ -1,32 +1,19 @@
-//! A laboratory: the simulator's stage, where the test carries every message, syncs every disk and
-//! pulls every plug by hand. After every step the oracles and the replica's own invariants are
-//! asked.
+//! A laboratory: the simulator's table with Multi-Paxos on it, where the test carries every message,
+//! syncs every disk and pulls every plug by hand. After every step the oracles and the replica's
+//! own invariants are asked.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use consensus_core::{
-    Batch, Change, ChangeRefusal, ClientId, Cluster, ClusterId, Command, ConsensusProtocol, Delay,
-    Fingerprint, Input, Membership, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, RequestId,
-    Role, SessionId, Tag,
-};
-use synod_multipaxos::{Accept, Config, Message, MultiPaxos, Promise, Record, Timer};
-use synod_sim::{Flight, Scene, Stage};
+use consensus_core::{Cluster, ClusterId, ProtocolConfig};
+use std::ops::{Deref, DerefMut};
+use synod_multipaxos::{Accept, Config, Message, MultiPaxos, Promise};
+pub(crate) use synod_sim::saying as batch;
+use synod_sim::{Flight, Table};
 
 /// A message on its way.
 pub(crate) type Flying = Flight<Message>;
 
-pub(crate) struct Lab {
-    pub(crate) cluster: Cluster,
-    stage: Stage<MultiPaxos>,
-}
-
-/// A batch of one command that says this, of a client of its own.
-pub(crate) fn batch(text: &str) -> Batch {
-    let payload = bytes::Bytes::copy_from_slice(text.as_bytes());
-    let client = ClientId(Fingerprint::of(text).0);
-    let (session, request) = (SessionId(u64::MAX), RequestId(1));
-    Batch::of(&[Command { client, session, request, payload, tag: Tag::none() }])
-}
+pub(crate) struct Lab(Table<MultiPaxos>);
 
 pub(crate) fn accept_of(message: Message) -> Accept {
     match message {
@@ -42,8 +29,10 @@ pub(crate) fn promise_of(message: Message) -> Promise {
     }
 }
 
-fn node(id: usize) -> NodeId {
-    NodeId(id as u8)
+/// What the crate itself knows to be sound.
+fn sound(before: Option<&MultiPaxos>, replica: &MultiPaxos) -> Result<(), String> {
+    replica.check()?;
+    before.map_or(Ok(()), |before| replica.check_since(before))
 }
 
 impl Lab {
@@ -53,236 +42,21 @@ impl Lab {
         Self::with(cluster, config)
     }
 
-    /// Disks are done at once, until [`slow_disks`](Self::slow_disks).
     pub(crate) fn with(cluster: Cluster, config: Config) -> Self {
-        let mut scene = Scene::new(cluster.clone(), config);
-        scene.instant = cluster.nodes();
-        Self { cluster, stage: Stage::new(scene) }
+        Self(Table::new(cluster, config, sound))
     }
+}
 
-    /// Disks wait for [`sync`](Self::sync).
-    pub(crate) fn slow_disks(&mut self) {
-        self.stage.set_instant(NodeSet::EMPTY);
+impl Deref for Lab {
+    type Target = Table<MultiPaxos>;
+
+    fn deref(&self) -> &Table<MultiPaxos> {
+        &self.0
     }
+}
 
-    /// Disks are done at once, from the next step on.
-    pub(crate) fn quick_disks(&mut self) {
-        self.stage.set_instant(self.cluster.nodes());
-    }
-
-    /// For settings that the oracles do not know.
-    pub(crate) fn without_oracles(&mut self) {
-        self.stage.without_oracles();
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.cluster.size
-    }
-
-    /// Does something to a replica, and asks the oracles and its invariants.
-    fn on(&mut self, id: usize, act: impl FnOnce(&mut Stage<MultiPaxos>, NodeId)) {
-        let before = self.stage.replica(node(id)).cloned();
-        act(&mut self.stage, node(id));
-        assert_eq!(self.stage.violation(), None);
-        let Some(replica) = self.stage.replica(node(id)) else { return };
-        replica.check().expect("invariants hold");
-        if let Some(before) = before {
-            replica.check_since(&before).expect("invariants hold");
-        }
-    }
-
-    /// Pulls the plug. Of the writes that were not synced the first `kept` reach the disk.
-    pub(crate) fn crash(&mut self, id: usize, kept: usize) {
-        self.stage.crash(node(id), kept);
-    }
-
-    pub(crate) fn restart(&mut self, id: usize) {
-        self.on(id, |stage, id| stage.restart(id));
-    }
-
-    pub(crate) fn campaign(&mut self, id: usize) {
-        self.on(id, |stage, id| stage.campaign(id));
-    }
-
-    /// One input, and no `Drained` after it.
-    pub(crate) fn give(&mut self, id: usize, input: Input<MultiPaxos>) {
-        self.on(id, |stage, id| stage.give(id, input));
-    }
-
-    /// The disk has everything that was written.
-    pub(crate) fn sync(&mut self, id: usize) {
-        self.on(id, |stage, id| stage.sync(id));
-    }
-
-    pub(crate) fn propose(&mut self, id: usize, text: &str) {
-        self.on(id, |stage, id| stage.propose(id, batch(text)));
-    }
-
-    /// An operator asks for other members, as the replica sees them.
-    pub(crate) fn change(&mut self, id: usize, wish: impl FnOnce(Change) -> Change) {
-        let (seen, _) = self.members(id);
-        self.on(id, |stage, id| stage.change(id, wish(Change::of(&seen))));
-    }
-
-    /// The members as a replica said last, and whether that is final.
-    pub(crate) fn members(&self, id: usize) -> (Membership, bool) {
-        self.stage.members(node(id)).cloned().unwrap_or_default()
-    }
-
-    /// Who votes, as a replica sees it.
-    pub(crate) fn voters(&self, id: usize) -> Vec<usize> {
-        self.members(id).0.voters.iter().map(NodeId::index).collect()
-    }
-
-    /// Why changes of members were refused.
-    pub(crate) fn refused_changes(&self, id: usize) -> &[ChangeRefusal] {
-        self.stage.refused_changes(node(id))
-    }
-
-    pub(crate) fn transfer(&mut self, id: usize, to: usize) {
-        self.on(id, |stage, id| stage.transfer(id, node(to)));
-    }
-
-    /// A client reads at a replica. The name of the read.
-    pub(crate) fn read(&mut self, id: usize, mode: ReadMode) -> usize {
-        let mut read = 0;
-        self.on(id, |stage, id| read = stage.read(id, mode));
-        read as usize
-    }
-
-    /// What became of a read: the slot as of which it may be answered, or why it will not be.
-    pub(crate) fn answer(&self, id: usize, read: usize) -> Option<Result<u64, Refusal>> {
-        let answer = self.stage.reads(node(id))[read - 1].answer;
-        answer.map(|answer| answer.map(|index| index.0))
-    }
-
-    /// A snapshot of all that the replica has executed.
-    pub(crate) fn snapshot(&mut self, id: usize) {
-        self.on(id, |stage, id| assert!(stage.snapshot(id), "there is something new"));
-    }
-
-    /// The same, if there is something new, saved at once.
-    pub(crate) fn try_snapshot(&mut self, id: usize) {
-        self.on(id, |stage, id| {
-            if stage.snapshot(id) {
-                stage.save(id, false);
-            }
-        });
-    }
-
-    /// A snapshot that was received is durable.
-    pub(crate) fn save_received(&mut self, id: usize) {
-        self.on(id, |stage, id| {
-            stage.save(id, true);
-        });
-    }
-
-    /// Fires a timer that is set.
-    pub(crate) fn fire(&mut self, id: usize, timer: Timer) {
-        assert!(self.timer(id, timer).is_some(), "{timer:?} is not set");
-        self.on(id, |stage, id| stage.fire(id, timer));
-    }
-
-    /// How long a timer runs, if it is set.
-    pub(crate) fn timer(&self, id: usize, timer: Timer) -> Option<Delay> {
-        self.stage.timers(node(id)).get(&timer).copied()
-    }
-
-    /// All timers that are set.
-    pub(crate) fn timers(&self, id: usize) -> Vec<Timer> {
-        self.stage.timers(node(id)).keys().copied().collect()
-    }
-
-    /// Takes a message of a kind off the table, the oldest first.
-    pub(crate) fn take(&mut self, from: usize, to: usize, kind: &str) -> Message {
-        let taken = self.stage.take(node(from), node(to), kind);
-        taken.unwrap_or_else(|| panic!("no {kind} from {from} to {to}: {:?}", self.flying()))
-    }
-
-    /// Carries a message of a kind.
-    pub(crate) fn carry(&mut self, from: usize, to: usize, kind: &str) -> Message {
-        let message = self.take(from, to, kind);
-        self.hand(from, to, message.clone());
-        message
-    }
-
-    /// Hands a message over, whether it was sent or not.
-    pub(crate) fn hand(&mut self, from: usize, to: usize, message: Message) {
-        self.on(to, |stage, to| {
-            stage.hand(node(from), to, message).expect("these replicas are honest");
-        });
-    }
-
-    /// A message that flies arrives, and flies on.
-    pub(crate) fn deliver(&mut self, flying: &Flying) {
-        self.hand(flying.from.index(), flying.to.index(), Message::clone(&flying.message));
-    }
-
-    /// Loses a message that flies.
-    pub(crate) fn lose(&mut self, flying: &Flying) {
-        self.stage.remove(flying);
-    }
-
-    /// Carries whatever flies, oldest first, until nothing does.
-    pub(crate) fn carry_all(&mut self) {
-        let mut carried = 0;
-        while let Some(oldest) = self.flying().first() {
-            self.lose(oldest);
-            self.deliver(oldest);
-            carried += 1;
-            assert!(carried < 100_000, "they never stop talking");
-        }
-    }
-
-    /// What flies, oldest first.
-    pub(crate) fn flying(&self) -> Vec<Flying> {
-        self.stage.flying()
-    }
-
-    /// How many messages of a kind fly.
-    pub(crate) fn count(&self, kind: &str) -> usize {
-        self.stage.count(kind)
-    }
-
-    /// Throws away whatever flies.
-    pub(crate) fn lose_all(&mut self) {
-        self.stage.lose_all();
-    }
-
-    /// Makes a replica leader of the others, all of which answer.
-    pub(crate) fn elect(&mut self, id: usize) {
-        self.campaign(id);
-        self.carry_all();
-        assert_eq!(self.replica(id).status().role, Role::Leader);
-    }
-
-    /// What a replica has committed, a word a command.
-    pub(crate) fn words(&self, id: usize) -> Vec<String> {
-        let text = |batch: &Batch| match batch.commands().next() {
-            Some(command) => String::from_utf8_lossy(&command.payload).into_owned(),
-            None => "no-op".to_owned(),
-        };
-        self.committed(id).iter().map(text).collect()
-    }
-
-    pub(crate) fn committed(&self, id: usize) -> &[Batch] {
-        self.stage.committed(node(id))
-    }
-
-    /// Why it would not take what it was asked, each time.
-    pub(crate) fn refused(&self, id: usize) -> Vec<Refusal> {
-        self.stage.refused(node(id)).iter().map(|(_, why)| *why).collect()
-    }
-
-    pub(crate) fn disk(&self, id: usize) -> &[Record] {
-        self.stage.disk(node(id))
-    }
-
-    pub(crate) fn is_up(&self, id: usize) -> bool {
-        self.stage.replica(node(id)).is_some()
-    }
-
-    pub(crate) fn replica(&self, id: usize) -> &MultiPaxos {
-        self.stage.replica(node(id)).expect("it runs")
+impl DerefMut for Lab {
+    fn deref_mut(&mut self) -> &mut Table<MultiPaxos> {
+        &mut self.0
     }
 }

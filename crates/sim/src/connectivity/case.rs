@@ -1,7 +1,8 @@
 //! What is run: a graph, and where the leader stands when it comes.
 
 use super::graph::Graph;
-use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeId, ProtocolConfig};
+use crate::rng::Rng;
+use consensus_core::{Audit, Cluster, ClusterId, FaultModel, NodeId, ProtocolConfig, quorum};
 use std::fmt;
 
 /// One case of the suite.
@@ -65,6 +66,36 @@ pub fn all(graphs: &[Graph], busy: bool) -> Vec<Case> {
             .map(move |leader| Case { busy, ..Case::calm(graph, NodeId(leader)) })
     };
     graphs.iter().flat_map(places).collect()
+}
+
+/// So many cases of a seed: directed graphs, thin and dense, in which some node reaches a majority
+/// both ways; a leader anywhere; now and then a node that was cut off before; every other one
+/// busy. For sizes of which there are too many graphs to run them all.
+///
+/// # Panics
+/// If there are fewer than two nodes or more than [`Graph::LIMIT`].
+pub fn sample(nodes: usize, count: usize, seed: u64) -> Vec<Case> {
+    assert!(nodes >= 2, "one node has no links");
+    let mut rng = Rng::new(seed);
+    let cases = (0..count).map(|nth| {
+        let graph = connected(nodes, &mut rng);
+        let leader = rng.below(nodes as u64) as u8;
+        let other = (leader + 1 + rng.below(nodes as u64 - 1) as u8) % nodes as u8;
+        let behind = rng.chance(2_500).then_some(NodeId(other));
+        Case { graph, leader: NodeId(leader), behind, busy: nth % 2 == 1 }
+    });
+    cases.collect()
+}
+
+/// Draws until a node reaches a majority both ways.
+fn connected(nodes: usize, rng: &mut Rng) -> Graph {
+    loop {
+        let share = rng.between(2_000, 9_000) as u32;
+        let drawn = Graph::full(nodes).thinned(|| rng.chance(share));
+        if drawn.hub(quorum::majority(nodes)).is_some() {
+            return drawn;
+        }
+    }
 }
 
 /// A case that somebody met, or thought of, before us.

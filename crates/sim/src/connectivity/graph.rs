@@ -59,6 +59,16 @@ impl Graph {
         self
     }
 
+    /// The same with those directions only that are kept.
+    #[must_use]
+    pub(super) fn thinned(self, mut keep: impl FnMut() -> bool) -> Self {
+        let drop = |graph: Self, (from, to): (u8, u8)| match keep() {
+            true => graph,
+            false => graph.without(from, to),
+        };
+        pairs(self.nodes).fold(self, drop)
+    }
+
     fn bit(&self, from: u8, to: u8) -> u64 {
         let (from, to) = (usize::from(from), usize::from(to));
         assert!(from < self.nodes && to < self.nodes, "the link is between nodes of the graph");

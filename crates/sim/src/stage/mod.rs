@@ -12,6 +12,7 @@ mod flights;
 mod hands;
 mod perform;
 mod service;
+mod table;
 mod watch;
 mod witness;
 
@@ -21,6 +22,7 @@ pub(crate) use flights::Sent;
 pub use perform::Impossible;
 pub(crate) use perform::{Carried, kebab};
 pub use service::Asked;
+pub use table::{Sound, Table, saying};
 
 use crate::keys::SimKeys;
 use crate::oracle::Verdict;

@@ -210,6 +210,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.nodes[id.index()].disk.records().count()
     }
 
+    /// Promises that a node holds back until its disk has what they promise.
+    pub fn promises_held(&self, id: NodeId) -> usize {
+        self.nodes[id.index()].outbox.held()
+    }
+
     /// Up to here a durable snapshot of the node reaches; 0 without one.
     pub fn snapshot_index(&self, id: NodeId) -> LogIndex {
         self.nodes[id.index()].shelf.index()

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", default_value = "all", value_parser = super::parse_algorithms)]
     algo: super::AlgorithmList,
     /// All graphs of so many nodes, and nothing else [default: the page of the docs: the named
-    /// cases, 3 and 4 nodes directed, 5 undirected]
+    /// cases, 3 and 4 nodes directed, 5 undirected, and some of 5 directed]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(2..=8))]
     nodes: Option<u8>,
     /// Every link may work in one direction only (the default); up to 5 nodes
@@ -33,6 +33,11 @@ pub(crate) struct Args {
     /// A fixed part that takes some seconds, for every day
     #[arg(long, conflicts_with_all = ["nodes", "graph"])]
     selection: bool,
+    /// Run so many cases that are drawn from --seed, instead of all: directed graphs in which a node
+    /// reaches a majority both ways, the leader anywhere; up to 8 nodes
+    #[arg(long, value_name = "COUNT", requires = "nodes", conflicts_with_all = ["undirected", "graph"],
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    sample: Option<u64>,
     /// One graph of --nodes: "0-1 1>2" has a link between 0 and 1, and one from 1 to 2 only
     #[arg(long, value_name = "LINKS", requires = "nodes", conflicts_with = "undirected")]
     graph: Option<String>,
@@ -48,7 +53,7 @@ pub(crate) struct Args {
     /// With --trace: commands come while the links are cut, not two election timeouts later
     #[arg(long, requires = "trace")]
     busy: bool,
-    /// The seed of every run
+    /// The seed of every run, and of what is drawn
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
     /// Runs at the same time [default: one per core]
@@ -62,11 +67,15 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
 }
 
+/// Cases of five nodes on the page of the docs that are drawn.
+const PAGE_SAMPLE: usize = 400;
+
 const EXAMPLES: &str = "\
 Examples:
   synod connectivity --selection                        what is run every day
   synod connectivity --out docs/connectivity.md         the page of the docs
   synod connectivity --algo raft --nodes 5              all 9,608 directed graphs of 5 nodes
+  synod connectivity --nodes 5 --sample 300 --seed 7    300 of them, drawn, with a leader each
   synod connectivity --algo raft --nodes 4 --graph \"0>1 1-2 2-3\" --leader 0 --trace --busy
 
 Exits with 1 if a case failed. A case that stands still because the algorithm's own rule forbids the
@@ -125,10 +134,14 @@ fn suites(args: &Args) -> Result<Vec<Suite>, Failure> {
         all.extend(both("3 nodes, directed", &Graph::directed(3)));
         all.extend(both("4 nodes, directed", &Graph::directed(4)));
         all.extend(both("5 nodes, undirected", &Graph::undirected(5)));
+        all.push(drawn(5, PAGE_SAMPLE, args.seed));
         return Ok(all);
     };
     if let Some(links) = &args.graph {
         return one_graph(nodes, links, args);
+    }
+    if let Some(count) = args.sample {
+        return Ok(vec![drawn(nodes, count as usize, args.seed)]);
     }
     let (kind, most) = match args.undirected {
         true => ("undirected", Graph::MOST_UNDIRECTED),
@@ -152,6 +165,12 @@ fn named() -> Suite {
         [(named.name.to_owned(), named.case(false)), (busy, named.case(true))]
     });
     Suite { title: "named".into(), cases: named.collect() }
+}
+
+/// Cases of which there are too many to run them all.
+fn drawn(nodes: usize, count: usize, seed: u64) -> Suite {
+    let cases = connectivity::sample(nodes, count, seed).into_iter().map(plain).collect();
+    Suite { title: format!("{nodes} nodes, directed, {count} drawn"), cases }
 }
 
 /// These graphs, calm and busy.

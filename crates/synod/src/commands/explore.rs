@@ -1,14 +1,17 @@
 //! `synod explore`: every behaviour of a small cluster, instead of some behaviours of a larger one.
 
+mod state;
+
 use super::bounds::{self, BoundFlags};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{note, say};
-use crate::progress::Progress;
 use consensus_core::{Audit, Cluster, ProtocolConfig};
 use serde_json::json;
+use state::{Keeper, StateFile};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use synod_algorithms::{Algorithm, Visitor};
-use synod_explore::{BadModel, Bounds, Explored, Found, Limits, explore_with, settings};
+use synod_explore::{Bounds, Explored, Found, Limits, Saved, explore_on, settings};
 
 /// Flags of `synod explore`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +34,13 @@ pub(crate) struct Args {
     /// Explore part I of K of the model, counted from 0, for work that is shared out
     #[arg(long, value_name = "I/K", value_parser = parse_shard)]
     shard: Option<(u32, u32)>,
+    /// Keep the state of the search in this file; if it is there, go on from it. One algorithm
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Seconds between two times that the state is written
+    #[arg(long, value_name = "SECONDS", default_value = "60", requires = "state",
+          value_parser = super::seconds)]
+    every: Duration,
     /// Print one JSON object per algorithm instead of text
     #[arg(long)]
     json: bool,
@@ -41,6 +51,7 @@ Examples:
   synod explore --algo raft --preset closed            a closed model of Raft, three replicas
   synod explore --algo paxos --commands 2 --crashes 1  bounds of one's own
   synod explore --algo all --preset deep --max-states 5000000
+  synod explore --algo raft --preset deep --state raft.search    stopped at any time, it goes on
 
 The search is breadth first: the first violation has the fewest steps. Exits with 1 if a rule was
 broken. A search that ran into --max-states or --depth says that its model is not closed.";
@@ -73,12 +84,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
             }
         }
     }
+    if args.state.is_some() && jobs.len() > 1 {
+        return Err(Failure::usage("--state keeps one search: name one algorithm with --algo"));
+    }
     let mut clean = true;
     for (algorithm, bounds) in jobs {
         let start = Instant::now();
-        let explored = algorithm
-            .dispatch(Explore { algorithm, bounds, args })
-            .map_err(|error| Failure::usage(format!("{algorithm}: {error}")))?;
+        let explored = one(algorithm, bounds, args)?;
         let verdict = Verdict { algorithm, bounds, explored, took: start.elapsed() };
         clean &= verdict.explored.found.is_none();
         say(if args.json { verdict.json(args).to_string() } else { verdict.text(args) });
@@ -93,14 +105,31 @@ impl Args {
     }
 }
 
+/// One search, from where an earlier process left it, if one did.
+fn one(algorithm: Algorithm, bounds: Bounds, args: &Args) -> Result<Explored, Failure> {
+    let file = args.state.as_deref().map(|path| {
+        let variants = args.variants(algorithm);
+        let search = state::search(algorithm.name(), variants, args.shard, bounds::json(&bounds));
+        StateFile::open(path, search)
+    });
+    let file = file.transpose()?;
+    let saved = file.as_ref().map_or(Ok(None), StateFile::read)?;
+    if let Some(saved) = &saved {
+        note(format!("{algorithm}: goes on after {} states", saved.states()));
+    }
+    algorithm.dispatch(Explore { algorithm, bounds, args, file: file.as_ref(), saved })
+}
+
 struct Explore<'a> {
     algorithm: Algorithm,
     bounds: Bounds,
     args: &'a Args,
+    file: Option<&'a StateFile>,
+    saved: Option<Saved>,
 }
 
 impl Visitor for Explore<'_> {
-    type Output = Result<Explored, BadModel>;
+    type Output = Result<Explored, Failure>;
 
     fn visit<P: Audit>(self) -> Self::Output {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -110,22 +139,17 @@ impl Visitor for Explore<'_> {
             shard: self.args.shard,
             prepare: None,
         };
-        let mut progress = Progress::new();
         let variants = self.args.variants(self.algorithm);
         let configure = |cluster: &Cluster| {
             settings::<P>(&self.bounds, cluster)?.with_variants(variants, cluster)
         };
-        let explored = explore_with::<P>(&self.bounds, &limits, configure, &mut |now| {
-            // How much there will be nobody knows; what is known is what waits.
-            let name = P::INFO.name;
-            let stage = match now.states / 1_000_000 {
-                0 => format!("{name}, states"),
-                millions => format!("{name}, beyond {millions} million, depth {}", now.depth),
-            };
-            progress.show(&stage, now.states, now.states + now.open);
-        });
-        progress.finish();
-        explored
+        let mut keeper = Keeper::new(P::INFO.name, self.file, self.args.every);
+        let explored = explore_on::<P>(&self.bounds, &limits, configure, self.saved, &mut keeper);
+        keeper.progress.finish();
+        if let Some(failed) = keeper.failed {
+            return Err(failed);
+        }
+        explored.map_err(|error| Failure::usage(format!("{}: {error}", self.algorithm)))
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod shrink;
 pub(crate) mod simulate;
 
 use crate::exit::Failure;
+use std::time::Duration;
 use synod_algorithms::{Algorithm, Choice};
 
 /// Algorithms named on the command line, each once, in the order of tables.
@@ -81,6 +82,14 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
         Ok(0) => Err("must be at least 1".into()),
         Ok(number) => Ok(number),
         Err(_) => Err("not a whole number".into()),
+    }
+}
+
+/// Reads a time in seconds.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(number) if (0.001..=1e6).contains(&number) => Ok(Duration::from_secs_f64(number)),
+        _ => Err("not a number between 0.001 and a million".into()),
     }
 }
 

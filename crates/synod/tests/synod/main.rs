@@ -2,6 +2,7 @@
 
 mod cluster;
 mod disk;
+mod explore;
 mod history;
 mod job;
 mod kill;

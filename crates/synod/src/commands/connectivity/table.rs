@@ -228,7 +228,9 @@ const INTRODUCTION: &str = "\
 Made by `synod connectivity --out docs/connectivity.md`. A cluster elects a leader at a chosen
 place and commits something. Then only the links of a graph are left, for ever; nothing else goes
 wrong, and clients reach every node. Graphs are listed up to renaming, and the leader stands at
-each place.
+each place. Where cases are *drawn*, each is one graph in which a node reaches a majority both ways,
+with the leader at one place, every other one busy, and in a quarter of them a node that was cut off
+while the last commands were committed; `--sample` draws others.
 
 * **must live**: where replicas may crash, some node reaches a quorum *both ways*, itself counted.
   Where they may lie (PBFT), a quorum reach *each other* both ways, since everybody counts what

@@ -2,13 +2,11 @@
 
 use super::totals::Totals;
 use crate::exit::Failure;
-use crate::files;
+use crate::kept::KeptFile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use synod_algorithms::Algorithm;
 
 /// What is to be done. Two runs with equal jobs do the same.
@@ -107,38 +105,21 @@ impl State {
     }
 }
 
-/// The file of a state. One process has it at a time; the lock goes with the process, however it
-/// ends.
+/// The file of a state.
 #[derive(Debug)]
-pub(super) struct StateFile {
-    path: PathBuf,
-    _lock: File,
-}
+pub(super) struct StateFile(KeptFile);
 
 impl StateFile {
     /// Takes the file for this process.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let beside = beside(path, "lock");
-        let lock =
-            File::create(&beside).map_err(|error| files::cannot("write", &beside, &error))?;
-        lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => {
-                Failure::usage(format!("another process is at work on {}", path.display()))
-            }
-            fs::TryLockError::Error(error) => files::cannot("lock", &beside, &error),
-        })?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        KeptFile::open(path).map(Self)
     }
 
     /// What an earlier run of this job left there, or the beginning.
     pub(super) fn read(&self, job: Job) -> Result<State, Failure> {
-        if !self.path.exists() {
-            return Ok(State::new(job));
-        }
-        let name = self.path.display();
-        let text = fs::read_to_string(&self.path)
-            .map_err(|error| files::cannot("read", &self.path, &error))?;
-        let state: State = serde_json::from_str(&text).map_err(|error| {
+        let Some(text) = self.0.read()? else { return Ok(State::new(job)) };
+        let name = self.0.path().display();
+        let state: State = serde_json::from_slice(&text).map_err(|error| {
             Failure::usage(format!("{name} is no state of a long run: {error}"))
         })?;
         state
@@ -153,24 +134,11 @@ impl StateFile {
         Ok(state)
     }
 
-    /// Writes it in one piece: whatever kills this process, the file holds this state or the last.
+    /// Writes it in one piece.
     pub(super) fn write(&self, state: &State) -> Result<(), Failure> {
         let text = serde_json::to_string(state).expect("a state can be written as JSON");
-        let new = beside(&self.path, "new");
-        let written = File::create(&new).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, &self.path)
-        });
-        written.map_err(|error| files::cannot("write", &self.path, &error))
+        self.0.write(text.as_bytes())
     }
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(ending);
-    path.with_file_name(name)
 }
 
 /// The first thing in which two jobs differ.
@@ -198,6 +166,8 @@ fn difference(there: &Job, here: &Job) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::path::PathBuf;
 
     fn job() -> Job {
         Job {

@@ -3,6 +3,7 @@
 
 use super::Run;
 use super::job::{Job, State, StateFile};
+use crate::commands::seconds;
 use crate::cpu::{self, ThreadClock};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{note, say};
@@ -78,13 +79,6 @@ impl Shard {
 
 fn minutes(text: &str) -> Result<Duration, String> {
     seconds(text).map(|time| time * 60)
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(number) if (0.001..=1e6).contains(&number) => Ok(Duration::from_secs_f64(number)),
-        _ => Err("not a number between 0.001 and a million".into()),
-    }
 }
 
 /// Percent, as so many of ten thousand.
