@@ -1,5 +1,6 @@
 //! The rig of faulty storage, and the bugs that prove it.
 
+use synod_hostile::crash;
 #[cfg(feature = "mutants")]
 use synod_hostile::storage::Breach;
 use synod_hostile::storage::{Story, check};
@@ -20,6 +21,14 @@ fn nothing_durable_is_lost_without_a_word() {
     assert!(story.snapshots > 4_000 && story.compactions > 2_500, "{story:?}");
     assert!(story.came_through > 20 && story.fell_back > 20, "{story:?}");
     assert!(story.damages > 500 && story.declared > 400, "{story:?}");
+}
+
+/// The same rules, after every crash of one small history, whatever it leaves of names and bytes.
+#[test]
+fn no_crash_of_a_small_history_loses_anything_durable() {
+    let tried = crash::check(crash::HISTORY).unwrap_or_else(|breach| panic!("{breach}"));
+    assert!(tried.calls > 150 && tried.failures == tried.calls, "{tried:?}");
+    assert!(tried.images > 3_000 && tried.second_cuts > 3_000, "{tried:?}");
 }
 
 /// Every planted bug of the log and the identity is found by an oracle that it names.

@@ -366,6 +366,39 @@ mod tests {
         assert!(matches!(answers[..], [(5, Answer::Done { .. })]), "{answers:?}");
     }
 
+    /// Requests are numbered anew in each session.
+    #[test]
+    fn a_command_of_another_session_is_another_command() {
+        let mut desk = desk(10_000);
+        let (old, mut new) = (request(1, 1), request(1, 1));
+        new.command.session = SessionId(4);
+        desk.propose(&old);
+        assert!(!desk.waiting.asked_again(&new, &desk.connection), "another session");
+        desk.propose(&new);
+        desk.waiting.executed(executed(&old));
+        assert_eq!(desk.answers(), [], "nobody waits for the old session any more");
+        desk.waiting.executed(executed(&new));
+        assert_eq!(desk.answers().len(), 1);
+    }
+
+    /// A client connects again before its old connection is seen to end.
+    #[test]
+    fn the_end_of_an_old_connection_forgets_nothing_of_the_new_one() {
+        let mut desk = desk(10_000);
+        let old = Arc::clone(&desk.connection);
+        desk.propose(&request(1, 1));
+        let replies = FrameQueue::new(10_000);
+        desk.connection = Arc::new(Connection { number: 2, client: ClientId(7), replies });
+        desk.waiting.connected(Arc::clone(&desk.connection));
+        assert!(desk.waiting.asked_again(&request(1, 2), &desk.connection));
+        desk.waiting.gone(&old);
+        desk.waiting.executed(executed(&request(1, 1)));
+        assert!(matches!(desk.answers()[..], [(2, Answer::Done { .. })]));
+        let connection = Arc::clone(&desk.connection);
+        desk.waiting.gone(&connection);
+        assert!(desk.waiting.connections.is_empty());
+    }
+
     #[test]
     fn batches_are_under_way_until_nobody_waits_for_them() {
         let mut desk = desk(10_000);
