@@ -419,7 +419,9 @@ impl LogFile for OpenFile {
             file.sync();
         };
         self.work(whole, |file, half| {
-            if matches!(half, Half::Chance(rng) if rng.chance(5_000)) {
+            if let Half::Chance(rng) = half
+                && rng.chance(5_000)
+            {
                 cut(file);
             }
         })

@@ -134,7 +134,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             // The bug: room is made for what was announced.
             self.buffer.reserve(length.min(1 << 28));
         }
-        if length > limit {
+        if length > limit || (planted("N10") && length == limit) {
             return Err(FrameError::TooLong { length, limit });
         }
         if self.buffer.len() < HEADER + length {
@@ -157,7 +157,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -211,7 +211,7 @@ mod tests {
 
     /// What a node may send another must take: both go by the length of the payload.
     #[test]
-    fn a_frame_of_just_the_limit_is_taken_and_a_longer_one_is_not() {
+    pub(crate) fn a_frame_of_just_the_limit_is_taken_and_a_longer_one_is_not() {
         let frame = encode(&vec![7u8; 100]);
         let length = payload_len(&frame);
         let read = |limit: usize| run(FrameReader::new(&frame[..]).next(limit));

@@ -17,8 +17,12 @@ use tokio::time::timeout;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Longer than anything should take, so that a hang is a failure with a name.
-const LONG: Duration = Duration::from_secs(120);
+/// Longer than anything should take, so that a hang is a failure with a name. A planted bug that
+/// hangs is not waited for as long.
+fn long() -> Duration {
+    Duration::from_secs(if std::env::var_os("SYNOD_MUTANT").is_some() { 5 } else { 120 })
+}
+
 const LEADER: NodeId = NodeId(0);
 
 /// Files of `/proc` can be opened, cut and read, and never synced: the system says so to whoever
@@ -155,11 +159,11 @@ async fn after_a_snapshot_that_could_not_be_kept_the_next_one_is() -> Result {
     let node = &cluster.nodes[&LEADER];
     for refused in 0..3 {
         fussy.refusals.store(1, Ordering::Relaxed);
-        let why = timeout(LONG, node.take_snapshot()).await?.expect_err("the disk is full");
+        let why = timeout(long(), node.take_snapshot()).await?.expect_err("the disk is full");
         assert!(why.to_string().contains("could not be kept"), "{refused}: {why}");
         count_on(&mut client, 11 + refused, 11 + refused).await?;
     }
-    let index = timeout(LONG, node.take_snapshot()).await??;
+    let index = timeout(long(), node.take_snapshot()).await??;
     assert_eq!(index.0, 14, "thirteen commands, and the opening of the session");
     Ok(())
 }
@@ -190,17 +194,36 @@ async fn after_a_piece_that_could_not_be_kept_a_snapshot_is_received() -> Result
         count_on(&mut client, count + 6, count + 100).await?;
         count += 100;
         let mut status = cluster.nodes[&LEADER].watch_status();
-        timeout(LONG, status.wait_for(|status| status.purged.0 > known + 40)).await??;
+        timeout(long(), status.wait_for(|status| status.purged.0 > known + 40)).await??;
         fussy.refusals.store(refusals, Ordering::Relaxed);
         let storage: Arc<dyn Storage> = Arc::new(fussy.clone());
         let config = NodeConfig { storage, ..forgetful(cluster.config(NodeId(2))) };
         let node = start(config, Counter::default()).await?;
         let committed = cluster.nodes[&LEADER].status().committed;
         let mut status = node.watch_status();
-        let reached = timeout(LONG, status.wait_for(|status| status.committed >= committed)).await;
+        let reached =
+            timeout(long(), status.wait_for(|status| status.committed >= committed)).await;
         reached.unwrap_or_else(|_| panic!("{:?} never comes", node.report()))?;
         assert_eq!(fussy.refusals.load(Ordering::Relaxed), 0, "the disk was full");
         cluster.nodes.insert(NodeId(2), node);
+    }
+    Ok(())
+}
+
+/// The tests above fail with the bugs that they are about, in processes of their own.
+#[cfg(all(target_os = "linux", feature = "mutants"))]
+#[test]
+fn bugs_planted_between_a_node_and_its_disk_are_found() -> Result {
+    let tests = [
+        ("N05", "after_a_snapshot_that_could_not_be_kept_the_next_one_is"),
+        ("N06", "after_a_piece_that_could_not_be_kept_a_snapshot_is_received"),
+        ("N09", "files_ask_the_system_to_sync"),
+    ];
+    for (bug, test) in tests {
+        let mut child = std::process::Command::new(std::env::current_exe()?);
+        let ran = child.args(["--exact", test]).env("SYNOD_MUTANT", bug).output()?;
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(!ran.status.success() && said.contains("1 failed"), "{bug}: {said}");
     }
     Ok(())
 }

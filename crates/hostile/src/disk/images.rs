@@ -7,6 +7,11 @@
 use super::{Disk, File, SECTOR, State, apply};
 use std::sync::{Arc, Mutex};
 
+/// Every byte is tried so near to either end of what was not synced,
+const NEAR: usize = 48;
+/// and between them only some, for the payloads of long records are all alike.
+const STRIDE: usize = 61;
+
 /// What is left of a file that was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -83,7 +88,9 @@ impl File {
     /// All that may be left of it, beside nothing and all.
     fn parts(&self) -> Vec<Kept> {
         let (from, to) = (self.synced.len(), self.written.len());
-        let ends = (from + 1..to).flat_map(|end| [Kept::First(end), Kept::Zeros(end)]);
+        let near = |end: usize| end < from + NEAR || end + NEAR > to || end % STRIDE == 0;
+        let ends = (from + 1..to).filter(|end| near(*end));
+        let ends = ends.flat_map(|end| [Kept::First(end), Kept::Zeros(end)]);
         let sectors =
             self.dirty.iter().flat_map(|sector| [Kept::Without(*sector), Kept::Only(*sector)]);
         ends.chain(sectors).chain([Kept::Nothing]).collect()
