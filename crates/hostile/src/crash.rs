@@ -5,10 +5,10 @@
 //! calls of that to the disk are counted. Then, for each of them,
 //!
 //! * the power is cut in that call, and the replica starts from every [image](crate::disk::images)
-//!   that this may leave; it is cut once more in each call of that start, where names and whole
-//!   files are in question;
+//!   that this may leave; where all or nothing is left, it is cut once more in each
+//!   call of that start;
 //! * the call fails, the node stops, as it must, and starts again while the page cache is still
-//!   there; then the power is cut after all, and it starts from what the disk has.
+//!   there; then the power is cut after all, in that start or behind it.
 //!
 //! The rules are those of the other rig: O4, O6, O7, O15, O18. After each start the replica writes
 //! and syncs once more, and starts again: what it found must do to go on with.
@@ -65,7 +65,7 @@ pub const HISTORY: &[Deed] = &[
     Deed::Restart,
     Deed::Receive,
     Deed::Compact(0),
-    Deed::Append(900),
+    Deed::Append(1500),
     Deed::Sync,
     Deed::Save,
     Deed::Compact(2),
@@ -133,7 +133,7 @@ pub fn check(history: &[Deed]) -> Result<Tried, String> {
         tried.failures += 1;
         let (disk, past) =
             play(history, Some((call, Trouble::Once))).map_err(|it| at("before", it))?;
-        fail_and_start(&disk, past).map_err(|it| at("a failure", it))?;
+        fail_and_start(&disk, past, &mut tried).map_err(|it| at("a failure", it))?;
     }
     Ok(tried)
 }
@@ -168,18 +168,22 @@ fn cut_and_start(disk: &Disk, past: &Past, image: &Image, tried: &mut Tried) -> 
     let again = left.copy();
     let before = again.calls();
     go_on(&again, past.clone())?;
-    if !image.is_coarse() {
-        return Ok(());
+    if image.is_plain() {
+        cut_in_the_start(&left, past, again.calls() - before, tried)?;
     }
-    let calls = again.calls() - before;
+    Ok(())
+}
+
+/// The power is cut in each of so many calls of a start, and leaves everything or nothing.
+fn cut_in_the_start(disk: &Disk, past: &Past, calls: u64, tried: &mut Tried) -> Result<(), Breach> {
     for call in 0..calls {
-        let second = left.copy();
+        let second = disk.copy();
         second.trouble_in(call, Trouble::PowerCut);
         let mut past = past.clone();
         if past.start(&second)?.is_some() {
             break; // What follows is a history like that of before.
         }
-        for image in second.images().into_iter().filter(Image::is_coarse) {
+        for image in second.images().into_iter().filter(Image::is_plain) {
             tried.second_cuts += 1;
             let third = second.copy();
             third.lose_power_as(&image);
@@ -191,8 +195,10 @@ fn cut_and_start(disk: &Disk, past: &Past, image: &Image, tried: &mut Tried) -> 
 
 /// The node stopped, since a call failed; it starts while the page cache is there, and once more
 /// after a power cut that leaves nothing of it.
-fn fail_and_start(disk: &Disk, mut past: Past) -> Result<(), Breach> {
+fn fail_and_start(disk: &Disk, mut past: Past, tried: &mut Tried) -> Result<(), Breach> {
     disk.calm();
+    let (before, stopped) = (disk.calls(), disk.copy());
+    let as_it_was = past.clone();
     let Some(life) = past.start(disk)? else {
         return breach("O18", "it does not start after a failure of the disk");
     };
@@ -202,10 +208,11 @@ fn fail_and_start(disk: &Disk, mut past: Past) -> Result<(), Breach> {
         left.lose_power_as(&image);
         go_on(&left, past.clone())?;
     }
-    Ok(())
+    cut_in_the_start(&stopped, &as_it_was, disk.calls() - before, tried)
 }
 
-/// Starts, writes and syncs a record, and starts again after a power cut: nothing is lost.
+/// Starts, writes and syncs a record, and starts again after a power cut that leaves nothing but
+/// what was synced: nothing is lost.
 fn go_on(disk: &Disk, mut past: Past) -> Result<(), Breach> {
     disk.calm();
     let refused = || breach("O18", "it does not start from what an honest crash left");
@@ -216,15 +223,11 @@ fn go_on(disk: &Disk, mut past: Past) -> Result<(), Breach> {
         }
     }
     drop(life);
-    for image in disk.images().into_iter().filter(Image::is_coarse) {
-        let left = disk.copy();
-        left.lose_power_as(&image);
-        let mut past = past.clone();
-        if past.start(&left)?.is_none() {
-            return refused();
-        }
+    disk.lose_power_as(&Image::nothing());
+    match past.start(disk)? {
+        Some(_) => Ok(()),
+        None => refused(),
     }
-    Ok(())
 }
 
 impl Past {

@@ -405,6 +405,9 @@ impl Run {
 
     fn sync(&mut self, wal: &mut Wal) -> Result<bool, Breach> {
         let Ok(upto) = wal.sync() else { return Ok(false) };
+        if self.perhaps.is_some() {
+            return breach("O6", "durable in a log of which nobody knows whether it is the log");
+        }
         if upto.0 != self.number {
             return breach("O4", format!("{} is durable of {}", upto.0, self.number));
         }
@@ -450,6 +453,10 @@ impl Run {
         }
         self.replaced(records, index);
         self.number += 1;
+        // The sectors of the old file are free, and the new one may get them.
+        if let Some(before) = before.clone().filter(|_| self.rng.chance(3_000)) {
+            self.disk.haunt(before);
+        }
         self.older_log_next = before;
         self.synced = true;
         self.story.compactions += 1;

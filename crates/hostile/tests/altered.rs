@@ -118,11 +118,12 @@ impl Cast {
         self.carry_all();
         self.lost = |_, _, _| false;
         for _ in 0..16 {
-            self.step(0, Input::Timer(Timer::Repeat));
+            (0..NODES).for_each(|id| self.step(id, Input::Timer(Timer::Repeat)));
             self.carry_all();
         }
-        let executed = |id: usize| self.replicas[id].0.status().committed.0;
-        assert!((0..NODES).all(|id| executed(id) == 5), "all requests, in view 1");
+        let executed: Vec<u64> =
+            self.replicas.iter().map(|(replica, _)| replica.status().committed.0).collect();
+        assert!(executed.iter().all(|upto| *upto >= 4), "all go on: {executed:?}");
         self.said
     }
 }

@@ -143,7 +143,13 @@ async fn door(target: SocketAddr, shut: Arc<AtomicBool>) -> SocketAddr {
                                 return Ok::<(), std::io::Error>(());
                             }
                         }
-                        read = far.read(&mut back) => near.write_all(&back[..read?]).await?,
+                        read = far.read(&mut back) => {
+                            let read = read?;
+                            near.write_all(&back[..read]).await?;
+                            if read == 0 {
+                                return Ok(());
+                            }
+                        }
                     }
                 }
             });

@@ -41,9 +41,15 @@ pub struct Image {
 }
 
 impl Image {
-    /// Is each file whole in it, or as it was synced?
-    pub fn is_coarse(&self) -> bool {
-        self.file.is_none()
+    /// Is everything left that was done, or nothing that was not synced?
+    pub fn is_plain(&self) -> bool {
+        let all = self.others == Kept::All;
+        self.file.is_none() && self.names.iter().all(|kept| *kept == all)
+    }
+
+    /// Only what was synced.
+    pub fn nothing() -> Self {
+        Self { names: Vec::new(), others: Kept::Nothing, file: None }
     }
 }
 
