@@ -174,7 +174,8 @@ fn cut_and_start(disk: &Disk, past: &Past, image: &Image, tried: &mut Tried) -> 
     Ok(())
 }
 
-/// The power is cut in each of so many calls of a start, and leaves everything or nothing.
+/// The power is cut in each of so many calls of a start, and leaves all names or none of the new
+/// ones, and all bytes or none.
 fn cut_in_the_start(disk: &Disk, past: &Past, calls: u64, tried: &mut Tried) -> Result<(), Breach> {
     for call in 0..calls {
         let second = disk.copy();
@@ -183,7 +184,7 @@ fn cut_in_the_start(disk: &Disk, past: &Past, calls: u64, tried: &mut Tried) -> 
         if past.start(&second)?.is_some() {
             break; // What follows is a history like that of before.
         }
-        for image in second.images().into_iter().filter(Image::is_plain) {
+        for image in second.images().into_iter().filter(Image::is_coarse) {
             tried.second_cuts += 1;
             let third = second.copy();
             third.lose_power_as(&image);

@@ -127,6 +127,12 @@ pub const MUTANTS: &[Mutant] = &[
         "the last seal is believed to be on the disk: nobody writes it again",
         &["O18", "O6"],
     ),
+    Mutant::new(
+        "D34",
+        "a start believes the names that it finds, and the log grows before they are synced",
+        &["O18"],
+    ),
+    Mutant::new("D35", "a log has the salt of the one that it replaces", &["O4"]),
     Mutant::new("N01", "the link to a replica that is no member any more is kept up", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N03", "a question is answered before its index is applied", &["O11"])

@@ -234,7 +234,8 @@ impl Wal {
         let generation = self.header.generation + u64::from(!planted("D27"));
         let frames = records.iter().map(|record| FRAME + record.len());
         let born = (HEADER + frames.sum::<usize>() + FRAME + SEAL_PAYLOAD) as u64;
-        let header = Header { salt: draw_salt(), generation, born, ..self.header };
+        let salt = if planted("D35") { self.header.salt } else { draw_salt() };
+        let header = Header { salt, generation, born, ..self.header };
         let mut bytes = header.encode(self.owner);
         for record in records {
             let position = bytes.len() as u64;

@@ -47,6 +47,11 @@ impl Image {
         self.file.is_none() && self.names.iter().all(|kept| *kept == all)
     }
 
+    /// Is all of the names left or nothing, and all of the files or nothing?
+    pub fn is_coarse(&self) -> bool {
+        self.file.is_none() && self.names.windows(2).all(|two| two[0] == two[1])
+    }
+
     /// Only what was synced.
     pub fn nothing() -> Self {
         Self { names: Vec::new(), others: Kept::Nothing, file: None }
@@ -94,7 +99,7 @@ impl File {
     /// All that may be left of it, beside nothing and all.
     fn parts(&self) -> Vec<Kept> {
         let (from, to) = (self.synced.len(), self.written.len());
-        let near = |end: usize| end < from + NEAR || end + NEAR > to || end % STRIDE == 0;
+        let near = |end: usize| end < from + NEAR || end + NEAR > to || end.is_multiple_of(STRIDE);
         let ends = (from + 1..to).filter(|end| near(*end));
         let ends = ends.flat_map(|end| [Kept::First(end), Kept::Zeros(end)]);
         let sectors =
