@@ -100,7 +100,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "D28",
         "what was not written yet is written behind the log that replaced it",
-        &["O4", "O18"],
+        &["O6", "O4", "O18"],
     ),
     Mutant::new(
         "D29",
