@@ -14,6 +14,8 @@
 //! * Any call may fail once; an append may write a part before it does; from some call on, all may
 //!   fail until the power comes back.
 
+pub mod images;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,7 +58,7 @@ fn apply(names: &mut BTreeMap<PathBuf, usize>, change: &Change) {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct File {
     written: Vec<u8>,
     synced: Vec<u8>,
@@ -97,12 +99,18 @@ impl File {
         self.synced.resize(self.written.len(), 0);
     }
 
-    /// Calls everything clean, though only some of it was written.
-    fn fail_to_sync(&mut self, rng: &mut Rng) {
-        for sector in std::mem::take(&mut self.dirty) {
-            if rng.chance(3_000) {
-                self.keep(sector);
+    /// Calls everything clean, though only some of it, or nothing, was written.
+    fn fail_to_sync(&mut self, half: Half<'_>) {
+        match half {
+            Half::Chance(rng) => {
+                for sector in std::mem::take(&mut self.dirty) {
+                    if rng.chance(3_000) {
+                        self.keep(sector);
+                    }
+                }
             }
+            Half::PowerCut => {}
+            Half::Error => self.dirty.clear(),
         }
     }
 
@@ -130,7 +138,7 @@ impl File {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     rng: Rng,
     files: Vec<File>,
@@ -142,6 +150,9 @@ struct State {
     trouble: Option<(u64, Trouble)>,
     dead: bool,
     failures: u64,
+    calls: u64,
+    /// Nothing is left to chance: see [`images`].
+    thorough: bool,
 }
 
 /// The disk; clones are the same disk.
@@ -161,6 +172,8 @@ impl Disk {
             trouble: None,
             dead: false,
             failures: 0,
+            calls: 0,
+            thorough: false,
         })))
     }
 
@@ -248,6 +261,7 @@ impl Disk {
         if state.dead {
             return Err(No::Dead);
         }
+        state.calls += 1;
         if let Some((left, trouble)) = state.trouble {
             state.trouble = left.checked_sub(1).map(|left| (left, trouble));
             if left == 0 {
@@ -339,14 +353,40 @@ impl OpenFile {
     fn work<T>(
         &self,
         done: impl FnOnce(&mut File) -> T,
-        half_done: impl FnOnce(&mut File, &mut Rng),
+        half_done: impl FnOnce(&mut File, Half<'_>),
     ) -> io::Result<T> {
         let called = self.disk.call().map(|mut state| done(&mut state.files[self.file]));
         if matches!(called, Err(No::Now)) {
             let state = &mut *self.disk.state();
-            half_done(&mut state.files[self.file], &mut state.rng);
+            let half = match (state.thorough, state.dead) {
+                (false, _) => Half::Chance(&mut state.rng),
+                (true, true) => Half::PowerCut,
+                (true, false) => Half::Error,
+            };
+            half_done(&mut state.files[self.file], half);
         }
         Ok(called?)
+    }
+}
+
+/// What a call does that fails.
+enum Half<'a> {
+    /// Anything.
+    Chance(&'a mut Rng),
+    /// All of it, up to the cache: the image says what of that reached the platter.
+    PowerCut,
+    /// A half.
+    Error,
+}
+
+impl Half<'_> {
+    /// So many of these bytes are written.
+    fn part(self, bytes: usize) -> usize {
+        match self {
+            Self::Chance(rng) => rng.place(bytes + 1),
+            Self::PowerCut => bytes,
+            Self::Error => bytes / 2,
+        }
     }
 }
 
@@ -360,7 +400,7 @@ impl LogFile for OpenFile {
         self.work(
             |file| file.put(at(file), bytes),
             // No space, or the power went: nothing, a part, or all of it was written.
-            |file, rng| file.put(at(file), &bytes[..rng.place(bytes.len() + 1)]),
+            |file, half| file.put(at(file), &bytes[..half.part(bytes.len())]),
         )
     }
 
@@ -378,8 +418,10 @@ impl LogFile for OpenFile {
             cut(file);
             file.sync();
         };
-        self.work(whole, |file, rng| {
-            if rng.chance(5_000) {
+        self.work(whole, |file, half| {
+            if let Half::Chance(rng) = half
+                && rng.chance(5_000)
+            {
                 cut(file);
             }
         })
@@ -389,7 +431,7 @@ impl LogFile for OpenFile {
         let at = at as usize;
         self.work(
             |file| file.put(at, bytes),
-            |file, rng| file.put(at, &bytes[..rng.place(bytes.len() + 1)]),
+            |file, half| file.put(at, &bytes[..half.part(bytes.len())]),
         )
     }
 }

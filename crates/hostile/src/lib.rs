@@ -4,12 +4,14 @@
 //!   gives each of them to libFuzzer; the tests of this crate replay the corpus, which is kept in
 //!   `fuzz/corpus/`, and go on with seeded mutations of it, by the ordinary toolchain.
 //! * [`handlers`] is the target of the algorithms: a cluster with a replica that says anything.
-//! * [`storage`] is not fed bytes but seeds: a data directory over a [`disk`] that fails.
+//! * [`storage`] is not fed bytes but seeds: a data directory over a [`disk`] that fails; [`crash`]
+//!   goes through every crash of one history of it.
 //!
 //! A parser that is added to the workspace gets a line in [`TARGETS`], a target of the same name
 //! in `fuzz/` and seeds in [`seeds`].
 
 mod actor;
+pub mod crash;
 pub mod decoders;
 pub mod disk;
 pub mod feed;

@@ -24,7 +24,7 @@ use synod_runtime::wal::{Owner, Wal};
 use synod_runtime::{IdentityError, StartError};
 use synod_sim::Rng;
 
-const OWNER: Owner = Owner { cluster: ClusterId(0xd15c), node: NodeId(1) };
+pub(crate) const OWNER: Owner = Owner { cluster: ClusterId(0xd15c), node: NodeId(1) };
 const DIR: &str = "data";
 /// Header of the log, frame of a record less its payload, frame of a seal (`docs/formats.md`).
 const HEADER: usize = 60;
@@ -48,7 +48,7 @@ impl fmt::Display for Breach {
     }
 }
 
-fn breach<T>(oracle: &'static str, what: impl Into<String>) -> Result<T, Breach> {
+pub(crate) fn breach<T>(oracle: &'static str, what: impl Into<String>) -> Result<T, Breach> {
     Err(Breach { oracle, what: what.into() })
 }
 
@@ -163,13 +163,13 @@ struct Run {
     next: u64,
 }
 
-fn meta_of(index: u64) -> SnapshotMeta {
+pub(crate) fn meta_of(index: u64) -> SnapshotMeta {
     let membership = Membership { version: LogIndex(index / 2), ..Membership::default() };
     SnapshotMeta { index: LogIndex(index), epoch: index / 3, membership }
 }
 
 /// What a snapshot of this index holds: less than a chunk, or many, to the byte or not.
-fn content_of(index: u64) -> Vec<u8> {
+pub(crate) fn content_of(index: u64) -> Vec<u8> {
     let length = [1, 599, 600, 601, 1800, 2345][(index % 6) as usize];
     (0..length).map(|at: u64| (at.wrapping_mul(31) + index * 7) as u8).collect()
 }
@@ -405,6 +405,9 @@ impl Run {
 
     fn sync(&mut self, wal: &mut Wal) -> Result<bool, Breach> {
         let Ok(upto) = wal.sync() else { return Ok(false) };
+        if self.perhaps.is_some() {
+            return breach("O6", "durable in a log of which nobody knows whether it is the log");
+        }
         if upto.0 != self.number {
             return breach("O4", format!("{} is durable of {}", upto.0, self.number));
         }
@@ -450,6 +453,10 @@ impl Run {
         }
         self.replaced(records, index);
         self.number += 1;
+        // The sectors of the old file are free, and the new one may get them.
+        if let Some(before) = before.clone().filter(|_| self.rng.chance(3_000)) {
+            self.disk.haunt(before);
+        }
         self.older_log_next = before;
         self.synced = true;
         self.story.compactions += 1;

@@ -1,5 +1,6 @@
 //! The rig of faulty storage, and the bugs that prove it.
 
+use synod_hostile::crash;
 #[cfg(feature = "mutants")]
 use synod_hostile::storage::Breach;
 use synod_hostile::storage::{Story, check};
@@ -22,6 +23,14 @@ fn nothing_durable_is_lost_without_a_word() {
     assert!(story.damages > 500 && story.declared > 400, "{story:?}");
 }
 
+/// The same rules, after every crash of one small history, whatever it leaves of names and bytes.
+#[test]
+fn no_crash_of_a_small_history_loses_anything_durable() {
+    let tried = crash::check(crash::HISTORY).unwrap_or_else(|breach| panic!("{breach}"));
+    assert!(tried.calls > 200 && tried.failures == tried.calls, "{tried:?}");
+    assert!(tried.images > 30_000 && tried.second_cuts > 30_000, "{tried:?}");
+}
+
 /// Every planted bug of the log and the identity is found by an oracle that it names.
 #[cfg(feature = "mutants")]
 #[test]
@@ -30,9 +39,10 @@ fn every_bug_planted_between_log_and_disk_is_found() {
     for mutant in synod_runtime::MUTANTS.iter().filter(|mutant| mutant.name.starts_with('D')) {
         consensus_core::mutant::plant(Some(mutant.name));
         let found = (0..2_000).find_map(|seed| check(seed).err().map(|breach| (seed, breach)));
-        consensus_core::mutant::plant(None);
         let named = |(_, breach): &(u64, Breach)| mutant.oracles.contains(&breach.oracle);
-        if !found.as_ref().is_some_and(named) {
+        let survives = !found.as_ref().is_some_and(named) && crash::check(crash::HISTORY).is_ok();
+        consensus_core::mutant::plant(None);
+        if survives {
             missed.push(format!("{}: {found:?}", mutant.name));
         }
     }

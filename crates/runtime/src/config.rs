@@ -1,5 +1,6 @@
 //! What a node must be told before it starts.
 
+use crate::frame::HEADER;
 use crate::snapshots::{MAX_CHUNK, MIN_CHUNK};
 use crate::storage::{Files, Storage};
 use crate::wal::SyncPolicy;
@@ -169,9 +170,11 @@ impl Limits {
             ),
             (self.max_frame <= u32::MAX as usize / 2, "max_frame must be less than 2 GiB"),
             (
-                self.peer_queue_bytes >= self.max_frame && self.inbox_bytes >= self.max_frame,
-                "peer_queue_bytes and inbox_bytes must not be less than max_frame",
+                // Else a message of just `max_frame` would find the link full for ever.
+                self.peer_queue_bytes >= self.max_frame.saturating_add(HEADER),
+                "peer_queue_bytes must be larger than max_frame by 12, the header of a frame",
             ),
+            (self.inbox_bytes >= self.max_frame, "inbox_bytes must not be less than max_frame"),
             (
                 self.max_pending_bytes >= self.max_command,
                 "max_pending_bytes must not be less than max_command",
@@ -218,5 +221,9 @@ pub(crate) mod tests {
         assert_eq!(Limits::default().validate(), Ok(()));
         let small = Limits { max_frame: 1024, ..Limits::default() };
         assert!(small.validate().unwrap_err().contains("max_frame"));
+        let queue = |peer_queue_bytes| Limits { peer_queue_bytes, ..Limits::default() };
+        let max_frame = Limits::default().max_frame;
+        assert!(queue(max_frame).validate().unwrap_err().contains("by 12"), "and its header?");
+        assert_eq!(queue(max_frame + HEADER).validate(), Ok(()));
     }
 }

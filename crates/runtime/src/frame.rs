@@ -20,7 +20,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// The first bytes of a connection, in both directions: "SYND" and the version.
 pub(crate) const PREAMBLE: [u8; 6] = [b'S', b'Y', b'N', b'D', 1, 0];
 
-const HEADER: usize = 12;
+/// Bytes before the payload.
+pub(crate) const HEADER: usize = 12;
 /// How much room is made at a time.
 const ROOM: usize = 16 * 1024;
 
@@ -133,7 +134,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             // The bug: room is made for what was announced.
             self.buffer.reserve(length.min(1 << 28));
         }
-        if length > limit {
+        if length > limit || (planted("N10") && length == limit) {
             return Err(FrameError::TooLong { length, limit });
         }
         if self.buffer.len() < HEADER + length {
@@ -156,7 +157,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -206,6 +207,16 @@ mod tests {
             assert!(matches!(cut.next(1 << 20).await, Err(FrameError::Cut)));
             assert!(cut.buffer.capacity() <= 4 * ROOM, "room for what came, not for 65,535 bytes");
         });
+    }
+
+    /// What a node may send another must take: both go by the length of the payload.
+    #[test]
+    pub(crate) fn a_frame_of_just_the_limit_is_taken_and_a_longer_one_is_not() {
+        let frame = encode(&vec![7u8; 100]);
+        let length = payload_len(&frame);
+        let read = |limit: usize| run(FrameReader::new(&frame[..]).next(limit));
+        assert_eq!(read(length).expect("it fits").map(|payload| payload.len()), Some(length));
+        assert!(matches!(read(length - 1), Err(FrameError::TooLong { .. })));
     }
 
     #[test]

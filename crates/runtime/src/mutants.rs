@@ -81,6 +81,58 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("D21", "a damaged chunk of a snapshot is believed", &["O15"]),
     Mutant::new("D22", "an identity file of an earlier start is believed", &["O7"]),
     Mutant::new("D23", "an old copy of a log that was replaced is believed", &["O4", "O6", "O15"]),
+    Mutant::new(
+        "D24",
+        "a seal at the very end of a log does not vouch for what is before it",
+        &["O6"],
+    ),
+    Mutant::new("D25", "damage is taken for a torn write if the next seal is far off", &["O6"]),
+    Mutant::new(
+        "D26",
+        "of what was not sealed, a start drops the last record, whole or not",
+        &["O6", "O4"],
+    ),
+    Mutant::new(
+        "D27",
+        "a log that replaces another has its generation",
+        &["O18", "O4", "O6", "O15"],
+    ),
+    Mutant::new(
+        "D28",
+        "what was not written yet is written behind the log that replaced it",
+        &["O6", "O4", "O18"],
+    ),
+    Mutant::new(
+        "D29",
+        "the log is replaced by a file that is synced only afterwards",
+        &["O6", "O18", "O15"],
+    ),
+    Mutant::new(
+        "D30",
+        "a replacement that failed does not end the use of the log",
+        &["O4", "O6", "O18", "O15"],
+    ),
+    Mutant::new(
+        "D31",
+        "a replacement that did not come to its end takes the log's place",
+        &["O18", "O4", "O6", "O15"],
+    ),
+    Mutant::new(
+        "D32",
+        "only a sector of what a failed sync left in the page cache is written again",
+        &["O6", "O18"],
+    ),
+    Mutant::new(
+        "D33",
+        "the last seal is believed to be on the disk: nobody writes it again",
+        &["O18", "O6"],
+    ),
+    Mutant::new(
+        "D34",
+        "a start believes the names that it finds, and the log grows before they are synced",
+        &["O18"],
+    ),
+    Mutant::new("D35", "a log has the salt of the one that it replaces", &["O4"]),
     Mutant::new("N01", "the link to a replica that is no member any more is kept up", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N03", "a question is answered before its index is applied", &["O11"])
@@ -93,6 +145,18 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N07", "a node takes in more, however much is on its way to the disk", &["O14"])
         .beyond_simulation("the real runtime; its tests"),
+    Mutant::new("N11", "after a snapshot that could not be kept none is taken any more", &["O13"])
+        .beyond_simulation("the real runtime; tests/disk.rs"),
+    Mutant::new("N12", "after a piece that could not be kept none is asked for any more", &["O13"])
+        .beyond_simulation("the real runtime; tests/disk.rs"),
+    Mutant::new("N13", "commands of two sessions with one number are taken for one", &["O11"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N08", "the end of an old connection forgets what came over the new one", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N09", "plain files are not synced at all", &["O6"])
+        .beyond_simulation("the real runtime; tests/disk.rs"),
+    Mutant::new("N10", "a frame as long as the limit is called too long", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -107,13 +171,20 @@ mod tests {
     use consensus_core::mutant::plant;
 
     /// The unit tests that must fail with a bug planted in their thread; the others have a test of
-    /// their own in `tests/upkeep.rs`.
+    /// their own in `tests/upkeep.rs` or `tests/disk.rs`.
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
-        let tests: [(&str, fn()); 5] = [
+        use crate::waiting::tests as waiting;
+        let tests: [(&str, fn()); 8] = [
             ("N05", crate::room::tests::what_may_not_wait_is_let_in_up_to_the_byte),
             ("N06", crate::room::tests::what_may_wait_is_let_in_up_to_the_byte),
             ("N07", crate::config::tests::what_goes_to_the_disk_is_bounded_to_the_byte),
+            ("N13", waiting::a_command_of_another_session_is_another_command),
+            ("N08", waiting::the_end_of_an_old_connection_forgets_nothing_of_the_new_one),
+            (
+                "N10",
+                crate::frame::tests::a_frame_of_just_the_limit_is_taken_and_a_longer_one_is_not,
+            ),
             ("N01", crate::links::tests::links_follow_the_members),
             ("N04", crate::peer_disks::tests::another_disk_under_the_same_number_is_refused),
         ];

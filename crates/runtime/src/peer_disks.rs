@@ -101,13 +101,15 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<NodeId, DiskId>> {
 pub(crate) mod tests {
     use super::*;
     use crate::scratch::Scratch;
-    use crate::storage::Files;
+    use crate::storage::DiscardUnsynced;
 
     /// openraft's FAQ, "wipe node data": a wiped node under its old number loses data.
     #[test]
     pub(crate) fn another_disk_under_the_same_number_is_refused() {
         let dir = Scratch::new("peers");
-        let open = || PeerDisks::open(Arc::new(Files), dir.path()).expect("it can be read");
+        // What was not synced is gone at once.
+        let storage = || Arc::new(DiscardUnsynced);
+        let open = || PeerDisks::open(storage(), dir.path()).expect("it can be read");
         let (first, wiped) = (DiskId(7), DiskId(8));
         let disks = open();
         assert_eq!(disks.meet(NodeId(1), first), Ok(()));

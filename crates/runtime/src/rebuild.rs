@@ -12,6 +12,7 @@ use crate::codec;
 use crate::directory::{Begun, Directory, Newness};
 use crate::identity::{Identity, IdentityError};
 use crate::lock::DirLock;
+use crate::snapshots::Snapshots;
 use crate::start_error::StartError;
 use crate::storage::Files;
 use crate::wal::{Owner, SyncPolicy};
@@ -144,29 +145,35 @@ fn read_survivor<P: Audit, S: StateMachine>(
     Ok((executor, rebuilt))
 }
 
-/// A directory whose log is empty and begins after a snapshot that names one voter.
+/// A directory whose log is empty and begins after a snapshot that names one voter. The snapshot is
+/// kept first: the identity makes the directory count, and a cluster that begins with nothing would
+/// count as well as one that begins with everything.
 fn found_cluster<P: Audit, S: StateMachine>(
     to: &Path,
     cluster: ClusterId,
     executor: &Executor<S>,
 ) -> Result<(), StartError> {
-    let node = NodeId(0);
-    let directory = Directory {
-        storage: Arc::new(Files),
-        dir: to,
-        owner: Owner { cluster, node },
-        algorithm: P::INFO.name,
-        chunk: CHUNK,
-    };
-    let mut opened = directory.open(Newness::First, SyncPolicy::Sync)?;
-    let index = executor.applied();
-    if index == LogIndex::ZERO {
-        return Ok(());
+    let unusable = |error| StartError::Directory(to.to_path_buf(), error);
+    if Identity::load(&Files, to)?.is_some() {
+        return Err(IdentityError::Exists(to.to_path_buf()).into());
     }
-    let voters = NodeSet::only(node);
-    let membership = Membership { version: index, voters, ..Membership::default() };
-    // As if the first leader of the new cluster had written it all.
-    let meta = SnapshotMeta { index, epoch: 1, membership };
-    let kept = opened.snapshots.save(&meta, &executor.snapshot());
-    kept.map_err(|error| StartError::Directory(to.to_path_buf(), error))
+    let node = NodeId(0);
+    let owner = Owner { cluster, node };
+    let (storage, algorithm) = (Arc::new(Files), P::INFO.name);
+    let index = executor.applied();
+    if index > LogIndex::ZERO {
+        let opened = Snapshots::open(Arc::new(Files), to, owner, CHUNK);
+        let (mut snapshots, newest, wrong) = opened.map_err(unusable)?;
+        if newest.is_some() || !wrong.is_empty() {
+            let why = "it holds a snapshot already; name an empty directory, or empty this one";
+            return Err(unusable(io::Error::other(why)));
+        }
+        let voters = NodeSet::only(node);
+        let membership = Membership { version: index, voters, ..Membership::default() };
+        // As if the first leader of the new cluster had written it all.
+        let meta = SnapshotMeta { index, epoch: 1, membership };
+        snapshots.save(&meta, &executor.snapshot()).map_err(unusable)?;
+    }
+    let directory = Directory { storage, dir: to, owner, algorithm, chunk: CHUNK };
+    directory.open(Newness::First, SyncPolicy::Sync).map(drop)
 }

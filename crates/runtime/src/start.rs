@@ -18,7 +18,7 @@ use crate::server::Server;
 use crate::shared::{Facts, Shared};
 use crate::snapshots::{self, Snapshots};
 use crate::start_error::StartError;
-use crate::storage::Files;
+use crate::storage::Storage;
 use crate::timers::Timers;
 use crate::waiting::Waiting;
 use crate::wal::{Owner, Wal, sync_dir};
@@ -119,7 +119,7 @@ fn open_disk<P: ConsensusProtocol, S: StateMachine>(
 ) -> Result<(NodeConfig<P>, Disk<P, S>), StartError> {
     let dir = config.data_dir.as_path();
     if config.create {
-        make_dir(dir).map_err(|error| unusable(dir, error))?;
+        make_dir(&*config.storage, dir).map_err(|error| unusable(dir, error))?;
     } else if !dir.exists() {
         return Err(IdentityError::Empty(dir.to_path_buf()).into());
     }
@@ -199,11 +199,11 @@ fn recover<P: ConsensusProtocol>(
 
 /// Makes a directory and what is missing above it, durably: a directory whose name is lost in a
 /// power cut takes everything in it along.
-fn make_dir(dir: &Path) -> io::Result<()> {
+fn make_dir(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
     let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
     std::fs::create_dir_all(dir)?;
     for made in missing.into_iter().rev().filter(|made| !made.as_os_str().is_empty()) {
-        sync_dir(&Files, made).map_err(io::Error::other)?;
+        sync_dir(storage, made).map_err(io::Error::other)?;
     }
     Ok(())
 }

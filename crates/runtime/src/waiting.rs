@@ -4,6 +4,7 @@ use crate::frame;
 use crate::queue::FrameQueue;
 use crate::wire::ToClient;
 use bytes::Bytes;
+use consensus_core::mutant::planted;
 use consensus_core::{
     Answer, Answers, Authenticator, Batch, ClientId, ClusterId, Command, Executed, NodeId,
     QueryReply, Refusal, Reply, Request, RequestId, SessionId, Tag,
@@ -71,7 +72,8 @@ struct Entry {
 impl Entry {
     fn is_for(&self, command: &Command) -> bool {
         // Two openings differ only in the number that they carry.
-        (self.session, self.request) == (command.session, command.request)
+        (self.session == command.session || planted("N13"))
+            && self.request == command.request
             && (command.request != RequestId::OPEN || self.payload == command.payload)
     }
 }
@@ -119,7 +121,8 @@ impl Waiting {
             }
         }
         let entry = self.entries.get(&connection.client);
-        if entry.is_some_and(|entry| entry.connection.number == connection.number) {
+        let its = |entry: &Entry| entry.connection.number == connection.number;
+        if entry.is_some_and(|entry| its(entry) || planted("N08")) {
             self.remove(connection.client);
         }
     }
@@ -262,7 +265,7 @@ impl Drop for Waiting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::codec;
     use consensus_core::{LogIndex, NoKeys, Position};
@@ -364,6 +367,39 @@ mod tests {
         desk.waiting.executed(executed(&new));
         let answers = desk.answers();
         assert!(matches!(answers[..], [(5, Answer::Done { .. })]), "{answers:?}");
+    }
+
+    /// Requests are numbered anew in each session.
+    #[test]
+    pub(crate) fn a_command_of_another_session_is_another_command() {
+        let mut desk = desk(10_000);
+        let (old, mut new) = (request(1, 1), request(1, 1));
+        new.command.session = SessionId(4);
+        desk.propose(&old);
+        assert!(!desk.waiting.asked_again(&new, &desk.connection), "another session");
+        desk.propose(&new);
+        desk.waiting.executed(executed(&old));
+        assert_eq!(desk.answers(), [], "nobody waits for the old session any more");
+        desk.waiting.executed(executed(&new));
+        assert_eq!(desk.answers().len(), 1);
+    }
+
+    /// A client connects again before its old connection is seen to end.
+    #[test]
+    pub(crate) fn the_end_of_an_old_connection_forgets_nothing_of_the_new_one() {
+        let mut desk = desk(10_000);
+        let old = Arc::clone(&desk.connection);
+        desk.propose(&request(1, 1));
+        let replies = FrameQueue::new(10_000);
+        desk.connection = Arc::new(Connection { number: 2, client: ClientId(7), replies });
+        desk.waiting.connected(Arc::clone(&desk.connection));
+        assert!(desk.waiting.asked_again(&request(1, 2), &desk.connection));
+        desk.waiting.gone(&old);
+        desk.waiting.executed(executed(&request(1, 1)));
+        assert!(matches!(desk.answers()[..], [(2, Answer::Done { .. })]));
+        let connection = Arc::clone(&desk.connection);
+        desk.waiting.gone(&connection);
+        assert!(desk.waiting.connections.is_empty());
     }
 
     #[test]

@@ -164,7 +164,10 @@ impl Wal {
             storage.open(path, false).map_err(|source| io_error("open", path, source))?;
         let bytes = file.read().map_err(|source| io_error("read", path, source))?;
         let header = Header::check(&bytes, path, owner)?;
-        let content = read_frames(&bytes, header);
+        let mut content = read_frames(&bytes, header);
+        if planted("D26") && content.end > content.sealed + FRAME + SEAL_PAYLOAD {
+            content.records.pop();
+        }
         if content.end < bytes.len()
             && !planted("D02")
             && let Some(sealed) = find_seal(&bytes, content.end + 1, header.salt)
@@ -228,10 +231,11 @@ impl Wal {
         if let Some(long) = records.iter().find(|record| record.len() > MAX_RECORD) {
             return Err(WalError::TooLong(long.len()));
         }
-        let generation = self.header.generation + 1;
+        let generation = self.header.generation + u64::from(!planted("D27"));
         let frames = records.iter().map(|record| FRAME + record.len());
         let born = (HEADER + frames.sum::<usize>() + FRAME + SEAL_PAYLOAD) as u64;
-        let header = Header { salt: draw_salt(), generation, born, ..self.header };
+        let salt = if planted("D35") { self.header.salt } else { draw_salt() };
+        let header = Header { salt, generation, born, ..self.header };
         let mut bytes = header.encode(self.owner);
         for record in records {
             let position = bytes.len() as u64;
@@ -242,7 +246,7 @@ impl Wal {
         let seal = seal_of(position, records.len() as u64);
         put_frame(&mut bytes, position, header.salt, SEAL_KIND, &seal);
         // Whatever fails from here on: which of the two files is the log is not known any more.
-        self.poisoned = true;
+        self.poisoned = !planted("D30");
         let next = next_of(&self.path);
         let file = replace(storage, &next, &self.path, &bytes)
             .map_err(|source| io_error("replace", &self.path, source))?;
@@ -254,7 +258,9 @@ impl Wal {
         self.end = bytes.len() as u64;
         self.records = records.len() as u64;
         self.number += 1;
-        self.buffer.clear();
+        if !planted("D28") {
+            self.buffer.clear();
+        }
         Ok(RecordNumber(self.number))
     }
 
@@ -399,10 +405,13 @@ fn replace(
     }
     let mut file = storage.open(next, true)?;
     file.append(bytes)?;
-    if !planted("D19") {
+    if !planted("D19") && !planted("D29") {
         file.sync()?;
     }
     storage.rename(next, path)?;
+    if planted("D29") {
+        file.sync()?;
+    }
     Ok(file)
 }
 
@@ -442,7 +451,8 @@ fn make_durable(file: &mut dyn LogFile, unsealed: &[u8], at: usize) -> io::Resul
         return Ok(());
     }
     if !unsealed.is_empty() && !planted("D12") {
-        file.rewrite(at as u64, unsealed)?;
+        let most = if planted("D32") { 512 } else { unsealed.len() };
+        file.rewrite(at as u64, &unsealed[..unsealed.len().min(most)])?;
     }
     file.sync()
 }

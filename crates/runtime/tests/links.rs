@@ -6,6 +6,8 @@ mod support;
 use bytes::Bytes;
 use consensus_core::{NodeId, Outcome, Patience};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::{Counter, ToyCluster, number};
 use synod_runtime::{NodeConfig, start};
@@ -116,4 +118,70 @@ async fn connections_that_break_inside_frames_cost_only_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flipped_bits_on_the_way_cost_only_time() {
     commands_get_through(Fault::Flip).await;
+}
+
+/// Passes connections on to `target` until it is shut: then it passes on once more what it is just
+/// given, closes, and lets nobody in.
+async fn door(target: SocketAddr, shut: Arc<AtomicBool>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let shut = Arc::clone(&shut);
+            tokio::spawn(async move {
+                if shut.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let mut far = TcpStream::connect(target).await?;
+                let (mut there, mut back) = ([0; 512], [0; 512]);
+                loop {
+                    tokio::select! {
+                        read = near.read(&mut there) => {
+                            let read = read?;
+                            far.write_all(&there[..read]).await?;
+                            if read == 0 || shut.load(Ordering::Relaxed) {
+                                return Ok::<(), std::io::Error>(());
+                            }
+                        }
+                        read = far.read(&mut back) => {
+                            let read = read?;
+                            near.write_all(&back[..read]).await?;
+                            if read == 0 {
+                                return Ok(());
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// The three outcomes of a client: what left, and was not answered, may have been applied. It is
+/// neither refused nor unreachable.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_ends_before_the_answer_leaves_the_outcome_open() {
+    let mut cluster = ToyCluster::<false>::new(1).await;
+    let shut = Arc::new(AtomicBool::new(false));
+    let address = door(cluster.addresses[&NodeId(0)], Arc::clone(&shut)).await;
+    cluster.addresses.insert(NodeId(0), address);
+    let give_up = Duration::from_secs(1);
+    let mut client = cluster.client_with(Patience { give_up, ..Patience::default() });
+    let mut outcome = client.call(Bytes::new()).await.expect("the door is open");
+    while outcome == Outcome::Unknown {
+        outcome = client.resume().await.expect("the door is open");
+    }
+    shut.store(true, Ordering::Relaxed);
+    let outcome = client.call(Bytes::new()).await.expect("it left");
+    assert_eq!(outcome, Outcome::Unknown);
+    shut.store(false, Ordering::Relaxed);
+    let mut outcome = Outcome::Unknown;
+    while outcome == Outcome::Unknown {
+        outcome = client.resume().await.expect("the door is open");
+    }
+    match outcome {
+        Outcome::Committed { result, .. } => assert_eq!(number(&result), 2, "applied once"),
+        other => panic!("not applied: {other:?}"),
+    }
 }

@@ -4,6 +4,7 @@ use super::Node;
 use crate::handle::StopReason;
 use crate::snapshots::{Order, SnapshotEvent};
 use crate::wish::{Asked, Asker, Denied, Granted, Wish, answer};
+use consensus_core::mutant::planted;
 use consensus_core::{
     ChangeRefusal, ConsensusProtocol, Input, NodeId, Role, SnapshotMeta, StateMachine,
 };
@@ -97,7 +98,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
                 self.saved(meta)?;
             }
             SnapshotEvent::NotSaved(error) => {
-                snapshotting.taking = false;
+                snapshotting.taking = planted("N11");
                 tracing::error!(%error, "a snapshot could not be kept");
                 for asker in std::mem::take(&mut self.driver.wishes.snapshot) {
                     answer(asker, Err(Denied::Refused(format!("it could not be kept: {error}"))));
@@ -114,7 +115,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
                 self.driver.say(from, ask);
             }
             SnapshotEvent::NotStaged(error) => {
-                snapshotting.staging = false;
+                snapshotting.staging = planted("N12");
                 snapshotting.incoming.abandon();
                 tracing::error!(%error, "a snapshot of another replica could not be kept");
             }
