@@ -332,6 +332,20 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("snapshots that follow one another faster than one is carried over"),
     Mutant::new("R111", "a leader keeps its log for a server that is gone for good", &["O13"])
         .beyond_simulation("an oracle that sees what a log costs"),
+    Mutant::new(
+        "R112",
+        "a restart keeps a log that is longer than the snapshot, though it differs",
+        &["O1", "O4", "O5", "O6", "O8", "O15", "O18", "O19"],
+    )
+    .beyond_simulation(
+        "rare: a crash between a durable snapshot and the log, longer and another, that it replaces",
+    ),
+    Mutant::new(
+        "R113",
+        "a late sync of a log that a snapshot replaced vouches for what comes in its place",
+        &["O6", "O18"],
+    )
+    .beyond_simulation("rare: a snapshot in place of a longer log that the disk is still writing"),
     Mutant::new("R132", "the records that replace a log leave out the vote", &["O7", "O3"]),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
 ];
