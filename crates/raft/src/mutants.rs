@@ -338,7 +338,7 @@ pub const MUTANTS: &[Mutant] = &[
         &["O1", "O4", "O5", "O6", "O8", "O15", "O18", "O19"],
     )
     .beyond_simulation(
-        "rare: a crash between a durable snapshot and the log, longer and another, that it replaces",
+        "rare: a crash after a snapshot is durable and before it replaces a longer, other log",
     ),
     Mutant::new(
         "R113",
