@@ -539,5 +539,9 @@ impl Leader {
 /// How many acceptances choose a value, if the vote of this acceptor counts.
 fn needed_of(from: NodeId, node: &Node) -> Option<usize> {
     let quorums = node.quorums().filter(|_| node.voters().contains(from))?;
-    Some(if planted("M38") { quorums.nodes().div_ceil(2) } else { quorums.phase_2() })
+    Some(match () {
+        () if planted("M38") => quorums.nodes().div_ceil(2),
+        () if planted("M123") => quorums.phase_1(),
+        () => quorums.phase_2(),
+    })
 }

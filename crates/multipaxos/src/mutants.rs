@@ -300,6 +300,19 @@ pub const MUTANTS: &[Mutant] = &[
         &["O13"],
     )
     .beyond_simulation("snapshots that follow one another faster than one is carried over"),
+    Mutant::new(
+        "M122",
+        "what the members of a change report when they promise is not proposed",
+        &["O1", "O5", "O6", "O18"],
+    )
+    .beyond_simulation(
+        "rare: a leader that finds a change of members which others know to be chosen, and went on",
+    ),
+    Mutant::new(
+        "M123",
+        "flexible quorums: a value is chosen by as many acceptors as have to promise",
+        &["O6", "O16", "O1", "O5", "O13"],
+    ),
     Mutant::new("M121", "a leader keeps slots for a replica that is gone for good", &["O13"])
         .beyond_simulation("an oracle that sees what slots cost"),
     Mutant::new("M150", "a leader keeps slots without end for a replica that is stuck", &["O13"])

@@ -220,7 +220,9 @@ impl Leader {
         if self.scout.elected(node) || planted("M83") {
             effects.reached("new members promised");
             self.phase = Phase::Open;
-            self.adopt(node, effects);
+            if !planted("M122") {
+                self.adopt(node, effects);
+            }
             self.fill_window(node, effects);
         }
     }

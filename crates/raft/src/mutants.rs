@@ -158,9 +158,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "R12a",
         "an installed snapshot keeps the tail of a log that does not agree with it",
-        &["O1", "O4", "O5", "O6", "O8", "O15", "O18"],
-    )
-    .beyond_simulation("a snapshot for a log that is longer than it and differs from it"),
+        &["O1", "O4", "O5", "O6", "O8", "O15", "O18", "O19"],
+    ),
     Mutant::new(
         "R12b",
         "an older snapshot takes back what is committed",
@@ -335,6 +334,20 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("an oracle that sees what a log costs"),
     Mutant::new("R150", "a leader keeps its log without end for a server that is stuck", &["O13"])
         .beyond_simulation("an oracle that sees what a log costs: `tests/endurance.rs`"),
+    Mutant::new(
+        "R112",
+        "a restart keeps a log that is longer than the snapshot, though it differs",
+        &["O1", "O4", "O5", "O6", "O8", "O15", "O18", "O19"],
+    )
+    .beyond_simulation(
+        "rare: a crash after a snapshot is durable and before it replaces a longer, other log",
+    ),
+    Mutant::new(
+        "R113",
+        "a late sync of a log that a snapshot replaced vouches for what comes in its place",
+        &["O6", "O18"],
+    )
+    .beyond_simulation("rare: a snapshot in place of a longer log that the disk is still writing"),
     Mutant::new("R132", "the records that replace a log leave out the vote", &["O7", "O3"]),
     Mutant::new("R133", "goes on changing members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),

@@ -108,7 +108,8 @@ impl Remembered {
         let last = EntryId::new(Term(snapshot.epoch), snapshot.index);
         self.snapshot = last.index;
         let covered = last.index < self.log.start().index;
-        if covered || self.log.term_at(last.index) == Some(last.term) {
+        let longer = planted("R112") && self.log.last().index > last.index;
+        if covered || longer || self.log.term_at(last.index) == Some(last.term) {
             return;
         }
         // A snapshot of a later term is news of that term, too.

@@ -1,10 +1,11 @@
 //! Ways to make the options of a run smaller, each with a name that a scenario file can say.
 
+use crate::check::settings;
 use crate::disk::DiskModel;
 use crate::network::Network;
 use crate::options::{Fault, Options};
 use crate::stage::kebab;
-use consensus_core::{Audit, Consistency, NodeId, ReadMode};
+use consensus_core::{Audit, Cluster, ClusterId, Consistency, NodeId, NodeSet, ReadMode};
 use core::time::Duration;
 use std::fmt;
 use std::str::FromStr;
@@ -115,11 +116,22 @@ impl Reduction {
             Self::NoVariants => options.variants.clear(),
             Self::SingleInputs => options.turns = None,
         }
+        if !can_run::<P>(options) {
+            *options = before;
+            return false;
+        }
         if options.traitors == 0 {
             options.equivocator = None::<NodeId>;
         }
         *options != before
     }
+}
+
+/// Can the algorithm run so? Flexible quorums are of one size of the cluster.
+fn can_run<P: Audit>(options: &Options) -> bool {
+    let mut cluster = Cluster::new(ClusterId(0), options.nodes + options.operators.spares);
+    cluster.voters = NodeSet::first(options.nodes);
+    settings::<P>(options, &cluster).is_ok()
 }
 
 impl fmt::Display for Reduction {

@@ -65,10 +65,6 @@ impl<P: Audit, S: StateMachine> World<P, S> {
 
     /// A file takes longer than a record.
     fn write_file(&mut self, id: NodeId, origin: Origin) {
-        if origin == Origin::Received && self.nodes[id.index()].dies_of_snapshot {
-            self.mark("crash before a snapshot was installed");
-            return self.crash(id);
-        }
         let writes = self.rng.between(1, 4);
         let takes: u64 =
             (0..writes).map(|_| self.setup.disk.sync.draw(&mut self.rng).as_nanos() as u64).sum();
@@ -85,6 +81,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         if node.sync_fails {
             self.fault("sync failed");
+            return self.crash(id);
+        }
+        if origin == Origin::Received && node.dies_of_snapshot {
+            self.mark("crash before a snapshot was installed");
             return self.crash(id);
         }
         self.fold(17, u64::from(id.0), origin as u64);
