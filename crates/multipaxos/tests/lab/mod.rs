@@ -1,6 +1,6 @@
-//! A laboratory: the simulator's table with Multi-Paxos on it, where the test carries every message,
-//! syncs every disk and pulls every plug by hand. After every step the oracles and the replica's
-//! own invariants are asked.
+//! A laboratory: the simulator's table with Multi-Paxos on it, where the test carries every
+//! message, syncs every disk and pulls every plug by hand. After every step the oracles and the
+//! replica's own invariants are asked.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
