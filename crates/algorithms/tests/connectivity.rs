@@ -52,8 +52,8 @@ fn every_directed_graph_of_three_nodes_goes_on_where_it_can() {
     }
 }
 
-/// Of five nodes there are too many directed graphs to run them all here: some are drawn. The aim is
-/// six election timeouts, and whoever is drawn reaches a quorum where replicas may crash.
+/// Of five nodes there are too many directed graphs to run them all here: some are drawn. The aim
+/// is six election timeouts, and whoever is drawn reaches a quorum where replicas may crash.
 #[test]
 fn drawn_graphs_of_five_nodes_go_on() {
     let cases = connectivity::sample(5, 8, 1);

@@ -75,7 +75,10 @@ impl Run {
             }
             39 => lab.give(id, Input::Campaign),
             40 if up => match chance.below(4) {
-                0 => lab.transfer(id, chance.below(lab.size())),
+                0 => {
+                    let to = chance.below(lab.size());
+                    lab.transfer(id, to);
+                }
                 1 | 2 => {
                     let modes = [ReadMode::Quorum, ReadMode::Index];
                     lab.read(id, modes[chance.below(2)]);

@@ -1,17 +1,21 @@
-//! A laboratory: the simulator's table with Multi-Paxos on it, where the test carries every message,
-//! syncs every disk and pulls every plug by hand. After every step the oracles and the replica's
-//! own invariants are asked.
+//! A laboratory: the simulator's table with Multi-Paxos on it, where the test carries every
+//! message, syncs every disk and pulls every plug by hand. After every step the oracles and the
+//! replica's own invariants are asked.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use consensus_core::{Cluster, ClusterId, ProtocolConfig};
+use consensus_core::{Batch, Cluster, ClusterId, ProtocolConfig};
 use std::ops::{Deref, DerefMut};
 use synod_multipaxos::{Accept, Config, Message, MultiPaxos, Promise};
-pub(crate) use synod_sim::saying as batch;
-use synod_sim::{Flight, Table};
+use synod_sim::{Flight, Table, saying};
 
 /// A message on its way.
 pub(crate) type Flying = Flight<Message>;
+
+/// A batch of one command that says this.
+pub(crate) fn batch(text: &str) -> Batch {
+    saying(text)
+}
 
 pub(crate) struct Lab(Table<MultiPaxos>);
 

@@ -33,9 +33,10 @@ pub(crate) struct Args {
     /// A fixed part that takes some seconds, for every day
     #[arg(long, conflicts_with_all = ["nodes", "graph"])]
     selection: bool,
-    /// Run so many cases that are drawn from --seed, instead of all: directed graphs in which a node
-    /// reaches a majority both ways, the leader anywhere; up to 8 nodes
-    #[arg(long, value_name = "COUNT", requires = "nodes", conflicts_with_all = ["undirected", "graph"],
+    /// Run so many cases that are drawn from --seed, instead of all: directed graphs in which a
+    /// node reaches a majority both ways, the leader anywhere; up to 8 nodes
+    #[arg(long, value_name = "COUNT", requires = "nodes",
+          conflicts_with_all = ["undirected", "graph"],
           value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     sample: Option<u64>,
     /// One graph of --nodes: "0-1 1>2" has a link between 0 and 1, and one from 1 to 2 only
