@@ -6,7 +6,7 @@ use crate::compaction::Receivers;
 use crate::config::{Commits, Sending};
 use crate::follower::retry;
 use crate::learner::{Chosen, Contradiction, Vote};
-use crate::message::{Accept, Message, Pvalue, after};
+use crate::message::{Accept, Message, after};
 use crate::node::Node;
 use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
@@ -106,10 +106,11 @@ impl Disk {
     }
 }
 
-/// Gets one value chosen in one slot.
+/// Gets one value chosen in one slot: the one that the acceptor next door accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Commander {
-    pub(crate) batch: Batch,
+    /// What the value counts against limits of bytes.
+    pub(crate) cost: usize,
     accepted: Votes,
     /// Chosen, but an earlier slot is not.
     chosen: bool,
@@ -161,13 +162,9 @@ impl Leader {
         leader
     }
 
-    /// Commands of clients. Taken into the window if there is room, else queued, else handed back.
-    pub(crate) fn propose(
-        &mut self,
-        batch: Batch,
-        node: &mut Node,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
+    /// Commands of clients. They wait until the driver has drained its input, and then for room in
+    /// the window; if too much waits they are handed back.
+    pub(crate) fn propose(&mut self, batch: Batch, node: &Node, effects: &mut Effects<MultiPaxos>) {
         let pending = self.open_bytes + self.queue_bytes;
         if self.transfer.is_some() {
             effects.reached("busy: handing over");
@@ -181,7 +178,6 @@ impl Leader {
         }
         self.queue_bytes += cost(&batch);
         self.queue.push_back(batch);
-        self.fill_window(node, effects);
     }
 
     /// Proposes what waits, as far as there is room.
@@ -193,23 +189,43 @@ impl Leader {
     }
 
     fn propose_queued(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
-        while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
-        {
-            let cost = cost(first);
-            let room = self.open_bytes + cost <= node.config.window_bytes
-                && self.open.len() < node.config.window_slots;
-            if !self.open.is_empty() && !room {
+        while let (false, Phase::Open, None) = (self.queue.is_empty(), self.phase, self.transfer) {
+            let batches = self.take_queued(node);
+            if batches.is_empty() {
                 effects.reached("window full");
                 return;
             }
-            let batch = self.queue.pop_front().expect("the queue has a first");
-            if !planted("M52") {
-                self.queue_bytes -= cost;
+            let first = self.next;
+            self.next = after(first, batches.len());
+            self.propose_run(first, batches.clone(), node, effects);
+            if self.unsent == first {
+                self.unsent = self.next;
+                self.send_new(first, batches, node, effects);
             }
-            let slot = self.next;
-            self.next = slot.next();
-            self.propose_in(slot, batch, node, effects);
         }
+    }
+
+    /// What may be proposed of what waits: as much as the window and one message take.
+    fn take_queued(&mut self, node: &Node) -> Run<Batch> {
+        let config = &node.config;
+        let (mut bytes, mut slots) = (self.open_bytes, self.open.len());
+        let (mut count, mut length) = (0, 0);
+        for batch in &self.queue {
+            let cost = cost(batch);
+            let room = bytes + cost <= config.window_bytes && slots < config.window_slots;
+            let fits = count == 0 || length + cost <= config.max_message_bytes;
+            if (slots > 0 && !room) || !fits {
+                break;
+            }
+            bytes += cost;
+            length += cost;
+            slots += 1;
+            count += 1;
+        }
+        if !planted("M52") {
+            self.queue_bytes -= length;
+        }
+        self.queue.drain(..count).collect()
     }
 
     /// Phase 2a: proposes a value in a slot, to the acceptor next door, too.
@@ -220,17 +236,30 @@ impl Leader {
         node: &mut Node,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
-        let ballot = self.ballot;
-        node.accept_own(Pvalue { ballot, slot, batch: batch.clone() }, effects);
-        let mut accepted = Votes::default();
-        if planted("M24") {
-            accepted.add(node.id);
+        self.propose_run(slot, batch.into(), node, effects);
+    }
+
+    /// The same in slots without gap, of which the first is given.
+    fn propose_run(
+        &mut self,
+        first: LogIndex,
+        batches: Run<Batch>,
+        node: &mut Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        for (slot, batch) in (first.0..).map(LogIndex).zip(batches.iter()) {
+            assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
+            let mut accepted = Votes::default();
+            if planted("M24") {
+                accepted.add(node.id);
+            }
+            let cost = cost(batch);
+            self.open_bytes += cost;
+            assert!(self.open.get(slot).is_none(), "two proposals of one ballot in slot {slot}");
+            self.open.insert(slot, Commander { cost, accepted, chosen: false });
         }
-        self.open_bytes += cost(&batch);
-        assert!(self.open.get(slot).is_none(), "two proposals of one ballot in slot {slot}");
-        self.open.insert(slot, Commander { batch, accepted, chosen: false });
-        self.unsent = self.unsent.min(slot);
+        node.accept_own(self.ballot, first, batches, effects);
+        self.unsent = self.unsent.min(first);
     }
 
     /// Sends what was proposed since the driver drained its input last: slots without gap in one
@@ -241,23 +270,35 @@ impl Leader {
             let (mut bytes, mut end) = (0, first);
             let fits = |(slot, commander): &(LogIndex, &Commander)| {
                 let follows = *slot == end || planted("M112");
-                let cost = cost(&commander.batch);
+                let cost = commander.cost;
                 let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
                 bytes += cost;
                 end = end.next();
                 fits
             };
             let run = self.open.from(first).take_while(fits);
-            let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
+            let values = run.filter_map(|(slot, _)| node.acceptor.accepted(slot));
+            let batches: Run<Batch> = values.map(|held| held.batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
-            if batches.len() > 1 {
-                effects.reached("a run of slots is asked for at once");
-            }
             if !batches.is_empty() {
-                let to = self.receivers(node);
-                self.send_accept(first, batches, to, false, node, effects);
+                self.send_new(first, batches, node, effects);
             }
         }
+    }
+
+    /// Asks for the first time.
+    fn send_new(
+        &self,
+        first: LogIndex,
+        batches: Run<Batch>,
+        node: &Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        if batches.len() > 1 {
+            effects.reached("a run of slots is asked for at once");
+        }
+        let to = self.receivers(node);
+        self.send_accept(first, batches, to, false, node, effects);
     }
 
     fn send_accept(
@@ -360,7 +401,10 @@ impl Leader {
             effects.reached("chosen behind a gap");
         }
         let vote = Vote { ballot: self.ballot, acceptors: commander.accepted.from() };
-        let chosen = Chosen { batch: commander.batch.clone(), vote: Some(vote) };
+        let Some(held) = node.acceptor.accepted(slot).filter(|it| it.ballot == vote.ballot) else {
+            return effects.halt(format!("slot {slot} was proposed and not accepted next door"));
+        };
+        let chosen = Chosen { batch: held.batch.clone(), vote: Some(vote) };
         if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
             effects.halt(format!("a second value was chosen in slot {slot}"));
         }
@@ -370,15 +414,13 @@ impl Leader {
     fn settle(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         self.retire(node.learner.upto());
         self.pass(node.learner.upto(), node, env, effects);
-        self.fill_window(node, effects);
     }
 
     /// Forgets the commanders of executed slots.
     fn retire(&mut self, upto: LogIndex) {
         while let Some(commander) = self.open.pop_upto(upto) {
-            let bytes = cost(&commander.batch);
             if !planted("M51") {
-                self.open_bytes -= bytes;
+                self.open_bytes -= commander.cost;
             }
         }
     }
@@ -416,10 +458,11 @@ impl Leader {
     /// round.
     pub(crate) fn drained(
         &mut self,
-        node: &Node,
+        node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        self.fill_window(node, effects);
         self.send_accepts(node, effects);
         self.announce(node, effects);
         self.confirm(node, env, effects);
@@ -462,14 +505,15 @@ impl Leader {
             if commander.chosen {
                 continue;
             }
-            if bytes > 0 && bytes + cost(&commander.batch) > node.config.max_message_bytes {
+            if bytes > 0 && bytes + commander.cost > node.config.max_message_bytes {
                 break;
             }
-            bytes += cost(&commander.batch);
+            let Some(held) = node.acceptor.accepted(slot) else { continue };
+            bytes += commander.cost;
             let silent = node.peers().minus(commander.accepted.from());
             effects.reached("accept sent again");
             slow = slow.or(silent);
-            let again = commander.batch.clone().into();
+            let again = held.batch.clone().into();
             self.send_accept(slot, again, silent, true, node, effects);
         }
         self.slow = slow;
@@ -532,7 +576,7 @@ impl Leader {
     /// Bytes of values that are open, counted anew.
     pub(crate) fn recount(&self) -> (usize, usize) {
         let open = self.open.from(LogIndex::ZERO);
-        (open.map(|(_, commander)| cost(&commander.batch)).sum(), self.open_bytes)
+        (open.map(|(_, commander)| commander.cost).sum(), self.open_bytes)
     }
 }
 

@@ -158,7 +158,7 @@ impl Leader {
 
     fn value(&self, slot: LogIndex, node: &Node, effects: &mut Effects<MultiPaxos>) -> Batch {
         if let Some(chosen) = node.learner.get(slot) {
-            return chosen.batch.clone();
+            return chosen.clone();
         }
         let hole = self.scout.is_hole(slot);
         effects.reached(if hole {
@@ -219,7 +219,6 @@ impl Leader {
             effects.reached("new members promised");
             self.phase = Phase::Open;
             self.adopt(node, effects);
-            self.fill_window(node, effects);
         }
     }
 

@@ -1,9 +1,10 @@
 //! What a replica writes to its disk.
 
-use consensus_core::{Ballot, Batch, LogIndex, Membership};
+use crate::message::after;
+use consensus_core::{Ballot, Batch, LogIndex, Membership, Run};
 use serde::{Deserialize, Serialize};
 
-/// One record. The first two are the acceptor's memory and are durable before the acceptor says
+/// One record. The first three are the acceptor's memory and are durable before the acceptor says
 /// so (§2.5). The next two are notes that save work after a restart and that a crash may lose. The
 /// last begins a log of which the first slots are forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,6 +22,16 @@ pub enum Record {
         slot: LogIndex,
         /// The value.
         batch: Batch,
+    },
+    /// The acceptor accepted these values, the first in `slot` and the others after it without gap:
+    /// what came in one message, or was proposed in one burst.
+    AcceptedRun {
+        /// The ballot.
+        ballot: Ballot,
+        /// The first slot.
+        slot: LogIndex,
+        /// The values.
+        batches: Run<Batch>,
     },
     /// Another replica said that this value is chosen. No acceptance: the acceptor may hold
     /// another value, or none.
@@ -56,6 +67,9 @@ impl Record {
         let (round, last) = match self {
             Self::Promised { ballot } => (ballot.round, LogIndex::ZERO),
             Self::Accepted { ballot, slot, .. } => (ballot.round, *slot),
+            Self::AcceptedRun { ballot, slot, batches } => {
+                (ballot.round, after(*slot, batches.len()))
+            }
             Self::Learned { slot, .. } => (0, *slot),
             Self::Chosen { upto } => (0, *upto),
             Self::Forgotten { upto, members } => (0, members.version.max(*upto)),

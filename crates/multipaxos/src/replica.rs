@@ -126,6 +126,12 @@ impl ConsensusProtocol for MultiPaxos {
         }
     }
 
+    #[inline]
+    fn decided(&self, index: LogIndex) -> Option<&Batch> {
+        let learner = &self.node.learner;
+        learner.get(index).filter(|_| index <= learner.upto())
+    }
+
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
         self.meta(index)
     }
@@ -260,7 +266,7 @@ impl MultiPaxos {
     fn on_drained(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.node.drained(effects);
         if let Role::Leader(leader) = &mut self.role {
-            leader.drained(&self.node, env, effects);
+            leader.drained(&mut self.node, env, effects);
         }
     }
 

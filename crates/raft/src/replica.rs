@@ -13,9 +13,9 @@ use crate::server::Server;
 use crate::snapshot::NOTHING;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Answers, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
-    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Rejected, SnapshotMeta, Status,
-    Takes, Verified,
+    Answers, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
+    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, SnapshotMeta,
+    Status, Takes, Verified,
 };
 use core::time::Duration;
 use tracing::debug;
@@ -142,6 +142,12 @@ impl ConsensusProtocol for Raft {
             last: self.server.log.last().index,
             purged: self.server.log.start().index,
         }
+    }
+
+    #[inline]
+    fn decided(&self, index: LogIndex) -> Option<&Batch> {
+        let entry = self.server.log.get(index).filter(|_| index <= self.server.commit_index);
+        entry.map(|entry| &entry.batch)
     }
 
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
@@ -411,7 +417,8 @@ impl Raft {
     fn on_drained(&mut self, now: Duration, effects: &mut Effects<Self>) {
         match &mut self.role {
             Role::Leader(leader) => {
-                leader.replicate(&self.server, effects);
+                let fresh = leader.append_fresh(&mut self.server, effects);
+                leader.replicate(&self.server, fresh, effects);
                 leader.serve_reads(&self.server, now, effects);
             }
             Role::Follower(follower) => follower.forward_reads(&self.server, effects),
@@ -506,6 +513,7 @@ impl Raft {
         assert!(!matches!(self.role, Role::Follower(_)), "a follower stays one");
         if let Role::Leader(leader) = &mut self.role {
             leader.leave_reads(effects);
+            leader.hand_back(Refusal::NotLeader(None), effects);
             effects.cancel_timer(Timer::Heartbeat);
             effects.cancel_timer(Timer::HandOver);
             effects.set_timer(Timer::Election, self.server.config.timing.election());

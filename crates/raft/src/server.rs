@@ -286,15 +286,15 @@ impl Server {
     /// Commits up to this index, if that is new (Figure 2, rules for all servers).
     pub(crate) fn commit_to(&mut self, index: LogIndex, effects: &mut Effects<Raft>) {
         let before = self.commit_index;
-        while self.commit_index < index {
-            let next = self.commit_index.next();
-            let Some(entry) = self.log.get(next) else {
-                effects.halt(format!("committed index {next} is not in the log"));
-                return;
-            };
-            effects.commit(next, entry.batch.clone());
-            self.commit_index = next;
+        if index <= before {
+            return;
         }
+        let Some(done) = self.log.after(before).get(..(index.0 - before.0) as usize) else {
+            effects.halt(format!("committed index {index} is not in the log"));
+            return;
+        };
+        effects.commit_run(before.next(), done.iter().map(|entry| &entry.batch));
+        self.commit_index = index;
         let version = self.current().version;
         if before < version && version <= self.commit_index {
             self.tell_members(effects);

@@ -6,7 +6,7 @@ use super::Node;
 use crate::tally::Tally;
 use consensus_core::{
     AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, CommandRef, ConsensusProtocol,
-    Durable, Effect, Effects, Env, Envelope, Incarnation, Input, NodeId, NodeSet, Outbox,
+    Durable, Effect, Effects, Env, Envelope, Incarnation, Input, LogIndex, NodeId, NodeSet, Outbox,
     ProtocolConfig, RecordNumber, RequestId, Role, SessionId, Signer, Tag,
 };
 use core::time::Duration;
@@ -56,6 +56,14 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
         if let Some(why) = self.effects.halted() {
             panic!("{} halted: {why}", P::INFO.name);
         }
+        if let Some((first, count)) = self.effects.take_decided() {
+            for index in (first.0..first.0 + count).map(LogIndex) {
+                let batch = self.replica.decided(index).expect("what is given out is kept");
+                for command in batch.iter() {
+                    self.tally.apply(command.payload);
+                }
+            }
+        }
         for effect in self.effects.drain() {
             match effect {
                 Effect::Write { number, .. } => self.written = number,
@@ -103,7 +111,7 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
             replica: P::recover(id, config, empty).expect("an empty disk"),
             cluster,
             meter: AuthMeter::default(),
-            effects: Effects::after_recovery(0),
+            effects: Effects::after_recovery(0).in_place(),
             outbox: Outbox::after_recovery(0, P::INFO.links),
             leaving: Vec::new(),
             written: RecordNumber::ZERO,
