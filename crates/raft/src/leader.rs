@@ -318,6 +318,12 @@ impl Leader {
     /// (Figure 2, last rule for leaders; §5.4.2). Everything before it is then committed, too.
     pub(crate) fn advance_commit(&mut self, server: &mut Server, effects: &mut Effects<Raft>) {
         let own = if planted("R09") { server.log.last().index } else { server.durable_index };
+        // Where it takes two, this server and some other, there must be another that is ahead.
+        let ahead = |peer: &Progress| peer.matched() > server.commit_index;
+        let alone = !self.progress.values().any(ahead);
+        if alone && needed(server.current().voters.len()) > 1 {
+            return;
+        }
         let index = self.reached_by_quorum(server, own, Progress::matched);
         let current = server.log.term_at(index) == Some(server.current_term);
         if index > server.commit_index && !current {

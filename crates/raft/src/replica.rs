@@ -112,20 +112,11 @@ impl ConsensusProtocol for Raft {
             Input::Transfer(to) => self.hand_over(to, effects),
             Input::Change(change) => self.change_members(&change, effects),
             Input::Read(read) => self.read(read, env.now, effects),
-            Input::SnapshotTaken(meta) => {
-                let needed_after = self.needed_after();
-                self.server.on_snapshot_taken(&meta, needed_after, effects);
-            }
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
             Input::SnapshotInstalled(meta) => self.install(meta, effects),
             Input::Drained => self.on_drained(env.now, effects),
         }
-        if let Role::Leader(leader) = &mut self.role {
-            let next = leader.settle(&mut self.server, effects);
-            self.transition(next, effects);
-        }
-        if let Err(broken) = invariants::check_cheap(self) {
-            effects.halt(broken);
-        }
+        self.end_step(effects);
     }
 
     fn status(&self) -> Status {
@@ -156,6 +147,24 @@ impl ConsensusProtocol for Raft {
 }
 
 impl Raft {
+    /// What follows at once from whatever was taken in, and what must hold then.
+    #[inline]
+    fn end_step(&mut self, effects: &mut Effects<Self>) {
+        if let Role::Leader(leader) = &mut self.role {
+            let next = leader.settle(&mut self.server, effects);
+            self.transition(next, effects);
+        }
+        if let Err(broken) = invariants::check_cheap(self) {
+            effects.halt(broken);
+        }
+    }
+
+    #[cold]
+    fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, effects: &mut Effects<Self>) {
+        let needed_after = self.needed_after();
+        self.server.on_snapshot_taken(meta, needed_after, effects);
+    }
+
     #[cold]
     fn start(&mut self, effects: &mut Effects<Self>) {
         if self.server.compaction_due {
