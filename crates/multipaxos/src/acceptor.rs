@@ -70,9 +70,8 @@ impl Acceptor {
     ) -> RecordNumber {
         assert!(ballot >= self.promised, "{ballot:?} accepted after {:?}", self.promised);
         self.promised = ballot;
-        for (slot, batch) in (slot.0..).map(LogIndex).zip(batches.iter()) {
-            self.accepted.insert(slot, Accepted { ballot, batch: batch.clone() });
-        }
+        let accepted = batches.iter().map(|batch| Accepted { ballot, batch: batch.clone() });
+        self.accepted.insert_run(slot, accepted);
         effects.write(match batches.into_one() {
             Ok(batch) => Record::Accepted { ballot, slot, batch },
             Err(batches) => Record::AcceptedRun { ballot, slot, batches },
@@ -136,6 +135,11 @@ impl Acceptor {
     /// What it accepted last in a slot.
     pub(crate) fn accepted(&self, slot: LogIndex) -> Option<&Accepted> {
         self.accepted.get(slot)
+    }
+
+    /// What it accepted last from a slot on, as far as there is no gap.
+    pub(crate) fn run_from(&self, slot: LogIndex) -> impl Iterator<Item = &Accepted> {
+        self.accepted.run_from(slot)
     }
 
     /// The last slot with an accepted value.

@@ -116,6 +116,30 @@ pub(crate) struct Commander {
     chosen: bool,
 }
 
+/// Slots without gap, the first unknown one first, whose values were just chosen by equal votes.
+struct Choices {
+    first: LogIndex,
+    count: usize,
+    acceptors: NodeSet,
+}
+
+impl Choices {
+    fn after(upto: LogIndex) -> Self {
+        Self { first: upto.next(), count: 0, acceptors: NodeSet::EMPTY }
+    }
+
+    /// Does this slot go on with them?
+    fn takes(&self, slot: LogIndex, acceptors: NodeSet) -> bool {
+        let same = self.count == 0 || self.acceptors == acceptors;
+        same && slot == after(self.first, self.count)
+    }
+
+    fn take(&mut self, acceptors: NodeSet) {
+        self.acceptors = acceptors;
+        self.count += 1;
+    }
+}
+
 impl Leader {
     /// A scout's ballot is promised by a quorum: proposes what phase 1 demands, and begins to
     /// serve.
@@ -368,15 +392,17 @@ impl Leader {
             return;
         }
         let (mut version, mut needed) = (node.version(), needed_of(from, node));
+        let mut run = Choices::after(node.learner.upto());
         while slot < end {
             if node.version() != version {
                 (version, needed) = (node.version(), needed_of(from, node));
             }
             if let Some(needed) = needed {
-                self.count_in(slot, from, needed, node, effects);
+                self.count_in(slot, from, needed, &mut run, node, effects);
             }
             slot = slot.next();
         }
+        self.learn(&mut run, node, effects);
     }
 
     /// A value is chosen when a quorum of acceptors has accepted it under one ballot (§2.2).
@@ -385,6 +411,7 @@ impl Leader {
         slot: LogIndex,
         from: NodeId,
         needed: usize,
+        run: &mut Choices,
         node: &mut Node,
         effects: &mut Effects<MultiPaxos>,
     ) {
@@ -397,17 +424,32 @@ impl Leader {
         if !commander.accepted.from().contains(node.id) {
             effects.reached("chosen before the leader's own disk has it");
         }
+        let acceptors = commander.accepted.from();
+        let Some(held) = node.acceptor.accepted(slot).filter(|it| it.ballot == self.ballot) else {
+            return effects.halt(format!("slot {slot} was proposed and not accepted next door"));
+        };
+        let batch = &held.batch;
+        if run.takes(slot, acceptors) && node.learner.is_gapless() && !batch.is_membership() {
+            return run.take(acceptors);
+        }
+        let batch = batch.clone();
+        self.learn(run, node, effects);
         if slot > node.first_unchosen() {
             effects.reached("chosen behind a gap");
         }
-        let vote = Vote { ballot: self.ballot, acceptors: commander.accepted.from() };
-        let Some(held) = node.acceptor.accepted(slot).filter(|it| it.ballot == vote.ballot) else {
-            return effects.halt(format!("slot {slot} was proposed and not accepted next door"));
-        };
-        let chosen = Chosen { batch: held.batch.clone(), vote: Some(vote) };
+        let chosen = Chosen { batch, vote: Some(Vote { ballot: self.ballot, acceptors }) };
         if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
             effects.halt(format!("a second value was chosen in slot {slot}"));
         }
+        *run = Choices::after(node.learner.upto());
+    }
+
+    /// What was chosen in slots without gap, by one vote, is known now.
+    fn learn(&self, run: &mut Choices, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
+        let vote = Vote { ballot: self.ballot, acceptors: run.acceptors };
+        let held = node.acceptor.accepted_from(run.first).take(std::mem::take(&mut run.count));
+        node.learner.learn_run(held.map(|(_, held)| &held.batch), Some(vote), effects);
+        run.first = node.first_unchosen();
     }
 
     /// Votes were counted: what was chosen makes room.

@@ -78,6 +78,11 @@ impl Learner {
         &self.members
     }
 
+    /// Is nothing known behind a gap?
+    pub(crate) fn is_gapless(&self) -> bool {
+        self.later.is_empty()
+    }
+
     /// The last slot of which the value is known, behind a gap or not.
     pub(crate) fn last(&self) -> LogIndex {
         self.later.last_key_value().map_or(self.upto(), |(slot, _)| *slot)
@@ -177,25 +182,58 @@ impl Learner {
 
     /// The value of the first slot that was not known.
     fn hand_out_next(&mut self, chosen: Chosen, effects: &mut Effects<MultiPaxos>) {
-        let slot = self.upto().next();
-        let Chosen { batch, vote } = chosen;
-        effects.commit_run(slot, std::iter::once(&batch));
-        if self.members.execute(slot, &batch) {
-            effects.members(self.members.current().clone(), false);
+        self.chosen.push_back(chosen.batch);
+        self.hand_out_last(1, chosen.vote, effects);
+    }
+
+    /// Values are chosen in the first slots that were not known, by the same vote where this
+    /// replica counted it; nothing is known behind them.
+    pub(crate) fn learn_run<'a>(
+        &mut self,
+        values: impl Iterator<Item = &'a Batch>,
+        vote: Option<Vote>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let mut count = 0;
+        for batch in values {
+            self.chosen.push_back(batch.clone());
+            count += 1;
+            // Who votes is told in the order of slots, too.
+            if batch.is_membership() {
+                self.hand_out_last(count, vote, effects);
+                count = 0;
+            }
         }
-        self.chosen.push_back(batch);
-        if let Some(vote) = vote {
-            self.remember(slot, vote);
+        if count > 0 {
+            self.hand_out_last(count, vote, effects);
         }
     }
 
-    /// The value of the next slot was chosen by this vote.
-    fn remember(&mut self, slot: LogIndex, vote: Vote) {
+    /// Hands out the last values that were learned. Only the very last may change the members.
+    fn hand_out_last(
+        &mut self,
+        count: usize,
+        vote: Option<Vote>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let (place, last) = (self.chosen.len() - count, self.upto());
+        let first = after(self.base, place).next();
+        effects.commit_run(first, self.chosen.range(place..));
+        if self.chosen.back().is_some_and(|batch| self.members.execute(last, batch)) {
+            effects.members(self.members.current().clone(), false);
+        }
+        if let Some(vote) = vote {
+            self.remember(first, count as u64, vote);
+        }
+    }
+
+    /// The values of these slots were chosen by this vote.
+    fn remember(&mut self, slot: LogIndex, more: u64, vote: Vote) {
         match self.votes.back_mut() {
             Some((first, count, same)) if first.0 + *count == slot.0 && *same == vote => {
-                *count += 1;
+                *count += more;
             }
-            _ => self.votes.push_back((slot, 1, vote)),
+            _ => self.votes.push_back((slot, more, vote)),
         }
     }
 
@@ -212,6 +250,12 @@ impl Learner {
         acceptor: &Acceptor,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        if self.later.is_empty() && self.upto() < upto {
+            let (first, count) = (self.upto().next(), (upto.0 - self.upto().0) as usize);
+            let held = acceptor.run_from(first).take(count);
+            let held = held.take_while(|held| held.ballot == ballot);
+            self.learn_run(held.map(|held| &held.batch), None, effects);
+        }
         while self.upto() < upto {
             let slot = self.upto().next();
             let batch = match acceptor.accepted(slot) {
