@@ -343,7 +343,8 @@ fn recall(
     if first <= learner.base() {
         return Err("accepted in a forgotten slot");
     }
-    for (slot, batch) in (first.0..).map(LogIndex).zip(batches) {
+    let known = if planted("M150") { &batches[..1] } else { batches };
+    for (slot, batch) in (first.0..).map(LogIndex).zip(known) {
         acceptor.recall(Pvalue { ballot, slot, batch: batch.clone() });
     }
     Ok(())

@@ -176,7 +176,7 @@ impl MultiPaxos {
             return;
         }
         match &mut self.role {
-            Role::Leader(leader) => leader.propose(batch, &mut self.node, effects),
+            Role::Leader(leader) => leader.propose(batch, &self.node, effects),
             Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => {
                 effects.refuse(batch, Refusal::NotLeader(self.leader()));
             }
