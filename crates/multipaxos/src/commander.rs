@@ -153,10 +153,20 @@ impl Leader {
 
     /// What was chosen in slots without gap, by one vote, is known now.
     fn learn(&self, run: &mut Choices, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
-        let vote = Vote { ballot: self.ballot, acceptors: run.acceptors };
-        let held = node.acceptor.accepted_from(run.first).take(std::mem::take(&mut run.count));
-        node.learner.learn_run(held.map(|(_, held)| &held.batch), Some(vote), effects);
+        if run.count == 0 {
+            return;
+        }
+        let vote = Some(Vote { ballot: self.ballot, acceptors: run.acceptors });
+        let end = after(run.first, std::mem::take(&mut run.count));
+        let held = node.acceptor.run_from(run.first).take((end.0 - run.first.0) as usize);
+        node.learner.learn_run(held.map(|held| &held.batch), vote, effects);
         run.first = node.first_unchosen();
+        if run.first < end {
+            // The acceptor keeps these apart, as it has holes before them.
+            let held = node.acceptor.accepted_from(run.first).take((end.0 - run.first.0) as usize);
+            node.learner.learn_run(held.map(|(_, held)| &held.batch), vote, effects);
+            run.first = node.first_unchosen();
+        }
     }
 
     /// Votes were counted: what was chosen makes room.
