@@ -59,8 +59,8 @@ pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + '
     /// The replica in a few numbers, for people and oracles.
     fn status(&self) -> Status;
 
-    /// The batch at an index that was given out with [`Effects::commit_run`], as long as the replica
-    /// keeps it; at least until the next step.
+    /// The batch at an index that was given out with [`Effects::commit_run`], as long as the
+    /// replica keeps it; at least until the next step.
     fn decided(&self, index: LogIndex) -> Option<&Batch> {
         let _ = index;
         None

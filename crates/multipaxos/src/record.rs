@@ -4,9 +4,9 @@ use crate::message::after;
 use consensus_core::{Ballot, Batch, LogIndex, Membership, Run};
 use serde::{Deserialize, Serialize};
 
-/// One record. The first three are the acceptor's memory and are durable before the acceptor says
-/// so (§2.5). The next two are notes that save work after a restart and that a crash may lose. The
-/// last begins a log of which the first slots are forgotten.
+/// One record. Promises and acceptances are the acceptor's memory and are durable before it says so
+/// (§2.5). What is learned and chosen are notes that save work after a restart and that a crash may
+/// lose. `Forgotten` begins a log of which the first slots are forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Record {
     /// The acceptor promised this ballot.
@@ -22,16 +22,6 @@ pub enum Record {
         slot: LogIndex,
         /// The value.
         batch: Batch,
-    },
-    /// The acceptor accepted these values, the first in `slot` and the others after it without gap:
-    /// what came in one message, or was proposed in one burst.
-    AcceptedRun {
-        /// The ballot.
-        ballot: Ballot,
-        /// The first slot.
-        slot: LogIndex,
-        /// The values.
-        batches: Run<Batch>,
     },
     /// Another replica said that this value is chosen. No acceptance: the acceptor may hold
     /// another value, or none.
@@ -54,6 +44,16 @@ pub enum Record {
         upto: LogIndex,
         /// The members as of that slot. Boxed: every record is as large as the largest.
         members: Box<Membership>,
+    },
+    /// The acceptor accepted these values, the first in `slot` and the others after it without gap:
+    /// what came in one message, or was proposed in one burst.
+    AcceptedRun {
+        /// The ballot.
+        ballot: Ballot,
+        /// The first slot.
+        slot: LogIndex,
+        /// The values.
+        batches: Run<Batch>,
     },
 }
 
