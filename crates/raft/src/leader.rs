@@ -87,8 +87,8 @@ impl Leader {
         leader
     }
 
-    /// Takes commands, or says that it is busy. Nothing is written or sent yet: what comes until the
-    /// driver has drained its input is one record, and travels together.
+    /// Takes commands, or says that it is busy. Nothing is written or sent yet: what comes until
+    /// the driver has drained its input is one record, and travels together.
     pub(crate) fn on_propose(
         &mut self,
         server: &Server,
