@@ -143,8 +143,9 @@ Heard(n, accepted, ballot, upto) ==
                     \A s \in (Upto(n) + 1)..k : s \in DOMAIN learned[n] \/ mine(s)}
     IN  [s \in {k \in run : k \notin DOMAIN learned[n]} |-> accepted[s].batch]
 
-(* What was proposed in one burst comes in one message: a record for each    *)
-(* slot of the run that is not held yet, and one answer for all of them.     *)
+(* What was proposed in one burst comes in one message, is one record where  *)
+(* all of it follows what is held, else a record for each slot that is not   *)
+(* held yet; and one answer.                                                 *)
 OnAccept(n, from, body) ==
     /\ body.kind = "Accept"
     /\ ~Less(body.ballot, Promised(n))
@@ -156,7 +157,9 @@ OnAccept(n, from, body) ==
            states == AcceptedIn(Memory(n), ballot, new, value)
            all == IF new = <<>> THEN Accepted(n) ELSE states[Len(new)].accepted
            answer == ToAll(n, {from}, AcceptedOf(ballot, body.slot, Len(body.batches)))
-           writes == [k \in 1..Len(new) |-> [state |-> states[k], needed |-> TRUE]]
+           follows == \A s \in DOMAIN Accepted(n) : s < body.slot
+           writes == IF follows THEN Write(states[Len(new)])
+                     ELSE [k \in 1..Len(new) |-> [state |-> states[k], needed |-> TRUE]]
        IN  /\ IF Bug = "M25" THEN Do(n, writes, {}, answer) ELSE Do(n, writes, answer, {})
            /\ Learn(n, Heard(n, all, ballot, body.chosen))
     /\ Follow(n)
@@ -258,16 +261,21 @@ BecomeLeader(n) ==
     /\ role' = [role EXCEPT ![n] = "Leader"]
     /\ UNCHANGED <<incarnation, round, learned, chosen>>
 
-(* The next free slot. *)
-Propose(n, batch) ==
+(* The next free slots. *)
+Propose(n, batches) ==
     /\ role[n] = "Leader"
     /\ LET slot == leader[n].next
            ballot == leader[n].ballot
-       IN  /\ Do(n, Write(Accept(Memory(n), ballot, slot, batch)),
-                 ToAll(n, {n}, AcceptedOf(ballot, slot, 1)),
-                 ToAll(n, Peers(n), AcceptOf(n, ballot, slot, <<batch>>)))
-           /\ leader' = [leader EXCEPT ![n].next = slot + 1,
-                                       ![n].open = Put(@, slot, OpenSlot(batch))]
+           many == Len(batches)
+           run == slot..(slot + many - 1)
+           value(s) == batches[s - slot + 1]
+           states == AcceptedIn(Memory(n), ballot, [k \in 1..many |-> slot + k - 1], value)
+       IN  /\ Do(n, Write(states[many]),
+                 ToAll(n, {n}, AcceptedOf(ballot, slot, many)),
+                 ToAll(n, Peers(n), AcceptOf(n, ballot, slot, batches)))
+           /\ leader' = [leader EXCEPT ![n].next = slot + many,
+                ![n].open = [s \in DOMAIN @ \cup run |->
+                    IF s \in run THEN OpenSlot(value(s)) ELSE @[s]]]
     /\ UNCHANGED <<incarnation, round, role, scout, learned, chosen>>
 
 (* So many slots from this one on, in one message, or once more.             *)

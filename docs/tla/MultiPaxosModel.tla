@@ -42,7 +42,7 @@ Act(n) ==
         n \in Proposers /\
         BecomeScout(n, [round |-> r, node |-> n, incarnation |-> incarnation[n]])
     \/ \E m \in {x \in msgs : x.to = n /\ Alive(x)} : Receive(n, m.from, m.body)
-    \/ role[n] = "Leader" /\ leader[n].next <= MaxSlot /\ Propose(n, n + 1)
+    \/ role[n] = "Leader" /\ leader[n].next <= MaxSlot /\ Propose(n, <<n + 1>>)
     \/ role[n] = "Leader" /\ StepDown(n)
     \/ ~Instant /\ \E k \in 1..Len(written[n]) : SyncSome(n, k)
 

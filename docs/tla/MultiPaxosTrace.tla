@@ -111,7 +111,8 @@ Next ==
        ELSE /\ Due # None
             /\ CASE Due.kind = "Chosen" -> NoteChosen(N)
                  [] Due.kind = "Promised" -> BecomeScout(N, Due.ballot)
-                 [] Due.kind = "Accepted" -> Propose(N, Due.batch)
+                 [] Due.kind = "Accepted" -> Propose(N, <<Due.batch>>)
+                 [] Due.kind = "AcceptedRun" -> Propose(N, Due.batches)
                  [] OTHER -> FALSE
 
 -----------------------------------------------------------------------------
@@ -119,6 +120,11 @@ Apply(state, record) ==
     CASE record.kind = "Promised" -> [state EXCEPT !.promised = record.ballot]
       [] record.kind = "Accepted" ->
             Accept(state, record.ballot, record.slot, record.batch)
+      [] record.kind = "AcceptedRun" ->
+            LET many == Len(record.batches)
+                value(s) == record.batches[s - record.slot + 1]
+            IN  AcceptedIn(state, record.ballot,
+                           [k \in 1..many |-> record.slot + k - 1], value)[many]
       [] record.kind = "Learned" -> [state EXCEPT !.known = Put(@, record.slot, record.batch)]
       [] record.kind = "Chosen" ->
             [state EXCEPT !.known = [s \in 1..record.upto |->

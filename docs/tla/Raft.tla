@@ -217,9 +217,10 @@ OnTail(n, from, body) ==
 -----------------------------------------------------------------------------
 (* Replication: 5.3.                                                         *)
 
-Propose(n, batch) ==
+Propose(n, batches) ==
     /\ role[n] = "Leader"
-    /\ Do(n, Write([Memory(n) EXCEPT !.log = Append(@, [term |-> Term(n), batch |-> batch])]),
+    /\ Do(n, Write([Memory(n) EXCEPT !.log = @ \o
+            [k \in 1..Len(batches) |-> [term |-> Term(n), batch |-> batches[k]]]]),
           {}, {})
     /\ UNCHANGED <<volatile, history>>
 

@@ -84,7 +84,7 @@ ModelNext ==
            /\ UNCHANGED <<crashes, commands>>
         \/ /\ commands < MaxCommands /\ commands' = commands + 1
            /\ Len(Log(n)) < MaxLog
-           /\ Propose(n, commands) /\ UNCHANGED crashes
+           /\ Propose(n, <<commands>>) /\ UNCHANGED crashes
         \/ /\ crashes < MaxCrashes /\ crashes' = crashes + 1
            /\ \E k \in 0..Len(written[n]) : Crash(n, k)
            /\ UNCHANGED commands

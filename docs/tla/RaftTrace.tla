@@ -74,7 +74,8 @@ TakeOther ==
     IN  \/ UNCHANGED vars
         \/ kind = "Timer" /\ (BecomePreCandidate(N) \/ StepDown(N))
         \/ kind = "Campaign" /\ BecomeCandidate(N, TRUE)
-        \/ kind = "Propose" /\ Propose(N, Here.input.batch)
+        \/ /\ kind = "Drained" /\ Due # None /\ Due.kind = "Entries"
+           /\ Propose(N, [k \in 1..Len(Due.entries) |-> Due.entries[k].batch])
 
 Take ==
     /\ StepIn /\ Stay("out")

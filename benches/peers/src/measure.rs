@@ -73,7 +73,8 @@ impl<N: Node> Warm<N> {
 
 /// Lets the allocator keep what it once got: to glibc, a large block that is given back says that
 /// heaps up to twice its size are not to be returned to the kernel. Else each episode would pay
-/// anew for the same pages, and the pages, not the systems, would be measured.
+/// anew for the same pages, and the pages, not the systems, would be measured. Before each episode,
+/// as what the one before gave back may have been too much to be kept.
 pub fn keep_memory() {
     drop(std::hint::black_box(vec![1u8; (32 << 20) - (64 << 10)]));
     drop(std::hint::black_box(vec![vec![1u8; 64 << 10]; 256]));
@@ -86,6 +87,7 @@ impl Visitor for Episode {
 
     fn visit<N: Node>(self) -> Cost {
         let Self(cell, commits) = self;
+        keep_memory();
         let mut warm = Warm::<N>::new(cell);
         let messages = warm.cluster.messages();
         let began = ThreadTime::now();

@@ -147,6 +147,16 @@ pub struct Effects<P: ConsensusProtocol> {
     last_needed: RecordNumber,
     halted: Option<String>,
     reached: Vec<&'static str>,
+    decided: Decided,
+}
+
+/// How what is decided reaches the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decided {
+    /// As effects, each with its batch.
+    Told,
+    /// It looks for the batches of these indices in the replica: `(first, count)`.
+    Named(LogIndex, u64),
 }
 
 impl<P: ConsensusProtocol> Effects<P> {
@@ -159,7 +169,15 @@ impl<P: ConsensusProtocol> Effects<P> {
             last_needed: last,
             halted: None,
             reached: Vec::new(),
+            decided: Decided::Told,
         }
+    }
+
+    /// The same for a driver that applies what is decided where it lies, in the replica: see
+    /// [`take_decided`](Self::take_decided).
+    #[must_use]
+    pub fn in_place(self) -> Self {
+        Self { decided: Decided::Named(LogIndex::ZERO, 0), ..self }
     }
 
     /// For a replica that has written `last` records so far, the last needed one among them being
@@ -221,6 +239,42 @@ impl<P: ConsensusProtocol> Effects<P> {
     #[inline]
     pub fn commit(&mut self, index: LogIndex, batch: Batch) {
         self.list.push(Effect::Commit { index, batch });
+    }
+
+    /// Gives out batches that are decided at `first` and after, and that the replica keeps: its
+    /// [`decided`](ConsensusProtocol::decided) finds them until the next step.
+    #[inline]
+    pub fn commit_run<'a>(
+        &mut self,
+        first: LogIndex,
+        batches: impl ExactSizeIterator<Item = &'a Batch>,
+    ) {
+        match &mut self.decided {
+            Decided::Told => {
+                for (index, batch) in (first.0..).map(LogIndex).zip(batches) {
+                    self.list.push(Effect::Commit { index, batch: batch.clone() });
+                }
+            }
+            Decided::Named(start, count) => {
+                if *count == 0 {
+                    *start = first;
+                } else if start.0 + *count != first.0 {
+                    return self.halt(format!("{first} is given out where another index follows"));
+                }
+                *count += batches.len() as u64;
+            }
+        }
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): the first index that the
+    /// last step gave out and that the replica keeps, and how many. They are to be applied before
+    /// the other effects are carried out.
+    #[inline]
+    pub fn take_decided(&mut self) -> Option<(LogIndex, u64)> {
+        match &mut self.decided {
+            Decided::Told | Decided::Named(_, 0) => None,
+            Decided::Named(first, count) => Some((*first, std::mem::take(count))),
+        }
     }
 
     /// Hands commands back.
@@ -320,6 +374,6 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// Did the last step want nothing?
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.is_empty() && matches!(self.decided, Decided::Told | Decided::Named(_, 0))
     }
 }

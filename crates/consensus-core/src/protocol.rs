@@ -59,6 +59,13 @@ pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + '
     /// The replica in a few numbers, for people and oracles.
     fn status(&self) -> Status;
 
+    /// The batch at an index that was given out with [`Effects::commit_run`], as long as the
+    /// replica keeps it; at least until the next step.
+    fn decided(&self, index: LogIndex) -> Option<&Batch> {
+        let _ = index;
+        None
+    }
+
     /// What is to be kept beside a snapshot of everything up to this index, which the driver has
     /// just applied. `None` where the algorithm, as configured, never forgets its log.
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {

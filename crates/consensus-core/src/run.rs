@@ -38,6 +38,31 @@ impl<T> From<T> for Run<T> {
     }
 }
 
+impl<T> Run<T> {
+    /// The only thing, if there is but one.
+    ///
+    /// # Errors
+    /// The run itself, if not.
+    #[inline]
+    pub fn into_one(self) -> Result<T, Self> {
+        match self.0 {
+            Kept::One(one) => Ok(one),
+            many @ Kept::Many(_) => Err(Self(many)),
+        }
+    }
+
+    /// Takes everything out of a list, which keeps its room for what comes next.
+    pub fn taken_from(things: &mut Vec<T>) -> Self {
+        match things.pop() {
+            Some(only) if things.is_empty() => only.into(),
+            last => {
+                things.extend(last);
+                Self(Kept::Many(things.drain(..).collect()))
+            }
+        }
+    }
+}
+
 impl<T: Clone> From<&[T]> for Run<T> {
     fn from(things: &[T]) -> Self {
         match things {
@@ -103,6 +128,8 @@ mod tests {
             let run: Run<u64> = list.iter().copied().collect();
             assert_eq!(*run, *list);
             assert_eq!(run, Run::from(&list[..]));
+            assert_eq!(run, Run::taken_from(&mut list.clone()));
+            assert_eq!(run.clone().into_one().ok(), (list.len() == 1).then(|| list[0]));
             assert_eq!(Fingerprint::of(&run), Fingerprint::of(&list));
             assert_eq!(format!("{run:?}"), format!("{list:?}"));
         }

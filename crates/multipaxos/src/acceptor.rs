@@ -6,7 +6,7 @@ use crate::record::Record;
 use crate::replica::{MultiPaxos, Out, Role};
 use crate::slots::Slots;
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId, RecordNumber};
+use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId, RecordNumber, Run};
 
 /// The acceptor of all slots. Its promise is one ballot for all of them (§3), and apart from it
 /// each slot has the ballot under which its value was accepted: these are two variables, or a
@@ -54,10 +54,28 @@ impl Acceptor {
         effects: &mut Effects<MultiPaxos>,
     ) -> RecordNumber {
         let Pvalue { ballot, slot, batch } = pvalue;
+        self.accept_run(ballot, slot, batch.into(), effects)
+    }
+
+    /// The same for values in slots without gap, the first of which is given: one record.
+    ///
+    /// # Panics
+    /// As [`accept`](Self::accept).
+    pub(crate) fn accept_run(
+        &mut self,
+        ballot: Ballot,
+        slot: LogIndex,
+        batches: Run<Batch>,
+        effects: &mut Effects<MultiPaxos>,
+    ) -> RecordNumber {
         assert!(ballot >= self.promised, "{ballot:?} accepted after {:?}", self.promised);
         self.promised = ballot;
-        self.accepted.insert(slot, Accepted { ballot, batch: batch.clone() });
-        effects.write(Record::Accepted { ballot, slot, batch })
+        let accepted = batches.iter().map(|batch| Accepted { ballot, batch: batch.clone() });
+        self.accepted.insert_run(slot, accepted);
+        effects.write(match batches.into_one() {
+            Ok(batch) => Record::Accepted { ballot, slot, batch },
+            Err(batches) => Record::AcceptedRun { ballot, slot, batches },
+        })
     }
 
     /// Accepts, but for what it has accepted under this ballot before: then the answer was lost, or
@@ -117,6 +135,11 @@ impl Acceptor {
     /// What it accepted last in a slot.
     pub(crate) fn accepted(&self, slot: LogIndex) -> Option<&Accepted> {
         self.accepted.get(slot)
+    }
+
+    /// What it accepted last from a slot on, as far as there is no gap.
+    pub(crate) fn run_from(&self, slot: LogIndex) -> impl Iterator<Item = &Accepted> {
+        self.accepted.run_from(slot)
     }
 
     /// The last slot with an accepted value.
@@ -242,20 +265,34 @@ impl MultiPaxos {
         if ballot > self.node.acceptor.promised() {
             effects.reached("accepted without a promise before");
         }
-        let mut slot = first;
-        for batch in batches.iter() {
+        let count = batches.len() as u64;
+        let new = first > self.node.acceptor.last() && !planted("M111") && !planted("M114");
+        if new {
+            self.node.acceptor.accept_run(ballot, first, batches, effects);
+        } else {
+            self.accept_each(ballot, first, &batches, effects);
+        }
+        effects.send(from, Message::Accepted { ballot, slot: first, count, again });
+        let chosen = if planted("M36") { chosen.next() } else { chosen };
+        let Node { acceptor, learner, .. } = &mut self.node;
+        learner.learn_from_leader(ballot, chosen, acceptor, effects);
+    }
+
+    /// Accepts in these slots, of which some may hold a value.
+    fn accept_each(
+        &mut self,
+        ballot: Ballot,
+        first: LogIndex,
+        batches: &[Batch],
+        effects: Out<'_>,
+    ) {
+        for (slot, batch) in (first.0..).map(LogIndex).zip(batches) {
             if planted("M111") && slot > first {
                 break;
             }
             let batch = if planted("M114") { &batches[0] } else { batch };
             self.node.acceptor.accept_unless_held(ballot, slot, batch, effects);
-            slot = slot.next();
         }
-        let count = batches.len() as u64;
-        effects.send(from, Message::Accepted { ballot, slot: first, count, again });
-        let chosen = if planted("M36") { chosen.next() } else { chosen };
-        let Node { acceptor, learner, .. } = &mut self.node;
-        learner.learn_from_leader(ballot, chosen, acceptor, effects);
     }
 
     /// With leases, who heard a leader, or may have before it crashed, promises nobody else

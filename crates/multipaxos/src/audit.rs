@@ -143,6 +143,11 @@ impl Audit for MultiPaxos {
             Record::Accepted { ballot, slot, batch } => {
                 disk.hold(*slot, ballot.rank(), batch.fingerprint());
             }
+            Record::AcceptedRun { ballot, slot, batches } => {
+                for (slot, batch) in (slot.0..).map(LogIndex).zip(batches.iter()) {
+                    disk.hold(slot, ballot.rank(), batch.fingerprint());
+                }
+            }
             Record::Forgotten { upto, .. } => disk.forget_upto(*upto),
             // A learned value was not accepted by this disk's owner, and a note proves nothing.
             Record::Promised { .. } | Record::Learned { .. } | Record::Chosen { .. } => {}
@@ -163,14 +168,13 @@ impl Audit for MultiPaxos {
 
     fn entry(&self, index: LogIndex) -> Option<&Batch> {
         if let Some(chosen) = self.node.learner.get(index) {
-            return Some(&chosen.batch);
+            return Some(chosen);
         }
         self.acceptor().accepted(index).map(|accepted| &accepted.batch)
     }
 
     fn certificate(&self, index: LogIndex) -> Option<Certificate> {
-        let chosen = self.node.learner.get(index)?;
-        let vote = chosen.vote?;
+        let vote = self.node.learner.vote(index)?;
         Some(Certificate {
             topic: accepted(vote.ballot, index),
             value: VOTE,

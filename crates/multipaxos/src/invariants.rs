@@ -1,6 +1,7 @@
 //! What must hold of one replica, and of a step between two of its states. What must hold between
 //! replicas is the oracles' business.
 
+use crate::acceptor::cost;
 use crate::leader::{Leader, Phase};
 use crate::replica::{MultiPaxos, Role};
 use consensus_core::{Ballot, LogIndex};
@@ -64,8 +65,9 @@ fn check_leader(replica: &MultiPaxos, leader: &Leader) -> Result<(), String> {
     for (slot, commander) in leader.open.from(LogIndex::ZERO) {
         require(slot > learner.upto(), || format!("slot {slot} is executed and still open"))?;
         let held = replica.acceptor().accepted(slot);
-        let mine =
-            held.is_some_and(|held| held.ballot == leader.ballot && held.batch == commander.batch);
+        let mine = held.is_some_and(|held| {
+            held.ballot == leader.ballot && cost(&held.batch) == commander.cost
+        });
         require(mine, || format!("slot {slot} was proposed and not accepted next door"))?;
     }
     let (counted, kept) = leader.recount();
@@ -90,7 +92,7 @@ pub(crate) fn check_step(before: &MultiPaxos, after: &MultiPaxos) -> Result<(), 
     require(old.upto() <= new.upto(), || "what was executed shrank".into())?;
     let first = base.next();
     for (slot, value) in (first.0..).map(LogIndex).zip(old.values_from(first)) {
-        let kept = new.get(slot).is_some_and(|chosen| chosen.batch == *value);
+        let kept = new.get(slot).is_some_and(|chosen| chosen == value);
         require(kept, || format!("slot {slot}: the chosen value changed"))?;
     }
     match (&before.role, &after.role) {

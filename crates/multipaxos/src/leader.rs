@@ -2,11 +2,11 @@
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
 use crate::acceptor::cost;
+use crate::commander::Commander;
 use crate::compaction::Receivers;
 use crate::config::{Commits, Sending};
 use crate::follower::retry;
-use crate::learner::{Chosen, Contradiction, Vote};
-use crate::message::{Accept, Message, Pvalue, after};
+use crate::message::{Accept, Message, after};
 use crate::node::Node;
 use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
@@ -52,7 +52,7 @@ pub(crate) struct Leader {
     /// The others were told at once that slots up to here are chosen; where that is done.
     announced: LogIndex,
     /// Did not accept in time when just a quorum was asked.
-    slow: NodeSet,
+    pub(crate) slow: NodeSet,
     /// How gladly the others would lead.
     pub(crate) priorities: BTreeMap<NodeId, u8>,
     /// One of a higher priority had its chance.
@@ -68,7 +68,7 @@ pub(crate) struct Leader {
     unsent: LogIndex,
     /// Slots that are proposed in and not yet executed.
     pub(crate) open: Slots<Commander>,
-    open_bytes: usize,
+    pub(crate) open_bytes: usize,
     /// Commands that wait for room in the window. They have no slot and left no trace.
     queue: VecDeque<Batch>,
     queue_bytes: usize,
@@ -104,15 +104,6 @@ impl Disk {
     fn of(node: &Node, effects: &Effects<MultiPaxos>) -> Self {
         Self { written: effects.last_needed(), durable: node.durable }
     }
-}
-
-/// Gets one value chosen in one slot.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Commander {
-    pub(crate) batch: Batch,
-    accepted: Votes,
-    /// Chosen, but an earlier slot is not.
-    chosen: bool,
 }
 
 impl Leader {
@@ -161,13 +152,9 @@ impl Leader {
         leader
     }
 
-    /// Commands of clients. Taken into the window if there is room, else queued, else handed back.
-    pub(crate) fn propose(
-        &mut self,
-        batch: Batch,
-        node: &mut Node,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
+    /// Commands of clients. They wait until the driver has drained its input, and then for room in
+    /// the window; if too much waits they are handed back.
+    pub(crate) fn propose(&mut self, batch: Batch, node: &Node, effects: &mut Effects<MultiPaxos>) {
         let pending = self.open_bytes + self.queue_bytes;
         if self.transfer.is_some() {
             effects.reached("busy: handing over");
@@ -181,7 +168,6 @@ impl Leader {
         }
         self.queue_bytes += cost(&batch);
         self.queue.push_back(batch);
-        self.fill_window(node, effects);
     }
 
     /// Proposes what waits, as far as there is room.
@@ -193,23 +179,43 @@ impl Leader {
     }
 
     fn propose_queued(&mut self, node: &mut Node, effects: &mut Effects<MultiPaxos>) {
-        while let (Some(first), Phase::Open, None) = (self.queue.front(), self.phase, self.transfer)
-        {
-            let cost = cost(first);
-            let room = self.open_bytes + cost <= node.config.window_bytes
-                && self.open.len() < node.config.window_slots;
-            if !self.open.is_empty() && !room {
+        while let (false, Phase::Open, None) = (self.queue.is_empty(), self.phase, self.transfer) {
+            let batches = self.take_queued(node);
+            if batches.is_empty() {
                 effects.reached("window full");
                 return;
             }
-            let batch = self.queue.pop_front().expect("the queue has a first");
-            if !planted("M52") {
-                self.queue_bytes -= cost;
+            let first = self.next;
+            self.next = after(first, batches.len());
+            self.propose_run(first, batches.clone(), node, effects);
+            if self.unsent == first {
+                self.unsent = self.next;
+                self.send_new(first, batches, node, effects);
             }
-            let slot = self.next;
-            self.next = slot.next();
-            self.propose_in(slot, batch, node, effects);
         }
+    }
+
+    /// What may be proposed of what waits: as much as the window and one message take.
+    fn take_queued(&mut self, node: &Node) -> Run<Batch> {
+        let config = &node.config;
+        let (mut bytes, mut slots) = (self.open_bytes, self.open.len());
+        let (mut count, mut length) = (0, 0);
+        for batch in &self.queue {
+            let cost = cost(batch);
+            let room = bytes + cost <= config.window_bytes && slots < config.window_slots;
+            let fits = count == 0 || length + cost <= config.max_message_bytes;
+            if (slots > 0 && !room) || !fits {
+                break;
+            }
+            bytes += cost;
+            length += cost;
+            slots += 1;
+            count += 1;
+        }
+        if !planted("M52") {
+            self.queue_bytes -= length;
+        }
+        self.queue.drain(..count).collect()
     }
 
     /// Phase 2a: proposes a value in a slot, to the acceptor next door, too.
@@ -220,17 +226,30 @@ impl Leader {
         node: &mut Node,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
-        let ballot = self.ballot;
-        node.accept_own(Pvalue { ballot, slot, batch: batch.clone() }, effects);
-        let mut accepted = Votes::default();
-        if planted("M24") {
-            accepted.add(node.id);
+        self.propose_run(slot, batch.into(), node, effects);
+    }
+
+    /// The same in slots without gap, of which the first is given.
+    fn propose_run(
+        &mut self,
+        first: LogIndex,
+        batches: Run<Batch>,
+        node: &mut Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        for (slot, batch) in (first.0..).map(LogIndex).zip(batches.iter()) {
+            assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
+            let mut accepted = Votes::default();
+            if planted("M24") {
+                accepted.add(node.id);
+            }
+            let cost = cost(batch);
+            self.open_bytes += cost;
+            assert!(self.open.get(slot).is_none(), "two proposals of one ballot in slot {slot}");
+            self.open.insert(slot, Commander { cost, accepted, chosen: false });
         }
-        self.open_bytes += cost(&batch);
-        assert!(self.open.get(slot).is_none(), "two proposals of one ballot in slot {slot}");
-        self.open.insert(slot, Commander { batch, accepted, chosen: false });
-        self.unsent = self.unsent.min(slot);
+        node.accept_own(self.ballot, first, batches, effects);
+        self.unsent = self.unsent.min(first);
     }
 
     /// Sends what was proposed since the driver drained its input last: slots without gap in one
@@ -241,23 +260,35 @@ impl Leader {
             let (mut bytes, mut end) = (0, first);
             let fits = |(slot, commander): &(LogIndex, &Commander)| {
                 let follows = *slot == end || planted("M112");
-                let cost = cost(&commander.batch);
+                let cost = commander.cost;
                 let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
                 bytes += cost;
                 end = end.next();
                 fits
             };
             let run = self.open.from(first).take_while(fits);
-            let batches: Run<Batch> = run.map(|(_, commander)| commander.batch.clone()).collect();
+            let values = run.filter_map(|(slot, _)| node.acceptor.accepted(slot));
+            let batches: Run<Batch> = values.map(|held| held.batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
-            if batches.len() > 1 {
-                effects.reached("a run of slots is asked for at once");
-            }
             if !batches.is_empty() {
-                let to = self.receivers(node);
-                self.send_accept(first, batches, to, false, node, effects);
+                self.send_new(first, batches, node, effects);
             }
         }
+    }
+
+    /// Asks for the first time.
+    fn send_new(
+        &self,
+        first: LogIndex,
+        batches: Run<Batch>,
+        node: &Node,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        if batches.len() > 1 {
+            effects.reached("a run of slots is asked for at once");
+        }
+        let to = self.receivers(node);
+        self.send_accept(first, batches, to, false, node, effects);
     }
 
     fn send_accept(
@@ -271,116 +302,6 @@ impl Leader {
     ) {
         let (ballot, chosen) = (self.ballot, node.learner.upto());
         effects.send(to, Message::Accept(Accept { ballot, slot, batches, chosen, again }));
-    }
-
-    /// Phase 2b: an acceptor has accepted, in so many slots from the first one on.
-    pub(crate) fn on_accepted(
-        &mut self,
-        from: NodeId,
-        (ballot, first, count): (Ballot, LogIndex, u64),
-        node: &mut Node,
-        env: &Env<'_>,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
-        if ballot != self.ballot && !planted("M37") {
-            tracing::debug!(%from, ?ballot, "accepted under another ballot");
-            effects.reached("acceptance of an earlier ballot");
-            return;
-        }
-        self.heard.insert(from);
-        self.slow.remove(from);
-        let count = if planted("M110") { count.saturating_add(1) } else { count };
-        if self.open.get(first).is_none() {
-            effects.reached("acceptance of an executed slot");
-        }
-        self.count(from, (first, count), node, effects);
-        self.settle(node, env, effects);
-    }
-
-    /// The own acceptances in these slots are durable.
-    pub(crate) fn on_own_accepted(
-        &mut self,
-        (ballot, first, count): (Ballot, LogIndex, u64),
-        node: &mut Node,
-        env: &Env<'_>,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
-        if ballot == self.ballot || planted("M49") {
-            let count = if planted("M113") { self.next.0 - first.0 } else { count };
-            self.count(node.id, (first, count), node, effects);
-            self.settle(node, env, effects);
-        }
-    }
-
-    /// An acceptor's votes in so many slots from the first one on.
-    fn count(
-        &mut self,
-        from: NodeId,
-        (first, count): (LogIndex, u64),
-        node: &mut Node,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
-        let end = after(first, usize::try_from(count).unwrap_or(usize::MAX)).min(self.next);
-        // What is executed is not open.
-        let mut slot = first.max(node.first_unchosen());
-        if slot >= end {
-            return;
-        }
-        let (mut version, mut needed) = (node.version(), needed_of(from, node));
-        while slot < end {
-            if node.version() != version {
-                (version, needed) = (node.version(), needed_of(from, node));
-            }
-            if let Some(needed) = needed {
-                self.count_in(slot, from, needed, node, effects);
-            }
-            slot = slot.next();
-        }
-    }
-
-    /// A value is chosen when a quorum of acceptors has accepted it under one ballot (§2.2).
-    fn count_in(
-        &mut self,
-        slot: LogIndex,
-        from: NodeId,
-        needed: usize,
-        node: &mut Node,
-        effects: &mut Effects<MultiPaxos>,
-    ) {
-        let Some(commander) = self.open.get_mut(slot).filter(|it| !it.chosen) else { return };
-        commander.accepted.add(from);
-        if commander.accepted.count() < needed {
-            return;
-        }
-        commander.chosen = true;
-        if !commander.accepted.from().contains(node.id) {
-            effects.reached("chosen before the leader's own disk has it");
-        }
-        if slot > node.first_unchosen() {
-            effects.reached("chosen behind a gap");
-        }
-        let vote = Vote { ballot: self.ballot, acceptors: commander.accepted.from() };
-        let chosen = Chosen { batch: commander.batch.clone(), vote: Some(vote) };
-        if let Err(Contradiction(slot)) = node.learner.learn(slot, chosen, effects) {
-            effects.halt(format!("a second value was chosen in slot {slot}"));
-        }
-    }
-
-    /// Votes were counted: what was chosen makes room.
-    fn settle(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
-        self.retire(node.learner.upto());
-        self.pass(node.learner.upto(), node, env, effects);
-        self.fill_window(node, effects);
-    }
-
-    /// Forgets the commanders of executed slots.
-    fn retire(&mut self, upto: LogIndex) {
-        while let Some(commander) = self.open.pop_upto(upto) {
-            let bytes = cost(&commander.batch);
-            if !planted("M51") {
-                self.open_bytes -= bytes;
-            }
-        }
     }
 
     /// Says that it is alive, and how far slots are chosen.
@@ -416,10 +337,11 @@ impl Leader {
     /// round.
     pub(crate) fn drained(
         &mut self,
-        node: &Node,
+        node: &mut Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        self.fill_window(node, effects);
         self.send_accepts(node, effects);
         self.announce(node, effects);
         self.confirm(node, env, effects);
@@ -462,14 +384,15 @@ impl Leader {
             if commander.chosen {
                 continue;
             }
-            if bytes > 0 && bytes + cost(&commander.batch) > node.config.max_message_bytes {
+            if bytes > 0 && bytes + commander.cost > node.config.max_message_bytes {
                 break;
             }
-            bytes += cost(&commander.batch);
+            let Some(held) = node.acceptor.accepted(slot) else { continue };
+            bytes += commander.cost;
             let silent = node.peers().minus(commander.accepted.from());
             effects.reached("accept sent again");
             slow = slow.or(silent);
-            let again = commander.batch.clone().into();
+            let again = held.batch.clone().into();
             self.send_accept(slot, again, silent, true, node, effects);
         }
         self.slow = slow;
@@ -532,16 +455,6 @@ impl Leader {
     /// Bytes of values that are open, counted anew.
     pub(crate) fn recount(&self) -> (usize, usize) {
         let open = self.open.from(LogIndex::ZERO);
-        (open.map(|(_, commander)| cost(&commander.batch)).sum(), self.open_bytes)
+        (open.map(|(_, commander)| commander.cost).sum(), self.open_bytes)
     }
-}
-
-/// How many acceptances choose a value, if the vote of this acceptor counts.
-fn needed_of(from: NodeId, node: &Node) -> Option<usize> {
-    let quorums = node.quorums().filter(|_| node.voters().contains(from))?;
-    Some(match () {
-        () if planted("M38") => quorums.nodes().div_ceil(2),
-        () if planted("M123") => quorums.phase_1(),
-        () => quorums.phase_2(),
-    })
 }

@@ -21,7 +21,10 @@ pub(crate) struct Learner {
     /// The newest snapshot covers slots up to here.
     snapshot: LogIndex,
     /// Slots after `base` without gap: handed out.
-    chosen: VecDeque<Chosen>,
+    chosen: VecDeque<Batch>,
+    /// The votes that chose them, where this replica counted them, by runs of slots under equal
+    /// votes: the first, and how many.
+    votes: VecDeque<(LogIndex, u64, Vote)>,
     /// Slots after a gap.
     later: BTreeMap<LogIndex, Chosen>,
     /// The disk was told that slots up to here are chosen.
@@ -75,18 +78,30 @@ impl Learner {
         &self.members
     }
 
+    /// Is nothing known behind a gap?
+    pub(crate) fn is_gapless(&self) -> bool {
+        self.later.is_empty()
+    }
+
     /// The last slot of which the value is known, behind a gap or not.
     pub(crate) fn last(&self) -> LogIndex {
         self.later.last_key_value().map_or(self.upto(), |(slot, _)| *slot)
     }
 
-    /// What is known of a slot.
-    pub(crate) fn get(&self, slot: LogIndex) -> Option<&Chosen> {
+    /// The value that is known to be chosen in a slot.
+    pub(crate) fn get(&self, slot: LogIndex) -> Option<&Batch> {
         if slot > self.upto() {
-            return self.later.get(&slot);
+            return self.later.get(&slot).map(|chosen| &chosen.batch);
         }
         let behind_base = slot.0.checked_sub(self.base.0 + 1)?;
         self.chosen.get(usize::try_from(behind_base).ok()?)
+    }
+
+    /// The vote that this replica counted for what it handed out of a slot.
+    pub(crate) fn vote(&self, slot: LogIndex) -> Option<Vote> {
+        let place = self.votes.partition_point(|(first, _, _)| *first <= slot);
+        let (first, count, vote) = self.votes.get(place.checked_sub(1)?)?;
+        (slot.0 < first.0 + count).then_some(*vote)
     }
 
     /// Is the choice known, or was it?
@@ -98,7 +113,7 @@ impl Learner {
     pub(crate) fn values_from(&self, from: LogIndex) -> impl Iterator<Item = &Batch> {
         let skip = from.0.saturating_sub(self.base.0 + 1);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        self.chosen.iter().skip(skip).map(|chosen| &chosen.batch)
+        self.chosen.range(skip.min(self.chosen.len())..)
     }
 
     /// As many of them as fit, at least one if there is one.
@@ -116,8 +131,8 @@ impl Learner {
     pub(crate) fn start_of_last(&self, upto: LogIndex, slots: u64, bytes: usize) -> LogIndex {
         let covered = upto.0.saturating_sub(self.base.0) as usize;
         let mut left = bytes;
-        let fits = |chosen: &&Chosen| {
-            let size = cost(&chosen.batch);
+        let fits = |batch: &&Batch| {
+            let size = cost(batch);
             let fits = size <= left;
             left = left.saturating_sub(size);
             fits
@@ -139,7 +154,7 @@ impl Learner {
             return Ok(true);
         }
         if let Some(known) = self.get(slot) {
-            let same = known.batch == chosen.batch;
+            let same = *known == chosen.batch;
             return if same { Ok(false) } else { Err(Contradiction(slot)) };
         }
         if slot <= self.base {
@@ -167,12 +182,59 @@ impl Learner {
 
     /// The value of the first slot that was not known.
     fn hand_out_next(&mut self, chosen: Chosen, effects: &mut Effects<MultiPaxos>) {
-        let slot = self.upto().next();
-        effects.commit(slot, chosen.batch.clone());
-        if self.members.execute(slot, &chosen.batch) {
+        self.chosen.push_back(chosen.batch);
+        self.hand_out_last(1, chosen.vote, effects);
+    }
+
+    /// Values are chosen in the first slots that were not known, by the same vote where this
+    /// replica counted it; nothing is known behind them.
+    pub(crate) fn learn_run<'a>(
+        &mut self,
+        values: impl Iterator<Item = &'a Batch>,
+        vote: Option<Vote>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let mut count = 0;
+        for batch in values {
+            self.chosen.push_back(batch.clone());
+            count += 1;
+            // Who votes is told in the order of slots, too.
+            if batch.is_membership() {
+                self.hand_out_last(count, vote, effects);
+                count = 0;
+            }
+        }
+        if count > 0 {
+            self.hand_out_last(count, vote, effects);
+        }
+    }
+
+    /// Hands out the last values that were learned. Only the very last may change the members.
+    fn hand_out_last(
+        &mut self,
+        count: usize,
+        vote: Option<Vote>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let (place, last) = (self.chosen.len() - count, self.upto());
+        let first = after(self.base, place).next();
+        effects.commit_run(first, self.chosen.range(place..));
+        if self.chosen.back().is_some_and(|batch| self.members.execute(last, batch)) {
             effects.members(self.members.current().clone(), false);
         }
-        self.chosen.push_back(chosen);
+        if let Some(vote) = vote {
+            self.remember(first, count as u64, vote);
+        }
+    }
+
+    /// The values of these slots were chosen by this vote.
+    fn remember(&mut self, slot: LogIndex, more: u64, vote: Vote) {
+        match self.votes.back_mut() {
+            Some((first, count, same)) if first.0 + *count == slot.0 && *same == vote => {
+                *count += more;
+            }
+            _ => self.votes.push_back((slot, more, vote)),
+        }
     }
 
     /// The owner of `ballot` says that every slot up to `upto` is chosen: takes what the acceptor
@@ -188,6 +250,12 @@ impl Learner {
         acceptor: &Acceptor,
         effects: &mut Effects<MultiPaxos>,
     ) {
+        if self.later.is_empty() && self.upto() < upto {
+            let (first, count) = (self.upto().next(), (upto.0 - self.upto().0) as usize);
+            let held = acceptor.run_from(first).take(count);
+            let held = held.take_while(|held| held.ballot == ballot);
+            self.learn_run(held.map(|held| &held.batch), None, effects);
+        }
         while self.upto() < upto {
             let slot = self.upto().next();
             let batch = match acceptor.accepted(slot) {
@@ -236,7 +304,7 @@ impl Learner {
     pub(crate) fn recall(&mut self, slot: LogIndex, batch: Batch) {
         assert_eq!(slot, self.upto().next(), "chosen values are recalled in order");
         self.members.execute(slot, &batch);
-        self.chosen.push_back(Chosen { batch, vote: None });
+        self.chosen.push_back(batch);
         self.noted = slot;
     }
 
@@ -260,6 +328,9 @@ impl Learner {
         self.chosen.drain(..count as usize);
         self.members.forget_upto(slot);
         self.base = self.base.max(slot);
+        while self.votes.front().is_some_and(|(first, count, _)| first.0 + count <= slot.0 + 1) {
+            self.votes.pop_front();
+        }
     }
 
     /// A snapshot takes the place of everything up to its slot, which is further than all that is

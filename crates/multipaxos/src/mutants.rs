@@ -132,6 +132,11 @@ pub const MUTANTS: &[Mutant] = &[
             "a leader whose disk is slower than two elections by others, and that crashes",
         ),
     Mutant::new("M51", "what was executed still counts as open: the window closes", &["O13"]),
+    Mutant::new(
+        "M160",
+        "of a record that holds a run of acceptances only the first is found again",
+        &["O6", "O1", "O5", "O7", "O16", "O18", "O4"],
+    ),
     Mutant::new("M52", "what left the queue still counts as queued: busy in the end", &["O13"]),
     Mutant::new(
         "M05",

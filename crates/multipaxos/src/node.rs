@@ -12,7 +12,7 @@ use consensus_core::mutant::planted;
 use consensus_core::quorum::Quorums;
 use consensus_core::{
     Ballot, Batch, Durable, Effects, Env, InFlight, Incarnation, LogIndex, NodeId, NodeSet,
-    ProtocolConfig as _, RecordNumber, RecoverError, SnapshotMeta,
+    ProtocolConfig as _, RecordNumber, RecoverError, Run, SnapshotMeta,
 };
 
 /// Acceptor, learner, and who one is.
@@ -64,9 +64,9 @@ impl OwnVote {
         match (self, next) {
             (
                 Self::Accepted { ballot, slot, count },
-                Self::Accepted { ballot: same, slot: at, .. },
+                Self::Accepted { ballot: same, slot: at, count: more },
             ) if ballot == same && slot.0 + count == at.0 => {
-                let more = if planted("M104") { 2 } else { 1 };
+                let more = if planted("M104") { more + 1 } else { more };
                 Some(Self::Accepted { ballot, slot, count: count + more })
             }
             _ => None,
@@ -205,11 +205,16 @@ impl Node {
         self.own_votes.wrote(number, OwnVote::Promise(ballot));
     }
 
-    /// The own acceptor accepts the own proposal.
-    pub(crate) fn accept_own(&mut self, pvalue: Pvalue, effects: &mut Effects<MultiPaxos>) {
-        let Pvalue { ballot, slot, .. } = pvalue;
-        let vote = OwnVote::Accepted { ballot, slot, count: 1 };
-        let number = self.acceptor.accept(pvalue, effects);
+    /// The own acceptor accepts own proposals, the first in `slot`.
+    pub(crate) fn accept_own(
+        &mut self,
+        ballot: Ballot,
+        slot: LogIndex,
+        batches: Run<Batch>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        let vote = OwnVote::Accepted { ballot, slot, count: batches.len() as u64 };
+        let number = self.acceptor.accept_run(ballot, slot, batches, effects);
         self.own_votes.wrote(number, vote);
     }
 
@@ -297,13 +302,10 @@ fn read(
             acceptor.recall_promise(ballot);
         }
         Record::Accepted { ballot, slot, batch } => {
-            if ballot < acceptor.promised() {
-                return Err("accepted below the promised ballot");
-            }
-            if slot <= learner.base() {
-                return Err("accepted in a forgotten slot");
-            }
-            acceptor.recall(Pvalue { ballot, slot, batch });
+            recall(ballot, slot, &[batch], acceptor, learner)?;
+        }
+        Record::AcceptedRun { ballot, slot, batches } => {
+            recall(ballot, slot, &batches, acceptor, learner)?;
         }
         Record::Learned { slot, batch } => {
             if slot != learner.upto().next() {
@@ -323,6 +325,27 @@ fn read(
                 learner.recall(slot, held.batch.clone());
             }
         }
+    }
+    Ok(())
+}
+
+/// Takes acceptances that were found on the disk.
+fn recall(
+    ballot: Ballot,
+    first: LogIndex,
+    batches: &[Batch],
+    acceptor: &mut Acceptor,
+    learner: &Learner,
+) -> Result<(), &'static str> {
+    if ballot < acceptor.promised() {
+        return Err("accepted below the promised ballot");
+    }
+    if first <= learner.base() {
+        return Err("accepted in a forgotten slot");
+    }
+    let known = if planted("M160") { &batches[..1] } else { batches };
+    for (slot, batch) in (first.0..).map(LogIndex).zip(known) {
+        acceptor.recall(Pvalue { ballot, slot, batch: batch.clone() });
     }
     Ok(())
 }

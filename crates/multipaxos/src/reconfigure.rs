@@ -160,7 +160,7 @@ impl Leader {
 
     fn value(&self, slot: LogIndex, node: &Node, effects: &mut Effects<MultiPaxos>) -> Batch {
         if let Some(chosen) = node.learner.get(slot) {
-            return chosen.batch.clone();
+            return chosen.clone();
         }
         let hole = self.scout.is_hole(slot);
         effects.reached(if hole {
@@ -223,7 +223,6 @@ impl Leader {
             if !planted("M122") {
                 self.adopt(node, effects);
             }
-            self.fill_window(node, effects);
         }
     }
 

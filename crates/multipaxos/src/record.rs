@@ -1,11 +1,12 @@
 //! What a replica writes to its disk.
 
-use consensus_core::{Ballot, Batch, LogIndex, Membership};
+use crate::message::after;
+use consensus_core::{Ballot, Batch, LogIndex, Membership, Run};
 use serde::{Deserialize, Serialize};
 
-/// One record. The first two are the acceptor's memory and are durable before the acceptor says
-/// so (§2.5). The next two are notes that save work after a restart and that a crash may lose. The
-/// last begins a log of which the first slots are forgotten.
+/// One record. Promises and acceptances are the acceptor's memory and are durable before it says so
+/// (§2.5). What is learned and chosen are notes that save work after a restart and that a crash may
+/// lose. `Forgotten` begins a log of which the first slots are forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Record {
     /// The acceptor promised this ballot.
@@ -44,6 +45,16 @@ pub enum Record {
         /// The members as of that slot. Boxed: every record is as large as the largest.
         members: Box<Membership>,
     },
+    /// The acceptor accepted these values, the first in `slot` and the others after it without gap:
+    /// what came in one message, or was proposed in one burst.
+    AcceptedRun {
+        /// The ballot.
+        ballot: Ballot,
+        /// The first slot.
+        slot: LogIndex,
+        /// The values.
+        batches: Run<Batch>,
+    },
 }
 
 /// Rounds and slots that messages name are below half of this, and what a replica counts on from
@@ -56,6 +67,9 @@ impl Record {
         let (round, last) = match self {
             Self::Promised { ballot } => (ballot.round, LogIndex::ZERO),
             Self::Accepted { ballot, slot, .. } => (ballot.round, *slot),
+            Self::AcceptedRun { ballot, slot, batches } => {
+                (ballot.round, after(*slot, batches.len()))
+            }
             Self::Learned { slot, .. } => (0, *slot),
             Self::Chosen { upto } => (0, *upto),
             Self::Forgotten { upto, members } => (0, members.version.max(*upto)),

@@ -129,6 +129,12 @@ impl ConsensusProtocol for MultiPaxos {
         }
     }
 
+    #[inline]
+    fn decided(&self, index: LogIndex) -> Option<&Batch> {
+        let learner = &self.node.learner;
+        learner.get(index).filter(|_| index <= learner.upto())
+    }
+
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
         self.meta(index)
     }
@@ -173,7 +179,7 @@ impl MultiPaxos {
             return;
         }
         match &mut self.role {
-            Role::Leader(leader) => leader.propose(batch, &mut self.node, effects),
+            Role::Leader(leader) => leader.propose(batch, &self.node, effects),
             Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => {
                 effects.refuse(batch, Refusal::NotLeader(self.leader()));
             }
@@ -263,7 +269,7 @@ impl MultiPaxos {
     fn on_drained(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.node.drained(effects);
         if let Role::Leader(leader) = &mut self.role {
-            leader.drained(&self.node, env, effects);
+            leader.drained(&mut self.node, env, effects);
         }
     }
 

@@ -113,6 +113,23 @@ impl<T> Slots<T> {
         }
     }
 
+    /// Puts values into slots without gap, of which the first is given.
+    pub(crate) fn insert_run(&mut self, first: LogIndex, values: impl Iterator<Item = T>) {
+        if first == self.end() && self.apart.is_empty() {
+            self.run.extend(values);
+            return;
+        }
+        for (slot, value) in (first.0..).map(LogIndex).zip(values) {
+            self.insert(slot, value);
+        }
+    }
+
+    /// The values from a slot on, as far as they are known to stand without gap.
+    pub(crate) fn run_from(&self, slot: LogIndex) -> impl Iterator<Item = &T> {
+        let skip = self.place(slot).unwrap_or(self.run.len()).min(self.run.len());
+        self.run.range(skip..)
+    }
+
     /// Takes up what follows the run without gap.
     fn close_up(&mut self) {
         while let Some(value) = self.apart.remove(&self.end()) {

@@ -66,7 +66,6 @@ impl MultiPaxos {
         {
             effects.reached("hand-over came to nothing");
             leader.transfer = None;
-            leader.fill_window(&mut self.node, effects);
         }
     }
 }

@@ -55,6 +55,7 @@ impl Audit for Raft {
         "joint change begun",
         "joint change completed",
         "leader has committed beyond what it sends",
+        "leader hands back what it had not appended",
         "leader is busy",
         "leader learned of a later term",
         "leader stepped down: disk",

@@ -2,7 +2,7 @@
 
 use crate::change::Promotion;
 use crate::config::Repair;
-use crate::entry::{Entry, EntryId};
+use crate::entry::{Entries, Entry, EntryId};
 use crate::message::{AppendEntries, Conflict, Message};
 use crate::progress::{Followers, Progress, Window};
 use crate::read::{Lease, Reads};
@@ -28,7 +28,10 @@ pub(crate) struct Leader {
     pub(crate) heard: NodeSet,
     /// Heartbeats sent.
     pub(crate) round: u64,
-    /// Bytes of entries that are not committed.
+    /// Commands that came since the driver drained its input last: they go to the log together,
+    /// and leave no trace before.
+    fresh: Vec<Entry>,
+    /// Bytes of entries that are not committed, those of `fresh` among them.
     pending_bytes: usize,
     /// The log and its durable part at the last check of the quorum.
     disk: Disk,
@@ -66,6 +69,7 @@ impl Leader {
             progress: Followers::new(server.peers(), last),
             heard: NodeSet::EMPTY,
             round: 0,
+            fresh: Vec::new(),
             pending_bytes: uncommitted.iter().map(Entry::len).sum(),
             disk: Disk::of(server),
             promotion: None,
@@ -83,11 +87,11 @@ impl Leader {
         leader
     }
 
-    /// Takes commands, or says that it is busy. Sends nothing yet: what comes until the driver has
-    /// drained its input travels together.
+    /// Takes commands, or says that it is busy. Nothing is written or sent yet: what comes until
+    /// the driver has drained its input is one record, and travels together.
     pub(crate) fn on_propose(
         &mut self,
-        server: &mut Server,
+        server: &Server,
         batch: Batch,
         effects: &mut Effects<Raft>,
     ) {
@@ -102,7 +106,40 @@ impl Leader {
             effects.refuse(entry.batch, Refusal::Busy);
             return;
         }
-        self.append(server, entry, effects);
+        self.pending_bytes = bytes;
+        self.fresh.push(entry);
+    }
+
+    /// The driver has no more input: what clients want goes to the log. Returns that, to be sent.
+    pub(crate) fn append_fresh(
+        &mut self,
+        server: &mut Server,
+        effects: &mut Effects<Raft>,
+    ) -> Option<(LogIndex, Entries)> {
+        if self.fresh.is_empty() {
+            return None;
+        }
+        if self.hand_over.is_some() && !planted("R77") {
+            effects.reached("command refused during hand-over");
+            self.hand_back(Refusal::Busy, effects);
+            return None;
+        }
+        let first = server.log.last().index.next();
+        let entries = Entries::taken_from(&mut self.fresh);
+        server.append(first, entries.clone(), effects);
+        if planted("R09") {
+            self.advance_commit(server, effects);
+        }
+        Some((first, entries))
+    }
+
+    /// What did not go to the log is refused.
+    pub(crate) fn hand_back(&mut self, why: Refusal, effects: &mut Effects<Raft>) {
+        for entry in self.fresh.drain(..) {
+            effects.reached("leader hands back what it had not appended");
+            self.pending_bytes -= entry.len();
+            effects.refuse(entry.batch, why);
+        }
     }
 
     pub(crate) fn append(
@@ -120,7 +157,12 @@ impl Leader {
 
     /// Sends every follower what it lacks, as far as its window is open. Followers that lack the
     /// same get one message.
-    pub(crate) fn replicate(&mut self, server: &Server, effects: &mut Effects<Raft>) {
+    pub(crate) fn replicate(
+        &mut self,
+        server: &Server,
+        mut fresh: Option<(LogIndex, Entries)>,
+        effects: &mut Effects<Raft>,
+    ) {
         self.notice_the_left_behind(server, effects);
         let last = server.log.last().index;
         let config = &server.config;
@@ -130,8 +172,8 @@ impl Leader {
             let Some((next, repair)) = first.map(|peer| (peer.next(), peer.is_repair())) else {
                 return;
             };
-            let append = self.next_append(server, next, repair);
-            let bytes = append.entries.iter().map(Entry::len).sum();
+            let shared = fresh.take_if(|(first, _)| *first == next).map(|(_, entries)| entries);
+            let (append, bytes) = self.next_append(server, next, repair, shared);
             let mut to = NodeSet::EMPTY;
             for (id, peer) in self.progress.iter_mut() {
                 let same = peer.next() == next && peer.is_repair() == repair;
@@ -164,12 +206,25 @@ impl Leader {
         needs.min().filter(|_| !planted("R110")).unwrap_or(NOTHING)
     }
 
-    /// AppendEntries from `next` on.
-    fn next_append(&self, server: &Server, next: LogIndex, repair: bool) -> AppendEntries {
+    /// AppendEntries from `next` on, and the bytes of its entries. They may be those of the record
+    /// that was just written, if all of them fit.
+    fn next_append(
+        &self,
+        server: &Server,
+        next: LogIndex,
+        repair: bool,
+        shared: Option<Entries>,
+    ) -> (AppendEntries, usize) {
+        let max = server.config.max_append_bytes;
+        let bytes_of = |entries: &Entries| entries.iter().map(Entry::len).sum::<usize>();
+        let shared = shared.map(|entries| (bytes_of(&entries), entries));
+        let (bytes, entries) = shared.filter(|(bytes, _)| *bytes <= max).unwrap_or_else(|| {
+            let entries = server.log.from(next, max);
+            (bytes_of(&entries), entries)
+        });
         let prev = server.log.id_at(next.previous());
-        let entries = server.log.from(next, server.config.max_append_bytes);
         let (term, leader, leader_commit) = (server.current_term, server.id, server.commit_index);
-        AppendEntries { term, leader, prev, entries, leader_commit, repair }
+        (AppendEntries { term, leader, prev, entries, leader_commit, repair }, bytes)
     }
 
     /// A follower's log equals this one up to `matched`, on its disk.
@@ -263,6 +318,12 @@ impl Leader {
     /// (Figure 2, last rule for leaders; §5.4.2). Everything before it is then committed, too.
     pub(crate) fn advance_commit(&mut self, server: &mut Server, effects: &mut Effects<Raft>) {
         let own = if planted("R09") { server.log.last().index } else { server.durable_index };
+        // Where it takes two, this server and some other, there must be another that is ahead.
+        let ahead = |peer: &Progress| peer.matched() > server.commit_index;
+        let alone = !self.progress.values().any(ahead);
+        if alone && needed(server.current().voters.len()) > 1 {
+            return;
+        }
         let index = self.reached_by_quorum(server, own, Progress::matched);
         let current = server.log.term_at(index) == Some(server.current_term);
         if index > server.commit_index && !current {
@@ -421,7 +482,8 @@ impl Leader {
 
     /// A snapshot took the place of what was not committed: that is no longer pending.
     pub(crate) fn recount(&mut self, server: &Server) {
-        self.pending_bytes = server.log.after(server.commit_index).iter().map(Entry::len).sum();
+        let uncommitted = server.log.after(server.commit_index);
+        self.pending_bytes = uncommitted.iter().chain(&self.fresh).map(Entry::len).sum();
     }
 
     /// The bookkeeping holds.

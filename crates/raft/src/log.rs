@@ -139,7 +139,8 @@ impl Log {
             before = entry.term;
             self.entries.push(entry.clone());
         }
-        self.find_last();
+        let index = LogIndex(self.last.index.0 + entries.len() as u64);
+        self.last = EntryId::new(before, index);
     }
 }
 

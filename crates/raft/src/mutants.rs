@@ -254,6 +254,11 @@ pub const MUTANTS: &[Mutant] = &[
         "a sync that covers some entries counts for those that were written after it began",
         &["O6", "O1", "O5"],
     ),
+    Mutant::new(
+        "R160",
+        "of entries that come together only the first is written",
+        &["O4", "O6", "O5", "O1", "O16", "O18"],
+    ),
     Mutant::new("R130", "an acknowledgement of just the next entry commits nothing", &["O13"]),
     Mutant::new(
         "R89",

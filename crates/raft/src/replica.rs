@@ -13,9 +13,9 @@ use crate::server::Server;
 use crate::snapshot::NOTHING;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Answers, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
-    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Rejected, SnapshotMeta, Status,
-    Takes, Verified,
+    Answers, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
+    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, SnapshotMeta,
+    Status, Takes, Verified,
 };
 use core::time::Duration;
 use tracing::debug;
@@ -112,20 +112,11 @@ impl ConsensusProtocol for Raft {
             Input::Transfer(to) => self.hand_over(to, effects),
             Input::Change(change) => self.change_members(&change, effects),
             Input::Read(read) => self.read(read, env.now, effects),
-            Input::SnapshotTaken(meta) => {
-                let needed_after = self.needed_after();
-                self.server.on_snapshot_taken(&meta, needed_after, effects);
-            }
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
             Input::SnapshotInstalled(meta) => self.install(meta, effects),
             Input::Drained => self.on_drained(env.now, effects),
         }
-        if let Role::Leader(leader) = &mut self.role {
-            let next = leader.settle(&mut self.server, effects);
-            self.transition(next, effects);
-        }
-        if let Err(broken) = invariants::check_cheap(self) {
-            effects.halt(broken);
-        }
+        self.end_step(effects);
     }
 
     fn status(&self) -> Status {
@@ -144,12 +135,36 @@ impl ConsensusProtocol for Raft {
         }
     }
 
+    #[inline]
+    fn decided(&self, index: LogIndex) -> Option<&Batch> {
+        let entry = self.server.log.get(index).filter(|_| index <= self.server.commit_index);
+        entry.map(|entry| &entry.batch)
+    }
+
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
         self.server.snapshot_meta(index)
     }
 }
 
 impl Raft {
+    /// What follows at once from whatever was taken in, and what must hold then.
+    #[inline]
+    fn end_step(&mut self, effects: &mut Effects<Self>) {
+        if let Role::Leader(leader) = &mut self.role {
+            let next = leader.settle(&mut self.server, effects);
+            self.transition(next, effects);
+        }
+        if let Err(broken) = invariants::check_cheap(self) {
+            effects.halt(broken);
+        }
+    }
+
+    #[cold]
+    fn on_snapshot_taken(&mut self, meta: &SnapshotMeta, effects: &mut Effects<Self>) {
+        let needed_after = self.needed_after();
+        self.server.on_snapshot_taken(meta, needed_after, effects);
+    }
+
     #[cold]
     fn start(&mut self, effects: &mut Effects<Self>) {
         if self.server.compaction_due {
@@ -411,7 +426,8 @@ impl Raft {
     fn on_drained(&mut self, now: Duration, effects: &mut Effects<Self>) {
         match &mut self.role {
             Role::Leader(leader) => {
-                leader.replicate(&self.server, effects);
+                let fresh = leader.append_fresh(&mut self.server, effects);
+                leader.replicate(&self.server, fresh, effects);
                 leader.serve_reads(&self.server, now, effects);
             }
             Role::Follower(follower) => follower.forward_reads(&self.server, effects),
@@ -506,6 +522,7 @@ impl Raft {
         assert!(!matches!(self.role, Role::Follower(_)), "a follower stays one");
         if let Role::Leader(leader) = &mut self.role {
             leader.leave_reads(effects);
+            leader.hand_back(Refusal::NotLeader(None), effects);
             effects.cancel_timer(Timer::Heartbeat);
             effects.cancel_timer(Timer::HandOver);
             effects.set_timer(Timer::Election, self.server.config.timing.election());

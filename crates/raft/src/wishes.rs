@@ -24,7 +24,7 @@ impl Raft {
             return effects.refuse(batch, Refusal::Unsupported);
         }
         match &mut self.role {
-            Role::Leader(leader) => leader.on_propose(&mut self.server, batch, effects),
+            Role::Leader(leader) => leader.on_propose(&self.server, batch, effects),
             _ => effects.refuse(batch, Refusal::NotLeader(self.leader_elsewhere())),
         }
     }

@@ -19,8 +19,8 @@ use crate::timers::Timers;
 use crate::waiting::Waiting;
 use crate::wish::Wishes;
 use consensus_core::{
-    ConsensusProtocol, Counters, Effect, Executor, LogIndex, Membership, Message, NodeId, NodeSet,
-    Outbox, RecordNumber, StateMachine,
+    Batch, ConsensusProtocol, Counters, Effect, Executor, LogIndex, Membership, Message, NodeId,
+    NodeSet, Outbox, RecordNumber, StateMachine,
 };
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,11 +69,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
                     self.timers.set(timer, Instant::now() + delay);
                 }
                 Effect::CancelTimer { timer } => self.timers.cancel(timer),
-                Effect::Commit { index, batch } => {
-                    self.follows(index)?;
-                    let waiting = &mut self.waiting;
-                    self.executor.execute(index, &batch, |executed| waiting.executed(executed));
-                }
+                Effect::Commit { index, batch } => self.apply(index, &batch)?,
                 Effect::Refuse { batch, why } => self.waiting.refused(&batch, why),
                 Effect::Compact { number, records } => self.compact(number, &records),
                 Effect::Fetch { from } => self.fetch(from),
@@ -87,6 +83,14 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
             }
         }
         self.answer_reads();
+        Ok(())
+    }
+
+    /// This batch is decided at this index.
+    pub(crate) fn apply(&mut self, index: LogIndex, batch: &Batch) -> Result<(), StopReason> {
+        self.follows(index)?;
+        let waiting = &mut self.waiting;
+        self.executor.execute(index, batch, |executed| waiting.executed(executed));
         Ok(())
     }
 

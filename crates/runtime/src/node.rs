@@ -14,7 +14,7 @@ use crate::wal::WalError;
 use crate::wish;
 use consensus_core::{
     Admitted, Answers, Batch, Command, ConsensusProtocol, Consistency, Effects, Env, Input,
-    Message, Query, Refusal, Request, Role, StateMachine, Status, Takes, Verified,
+    LogIndex, Message, Query, Refusal, Request, Role, StateMachine, Status, Takes, Verified,
 };
 use std::sync::{Arc, PoisonError};
 use tokio::sync::{mpsc, watch};
@@ -341,6 +341,12 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
         if let Some(why) = self.effects.halted() {
             tracing::error!(why, "the replica halts");
             return Err(StopReason::Halted(why.to_string()));
+        }
+        if let Some((first, count)) = self.effects.take_decided() {
+            for index in (first.0..first.0 + count).map(LogIndex) {
+                let lost = || StopReason::Halted(format!("decided index {index} is not kept"));
+                self.driver.apply(index, self.replica.decided(index).ok_or_else(lost)?)?;
+            }
         }
         self.driver.carry_out(self.effects.drain())?;
         self.check_order()?;

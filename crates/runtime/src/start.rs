@@ -306,7 +306,7 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
     };
     let node = Node {
         replica,
-        effects: Effects::after_recovery(records),
+        effects: Effects::after_recovery(records).in_place(),
         driver,
         shared: Arc::clone(&shared),
         status,

@@ -6,7 +6,7 @@ use super::Node;
 use crate::tally::Tally;
 use consensus_core::{
     AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, CommandRef, ConsensusProtocol,
-    Durable, Effect, Effects, Env, Envelope, Incarnation, Input, NodeId, NodeSet, Outbox,
+    Durable, Effect, Effects, Env, Envelope, Incarnation, Input, LogIndex, NodeId, NodeSet, Outbox,
     ProtocolConfig, RecordNumber, RequestId, Role, SessionId, Signer, Tag,
 };
 use core::time::Duration;
@@ -43,25 +43,42 @@ pub struct Ours<P: ConsensusProtocol, const FRAMED: bool> {
 }
 
 impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
+    /// A step in the midst of a burst: what may leave does so at its end.
     #[inline]
     fn step(&mut self, input: Input<P>) {
-        let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
-        self.replica.step(input, &env, &mut self.effects);
+        self.take(input);
         if !self.effects.is_empty() {
-            self.carry_out();
+            let mut leaving = std::mem::take(&mut self.leaving);
+            self.carry_out(&mut |to, message| leaving.push((to, message)));
+            self.leaving = leaving;
         }
     }
 
-    fn carry_out(&mut self) {
+    #[inline]
+    fn take(&mut self, input: Input<P>) {
+        let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
+        self.replica.step(input, &env, &mut self.effects);
+    }
+
+    fn carry_out(&mut self, leave: &mut impl FnMut(NodeSet, P::Message)) {
         if let Some(why) = self.effects.halted() {
             panic!("{} halted: {why}", P::INFO.name);
+        }
+        if let Some((first, count)) = self.effects.take_decided() {
+            for index in (first.0..first.0 + count).map(LogIndex) {
+                let batch = self.replica.decided(index).expect("what is given out is kept");
+                for command in batch.iter() {
+                    self.tally.apply(command.payload);
+                }
+            }
         }
         for effect in self.effects.drain() {
             match effect {
                 Effect::Write { number, .. } => self.written = number,
                 Effect::Send { to, message, after } => {
-                    let free = self.outbox.post(to, message, after);
-                    self.leaving.extend(free);
+                    if let Some((to, message)) = self.outbox.post(to, message, after) {
+                        leave(to, message);
+                    }
                 }
                 Effect::Commit { batch, .. } => {
                     for command in batch.iter() {
@@ -103,7 +120,7 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
             replica: P::recover(id, config, empty).expect("an empty disk"),
             cluster,
             meter: AuthMeter::default(),
-            effects: Effects::after_recovery(0),
+            effects: Effects::after_recovery(0).in_place(),
             outbox: Outbox::after_recovery(0, P::INFO.links),
             leaving: Vec::new(),
             written: RecordNumber::ZERO,
@@ -158,9 +175,13 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
     }
 
     fn flush(&mut self, send: &mut impl FnMut(usize, Self::Message)) {
-        self.step(Input::Drained);
         for (to, message) in self.leaving.drain(..) {
             post(self.id, to, message, send);
+        }
+        self.take(Input::Drained);
+        if !self.effects.is_empty() {
+            let id = self.id;
+            self.carry_out(&mut |to, message| post(id, to, message, send));
         }
         self.outbox.synced(self.written);
         while let Some((to, message)) = self.outbox.pop() {

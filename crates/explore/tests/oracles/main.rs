@@ -187,7 +187,7 @@ impl Watch for Keep {
 
     fn pause(&mut self, last: bool, save: &mut dyn FnMut() -> Saved) {
         self.seen += 1;
-        if last || self.seen % self.every == 0 {
+        if last || self.seen.is_multiple_of(self.every) {
             self.kept.push(save().encode());
         }
     }

@@ -74,7 +74,12 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                     slot.deadline = None;
                 }
             }
-            Effect::Commit { index, batch } => self.commit(id, index, &batch),
+            Effect::Commit { index, batch } => {
+                let replica = self.nodes[id.index()].replica.as_ref();
+                let kept = replica.and_then(|replica| replica.decided(index));
+                assert!(kept.is_none_or(|kept| *kept == batch), "{index}: another batch is kept");
+                self.commit(id, index, &batch);
+            }
             Effect::Refuse { batch, why } => self.refuse(id, &batch, why),
             Effect::Compact { number, records } => self.compact(id, number, records),
             Effect::Fetch { from } => self.fetch(id, from),
