@@ -226,7 +226,7 @@ fn a_thrifty_proposer_asks_all_for_a_promise_that_have_to_accept() {
     lab.carry(0, 1, "prepare");
     lab.carry(0, 2, "prepare");
     lab.carry_all();
-    assert_eq!(lab.nodes[0].committed, [batch("x")]);
+    assert_eq!(lab.committed(0), [batch("x")]);
 }
 
 /// Quorums that might not meet are refused, by name and by number, in words; and a replica with
