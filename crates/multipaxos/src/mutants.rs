@@ -88,8 +88,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("M37", "an acceptance under an earlier ballot counts", &["O16", "O6", "O1"])
         .beyond_simulation("an acceptance that is held until its leader is elected again"),
-    Mutant::new("M38", "half of the acceptors are enough to choose", &["O16", "O6", "O1"])
-        .beyond_simulation("a cluster of an even size"),
+    Mutant::new("M38", "half of the acceptors are enough to choose", &["O16", "O6", "O1"]),
     Mutant::new("M39", "a heartbeat says that everything proposed is chosen", &["O6", "O1"]),
     Mutant::new("M40", "an accept that got lost is not sent again", &["O13"]),
     Mutant::new("M41", "a leader that once heard a quorum never steps down", &["O13"]),
@@ -152,8 +151,7 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation(
         "a deposed leader that fetches a snapshot and is still heard by its followers",
     ),
-    Mutant::new("M73", "a snapshot says who votes now, not who voted as of its slot", &["O19"])
-        .beyond_simulation("a driver that applies later than the replica commits"),
+    Mutant::new("M73", "a snapshot says who votes now, not who voted as of its slot", &["O19"]),
     Mutant::new(
         "M74",
         "who takes a snapshot forgets all that it accepted, beyond it, too",

@@ -142,23 +142,20 @@ impl Config {
         self.with_quorums(phase_1, phase_2)
     }
 
-    /// Promises that let a proposer go on to phase 2.
+    /// Promises that let a proposer go on to phase 2. Where an acceptor accepts only what it
+    /// promised they are at least as many as have to accept: an `Accept` that overtakes its
+    /// `Prepare` is refused there, and one refusal may be too many.
     pub(crate) fn promises_needed(&self) -> usize {
-        match () {
+        let acceptances = match self.accepting {
+            Accepting::OnlyPromised if !planted("P49") => self.acceptances_needed(),
+            Accepting::OnlyPromised | Accepting::NotBelowPromise => 0,
+        };
+        let promises = match () {
             () if planted("E-14") => self.quorums.nodes(),
             () if planted("P41") => self.quorums.phase_2(),
             () => self.quorums.phase_1(),
-        }
-    }
-
-    /// Promises that a thrifty proposer asks for. Who accepts only what it promised must be asked
-    /// for that first, so there it takes as many as have to accept.
-    pub(crate) fn promises_asked_for(&self) -> usize {
-        let acceptances = match self.accepting {
-            Accepting::OnlyPromised if !planted("P49") => self.acceptances_needed(),
-            _ => 0,
         };
-        self.promises_needed().max(acceptances)
+        promises.max(acceptances)
     }
 
     /// Acceptances that choose a value.

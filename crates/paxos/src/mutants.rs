@@ -175,9 +175,9 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("a count of messages: learners hear the news in other ways, later"),
     Mutant::new(
         "P49",
-        "accepting=only-promised, sending=thrifty: who has to accept is not asked for a promise",
+        "accepting=only-promised: proposes before all who have to accept have promised",
         &["O13"],
     )
-    .beyond_simulation("three named options that seldom meet; shuffled runs find it"),
+    .beyond_simulation("lopsided quorums under that option, which seldom meet"),
     Mutant::new("P48", "sending=thrifty: who is silent is asked again, and nobody else", &["O13"]),
 ];

@@ -17,7 +17,7 @@ impl Paxos {
         let at = ChosenAt { slot, ballot };
         let chosen = self.learner.last_chosen();
         let message = Message::Prepare { slot, ballot, chosen, repeat: false };
-        let asked = self.ask(self.config.promises_asked_for(), NodeSet::EMPTY, env);
+        let asked = self.ask(self.config.promises_needed(), NodeSet::EMPTY, env);
         effects.send(asked, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
         match self.acceptor.on_prepare(slot, ballot, effects) {

@@ -217,14 +217,15 @@ fn two_acceptances_choose_where_every_proposer_asks_four() {
 /// Who accepts only what it promised is asked for a promise first, also where one promise of three
 /// is enough and all have to accept (planted bug P49).
 #[test]
-fn a_thrifty_proposer_asks_all_for_a_promise_that_have_to_accept() {
+fn who_has_to_accept_has_promised_where_only_that_is_accepted() {
     let config = usual(3).with_quorums(1, 3).expect("any one meets all");
     let (sending, accepting) = (Sending::Thrifty, Accepting::OnlyPromised);
     let mut lab = lab(3, Config { sending, accepting, ..config });
     lab.propose(0, "x");
-    assert_eq!(lab.count("prepare"), 2, "the own promise is enough, and the others have to accept");
+    assert_eq!(lab.count("prepare"), 2, "the own promise would be enough, but all have to accept");
     lab.carry(0, 1, "prepare");
-    lab.carry(0, 2, "prepare");
+    lab.carry(1, 0, "promise");
+    assert_eq!(lab.count("accept"), 0, "it might overtake the other prepare, and be refused");
     lab.carry_all();
     assert_eq!(lab.committed(0), [batch("x")]);
 }

@@ -5,7 +5,7 @@ use super::Verdict;
 use crate::report::Finding;
 use consensus_core::quorum::Quorums;
 use consensus_core::{
-    Batch, Change, FaultModel, LogIndex, Membership, NodeId, NodeSet, SnapshotMeta,
+    Audit, Batch, Change, FaultModel, LogIndex, Membership, NodeId, NodeSet, SnapshotMeta,
 };
 use std::fmt;
 
@@ -218,6 +218,18 @@ impl Members {
             return Err(Finding::new("O19", "what a snapshot is of", detail));
         }
         self.kept(meta)
+    }
+
+    /// O19: a driver may apply later than the replica commits, and then asks what a snapshot of an
+    /// earlier index would be: of the one just before, and of the last before these members.
+    pub(crate) fn earlier<P: Audit>(&self, replica: &P, newest: &SnapshotMeta) -> Verdict {
+        for index in [newest.index.previous(), newest.membership.version.previous()] {
+            let earlier = replica.snapshot_meta(index).filter(|_| index > LogIndex::ZERO);
+            if let Some(meta) = earlier {
+                self.taken(&meta, index)?;
+            }
+        }
+        Ok(())
     }
 
     /// O19: a node says that these members are committed.

@@ -83,7 +83,7 @@ impl<P: Audit> Stage<P> {
         }
         let Some(meta) = replica.snapshot_meta(applied) else { return false };
         let bytes = actor.executor.snapshot();
-        let verdict = self.witness.taken(node, &meta, applied);
+        let verdict = self.witness.taken(node, replica, &meta, applied);
         if !self.judge(node, verdict) {
             return true;
         }

@@ -92,8 +92,18 @@ impl<P: Audit> Witness<P> {
     }
 
     /// O19: the node takes a snapshot of what it has applied.
-    pub(crate) fn taken(&self, node: NodeId, meta: &SnapshotMeta, applied: LogIndex) -> Verdict {
-        if self.is_correct(node) { self.history.members().taken(meta, applied) } else { Ok(()) }
+    pub(crate) fn taken(
+        &self,
+        node: NodeId,
+        replica: &P,
+        meta: &SnapshotMeta,
+        applied: LogIndex,
+    ) -> Verdict {
+        if !self.is_correct(node) {
+            return Ok(());
+        }
+        self.history.members().taken(meta, applied)?;
+        self.history.members().earlier(replica, meta)
     }
 
     /// O19: a snapshot is kept with the members as of its index.

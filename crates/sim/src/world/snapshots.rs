@@ -8,7 +8,7 @@ use crate::report::Finding;
 use crate::shelf::{Origin, Snapshot};
 use consensus_core::{
     Audit, Executor, Fingerprint, Input, LogIndex, Message, NodeId, NodeSet, RecordNumber,
-    SnapshotMessage, SnapshotMeta, StateMachine,
+    SnapshotMessage, StateMachine,
 };
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -33,14 +33,14 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         let Some(replica) = &node.replica else { return false };
         let Some(meta) = replica.snapshot_meta(applied) else { return false };
+        let members = self.history.members();
+        let verdict = members.taken(&meta, applied).and_then(|()| members.earlier(replica, &meta));
         if let Some(tape) = self.tape() {
             tape.snapshot(id);
         }
         let bytes = self.nodes[id.index()].executor.snapshot();
         let state = Fingerprint::of(&bytes[..]);
-        let verdict = self.history.members().taken(&meta, applied);
         let verdict = verdict.and_then(|()| self.states.compare(applied, state));
-        let verdict = verdict.and_then(|()| self.earlier_snapshots(id, &meta));
         if !self.judge(id, verdict) {
             return false;
         }
@@ -48,19 +48,6 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.nodes[id.index()].shelf.take(meta, bytes);
         self.write_file(id, Origin::Taken);
         true
-    }
-
-    /// O19: a driver may apply later than the replica commits, and then asks what a snapshot of an
-    /// earlier index would be: of the one just before, and of the last before these members.
-    fn earlier_snapshots(&self, id: NodeId, newest: &SnapshotMeta) -> Verdict {
-        let Some(replica) = self.replica(id) else { return Ok(()) };
-        for index in [newest.index.previous(), newest.membership.version.previous()] {
-            let earlier = replica.snapshot_meta(index).filter(|_| index > LogIndex::ZERO);
-            if let Some(meta) = earlier {
-                self.history.members().taken(&meta, index)?;
-            }
-        }
-        Ok(())
     }
 
     /// A file takes longer than a record.
