@@ -4,10 +4,14 @@
 use crate::cluster::{Disk, Folder, LONG, Processes, SYNOD, base_port, complained, said, synod};
 use crate::history;
 use crate::kill::{CLIENTS, Shared, load, patience, read_all};
+use consensus_core::{Audit, ClusterId};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use synod_algorithms::Algorithm;
+use synod_algorithms::{Algorithm, Visitor};
+use synod_kv::KvStore;
+use synod_runtime::{Rebuilt, StartError, rebuild};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -162,14 +166,15 @@ async fn a_survivor_becomes_a_new_cluster() {
         let to = Folder::new("again");
         let again = to.path().join("new").display().to_string();
         let port = base_port(1).to_string();
-        let rebuild = ["rebuild", "--from", &data, "--to", &again, "--base-port", &port];
-        let busy = synod(&rebuild).await;
+        let again_flags = ["rebuild", "--from", &data, "--to", &again, "--base-port", &port];
+        let busy = synod(&again_flags).await;
         assert!(complained(&busy).contains("another process uses"), "{}", complained(&busy));
         for id in 0..3 {
             cluster.kill(id).await;
         }
         assert!(!to.path().join("new").exists(), "a refused attempt leaves nothing");
-        let rebuilt = synod(&rebuild).await;
+        nothing_counts_without_its_snapshot(algorithm, &cluster.data(1), to.path());
+        let rebuilt = synod(&again_flags).await;
         assert!(rebuilt.status.success(), "{}", complained(&rebuilt));
         assert!(said(&rebuilt).contains("a new"), "{}", said(&rebuilt));
         let mut serve = Command::new(SYNOD);
@@ -190,6 +195,36 @@ async fn a_survivor_becomes_a_new_cluster() {
         }
         child.kill().await.expect("a child can be killed");
     }
+}
+
+/// Founds a cluster out of what one replica has left.
+struct Rebuild<'a> {
+    from: &'a Path,
+    to: &'a Path,
+}
+
+impl Visitor for Rebuild<'_> {
+    type Output = Result<Rebuilt, StartError>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        rebuild::<P, KvStore>(self.from, self.to, ClusterId(7), KvStore::default())
+    }
+}
+
+/// Where the snapshot of a new cluster cannot be kept, nothing is left that would start as an empty
+/// one: the identity comes last. And a snapshot that is there is not taken for an old one of its own.
+fn nothing_counts_without_its_snapshot(algorithm: Algorithm, from: &Path, folder: &Path) {
+    let to = folder.join("stuck");
+    let in_its_way = to.join("snapshot.next");
+    std::fs::create_dir_all(&in_its_way).expect("a folder in its way");
+    let found = || algorithm.dispatch(Rebuild { from, to: &to });
+    assert!(found().is_err());
+    assert_eq!(std::fs::exists(to.join("identity.toml")).ok(), Some(false));
+    std::fs::remove_dir(&in_its_way).expect("out of its way");
+    found().expect("now it can be kept");
+    std::fs::remove_file(to.join("identity.toml")).expect("an identity");
+    let why = found().expect_err("whose snapshot is that?").to_string();
+    assert!(why.contains("holds a snapshot already"), "{why}");
 }
 
 /// Raft thesis 6.4.1, and `lease-drift-ppm`: with a bound for the clocks, and only with one, a
