@@ -212,7 +212,7 @@ impl Visitor for Rebuild<'_> {
 }
 
 /// Where the snapshot of a new cluster cannot be kept, nothing is left that would start as an empty
-/// one: the identity comes last. And a snapshot that is there is not taken for an old one of its own.
+/// one: the identity comes last. And a snapshot that is there already is in the way.
 fn nothing_counts_without_its_snapshot(algorithm: Algorithm, from: &Path, folder: &Path) {
     let to = folder.join("stuck");
     let in_its_way = to.join("snapshot.next");
