@@ -187,7 +187,11 @@ impl Leader {
             (promotion.target, promotion.ticks) = (server.log.last().index, 0);
             return;
         }
-        let wish = promotion.wish.clone();
+        let mut wish = promotion.wish.clone();
+        if planted("R134") {
+            wish.voters = wish.voters.or(server.current().voters);
+            wish.learners = wish.learners.minus(wish.voters);
+        }
         self.promotion = None;
         effects.reached("caught up and promoted");
         self.change_voters(server, wish, effects);

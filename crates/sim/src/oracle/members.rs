@@ -140,14 +140,14 @@ impl Members {
     }
 
     /// The wishes that may have led to these members: of somebody who saw the ones before, or had
-    /// led to those. New voters may have to learn first, so it need not be the whole way.
+    /// led to those. New voters may have to learn first, so it need not be the whole way; but who
+    /// votes changes at once, to what was wished for.
     fn reasons(&self, next: &Membership) -> Vec<Membership> {
         let before = self.newest();
         let leads = |wish: &&Membership| {
             let seen = wish.version == before.version || self.why.contains(wish);
             let (new, old) = (wish.members(), before.members());
-            let voters = before.voters.and(wish.voters).minus(next.voters).is_empty()
-                && next.voters.minus(before.voters.or(wish.voters)).is_empty();
+            let voters = [before.voters, wish.voters].contains(&next.voters);
             seen && voters && next.members().minus(new.or(old)).is_empty()
         };
         self.asked.iter().filter(leads).cloned().collect()
@@ -288,6 +288,8 @@ mod tests {
         decide(&mut members, 7, &[1, 2], &[0, 1]).expect("the first half");
         assert_eq!(oracle(decide(&mut members, 8, &[2, 3], &[])), "O19", "not the second half");
         decide(&mut members, 9, &[1, 2], &[]).expect("the second half");
+        ask(&mut members, 9, &[0, 1]);
+        assert_eq!(oracle(decide(&mut members, 11, &[0, 1, 2], &[])), "O19", "n2 was to go");
         assert_eq!(members.at(LogIndex(8)).outgoing, set(&[0, 1]));
         assert_eq!(members.since(LogIndex(9)).len(), 2, "the joint one counted until then");
     }
