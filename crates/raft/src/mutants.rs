@@ -356,6 +356,6 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R132", "the records that replace a log leave out the vote", &["O7", "O3"]),
     Mutant::new("R133", "goes on changing members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),
-    Mutant::new("R134", "a server that was to go stays when its successor votes", &["O19", "O13"]),
+    Mutant::new("R134", "who was to go stays when the successor votes", &["O19", "O13"]),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
 ];
