@@ -212,7 +212,7 @@ impl MultiPaxos {
             Message::Heartbeat { .. } => self.on_heartbeat(from, &message, env, effects),
             Message::HeartbeatReply { ballot, known, round, priority } => {
                 if let Role::Leader(leader) = &mut self.role
-                    && leader.ballot == ballot
+                    && (leader.ballot == ballot || planted("M135"))
                 {
                     let about = (round, priority);
                     leader.on_heartbeat_reply(from, about, &self.node, env, effects);

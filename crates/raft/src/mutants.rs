@@ -357,5 +357,6 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R133", "goes on changing members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),
     Mutant::new("R134", "who was to go stays when the successor votes", &["O19", "O13"]),
+    Mutant::new("R135", "an answer to a heartbeat of an older term confirms a read", &["O9"]),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
 ];

@@ -3,17 +3,12 @@
 //! (Raft thesis §6.4.1; O9).
 
 use super::churn::can_be;
-use crate::check::{operation, question};
+use super::visitors::{read_at, write_at};
 use crate::options::Options;
 use crate::rng::Rng;
 use crate::world::World;
-use consensus_core::{
-    Audit, Change, Consistency, NodeId, NodeSet, Patience, ReadMode, StateMachine,
-};
+use consensus_core::{Audit, Change, NodeId, NodeSet, ReadMode, StateMachine};
 use core::time::Duration;
-
-/// Commands that the successor is to decide.
-const COMMANDS: u64 = 3;
 
 /// Sieges of one run: they are expensive.
 const MOST: u32 = 6;
@@ -183,8 +178,8 @@ impl Sieges {
             }
         }
         if siege.cut.is_none() {
-            self.read_at(world, siege.leader, ReadMode::Lease);
-            self.read_at(world, siege.heir, ReadMode::Index);
+            read_at(world, siege.leader, ReadMode::Lease);
+            read_at(world, siege.heir, ReadMode::Index);
             if siege.pushed && siege.way != Way::HandOver {
                 world.campaign(siege.heir);
             }
@@ -221,38 +216,8 @@ impl Sieges {
                 world.cut(leader, other);
             }
         }
-        self.write_at(world, leader, heir);
-    }
-
-    fn read_at<P: Audit, S: StateMachine>(
-        &mut self,
-        world: &mut World<P, S>,
-        node: NodeId,
-        mode: ReadMode,
-    ) {
-        let short = Duration::from_millis(20);
-        let patience = Patience { attempt: short, pause: short, give_up: short };
-        let mut asked = Some((question(0), Consistency::Linearizable(mode), world.now()));
-        world.add_reader(node, patience, move |_| asked.take());
-    }
-
-    /// A client that does not reach the leader, so that it learns at once what another one decides.
-    fn write_at<P: Audit, S: StateMachine>(
-        &mut self,
-        world: &mut World<P, S>,
-        leader: NodeId,
-        heir: NodeId,
-    ) {
-        let patience = Patience {
-            attempt: Duration::from_millis(15),
-            pause: Duration::from_millis(3),
-            give_up: world.cluster().timing.election_max,
-        };
-        let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.registers);
-        let client = world.add_client(heir, patience, move |nth| {
-            (nth < COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))
-        });
-        world.cut_client(client, NodeSet::only(leader));
+        let rng = Rng::new(self.rng.next_u64());
+        write_at(world, (leader, heir), rng, self.registers);
     }
 
     fn lift<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, siege: &Siege) {

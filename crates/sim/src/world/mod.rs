@@ -49,7 +49,7 @@ use node::Node;
 use reads::Reader;
 use rehearsal::Heard;
 pub(crate) use rehearsal::REHEARSED;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
 /// and driven alike pass through the same events, see [`hash`](Self::hash).
@@ -82,6 +82,7 @@ pub struct World<P: Audit, S: StateMachine> {
     faction: Option<NodeSet>,
     intercept: Option<Intercept<P>>,
     held: Vec<(NodeId, NodeId, P::Message, u64)>,
+    kept: VecDeque<(NodeId, NodeId, P::Message, u64)>,
     history: History<S>,
     disks: Disks<P>,
     epochs: Epochs,
@@ -149,6 +150,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             faction: None,
             intercept: None,
             held: Vec::new(),
+            kept: VecDeque::new(),
             history: History::new(executor(), Membership::initial(&setup.cluster)),
             disks: Disks::new(size, setup.traitors.is_empty()),
             epochs: Epochs::default(),
