@@ -1,5 +1,6 @@
 //! What the oracles may know.
 
+use crate::invariants;
 use crate::leader::Phase;
 use crate::message::Message;
 use crate::record::Record;
@@ -180,5 +181,13 @@ impl Audit for MultiPaxos {
             value: VOTE,
             signers: vote.acceptors,
         })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        invariants::check(self)
+    }
+
+    fn check_since(&self, before: &Self) -> Result<(), String> {
+        invariants::check_step(before, self)
     }
 }

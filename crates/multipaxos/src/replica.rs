@@ -141,23 +141,6 @@ impl ConsensusProtocol for MultiPaxos {
 }
 
 impl MultiPaxos {
-    /// Everything that must hold of this replica alone; the cheap part of it is checked after
-    /// every step. For tests and model checkers.
-    ///
-    /// # Errors
-    /// If something does not: which.
-    pub fn check(&self) -> Result<(), String> {
-        invariants::check(self)
-    }
-
-    /// What must hold of the step from an earlier state, in the same life, to this one.
-    ///
-    /// # Errors
-    /// If something does not: which.
-    pub fn check_since(&self, before: &Self) -> Result<(), String> {
-        invariants::check_step(before, self)
-    }
-
     #[cold]
     fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.node.start(effects);

@@ -90,7 +90,7 @@ impl Lease {
     pub(crate) fn end(&mut self) {
         if !planted("R78") {
             self.start_over();
-            self.spent = true;
+            self.spent = !planted("R139");
         }
     }
 }

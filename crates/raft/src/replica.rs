@@ -456,6 +456,7 @@ impl Raft {
             Role::Leader(_) if self.server.log.last() != last => {
                 effects.halt("a leader lacks what is decided");
             }
+            Role::Leader(_) if planted("R138") => {}
             Role::Leader(leader) => leader.recount(&self.server),
             Role::PreCandidate(_) | Role::Candidate(_) if news => {
                 self.become_follower(effects);

@@ -235,6 +235,7 @@ mod tests {
             all.iter().filter(|one| one.readers > 0).count(),
             all.iter().filter(|one| one.lease.is_some()).count(),
             all.iter().filter(|one| one.sieges.is_some()).count(),
+            all.iter().filter(|one| one.comebacks.is_some()).count(),
         ];
         assert!(counts.iter().all(|count| (20..170).contains(count)), "{counts:?}");
         assert!(all.iter().all(|one| !one.consistencies.is_empty()));

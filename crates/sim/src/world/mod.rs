@@ -15,6 +15,7 @@ mod rehearsal;
 mod setup;
 mod shuffle;
 mod snapshots;
+mod soundness;
 mod treason;
 
 pub use links::Fate;
@@ -49,6 +50,7 @@ use node::Node;
 use reads::Reader;
 use rehearsal::Heard;
 pub(crate) use rehearsal::REHEARSED;
+use soundness::looks_closely;
 use std::collections::{BTreeMap, VecDeque};
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
@@ -480,6 +482,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let node = &mut self.nodes[id.index()];
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);
+        let before = replica.status().role;
+        let copy = looks_closely(self.events).then(|| replica.clone());
         let keys = &self.keys[id.index()];
         let founder = self.setup.cluster.voters.contains(id);
         let cluster = if founder { &self.setup.cluster } else { &self.outside };
@@ -498,6 +502,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         self.chronicle_step(id, heard);
+        self.look_inside(id, before, copy);
         let deposed = self.observe(id);
         self.carry_out(id);
         self.check_log(id);
