@@ -62,6 +62,13 @@ pub trait Audit: ConsensusProtocol {
         let _ = each;
     }
 
+    /// Would this replica answer a read by its lease, at this time by its own clock? Nobody may be
+    /// elected while another one would.
+    fn holds_lease(&self, env: &Env<'_>) -> bool {
+        let _ = env;
+        false
+    }
+
     /// For traitors: another message that contradicts this one and is well-formed and signed, as
     /// only the owner of the key could make it. `None` where lying is not in the fault model.
     fn equivocate(message: &Self::Message, env: &Env<'_>) -> Option<Self::Message> {

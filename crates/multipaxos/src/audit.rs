@@ -5,7 +5,7 @@ use crate::leader::Phase;
 use crate::message::Message;
 use crate::record::Record;
 use crate::replica::{MultiPaxos, Role};
-use consensus_core::{Audit, Ballot, Batch, Certificate, Claim, Ledger, LogIndex, Topic};
+use consensus_core::{Audit, Ballot, Batch, Certificate, Claim, Env, Ledger, LogIndex, Topic};
 
 fn at_most(ballot: Ballot) -> Claim {
     Claim::Rising(Topic::new("promised", 0u128, 0), ballot.rank())
@@ -181,6 +181,13 @@ impl Audit for MultiPaxos {
             value: VOTE,
             signers: vote.acceptors,
         })
+    }
+
+    fn holds_lease(&self, env: &Env<'_>) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.may_read_by_lease(&self.node, env),
+            Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => false,
+        }
     }
 
     fn check(&self) -> Result<(), String> {

@@ -5,7 +5,7 @@ use crate::message::Message;
 use crate::record::Record;
 use crate::replica::{Raft, Role};
 use crate::server::Server;
-use consensus_core::{Audit, Batch, Certificate, Claim, Ledger, LogIndex, NodeId, Topic};
+use consensus_core::{Audit, Batch, Certificate, Claim, Env, Ledger, LogIndex, NodeId, Topic};
 
 impl Audit for Raft {
     const LOG_MATCHING: bool = true;
@@ -154,6 +154,14 @@ impl Audit for Raft {
 
     fn check_since(&self, before: &Self) -> Result<(), String> {
         invariants::check_step(before, self).map_err(str::to_owned)
+    }
+
+    /// Thesis §6.4.1.
+    fn holds_lease(&self, env: &Env<'_>) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.may_read_by_lease(&self.server, env.now),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => false,
+        }
     }
 
     /// matchIndex of every follower (Figure 2), and what the own disk has.

@@ -576,6 +576,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let replica = self.nodes[id.index()].replica.as_ref().expect("it has just stepped");
         let complete = epochs::complete(replica, epoch, self.history.decided());
         let for_good = self.elected_for_good(id);
-        self.judge(id, alone) && self.judge(id, complete) && self.judge(id, for_good)
+        if !(self.judge(id, alone) && self.judge(id, complete) && self.judge(id, for_good)) {
+            return false;
+        }
+        self.correct().without(id).iter().for_each(|other| self.answers_by_no_lease(other));
+        self.violation.is_none()
     }
 }

@@ -1,8 +1,9 @@
-//! O20 after a step. Invariants are looked at now and then only, as they go over all of a state.
+//! O20 after a step, and who may read by a lease. Invariants are looked at now and then only, as they go over all of a state.
 
 use super::World;
 use crate::oracle::soundness::{of_beliefs, of_state, of_step};
-use consensus_core::{Audit, NodeId, Role, StateMachine};
+use crate::report::Finding;
+use consensus_core::{Audit, Env, NodeId, Role, StateMachine};
 
 /// One step in so many is looked at closely, whatever becomes of it.
 const SELDOM: u64 = 16;
@@ -27,7 +28,29 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             None => Ok(()),
         };
         let verdict = verdict.and_then(|()| of_beliefs(replica, &self.disks));
-        self.judge(id, verdict);
+        if self.judge(id, verdict) {
+            self.answers_by_no_lease(id);
+        }
+    }
+
+    /// O9 for leases, whether somebody reads just now or not: who would answer by a lease is the
+    /// newest leader of its members (Raft thesis §6.4.1). Epochs of other members may be others.
+    pub(super) fn answers_by_no_lease(&mut self, id: NodeId) {
+        let node = &self.nodes[id.index()];
+        let Some(replica) = node.replica.as_ref().filter(|_| self.is_correct(id)) else { return };
+        let Some(epoch) = replica.leads() else { return };
+        let version = |id| self.members(id).map(|(members, _)| members.version);
+        let newer = |other: &NodeId| {
+            let leads = self.nodes[other.index()].replica.as_ref().and_then(P::leads);
+            leads > Some(epoch) && version(*other) == version(id)
+        };
+        let Some(newer) = self.correct().without(id).iter().find(newer) else { return };
+        let keys = &self.keys[id.index()];
+        let env = Env::new(self.clock_of(id), &self.setup.cluster, keys, &node.meter);
+        if replica.holds_lease(&env) {
+            let detail = format!("would answer a read by its lease while {newer} leads");
+            self.fail(Some(id), Finding::new("O9", "a lease excludes other leaders", detail));
+        }
     }
 }
 
