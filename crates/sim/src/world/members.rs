@@ -125,6 +125,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         if let Some((members, true)) = &self.nodes[id.index()].members {
             let verdict = self.history.members().announced(id, members);
+            let verdict = verdict.and_then(|()| self.final_for_good(members));
             self.judge(id, verdict);
         }
     }
