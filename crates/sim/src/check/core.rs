@@ -138,7 +138,16 @@ impl<P: Audit> Run<'_, P> {
         }
     }
 
-    /// Some, without whom the leader still has a quorum; one as a rule. Several only where all are
+    /// Can these decide for a leader that they have, though they need not be able to elect one? The
+    /// others are too few for that.
+    fn decide(&self, nodes: NodeSet) -> bool {
+        if P::INFO.faults == FaultModel::Byzantine {
+            return self.is_core(nodes);
+        }
+        self.world.in_force(nodes).all(|members| self.world.can_decide(members, nodes))
+    }
+
+    /// Some, without whom the leader can still decide; one as a rule. Several only where all are
     /// members: with those who do not know that they were removed they may be a quorum of earlier
     /// members, and promise one of them what keeps them from their leader.
     fn who_is_away(&mut self, leader: NodeId) -> NodeSet {
@@ -147,7 +156,7 @@ impl<P: Audit> Run<'_, P> {
         let mut others: Vec<NodeId> = self.able().without(leader).iter().collect();
         while let Some(place) = (!others.is_empty()).then(|| self.rng.place(others.len())) {
             let more = away.or(NodeSet::only(others.swap_remove(place)));
-            if self.is_core(self.able_members().minus(more)) {
+            if self.decide(self.able_members().minus(more)) {
                 away = more;
             }
             if !several && !away.is_empty() {
