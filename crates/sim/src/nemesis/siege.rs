@@ -177,8 +177,8 @@ impl Sieges {
         }
     }
 
-    /// The leader stays, and so does the heir, or the heir is one of those who come; the others are
-    /// replaced, as far as there are any. Who comes has promised the leader nothing. Gives the heir.
+    /// The leader stays, and so does the heir, unless that is one of those who come and have promised
+    /// the leader nothing; the others are replaced, as far as there are any. Gives the heir.
     fn members<P: Audit, S: StateMachine>(
         &mut self,
         world: &mut World<P, S>,
