@@ -177,8 +177,8 @@ impl Sieges {
         }
     }
 
-    /// The leader stays, and so does the heir, unless that is one of those who come and have promised
-    /// the leader nothing; the others are replaced, as far as there are any. Gives the heir.
+    /// The leader stays, and so does the heir, unless one of those who come is to be it, who have
+    /// promised the leader nothing. The others are replaced, as far as can be. Gives the heir.
     fn members<P: Audit, S: StateMachine>(
         &mut self,
         world: &mut World<P, S>,

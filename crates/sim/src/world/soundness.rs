@@ -1,4 +1,5 @@
-//! O20 after a step, and who may read by a lease. Invariants are looked at now and then only, as they go over all of a state.
+//! O20 after a step, and who may read by a lease. Invariants are looked at now and then only, as
+//! they go over all of a state.
 
 use super::World;
 use crate::oracle::soundness::{of_beliefs, of_state, of_step};
