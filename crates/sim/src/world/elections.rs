@@ -14,7 +14,7 @@ use consensus_core::{
 pub(crate) const DURABLE_ELECTION: &str = "durable election";
 
 /// What is seen when members are called final bears this one.
-const DURABLE_MEMBERS: &str = "durable members";
+pub(crate) const DURABLE_MEMBERS: &str = "durable members";
 
 impl<P: Audit, S: StateMachine> World<P, S> {
     /// O6, for elections: if all power were cut just now, a quorum would still know the epoch of

@@ -43,7 +43,7 @@ use consensus_core::{
     Status,
 };
 use core::time::Duration;
-pub(crate) use elections::DURABLE_ELECTION;
+pub(crate) use elections::{DURABLE_ELECTION, DURABLE_MEMBERS};
 use event::{Event, Queue};
 use links::Intercept;
 use node::Node;
@@ -483,7 +483,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);
         let before = replica.status().role;
-        let copy = looks_closely(self.events).then(|| replica.clone());
+        let closely = looks_closely(self.events) || self.tape.is_some();
+        let copy = closely.then(|| replica.clone());
         let keys = &self.keys[id.index()];
         let founder = self.setup.cluster.voters.contains(id);
         let cluster = if founder { &self.setup.cluster } else { &self.outside };
