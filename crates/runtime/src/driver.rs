@@ -2,7 +2,7 @@
 
 mod disk_watch;
 mod queries;
-mod snapshotting;
+pub(crate) mod snapshotting;
 
 pub(crate) use disk_watch::DiskWatch;
 pub(crate) use queries::{Asked, Queries, reply as query_reply};

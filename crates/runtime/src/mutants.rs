@@ -133,6 +133,7 @@ pub const MUTANTS: &[Mutant] = &[
         &["O18"],
     ),
     Mutant::new("D35", "a log has the salt of the one that it replaces", &["O4"]),
+    Mutant::new("D36", "the search for the next seal ends after 64 KiB", &["O6"]),
     Mutant::new("N01", "the link to a replica that is no member any more is kept up", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N03", "a question is answered before its index is applied", &["O11"])
@@ -157,6 +158,20 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; tests/disk.rs"),
     Mutant::new("N10", "a frame as long as the limit is called too long", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N14", "after a piece that could not be kept the rest is asked for", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N15", "what is being written takes no room in its queue", &["O14"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new(
+        "N16",
+        "a peer's newer connection is heard before its older one has ended",
+        &["O1", "O7"],
+    )
+    .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N17", "an earlier life of a peer is let in", &["O7"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N18", "a peer's older connection is never told to end", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -175,7 +190,14 @@ mod tests {
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
         use crate::waiting::tests as waiting;
-        let tests: [(&str, fn()); 8] = [
+        let tests: [(&str, fn()); 15] = [
+            ("D36", crate::wal::frame::tests::a_seal_is_found_at_any_distance),
+            ("N12", crate::driver::snapshotting::tests::a_snapshot_comes_whichever_call_to_the_disk_fails),
+            ("N14", crate::driver::snapshotting::tests::a_snapshot_comes_whichever_call_to_the_disk_fails),
+            ("N15", crate::write::tests::what_is_being_written_takes_its_room),
+            ("N16", crate::inbound::tests::a_newer_connection_is_heard_when_the_older_has_ended),
+            ("N17", crate::inbound::tests::an_earlier_life_is_not_let_in_and_disturbs_nobody),
+            ("N18", crate::inbound::tests::a_newer_connection_is_heard_when_the_older_has_ended),
             ("N05", crate::room::tests::what_may_not_wait_is_let_in_up_to_the_byte),
             ("N06", crate::room::tests::what_may_wait_is_let_in_up_to_the_byte),
             ("N07", crate::config::tests::what_goes_to_the_disk_is_bounded_to_the_byte),

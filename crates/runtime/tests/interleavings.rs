@@ -174,6 +174,7 @@ fn frame(text: &'static str) -> Bytes {
 fn take_everything(queue: &FrameQueue) -> Vec<Bytes> {
     let mut taken = Vec::new();
     while let Some(frames) = block_on(queue.take_all()) {
+        queue.written(frames.iter().map(Bytes::len).sum());
         taken.extend(frames);
     }
     taken
@@ -248,6 +249,8 @@ fn the_queue_is_bounded_in_bytes() {
     assert!(queue.push(frame("1")).is_err());
     let taken = block_on(queue.take_all()).expect("open");
     assert_eq!(taken, [frame("12345"), frame("67890")]);
+    assert!(queue.push(frame("1")).is_err(), "they are being written");
+    queue.written(5);
     assert!(queue.push(frame("1")).is_ok(), "there is room again");
     queue.close();
     assert!(block_on(queue.take_all()).is_some(), "what waited still goes out");
