@@ -334,9 +334,9 @@ fn what_is_signed_is_the_whole_statement() {
     assert_eq!(bytes.len(), 2 * (commands.len() + replies.len()));
 }
 
-/// Some snapshots: two of them are of one index and differ in what else is said of them.
+/// Some snapshots. No two are of one index: what is decided up to there is one thing.
 fn snapshots() -> [(SnapshotMeta, Vec<u8>); 4] {
-    [(3, 1, 1), (5, 1, 9), (5, 2, 6), (7, 2, 12)].map(|(index, epoch, length)| {
+    [(3, 1, 1), (5, 1, 9), (6, 2, 6), (7, 2, 12)].map(|(index, epoch, length)| {
         let membership = Membership { version: LogIndex(index - 1), ..Membership::default() };
         let meta = SnapshotMeta { index: LogIndex(index), epoch, membership };
         (meta, (0..length).map(|at| (index * 40 + epoch * 16 + at) as u8).collect())

@@ -199,6 +199,14 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/losses.rs: an oracle that sees long timeouts"),
     Mutant::new("B69", "the timer runs for the first request that waits, always", &["O13"])
         .beyond_simulation("the unit tests of requests.rs: a primary that serves others only"),
+    Mutant::new(
+        "B71",
+        "the timer runs for one client's requests as long as there are any",
+        &["O13"],
+    )
+    .beyond_simulation(
+        "the unit tests of requests.rs: a primary and a client that help each other",
+    ),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
 ];
@@ -213,10 +221,11 @@ mod tests {
     fn bugs_planted_for_unit_tests_are_found() {
         use crate::checkpoint::tests::a_replica_that_executed_something_else_than_a_quorum_stops;
         use crate::requests::tests as requests;
-        let tests: [(&str, fn()); 4] = [
+        let tests: [(&str, fn()); 5] = [
             ("B53", requests::what_waits_is_counted_in_bytes),
             ("B65", requests::a_request_was_executed_if_it_or_a_later_one_of_its_client_was),
-            ("B69", requests::each_request_is_watched_in_its_turn),
+            ("B69", requests::each_client_is_watched_in_its_turn),
+            ("B71", requests::each_client_is_watched_in_its_turn),
             ("B70", a_replica_that_executed_something_else_than_a_quorum_stops),
         ];
         for (name, test) in tests {

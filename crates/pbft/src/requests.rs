@@ -58,10 +58,14 @@ impl Requests {
         new
     }
 
-    /// Chooses the request for which the timer runs: each in its turn, so that a primary cannot
-    /// pass one over for ever and serve others.
+    /// Chooses the request for which the timer runs: of each client in its turn, so that a primary
+    /// cannot pass one over for ever and serve others, not even with a client that helps it and
+    /// always has a further request waiting.
     pub(crate) fn watch_next(&mut self) {
-        let later = (self.watched.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let last = |(client, ..): Key| (client, SessionId(u64::MAX), RequestId(u64::MAX));
+        let last = |key| if planted("B71") { key } else { last(key) };
+        let later = self.watched.map_or(Bound::Unbounded, |key| Bound::Excluded(last(key)));
+        let later = (later, Bound::Unbounded);
         let next = self.waiting.range(later).next().filter(|_| !planted("B69"));
         let next = next.or_else(|| self.waiting.first_key_value());
         self.watched = next.map(|(key, _)| *key);
@@ -189,10 +193,10 @@ pub(crate) mod tests {
         }
     }
 
-    /// §4.4: the timer runs for one request at a time, and for each that waits in its turn, though
-    /// those before it be executed and come anew all the time.
+    /// §4.4: the timer runs for one request at a time, and for each client in its turn, though one
+    /// before it has further requests at hand whenever one is executed.
     #[test]
-    pub(crate) fn each_request_is_watched_in_its_turn() {
+    pub(crate) fn each_client_is_watched_in_its_turn() {
         let mut requests = Requests::default();
         for client in 1..=5 {
             requests.wait_for(&command(client, 1, 1));

@@ -128,7 +128,7 @@ fn a_restart_remembers_its_stable_checkpoint() {
     }
     lab.crash(2, 9);
     lab.restart(2);
-    lab.hand(0, 2, pre_prepare(0, 8, 0, &batch("last of the window")));
+    lab.hand(0, 2, pre_prepare(0, 8, 0, &batch("last")));
     assert_eq!(lab.count("prepare"), 3);
     lab.flying.clear();
     lab.fire(2, Timer::View);

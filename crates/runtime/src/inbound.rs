@@ -40,7 +40,7 @@ impl Inbound {
     ) -> Result<Turn, String> {
         let turn = self.replace(from, incarnation, own)?;
         if planted("N16") {
-            return Ok(Arc::default().lock_owned().await);
+            return Ok(Arc::new(tokio::sync::Mutex::new(())).lock_owned().await);
         }
         Ok(turn.lock_owned().await)
     }
