@@ -175,6 +175,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
+    Mutant::new("Q04", "the last record of a burst alone says whether it is synced", &["O13"]),
     Mutant::new("F01", "memory is taken for a frame's announced length", &["O14"]),
     Mutant::new("F02", "what follows a decoded value is overlooked", &["O18"]),
     Mutant::new("F03", "an identity file is believed without its checksum", &["O18"]),
