@@ -172,6 +172,18 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N18", "a peer's older connection is never told to end", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N19", "a read is answered one entry before its index", &["O9", "O10"])
+        .beyond_simulation("the real runtime; tests/upkeep.rs"),
+    Mutant::new("N20", "a replica is told that it starts for the first time, always", &["O7"])
+        .beyond_simulation("the real runtime; tests/upkeep.rs"),
+    Mutant::new("N21", "who waits at a leader that steps down is not told", &["O13"])
+        .beyond_simulation("the real runtime; tests/upkeep.rs"),
+    Mutant::new("N22", "a snapshot of another cluster or replica is taken", &["O15"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N23", "who is in the midst of an older snapshot is given the newest", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N24", "the last of chunks that are all full is not called the last", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -190,8 +202,12 @@ mod tests {
     /// their own in `tests/upkeep.rs` or `tests/disk.rs`.
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
+        use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
-        let tests: [(&str, fn()); 15] = [
+        let tests: [(&str, fn()); 18] = [
+            ("N22", snapshots::a_snapshot_of_another_replica_or_cluster_is_not_taken),
+            ("N23", snapshots::who_asks_for_the_older_snapshot_gets_on_with_it),
+            ("N24", snapshots::snapshots_of_all_lengths_are_given_whole),
             ("D36", crate::wal::frame::tests::a_seal_is_found_at_any_distance),
             ("N12", crate::driver::snapshotting::tests::a_snapshot_comes_whichever_call_to_the_disk_fails),
             ("N14", crate::driver::snapshotting::tests::a_snapshot_comes_whichever_call_to_the_disk_fails),
