@@ -202,6 +202,7 @@ mod tests {
     /// their own in `tests/upkeep.rs` or `tests/disk.rs`.
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
+        use crate::driver::snapshotting::tests as receiving;
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
         let tests: [(&str, fn()); 18] = [
@@ -209,8 +210,8 @@ mod tests {
             ("N23", snapshots::who_asks_for_the_older_snapshot_gets_on_with_it),
             ("N24", snapshots::snapshots_of_all_lengths_are_given_whole),
             ("D36", crate::wal::frame::tests::a_seal_is_found_at_any_distance),
-            ("N12", crate::driver::snapshotting::tests::a_snapshot_comes_whichever_call_to_the_disk_fails),
-            ("N14", crate::driver::snapshotting::tests::a_snapshot_comes_whichever_call_to_the_disk_fails),
+            ("N12", receiving::a_snapshot_comes_whichever_call_to_the_disk_fails),
+            ("N14", receiving::a_snapshot_comes_whichever_call_to_the_disk_fails),
             ("N15", crate::write::tests::what_is_being_written_takes_its_room),
             ("N16", crate::inbound::tests::a_newer_connection_is_heard_when_the_older_has_ended),
             ("N17", crate::inbound::tests::an_earlier_life_is_not_let_in_and_disturbs_nobody),

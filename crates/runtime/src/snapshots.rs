@@ -244,7 +244,7 @@ pub(crate) mod tests {
         let dir = Scratch::new("snapshots");
         let (mut all, ..) = open(&dir, OWNER);
         for index in [3, 5, 7] {
-            all.save(&meta(index), &vec![index as u8; 3 * CHUNK]).expect("a good disk");
+            all.save(&meta(index), &[index as u8; 3 * CHUNK]).expect("a good disk");
         }
         for (of, offset, index) in
             [(Some(5), 64, 5), (Some(7), 64, 7), (Some(3), 64, 7), (None, 0, 7), (Some(9), 0, 7)]

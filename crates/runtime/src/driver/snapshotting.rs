@@ -42,9 +42,9 @@ impl Snapshotting {
         self.since >= self.after && !self.taking
     }
 
-    /// A piece of another replica's snapshot came. True if it goes to the disk; then nothing more is
-    /// taken before the thread has answered. `index_in` is what bytes say that they are the beginning
-    /// of.
+    /// A piece of another replica's snapshot came. True if it goes to the disk; then no more is
+    /// taken before the thread has answered. `index_in` is the index that a snapshot which begins
+    /// with these bytes says that it is of.
     fn on_piece(
         &mut self,
         from: NodeId,
