@@ -119,7 +119,7 @@ impl<S: StateMachine> Executor<S> {
         let mut rest = snapshot;
         let applied = LogIndex(session::take(&mut rest).ok_or_else(broken)?);
         let sessions = Sessions::decode(&mut rest).ok_or_else(broken)?;
-        if planted("K04") {
+        if planted("K08") {
             self.sessions = sessions.clone();
         }
         self.machine.restore(rest)?;

@@ -26,7 +26,7 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "K01", "K02", "K03", "K04", "K05", "K06", "K07",
+        "K-dedup", "K-outbox", "K-inflight", "K01", "K02", "K03", "K08", "K05", "K06", "K07",
         "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner", "S-version",
         "S-drift", "S-echo", "S-place",
         // crates/paxos
@@ -199,7 +199,7 @@ pub const OPERATED: &[Mutant] = &[
         .beyond_simulation(PROPERTIES),
     Mutant::new("K03", "a snapshot forgets how often a client opened a session", &["O15", "O2"])
         .beyond_simulation(PROPERTIES),
-    Mutant::new("K04", "a snapshot that is refused leaves its sessions behind", &["O15", "O2"])
+    Mutant::new("K08", "a snapshot that is refused leaves its sessions behind", &["O15", "O2"])
         .beyond_simulation(PROPERTIES),
     Mutant::new("S-echo", "the answer to an earlier question is taken", &["O9", "O10"])
         .beyond_simulation(PROPERTIES),
