@@ -32,9 +32,6 @@ const FRAME: usize = 9;
 const SEAL: usize = 25;
 /// Lengths of records: as long as a seal, to the byte a sector, and others.
 const LENGTHS: [usize; 6] = [SEAL - FRAME, 8, 40, SECTOR - FRAME, 700, 3000];
-/// So long is every other record in a few seeds: the next seal is far from where it begins.
-const LONG: usize = 70_000;
-const LONG_RECORDS_EVERY: u64 = 128;
 
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,9 +188,6 @@ impl Run {
         let mut lengths = LENGTHS.to_vec();
         if rng.chance(6_000) {
             lengths = vec![rng.pick(&LENGTHS)];
-        }
-        if seed % LONG_RECORDS_EVERY == 5 {
-            lengths = vec![40, LONG];
         }
         let mut run = Self {
             rng,

@@ -172,7 +172,7 @@ pub(super) fn find_seal(bytes: &[u8], from: usize, salt: u64) -> Option<usize> {
     let last = bytes.len().checked_sub(FRAME + SEAL_PAYLOAD)?;
     let last = if planted("D24") { last.checked_sub(1)? } else { last };
     let last = if planted("D25") { last.min(from + 1024) } else { last };
-    let last = if planted("D36") { last.min(from + 65_536) } else { last };
+    let last = if planted("N25") { last.min(from + 65_536) } else { last };
     (from..=last).find(|at| {
         bytes[at + 4] == SEAL_KIND
             && word(bytes, at + FRAME) == Some(*at as u64)
