@@ -6,6 +6,7 @@ use crate::batch::Command;
 use crate::cluster::Cluster;
 use crate::effects::Refusal;
 use crate::id::{ClientId, NodeId, NodeSet, Position, RequestId, SessionId};
+use crate::mutant::planted;
 use crate::protocol::{Answers, ProtocolInfo};
 use crate::request::{Answer, Reply, Request};
 use crate::turn::Turn;
@@ -252,8 +253,9 @@ impl Client {
     pub fn receive(&mut self, now: Duration, reply: &Reply, keys: &dyn Authenticator) -> Todo {
         let Some(pending) = &mut self.pending else { return Todo::Wait };
         let command = &pending.command;
+        let request = if planted("K06") { reply.request } else { command.request };
         let mine = (reply.client, reply.session, reply.request)
-            == (command.client, command.session, command.request);
+            == (command.client, command.session, request);
         if !mine || !self.turn.nodes().contains(reply.from) {
             return Todo::Wait;
         }
@@ -486,6 +488,35 @@ mod tests {
         let todo = client.receive(MS, &reply(0, &request, done(2, b"ok")), &NoKeys);
         assert!(matches!(todo, Todo::Ended(Outcome::Committed { result, .. }) if result == "ok"));
         assert!(!client.is_busy());
+    }
+
+    /// The test below sees what it is there for.
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn a_client_that_takes_the_answer_to_another_request_is_found() {
+        crate::mutant::plant(Some("K06"));
+        let passed = std::panic::catch_unwind(the_answer_to_another_request_is_not_taken).is_ok();
+        crate::mutant::plant(None);
+        assert!(!passed, "K06 survived");
+    }
+
+    /// Late replies to an earlier request, or to another client's, say nothing about this one.
+    #[test]
+    fn the_answer_to_another_request_is_not_taken() {
+        let mut client = client(CRASH, 3);
+        let request = begun(&mut client);
+        let right = reply(0, &request, done(2, b"ok"));
+        for wrong in [
+            Reply { request: RequestId::OPEN, ..right.clone() },
+            Reply { request: request.command.request.next(), ..right.clone() },
+            Reply { session: SessionId(1), ..right.clone() },
+            Reply { client: ClientId(6), ..right.clone() },
+            Reply { from: NodeId(3), ..right.clone() },
+        ] {
+            assert_eq!(client.receive(MS, &wrong, &NoKeys), Todo::Wait, "{wrong:?}");
+        }
+        let todo = client.receive(MS, &right, &NoKeys);
+        assert!(matches!(todo, Todo::Ended(Outcome::Committed { .. })));
     }
 
     /// OSDI '99 §2.4.1 and §4.1: f + 1 equal replies of different replicas.

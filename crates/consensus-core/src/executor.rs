@@ -49,6 +49,7 @@ impl<S: StateMachine> Executor<S> {
         let commands = (!batch.is_membership()).then(|| batch.commands());
         for (offset, command) in commands.into_iter().flatten().enumerate() {
             let position = Position { index, offset: offset as u32 };
+            let position = if planted("K05") { Position { index, offset: 0 } } else { position };
             let (applied, answer) = self.execute_one(&command, position);
             done(Executed { command, position, applied, answer });
         }
@@ -118,6 +119,9 @@ impl<S: StateMachine> Executor<S> {
         let mut rest = snapshot;
         let applied = LogIndex(session::take(&mut rest).ok_or_else(broken)?);
         let sessions = Sessions::decode(&mut rest).ok_or_else(broken)?;
+        if planted("K08") {
+            self.sessions = sessions.clone();
+        }
         self.machine.restore(rest)?;
         if !planted("K01") {
             self.sessions = sessions;

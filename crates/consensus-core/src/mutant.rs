@@ -26,8 +26,9 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "K01", "K04", "S-offset", "S-late", "S-mix", "S-ahead",
-        "S-age", "S-joint", "S-learner", "S-version", "S-drift",
+        "K-dedup", "K-outbox", "K-inflight", "K01", "K02", "K03", "K04", "K05", "K06", "K07",
+        "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
+        "S-version", "S-drift", "S-echo", "S-place",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -56,12 +57,14 @@ mod switched {
         "B01", "B02", "B03", "B04", "B05", "B06", "B06b", "B07", "B08", "B09", "B09b", "B10", "B20",
         "B21", "B22", "B23", "B24", "B25", "B26", "B27", "B28", "B29", "B30", "B31", "B32", "B33",
         "B34", "B35", "B36", "B37", "B38", "B39", "B40", "B41", "B42", "B43", "B44", "B45", "B46",
-        "B47", "B48", "B49", "B50", "E-32", "B51", "B52", "B53", "B54", "B60",
+        "B47", "B48", "B49", "B50", "E-32", "B51", "B52", "B53", "B54", "B60", "B61", "B62", "B63",
+        "B64", "B65", "B66", "B67", "B68", "B69", "B70", "B71",
         // crates/runtime
         "D01", "D02", "D05", "D06", "D07", "D08", "D09", "D10", "D11", "D12", "D13", "D14", "D15",
         "D03", "D16", "D17", "D18", "D19", "D20", "D21", "D22", "D23", "D24", "D25", "D26", "D27",
         "D28", "D29", "D30", "D31", "D32", "D33", "D34", "D35", "N01", "N03", "N04", "N05", "N06",
-        "N07", "N08", "N09", "N10", "N11", "N12", "N13", "Q01", "Q02", "Q03", "F01", "F02", "F03",
+        "N07", "N08", "N09", "N10", "N11", "N12", "N13", "N14", "N15", "N16", "N17", "N18", "N19",
+        "N20", "N21", "N22", "N23", "N24", "N25", "Q01", "Q02", "Q03", "Q04", "F01", "F02", "F03",
         "F04",
     ];
 
@@ -150,7 +153,16 @@ pub const SHARED: &[Mutant] = &[
         "the own vote counts when the record before its own is durable",
         &["O6", "O16", "O1"],
     ),
+    Mutant::new("K05", "all commands of a batch stand at one position", &["O2", "O11", "O15"])
+        .beyond_simulation(PROPERTIES),
+    Mutant::new("K06", "the answer to any request of the session is taken", &["O9", "O10", "O11"])
+        .beyond_simulation(PROPERTIES),
+    Mutant::new("K07", "the signature of a reply does not cover which request it answers", &["O9"])
+        .beyond_simulation("a traitor that shows a client an honest replica's earlier reply"),
 ];
+
+/// What finds the bugs of functions that are compared with something plain.
+const PROPERTIES: &str = "crates/consensus-core/tests/properties.rs";
 
 /// Those of algorithms that take snapshots, answer reads and change their members.
 pub const OPERATED: &[Mutant] = &[
@@ -185,6 +197,16 @@ pub const OPERATED: &[Mutant] = &[
         &["O9"],
     )
     .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
+    Mutant::new("K02", "a snapshot forgets which session was used last", &["O15", "O2"])
+        .beyond_simulation(PROPERTIES),
+    Mutant::new("K03", "a snapshot forgets how often a client opened a session", &["O15", "O2"])
+        .beyond_simulation(PROPERTIES),
+    Mutant::new("K08", "a snapshot that is refused leaves its sessions behind", &["O15", "O2"])
+        .beyond_simulation(PROPERTIES),
+    Mutant::new("S-echo", "the answer to an earlier question is taken", &["O9", "O10"])
+        .beyond_simulation(PROPERTIES),
+    Mutant::new("S-place", "a chunk's digest does not cover where its bytes stand", &["O15"])
+        .beyond_simulation("a message that is altered on its way; tests/properties.rs"),
 ];
 
 /// Those of algorithms that go over to other voters by counting both.

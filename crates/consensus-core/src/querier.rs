@@ -5,6 +5,7 @@
 use crate::client::Patience;
 use crate::effects::Refusal;
 use crate::id::{ClientId, LogIndex, NodeId, NodeSet};
+use crate::mutant::planted;
 use crate::read::{Consistency, Query, QueryReply};
 use crate::turn::Turn;
 use bytes::Bytes;
@@ -109,7 +110,8 @@ impl Querier {
     /// A replica answered. What does not belong to the question under way is ignored.
     pub fn receive(&mut self, now: Duration, reply: &QueryReply) -> Ask {
         let Some(pending) = &mut self.pending else { return Ask::Wait };
-        if (reply.client, reply.number) != (self.client, pending.query.number) {
+        let number = if planted("S-echo") { reply.number } else { pending.query.number };
+        if (reply.client, reply.number) != (self.client, number) {
             return Ask::Wait;
         }
         let why = match &reply.answer {
@@ -195,6 +197,32 @@ mod tests {
         let ended = querier.receive(ms(2), &reply(2, Ok(answer.clone())));
         assert_eq!(ended, Ask::Ended(Ok(answer)));
         assert_eq!(querier.wake_at(), None);
+    }
+
+    /// The test below sees what it is there for.
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn a_client_that_takes_the_answer_to_another_question_is_found() {
+        crate::mutant::plant(Some("S-echo"));
+        let passed = std::panic::catch_unwind(the_answer_to_another_question_is_not_taken).is_ok();
+        crate::mutant::plant(None);
+        assert!(!passed, "S-echo survived");
+    }
+
+    /// Replies of an earlier question may come late, and not every reply on a connection is ours.
+    #[test]
+    fn the_answer_to_another_question_is_not_taken() {
+        let (mut querier, _) = querier();
+        querier.begin(ms(1), Bytes::from_static(b"next"), INDEX);
+        let right = QueryReply { number: 2, ..reply(0, Ok((LogIndex(4), Bytes::new()))) };
+        for wrong in [
+            QueryReply { number: 1, ..right.clone() },
+            QueryReply { number: 3, ..right.clone() },
+            QueryReply { client: ClientId(8), ..right.clone() },
+        ] {
+            assert_eq!(querier.receive(ms(2), &wrong), Ask::Wait, "{wrong:?}");
+        }
+        assert!(matches!(querier.receive(ms(3), &right), Ask::Ended(Ok(_))));
     }
 
     #[test]

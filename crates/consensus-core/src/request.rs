@@ -5,6 +5,7 @@ use crate::batch::Command;
 use crate::canonical::Canonical;
 use crate::effects::Refusal;
 use crate::id::{ClientId, ClusterId, NodeId, Position, RequestId, SessionId};
+use crate::mutant::planted;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +66,7 @@ impl Reply {
             .number(u64::from(self.from.0))
             .number(self.client.0)
             .number(self.session.0)
-            .number(self.request.0)
+            .number(if planted("K07") { 0 } else { self.request.0 })
             .number(u64::from(self.attempt));
         let node = |node: Option<NodeId>| node.map_or(u64::MAX, |node| u64::from(node.0));
         match &self.answer {

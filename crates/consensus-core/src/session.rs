@@ -160,11 +160,13 @@ impl Sessions {
             let [id, opening, last] = [take(bytes)?, take(bytes)?, take(bytes)?];
             let position = take_position(bytes)?;
             let used = take_position(bytes)?;
+            let used = if planted("K02") { position } else { used };
             let length = usize::try_from(take(bytes)?).ok()?;
             let (result, rest) = bytes.split_at_checked(length)?;
             *bytes = rest;
             let result = Bytes::copy_from_slice(result);
             let (id, last) = (SessionId(id), RequestId(last));
+            let opening = if planted("K03") { 0 } else { opening };
             sessions.by_use.insert(used, client);
             sessions.table.insert(client, Session { id, opening, last, position, result, used });
         }

@@ -61,6 +61,7 @@ impl SnapshotMessage {
 }
 
 fn digest(meta: &SnapshotMeta, offset: u64, bytes: &[u8], last: bool) -> u64 {
+    let offset = if planted("S-place") { 0 } else { offset };
     Fingerprint::of(&(meta, offset, bytes, last)).0
 }
 

@@ -59,7 +59,7 @@ impl Pbft {
             return;
         }
         for (_, votes) in self.checkpoints.range_mut(..sequence) {
-            if from != self.id {
+            if from != self.id && !planted("B66") {
                 votes.forget(from);
             }
         }
@@ -96,6 +96,7 @@ impl Pbft {
             self.own_checkpoint
             && sequence == certificate.sequence
             && history != certificate.history
+            && !planted("B70")
         {
             return effects.halt("a quorum has executed something else than this replica");
         }
@@ -122,7 +123,7 @@ impl Pbft {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::certificates::CommitCertificate;
     use crate::config::Config;
@@ -136,6 +137,25 @@ mod tests {
         let (sequence, history) = (LogIndex(stable), Digest::default());
         replica.adopt_stable(CheckpointCertificate { sequence, history, votes: Vec::new() });
         replica.slots.keys().map(|sequence| sequence.0).collect()
+    }
+
+    /// §4.3: a quorum's checkpoint speaks of what this replica executed, too. If it executed
+    /// something else, it is the one that is wrong, and must not go on.
+    #[test]
+    pub(crate) fn a_replica_that_executed_something_else_than_a_quorum_stops() {
+        let config = Config::for_cluster(&Cluster::new(ClusterId(1), 4)).unwrap();
+        for (history, goes_on) in [(Digest([1; 32]), true), (Digest([2; 32]), false)] {
+            let empty = Durable::of(Incarnation(1), Vec::new());
+            let mut replica = Pbft::recover(NodeId(0), config.clone(), empty).unwrap();
+            let (sequence, own) = (LogIndex(2), Digest([1; 32]));
+            let body = Body::Checkpoint { sequence, history: own };
+            replica.own_checkpoint = Some(Message { body, tag: Tag::none(), repeat: false });
+            let mut effects = Effects::after_recovery(0);
+            let certificate = CheckpointCertificate { sequence, history, votes: Vec::new() };
+            replica.make_stable(certificate, &mut effects);
+            assert_eq!(effects.halted().is_none(), goes_on);
+            assert_eq!(replica.low_mark(), if goes_on { sequence } else { LogIndex::ZERO });
+        }
     }
 
     /// §4.3: what led to a stable checkpoint is discarded, but not what is yet to be executed.

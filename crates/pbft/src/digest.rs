@@ -43,3 +43,26 @@ impl fmt::Debug for Digest {
         write!(f, "d:{:02x}{:02x}{:02x}{:02x}", self.0[0], self.0[1], self.0[2], self.0[3])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// §4.3: a checkpoint's digest stands for all that was executed, each in its place: no two
+    /// histories share one, not even in two clusters.
+    #[test]
+    fn every_history_has_its_own_digest() {
+        let batches = [1, 2, 3].map(|byte| Digest([byte; 32]));
+        let mut all = BTreeSet::new();
+        for cluster in [ClusterId(1), ClusterId(2)] {
+            let mut histories = vec![Digest::default()];
+            for _ in 0..4 {
+                let then = |history: &Digest| batches.map(|batch| history.then(cluster, batch));
+                histories = histories.iter().flat_map(then).collect();
+                all.extend(histories.iter().copied());
+            }
+        }
+        assert_eq!(all.len(), 2 * (3 + 9 + 27 + 81));
+    }
+}

@@ -46,6 +46,7 @@ impl Pbft {
             && let Some(checkpoint) = &self.own_checkpoint
             && let Body::Checkpoint { sequence, .. } = checkpoint.body
             && sequence > self.low_mark()
+            && !planted("B67")
         {
             effects.send(self.peers(), Message { repeat: true, ..checkpoint.clone() });
         }

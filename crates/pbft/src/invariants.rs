@@ -1,6 +1,7 @@
 //! What must hold of one replica, and between two moments of it.
 
 use crate::replica::{Pbft, Phase};
+use consensus_core::LogIndex;
 
 /// Checks one state. Cheap: done after every step; a replica that fails it halts.
 pub(crate) fn check(replica: &Pbft) -> Result<(), &'static str> {
@@ -27,6 +28,33 @@ pub fn check_step(before: &Pbft, after: &Pbft) -> Result<(), &'static str> {
     }
     if after.low_mark() < before.low_mark() {
         return Err("the water marks only rise (§4.3)");
+    }
+    Ok(())
+}
+
+/// Checks what a replica remembers that was recovered from everything that this one wrote: where
+/// it stands, what it voted for, what prepared, and what it executed. The paper's replicas do not
+/// forget (§2), and a word that contradicts an earlier one is a liar's.
+pub fn check_recovered(live: &Pbft, recovered: &Pbft) -> Result<(), &'static str> {
+    if (live.view, live.phase) != (recovered.view, recovered.phase) {
+        return Err("a restart is where the replica was (§4.4)");
+    }
+    if live.stable != recovered.stable {
+        return Err("a restart knows its stable checkpoint (§4.3)");
+    }
+    for (sequence, slot) in live.slots.range(live.low_mark().next()..) {
+        let kept = recovered.slots.get(sequence);
+        if slot.voted != kept.and_then(|kept| kept.voted) {
+            return Err("a restart knows the last vote on each number (§4.2)");
+        }
+        if slot.prepared.as_ref() != kept.and_then(|kept| kept.prepared.as_ref()) {
+            return Err("a restart knows what prepared (§4.4)");
+        }
+    }
+    let executed = (1..).map(LogIndex).map_while(|sequence| recovered.recovered.get(&sequence));
+    let executed = executed.take(live.decided.len());
+    if !executed.eq(&live.decided) {
+        return Err("a restart knows what was executed");
     }
     Ok(())
 }

@@ -173,4 +173,66 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     Mutant::new("B60", "whatever is executed restarts the timer of a request that waits", &["O13"])
         .beyond_simulation("a primary that orders null requests without end"),
+    Mutant::new("B61", "a restart takes its first vote on a number for its last", &["O7", "O1"])
+        .beyond_simulation("tests/losses.rs: what a restart remembers, after every step"),
+    Mutant::new(
+        "B62",
+        "a certificate counts a prepare of the primary among those of the backups",
+        &["O1", "O6", "O16"],
+    )
+    .beyond_simulation("tests/liars.rs: a primary that divides the backups and proves both"),
+    Mutant::new("B63", "a new-view may show view-changes for earlier views", &["O1", "O6", "O16"])
+        .beyond_simulation("tests/liars.rs: a new primary that shows old view-changes"),
+    Mutant::new("B64", "a restart forgets its stable checkpoint", &["O13", "O7"])
+        .beyond_simulation("tests/losses.rs: what a restart remembers, after every step"),
+    Mutant::new(
+        "B65",
+        "requests of an earlier session count as those of a later one: nobody waits for them",
+        &["O13"],
+    )
+    .beyond_simulation("the unit tests of requests.rs: a silent primary and a new session"),
+    Mutant::new("B66", "every checkpoint that a liar names is kept", &["O14"])
+        .beyond_simulation("tests/liars.rs: a liar that talks for long"),
+    Mutant::new("B67", "a checkpoint that got lost is not said again", &["O13"])
+        .beyond_simulation("tests/losses.rs: a quorum of checkpoints that are lost"),
+    Mutant::new("B68", "what is executed does not end the doubling of timeouts", &["O13"])
+        .beyond_simulation("tests/losses.rs: an oracle that sees long timeouts"),
+    Mutant::new("B69", "the timer runs for the first request that waits, always", &["O13"])
+        .beyond_simulation("the unit tests of requests.rs: a primary that serves others only"),
+    Mutant::new(
+        "B71",
+        "the timer runs for one client's requests as long as there are any",
+        &["O13"],
+    )
+    .beyond_simulation(
+        "the unit tests of requests.rs: a primary and a client that help each other",
+    ),
+    Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
+        .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
 ];
+
+#[cfg(all(test, feature = "mutants"))]
+mod tests {
+    use consensus_core::mutant::plant;
+
+    /// The unit tests that must fail with a bug planted in their thread; others have tests of their
+    /// own in `tests/liars.rs` and `tests/losses.rs`.
+    #[test]
+    fn bugs_planted_for_unit_tests_are_found() {
+        use crate::checkpoint::tests::a_replica_that_executed_something_else_than_a_quorum_stops;
+        use crate::requests::tests as requests;
+        let tests: [(&str, fn()); 5] = [
+            ("B53", requests::what_waits_is_counted_in_bytes),
+            ("B65", requests::a_request_was_executed_if_it_or_a_later_one_of_its_client_was),
+            ("B69", requests::each_client_is_watched_in_its_turn),
+            ("B71", requests::each_client_is_watched_in_its_turn),
+            ("B70", a_replica_that_executed_something_else_than_a_quorum_stops),
+        ];
+        for (name, test) in tests {
+            plant(Some(name));
+            let passed = std::panic::catch_unwind(test).is_ok();
+            plant(None);
+            assert!(!passed, "{name} is not found");
+        }
+    }
+}

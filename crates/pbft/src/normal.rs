@@ -296,7 +296,7 @@ impl Pbft {
         if self.phase == Phase::Changing {
             return; // What came from others says nothing about the view that is asked for.
         }
-        self.fruitless_views = 0;
+        self.fruitless_views *= u32::from(planted("B68"));
         effects.cancel_timer(Timer::View);
         self.watching = planted("B26");
         self.watch_primary(effects);

@@ -58,7 +58,7 @@ pub struct Pbft {
     /// Others have shown what was decided since the last tick: there may be more of it.
     pub(crate) was_shown: bool,
     /// What the disk proves to be decided, until it is executed at the start.
-    recovered: BTreeMap<Sequence, Decided>,
+    pub(crate) recovered: BTreeMap<Sequence, Decided>,
 }
 
 /// Does the view work (§4.4)?
@@ -205,7 +205,10 @@ impl Pbft {
         match record {
             Record::PrePrepared(vote) => {
                 self.view = self.view.max(vote.view);
-                self.slots.entry(vote.sequence).or_default().voted = Some(vote);
+                let voted = &mut self.slots.entry(vote.sequence).or_default().voted;
+                if voted.is_none() || !planted("B61") {
+                    *voted = Some(vote);
+                }
             }
             Record::Prepared(certificate) => {
                 let slot = self.slots.entry(certificate.vote.sequence).or_default();
@@ -220,6 +223,7 @@ impl Pbft {
             }
             Record::Fetched(decided) => self.recover_decided(decided),
             Record::Checkpoint { .. } => {}
+            Record::Stable(_) if planted("B64") => {}
             Record::Stable(certificate) => self.stable = Some(certificate),
             Record::ViewChange(_) if planted("B49") => {}
             Record::ViewChange(view) => {

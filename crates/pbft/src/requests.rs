@@ -44,7 +44,9 @@ impl Requests {
         let (client, session, request) = *key;
         // The opening of a session has no session yet: only its repetition can tell.
         request != RequestId::OPEN
-            && self.executed.get(&client).is_some_and(|last| (session, request) <= *last)
+            && self.executed.get(&client).is_some_and(|last| {
+                (session, request) <= *last || (planted("B65") && request <= last.1)
+            })
     }
 
     /// Takes a request to wait for. False if it waits already.
@@ -56,11 +58,16 @@ impl Requests {
         new
     }
 
-    /// Chooses the request for which the timer runs: each in its turn, so that a primary cannot
-    /// pass one over for ever and serve others.
+    /// Chooses the request for which the timer runs: of each client in its turn, so that a primary
+    /// cannot pass one over for ever and serve others, not even with a client that helps it and
+    /// always has a further request waiting.
     pub(crate) fn watch_next(&mut self) {
-        let later = (self.watched.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let next = self.waiting.range(later).next().or_else(|| self.waiting.first_key_value());
+        let last = |(client, ..): Key| (client, SessionId(u64::MAX), RequestId(u64::MAX));
+        let last = |key| if planted("B71") { key } else { last(key) };
+        let later = self.watched.map_or(Bound::Unbounded, |key| Bound::Excluded(last(key)));
+        let later = (later, Bound::Unbounded);
+        let next = self.waiting.range(later).next().filter(|_| !planted("B69"));
+        let next = next.or_else(|| self.waiting.first_key_value());
         self.watched = next.map(|(key, _)| *key);
     }
 
@@ -150,5 +157,73 @@ impl Requests {
             let last = self.executed.entry(key.0).or_default();
             *last = (*last).max((key.1, key.2));
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use consensus_core::Tag;
+
+    fn command(client: u64, session: u64, request: u64) -> Command {
+        Command {
+            client: ClientId(client),
+            session: SessionId(session),
+            request: RequestId(request),
+            payload: Bytes::from(vec![7; request as usize]),
+            tag: Tag::none(),
+        }
+    }
+
+    /// §4.1: the last request of each client is kept, and whatever comes up to it is a copy. A
+    /// later session counts its requests from the beginning again.
+    #[test]
+    pub(crate) fn a_request_was_executed_if_it_or_a_later_one_of_its_client_was() {
+        let all = || (1..=3).flat_map(|session| (1..=3).map(move |request| (session, request)));
+        for (session, request) in all() {
+            let mut requests = Requests::default();
+            requests.on_executed(&Batch::of(&[command(1, session, request)]), LogIndex(1));
+            requests.on_executed(&Batch::of(&[command(1, 1, 1)]), LogIndex(2));
+            for other in all() {
+                let known = requests.is_executed(&key_of(&command(1, other.0, other.1)));
+                assert_eq!(known, other <= (session, request), "{other:?}");
+                assert!(!requests.is_executed(&key_of(&command(2, other.0, other.1))));
+            }
+        }
+    }
+
+    /// §4.4: the timer runs for one request at a time, and for each client in its turn, though one
+    /// before it has further requests at hand whenever one is executed.
+    #[test]
+    pub(crate) fn each_client_is_watched_in_its_turn() {
+        let mut requests = Requests::default();
+        for client in 1..=5 {
+            requests.wait_for(&command(client, 1, 1));
+        }
+        let mut watched = BTreeSet::new();
+        for turn in 2..=6 {
+            requests.watch_next();
+            watched.extend(requests.watched.map(|(client, ..)| client));
+            requests.on_executed(&Batch::of(&[command(1, 1, turn - 1)]), LogIndex(turn));
+            requests.wait_for(&command(1, 1, turn));
+        }
+        assert_eq!(watched.len(), 5, "{watched:?}");
+    }
+
+    /// What waits is counted to the byte, once however often it comes, until it is executed.
+    #[test]
+    pub(crate) fn what_waits_is_counted_in_bytes() {
+        let mut requests = Requests::default();
+        let all = [command(1, 1, 1), command(2, 1, 9), command(3, 1, 30)];
+        for command in all.iter().chain(&all) {
+            requests.wait_for(command);
+        }
+        assert_eq!(requests.bytes(), all.iter().map(Command::framed_len).sum::<usize>());
+        requests.on_executed(&Batch::of(&all[1..]), LogIndex(1));
+        requests.on_executed(&Batch::of(&all[1..]), LogIndex(2));
+        assert_eq!(requests.bytes(), all[0].framed_len());
+        requests.on_executed(&Batch::of(&all[..1]), LogIndex(3));
+        assert_eq!((requests.bytes(), requests.is_idle()), (0, true));
     }
 }

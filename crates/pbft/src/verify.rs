@@ -117,7 +117,9 @@ fn check_new_view(new_view: &NewView, primary: NodeId, env: &Env<'_>) -> Checked
     for signed in &new_view.view_changes {
         let view_change = &signed.view_change;
         let replica = view_change.replica;
-        if view_change.view != new_view.view || !env.cluster.contains(replica) {
+        let another = view_change.view != new_view.view;
+        let another = another && !(planted("B63") && view_change.view < new_view.view);
+        if another || !env.cluster.contains(replica) {
             return Err(Rejected("a new-view shows a view-change for another view"));
         }
         let bytes = view_change.statement(env.cluster.id);

@@ -3,13 +3,14 @@
 
 mod lab;
 
-use consensus_core::{Batch, ConsensusProtocol, Input, LogIndex, Refusal, Role, Tag};
+use consensus_core::{Batch, ConsensusProtocol, Input, LogIndex, NodeId, Refusal, Role, Tag};
 use lab::{
     Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, new_view_of, pre_prepare, said,
     sequence, signed, view_change_of, vote,
 };
 use synod_pbft::{
-    Body, CheckpointCertificate, Digest, Message, NewView, Record, Timer, View, Vote,
+    Body, CheckpointCertificate, Digest, Endorsement, Message, NewView, PreparedCertificate,
+    Record, Timer, View, Vote,
 };
 
 /// §4.2: a primary that sent a prepare, too, would count twice.
@@ -150,6 +151,84 @@ fn a_view_change_proves_what_it_says() {
     assert!(why.is_err(), "in another replica's name");
 }
 
+/// §4.4: `P` holds a pre-prepare of the primary, and prepares of backups, for each number once, in
+/// order. A primary that divides the backups could else prove two values with its own prepares.
+#[test]
+fn a_certificate_is_of_the_primary_and_of_backups() {
+    let mut lab = a_view_change_with_a_gap();
+    (0..4).for_each(|_| lab.fire(3, Timer::Repeat));
+    let honest = view_change_of(&lab.take(3, 2, "view-change-again")).view_change;
+    let mut try_with = |change: &dyn Fn(&mut Vec<PreparedCertificate>)| {
+        let mut view_change = honest.clone();
+        change(&mut view_change.prepared);
+        lab.try_hand(3, 2, said(3, Body::ViewChange(view_change)))
+    };
+    let vote = honest.prepared[0].vote;
+    let by_primary = || Endorsement { by: NodeId(0), tag: said(0, Body::Prepare(vote)).tag };
+    let why = try_with(&|prepared| prepared[0].prepares[0] = by_primary());
+    assert_eq!(why, Err("a certificate counts a prepare of the primary"));
+    let why = try_with(&|prepared| prepared[0].prepares.push(by_primary()));
+    assert_eq!(why, Err("a certificate counts a prepare of the primary"), "beside enough others");
+    let why = try_with(&|prepared| prepared[0].pre_prepare = by_primary().tag);
+    assert_eq!(why, Err("a certificate's pre-prepare is not of the primary"));
+    let why = try_with(&|prepared| prepared.push(prepared[0].clone()));
+    assert_eq!(why, Err("a view-change's certificates are out of order"));
+    let own = said(3, Body::Prepare(vote)).tag;
+    let why = try_with(&|prepared| {
+        prepared[0].prepares[1] = Endorsement { by: NodeId(4), tag: own.clone() }
+    });
+    assert_eq!(why, Err("a certificate is signed by a stranger"));
+    assert_eq!(try_with(&|_| {}), Ok(()));
+}
+
+/// §4.4: view-changes for another view prove nothing about this one: for a lower one, their senders
+/// may have gone on in it and prepared more.
+#[test]
+fn a_new_view_shows_view_changes_for_itself() {
+    let mut lab = a_view_change_with_a_gap();
+    let honest = lab.take(1, 2, "new-view");
+    for view in [0, 2] {
+        let mut new_view = new_view_of(&honest).clone();
+        new_view.view_changes[2] = view_change_of(&bare_view_change(3, view));
+        let why = lab.try_hand(1, 2, said(1, Body::NewView(new_view)));
+        assert_eq!(why, Err("a new-view shows a view-change for another view"), "{view}");
+    }
+}
+
+/// §2: a liar may talk for ever. What a correct replica keeps of it is bounded: of each kind its
+/// latest word, or what is between the water marks.
+#[test]
+fn a_liars_words_take_bounded_room() {
+    let mut lab = Lab::with_little_room(4);
+    let room = |lab: &Lab| [0, 1, 2].map(|id| format!("{:?}", lab.replica(id)).len());
+    let mut before = [0; 3];
+    for round in 1..=120 {
+        let batch = batch(&format!("{round:04}"));
+        let history = vote(0, 0, &batch).digest;
+        let votes = [vote(0, round, &batch), vote(round, 1 + round % 4, &batch)];
+        let mut words = vec![
+            Body::Checkpoint { sequence: sequence(2 * round), history },
+            Body::Fetch { view: View(round), from: sequence(round) },
+            Body::PrePrepare { vote: vote(4 * round - 1, round, &batch), batch: batch.clone() },
+            Body::Request { batch },
+            bare_view_change(3, round).body,
+        ];
+        words.extend(votes.iter().flat_map(|vote| [Body::Prepare(*vote), Body::Commit(*vote)]));
+        for body in words {
+            for to in 0..3 {
+                let _ = lab.try_hand(3, to, said(3, body.clone()));
+            }
+        }
+        lab.flying.clear();
+        if round == 40 {
+            before = room(&lab);
+        }
+    }
+    for (before, after) in before.into_iter().zip(room(&lab)) {
+        assert!(after < before + before / 8, "{before} bytes have become {after}");
+    }
+}
+
 /// §2: what nobody signed, or signed as something else, is not let in.
 #[test]
 fn words_of_others_are_not_let_in() {
@@ -215,5 +294,22 @@ fn a_liars_nonsense_is_survived() {
     }
     for id in 0..3 {
         assert_eq!((lab.view(id), lab.committed(id).len()), (0, 5));
+    }
+}
+
+/// The tests above fail with the bugs that they are about.
+#[cfg(feature = "mutants")]
+#[test]
+fn bugs_planted_for_liars_are_found() {
+    let tests: [(&str, fn()); 3] = [
+        ("B62", a_certificate_is_of_the_primary_and_of_backups),
+        ("B63", a_new_view_shows_view_changes_for_itself),
+        ("B66", a_liars_words_take_bounded_room),
+    ];
+    for (name, test) in tests {
+        consensus_core::mutant::plant(Some(name));
+        let passed = std::panic::catch_unwind(test).is_ok();
+        consensus_core::mutant::plant(None);
+        assert!(!passed, "{name} is not found");
     }
 }

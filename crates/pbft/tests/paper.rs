@@ -588,3 +588,25 @@ fn three_replicas_are_no_cluster() {
     let empty = Durable::of(Incarnation(1), Vec::new());
     assert!(Pbft::recover(NodeId(0), config, empty).is_err());
 }
+
+/// The tests above fail with bugs that random simulation does not show, or too seldom.
+#[cfg(feature = "mutants")]
+#[test]
+fn bugs_planted_beyond_simulation_are_found() {
+    let tests: [(&str, fn()); 8] = [
+        ("B06b", the_certificate_of_the_latest_view_counts),
+        ("B09b", timeouts_double_until_something_is_executed),
+        ("B27", a_new_primary_repeats_nothing_before_its_disk_knows_of_the_view),
+        ("B33", f_plus_one_view_changes_take_a_replica_along),
+        ("B35", a_new_primary_waits_for_its_disk),
+        ("B43", a_new_view_begins_at_the_latest_stable_checkpoint),
+        ("B46", a_new_view_that_got_lost_is_shown_again),
+        ("B50", a_restart_remembers_what_the_new_view_carried),
+    ];
+    for (name, test) in tests {
+        consensus_core::mutant::plant(Some(name));
+        let passed = std::panic::catch_unwind(test).is_ok();
+        consensus_core::mutant::plant(None);
+        assert!(!passed, "{name} is not found");
+    }
+}

@@ -43,6 +43,7 @@ mod driver;
 mod frame;
 mod handle;
 mod identity;
+mod inbound;
 mod links;
 mod lock;
 mod log_thread;

@@ -157,9 +157,38 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; tests/disk.rs"),
     Mutant::new("N10", "a frame as long as the limit is called too long", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N14", "after a piece that could not be kept the rest is asked for", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N15", "what is being written takes no room in its queue", &["O14"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new(
+        "N16",
+        "a peer's newer connection is heard before its older one has ended",
+        &["O1", "O7"],
+    )
+    .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N17", "an earlier life of a peer is let in", &["O7"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N18", "a peer's older connection is never told to end", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N19", "a read is answered one entry before its index", &["O9", "O10"])
+        .beyond_simulation("the real runtime; tests/upkeep.rs"),
+    Mutant::new("N20", "a replica is told that it starts for the first time, always", &["O7"])
+        .beyond_simulation("the real runtime; tests/upkeep.rs"),
+    Mutant::new("N21", "who waits at a leader that steps down is not told", &["O13"])
+        .beyond_simulation("the real runtime; tests/upkeep.rs"),
+    Mutant::new("N22", "a snapshot of another cluster or replica is taken", &["O15"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N23", "who is in the midst of an older snapshot is given the newest", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N24", "the last of chunks that are all full is not called the last", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N25", "the search for the next seal ends after 64 KiB", &["O6"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
+    Mutant::new("Q04", "the last record of a burst alone says whether it is synced", &["O13"]),
     Mutant::new("F01", "memory is taken for a frame's announced length", &["O14"]),
     Mutant::new("F02", "what follows a decoded value is overlooked", &["O18"]),
     Mutant::new("F03", "an identity file is believed without its checksum", &["O18"]),
@@ -174,8 +203,20 @@ mod tests {
     /// their own in `tests/upkeep.rs` or `tests/disk.rs`.
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
+        use crate::driver::snapshotting::tests as receiving;
+        use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
-        let tests: [(&str, fn()); 8] = [
+        let tests: [(&str, fn()); 18] = [
+            ("N22", snapshots::a_snapshot_of_another_replica_or_cluster_is_not_taken),
+            ("N23", snapshots::who_asks_for_the_older_snapshot_gets_on_with_it),
+            ("N24", snapshots::snapshots_of_all_lengths_are_given_whole),
+            ("N25", crate::wal::frame::tests::a_seal_is_found_at_any_distance),
+            ("N12", receiving::a_snapshot_comes_whichever_call_to_the_disk_fails),
+            ("N14", receiving::a_snapshot_comes_whichever_call_to_the_disk_fails),
+            ("N15", crate::write::tests::what_is_being_written_takes_its_room),
+            ("N16", crate::inbound::tests::a_newer_connection_is_heard_when_the_older_has_ended),
+            ("N17", crate::inbound::tests::an_earlier_life_is_not_let_in_and_disturbs_nobody),
+            ("N18", crate::inbound::tests::a_newer_connection_is_heard_when_the_older_has_ended),
             ("N05", crate::room::tests::what_may_not_wait_is_let_in_up_to_the_byte),
             ("N06", crate::room::tests::what_may_wait_is_let_in_up_to_the_byte),
             ("N07", crate::config::tests::what_goes_to_the_disk_is_bounded_to_the_byte),

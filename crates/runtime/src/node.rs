@@ -12,6 +12,7 @@ use crate::snapshots::SnapshotEvent;
 use crate::waiting::{Connection, refusal};
 use crate::wal::WalError;
 use crate::wish;
+use consensus_core::mutant::planted;
 use consensus_core::{
     Admitted, Answers, Batch, Command, ConsensusProtocol, Consistency, Effects, Env, Input,
     LogIndex, Message, Query, Refusal, Request, Role, StateMachine, Status, Takes, Verified,
@@ -352,7 +353,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
         self.check_order()?;
         if led && P::INFO.takes == Takes::Leader {
             let status = self.replica.status();
-            if status.role != Role::Leader {
+            if status.role != Role::Leader && !planted("N21") {
                 self.driver.wishes.deposed();
                 self.driver.waiting.lost(status.leader.filter(|leader| *leader != self.driver.id));
             }

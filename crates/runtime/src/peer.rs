@@ -6,7 +6,7 @@ use crate::config::Limits;
 use crate::frame::{FrameError, FrameReader};
 use crate::queue::FrameQueue;
 use crate::wire::{DialError, Hello, dial};
-use crate::write::write_frames;
+use crate::write::write_queue;
 use consensus_core::{Delay, NodeId};
 use core::time::Duration;
 use std::io;
@@ -82,14 +82,7 @@ impl Peer {
         mut reader: FrameReader<OwnedReadHalf>,
         mut writer: OwnedWriteHalf,
     ) -> io::Result<()> {
-        let write = async {
-            let mut scratch = Vec::new();
-            while let Some(frames) = self.queue.take_all().await {
-                let patience = self.limits.write_timeout;
-                write_frames(&mut writer, frames, &mut scratch, patience).await?;
-            }
-            Ok(())
-        };
+        let write = write_queue(&mut writer, &self.queue, self.limits.write_timeout);
         tokio::select! {
             done = write => done,
             _ = reader.next(0) => Ok(()),

@@ -3,9 +3,9 @@
 //! the connection.
 
 use crate::codec;
-use crate::config::Limits;
 use crate::driver::query_reply;
 use crate::frame::{self, FrameReader, PREAMBLE};
+use crate::inbound::Inbound;
 use crate::node::{FromClient, FromPeer};
 use crate::peer_disks::PeerDisks;
 use crate::queue::FrameQueue;
@@ -14,17 +14,16 @@ use crate::shared::Shared;
 use crate::waiting::{Connection, refusal};
 use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient, ToReplica};
 use crate::wish::{self, Denied, Wish};
-use crate::write::write_frames;
+use crate::write::write_queue;
 use consensus_core::{
     ClientId, ConsensusProtocol, Env, Envelope, Incarnation, MEMBERSHIP_CLIENT, NodeId, Query,
     Refusal, Request,
 };
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,15 +44,8 @@ pub(crate) struct Server<P: ConsensusProtocol> {
     pub(crate) wishes: mpsc::Sender<wish::Asked>,
     disks: Arc<PeerDisks>,
     strangers: Arc<Semaphore>,
-    /// The one connection that each peer has to us.
-    links: Mutex<BTreeMap<NodeId, Link>>,
+    inbound: Inbound,
     connections: AtomicU64,
-}
-
-/// A peer's connection to us.
-struct Link {
-    incarnation: Incarnation,
-    task: Option<AbortHandle>,
 }
 
 impl<P: ConsensusProtocol> Server<P> {
@@ -65,9 +57,9 @@ impl<P: ConsensusProtocol> Server<P> {
         disks: PeerDisks,
     ) -> Self {
         let strangers = Arc::new(Semaphore::new(shared.limits.max_strangers));
-        let (links, connections) = (Mutex::default(), AtomicU64::new(0));
+        let (inbound, connections) = (Inbound::default(), AtomicU64::new(0));
         let disks = Arc::new(disks);
-        Self { shared, peers, clients, wishes, disks, strangers, links, connections }
+        Self { shared, peers, clients, wishes, disks, strangers, inbound, connections }
     }
 
     /// Accepts connections until told to stop, and then waits a moment for them to end.
@@ -156,31 +148,6 @@ impl<P: ConsensusProtocol> Server<P> {
         }
     }
 
-    /// Takes the place of the peer's earlier connection; refuses an earlier life of the peer, for
-    /// that is a copy of its disk, or a disk that was set up anew, and has forgotten promises.
-    fn replace_link(
-        &self,
-        from: NodeId,
-        incarnation: Incarnation,
-        own: AbortHandle,
-    ) -> Result<(), String> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = Link { incarnation, task: None };
-        let link = links.entry(from).or_insert(fresh);
-        if incarnation < link.incarnation {
-            return Err(format!(
-                "{from} has started {} times before, and this is start {}: its data directory is \
-                 an old copy or was set up anew",
-                link.incarnation.0, incarnation.0
-            ));
-        }
-        link.incarnation = incarnation;
-        if let Some(older) = link.task.replace(own) {
-            older.abort();
-        }
-        Ok(())
-    }
-
     /// Hands one wish to the node, and its answer back.
     async fn serve_operator(&self, mut line: Line, wish: Wish) -> io::Result<()> {
         line.greet(&Greeting::Welcome(self.shared.id)).await?;
@@ -201,10 +168,13 @@ impl<P: ConsensusProtocol> Server<P> {
         incarnation: Incarnation,
         own: AbortHandle,
     ) -> io::Result<()> {
-        if let Err(why) = self.replace_link(from, incarnation, own) {
-            tracing::warn!(%from, why, "refused a peer");
-            return line.greet(&Greeting::Refused(why)).await;
-        }
+        let _turn = match self.inbound.take_over(from, incarnation, own).await {
+            Ok(turn) => turn,
+            Err(why) => {
+                tracing::warn!(%from, why, "refused a peer");
+                return line.greet(&Greeting::Refused(why)).await;
+            }
+        };
         line.greet(&Greeting::Welcome(self.shared.id)).await?;
         tokio::select! {
             done = self.read_messages(&mut line.reader, from) => done,
@@ -259,12 +229,13 @@ impl<P: ConsensusProtocol> Server<P> {
             return line.greet(&Greeting::Refused("the replica has stopped".into())).await;
         }
         let Line { reader, mut writer } = line;
+        let patience = limits.write_timeout;
         let talk = async {
             let greeting = [&PREAMBLE[..], &frame::encode(&Greeting::Welcome(self.shared.id))];
             writer.write_all(&greeting.concat()).await?;
             tokio::select! {
                 done = self.read_requests(reader, &connection) => done,
-                done = write_replies(&mut writer, &connection.replies, limits) => done,
+                done = write_queue(&mut writer, &connection.replies, patience) => done,
                 done = self.part(&connection) => done,
             }
         };
@@ -372,18 +343,6 @@ type Place<'a> = mpsc::Permit<'a, FromClient>;
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that whoever would say it is gone.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-async fn write_replies(
-    writer: &mut OwnedWriteHalf,
-    replies: &FrameQueue,
-    limits: Limits,
-) -> io::Result<()> {
-    let mut scratch = Vec::new();
-    while let Some(frames) = replies.take_all().await {
-        write_frames(writer, frames, &mut scratch, limits.write_timeout).await?;
-    }
-    Ok(())
 }
 
 /// Both ends of a connection, as long as one task has them.

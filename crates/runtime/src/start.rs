@@ -24,6 +24,7 @@ use crate::waiting::Waiting;
 use crate::wal::{Owner, Wal, sync_dir};
 use crate::wish::Wishes;
 use bytes::Bytes;
+use consensus_core::mutant::planted;
 use consensus_core::{
     AuthMeter, ConsensusProtocol, Counters, DEFAULT_SESSIONS, Durable, Effects, Executor,
     Incarnation, LogIndex, Outbox, StateMachine, Status,
@@ -158,7 +159,7 @@ fn open_disk<P: ConsensusProtocol, S: StateMachine>(
     let records = decoded.len();
     let newest = snapshot.as_ref().map_or(LogIndex::ZERO, |newest| newest.meta.index);
     let durable = Durable {
-        incarnation: identity.incarnation,
+        incarnation: if planted("N20") { Incarnation(1) } else { identity.incarnation },
         records: decoded,
         snapshot: snapshot.map(|newest| newest.meta),
     };

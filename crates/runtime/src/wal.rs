@@ -39,7 +39,7 @@
 //! file is noticed, too.
 
 mod error;
-mod frame;
+pub(crate) mod frame;
 
 pub use error::WalError;
 pub(crate) use frame::{FRAME, HEADER, forge, put_frame, read_frame, word};

@@ -174,6 +174,7 @@ fn frame(text: &'static str) -> Bytes {
 fn take_everything(queue: &FrameQueue) -> Vec<Bytes> {
     let mut taken = Vec::new();
     while let Some(frames) = block_on(queue.take_all()) {
+        queue.written(frames.iter().map(Bytes::len).sum());
         taken.extend(frames);
     }
     taken
@@ -248,6 +249,8 @@ fn the_queue_is_bounded_in_bytes() {
     assert!(queue.push(frame("1")).is_err());
     let taken = block_on(queue.take_all()).expect("open");
     assert_eq!(taken, [frame("12345"), frame("67890")]);
+    assert!(queue.push(frame("1")).is_err(), "they are being written");
+    queue.written(5);
     assert!(queue.push(frame("1")).is_ok(), "there is room again");
     queue.close();
     assert!(block_on(queue.take_all()).is_some(), "what waited still goes out");
@@ -360,6 +363,30 @@ fn records_meet_the_log_thread() {
     assert_eq!(log.backlog(), 0, "everything that was handed over is written");
 }
 
+/// A record that something waits for is synced, and reported, though nothing flushes, and whatever
+/// comes behind it in the same burst.
+fn a_needed_record_is_not_held_up_by_notes() {
+    let disk = Memory::default();
+    let owner = Owner { cluster: ClusterId(1), node: NodeId(0) };
+    let wal = Wal::create(&disk, Path::new("wal.log"), owner, SyncPolicy::Sync).expect("new");
+    let (events, reports) = channel();
+    let (log, thread) = log_thread::start("log".into(), wal, PlainArc::new(disk.clone()), events)
+        .expect("a thread");
+    log.append(append(1, true).into_iter().chain(append(2, false)).collect());
+    log.append(append(3, false));
+    let mut durable = 0;
+    while durable < 1 {
+        match reports.recv().expect("the thread reports before it ends") {
+            LogEvent::Written { durable: Some(upto), .. } => durable = upto.0,
+            LogEvent::Written { durable: None, .. } => {}
+            LogEvent::Failed(error) => panic!("{error}"),
+        }
+    }
+    assert!(disk.synced() >= HEADER + RECORD, "durable is what was synced before");
+    drop(log);
+    thread.join().expect("the thread ends");
+}
+
 /// A node that is gone drops its handle: the thread ends by itself.
 fn the_handle_is_dropped() {
     let disk = Memory::default();
@@ -377,15 +404,17 @@ fn the_handle_is_dropped() {
 #[test]
 fn the_log_thread_reports_what_is_synced_and_ends_when_told() {
     assert!(explore(records_meet_the_log_thread) > 20);
+    assert!(explore(a_needed_record_is_not_held_up_by_notes) > 5);
     assert!(explore(the_handle_is_dropped) > 2);
 }
 
 /// The models, by the planted bugs that must make them fail.
 #[cfg(feature = "mutants")]
-const PLANTED: [(&str, fn()); 3] = [
+const PLANTED: [(&str, fn()); 4] = [
     ("Q01", a_frame_wakes_the_taker),
     ("Q02", push_meets_close),
     ("Q03", records_meet_the_log_thread),
+    ("Q04", a_needed_record_is_not_held_up_by_notes),
 ];
 
 /// Names the bug that a child of the next test is to plant.

@@ -21,8 +21,12 @@ use tokio::time::timeout;
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const INDEX: Consistency = Consistency::Linearizable(ReadMode::Index);
-/// Longer than anything should take, so that a hang is a failure with a name.
-const LONG: Duration = Duration::from_secs(120);
+/// Longer than anything should take, so that a hang is a failure with a name. A planted bug that
+/// hangs is not waited for as long.
+fn long() -> Duration {
+    Duration::from_secs(if std::env::var_os("SYNOD_MUTANT").is_some() { 5 } else { 120 })
+}
+
 const LEADER: NodeId = NodeId(0);
 
 fn applied(outcome: Outcome) -> u64 {
@@ -58,7 +62,7 @@ async fn forgetful_cluster(size: usize) -> Result<ToyCluster<false>> {
 /// Waits until a node has committed as much.
 async fn reaches(node: &NodeHandle, index: LogIndex) {
     let mut status = node.watch_status();
-    let reached = timeout(LONG, status.wait_for(|status| status.committed >= index)).await;
+    let reached = timeout(long(), status.wait_for(|status| status.committed >= index)).await;
     reached.unwrap_or_else(|_| panic!("{:?} never comes", node.report())).expect("it runs");
 }
 
@@ -79,7 +83,7 @@ async fn a_log_is_forgotten_and_who_was_away_gets_a_snapshot() -> Result {
     cluster.kill(NodeId(2)).await;
     count_on(&mut client, 11, 150).await?;
     let mut status = cluster.nodes[&LEADER].watch_status();
-    timeout(LONG, status.wait_for(|status| status.purged.0 > 60)).await??;
+    timeout(long(), status.wait_for(|status| status.purged.0 > 60)).await??;
     // The log is one stream: when this is on disk, what was forgotten before is off it.
     count_on(&mut client, 151, 151).await?;
     let log = cluster.config(LEADER).data_dir.join("wal.log");
@@ -247,16 +251,26 @@ async fn a_question_waits_for_its_index() -> Result {
         give_up: Duration::from_secs(20),
     };
     let mut other = cluster.client_with(patience);
-    // In the toy, to read by a quorum is to wait for one more entry.
+    // In the toy, to read by a quorum is to wait for one more entry. What others ask meanwhile is
+    // answered, and makes no entry.
     let quorum = Consistency::Linearizable(ReadMode::Quorum);
-    let reading = other.read(Bytes::new(), quorum);
+    let mut reading = std::pin::pin!(other.read(Bytes::new(), quorum));
+    let others = async {
+        for _ in 0..30 {
+            client.read(Bytes::new(), INDEX).await.expect("it is answered");
+        }
+    };
+    tokio::select! {
+        early = &mut reading => panic!("answered before one more entry: {early:?}"),
+        () = others => {}
+    }
     let going_on = async {
         loop {
             client.call(Bytes::from_static(b"aaaa")).await.expect("it is committed");
         }
     };
     let answer = tokio::select! {
-        answer = reading => answer?,
+        answer = &mut reading => answer?,
         () = going_on => unreachable!("it goes on for ever"),
     };
     assert!(answer.0.0 >= 5, "answered as of {}, before one more entry", answer.0);
@@ -295,7 +309,7 @@ async fn the_client_in_whose_name_members_change_is_not_let_in() -> Result {
             }
         }
     };
-    timeout(LONG, refused).await.expect("the node says why");
+    timeout(long(), refused).await.expect("the node says why");
     Ok(())
 }
 
@@ -334,14 +348,62 @@ async fn impossible_ways_to_join_are_refused_in_words() -> Result {
     Ok(())
 }
 
-/// The bug N03: the test above fails with it, in a process of its own.
+/// A replica is told the number of its start, which its ballots carry: it never has one again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_start_has_a_number_of_its_own() -> Result {
+    let mut cluster = ToyCluster::<false>::new(1).await;
+    for start in 1..=4 {
+        let status = cluster.nodes[&LEADER].status();
+        assert_eq!(status.epoch, start, "the toy's epoch is the number of its start");
+        cluster.kill(LEADER).await;
+        cluster.restart(LEADER).await?;
+    }
+    Ok(())
+}
+
+/// Whoever waits at a leader that steps down is told so, and asks elsewhere, however long it would
+/// have waited.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_at_a_leader_that_steps_down_is_told() -> Result {
+    let mut cluster = ToyCluster::<false>::new(5).await;
+    let (attempt, pause) = (10 * long(), Duration::from_millis(10));
+    let mut client = cluster.client_with(Patience { attempt, pause, give_up: attempt });
+    count_on(&mut client, 1, 1).await?;
+    for node in 2..5 {
+        cluster.kill(NodeId(node)).await;
+    }
+    let (leader, other) = (&cluster.nodes[&LEADER], &cluster.nodes[&NodeId(1)]);
+    let mut status = leader.watch_status();
+    let last = leader.status().last;
+    let told = async {
+        status.wait_for(|status| status.last > last).await.expect("it runs");
+        leader.campaign(); // The toy steps down.
+        while other.report().clients == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        outcome = client.call(Bytes::from_static(b"aaaa")) => panic!("two of five: {outcome:?}"),
+        told = timeout(long(), told) => told?,
+    }
+    Ok(())
+}
+
+/// The tests above fail with the bugs that they are about, in processes of their own.
 #[cfg(feature = "mutants")]
 #[test]
-fn a_question_that_is_answered_too_early_is_found() -> Result {
-    let mut child = std::process::Command::new(std::env::current_exe()?);
-    child.args(["--exact", "a_question_waits_for_its_index"]).env("SYNOD_MUTANT", "N03");
-    let ran = child.output()?;
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(!ran.status.success() && said.contains("before one more entry"), "{said}");
+fn bugs_planted_in_reads_and_starts_are_found() -> Result {
+    let tests = [
+        ("N03", "a_question_waits_for_its_index"),
+        ("N19", "a_question_waits_for_its_index"),
+        ("N20", "each_start_has_a_number_of_its_own"),
+        ("N21", "who_waits_at_a_leader_that_steps_down_is_told"),
+    ];
+    for (bug, test) in tests {
+        let mut child = std::process::Command::new(std::env::current_exe()?);
+        let ran = child.args(["--exact", test]).env("SYNOD_MUTANT", bug).output()?;
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(!ran.status.success() && said.contains("1 failed"), "{bug}: {said}");
+    }
     Ok(())
 }

@@ -161,6 +161,13 @@ impl Lab {
         Self::with(Config { max_fetched_bytes: 1, ..config })
     }
 
+    /// A small window, and room for a few requests that wait.
+    pub(crate) fn with_little_room(size: usize) -> Self {
+        let config = Config::for_cluster(&Cluster::new(CLUSTER, size)).expect("a cluster");
+        let config = Config { max_pending_bytes: 700, ..config };
+        Self::with(Config { checkpoint_interval: 2, window: 4, ..config })
+    }
+
     fn with(config: Config) -> Self {
         let cluster = Cluster::new(CLUSTER, config.nodes);
         let (flying, nodes) = (Vec::new(), Vec::new());
@@ -240,9 +247,20 @@ impl Lab {
                 _ => {}
             }
         }
+        self.rehearse(id);
         if !self.slow.contains(&id) {
             self.sync(id);
         }
+    }
+
+    /// After every step: what would a restart remember, if everything written came to the disk?
+    fn rehearse(&self, id: usize) {
+        let node = &self.nodes[id];
+        let durable = Durable::of(Incarnation(node.incarnation.0 + 1), node.disk.clone());
+        let recovered = Pbft::recover(NodeId(id as u8), self.config.clone(), durable);
+        let recovered = recovered.expect("what it wrote it can read");
+        let remembered = invariants::check_recovered(self.replica(id), &recovered);
+        remembered.unwrap_or_else(|broken| panic!("replica {id}: {broken}"));
     }
 
     fn fly(&mut self, from: usize, to: NodeSet, message: &Message) {

@@ -111,16 +111,15 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
                 }
             }
             SnapshotEvent::Staged { from, ask } => {
-                snapshotting.staging = false;
+                snapshotting.staged();
                 self.driver.say(from, ask);
             }
             SnapshotEvent::NotStaged(error) => {
-                snapshotting.staging = planted("N12");
-                snapshotting.incoming.abandon();
+                snapshotting.not_staged();
                 tracing::error!(%error, "a snapshot of another replica could not be kept");
             }
             SnapshotEvent::Whole(newest) => {
-                snapshotting.staging = false;
+                snapshotting.staged();
                 self.install(newest.meta, &newest.bytes)?;
             }
         }

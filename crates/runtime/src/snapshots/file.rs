@@ -194,7 +194,8 @@ impl SnapshotFile {
         if fixed[8..10] != FORMAT.to_le_bytes() {
             return damaged("it is of a format that this program does not know");
         }
-        if fixed[10] != owner.node.0 || fixed[12..28] != owner.cluster.0.to_le_bytes() {
+        let foreign = fixed[10] != owner.node.0 || fixed[12..28] != owner.cluster.0.to_le_bytes();
+        if foreign && !planted("N22") {
             return damaged("it is a snapshot of another replica or cluster");
         }
         let meta = codec::decode(&body[FIXED..]);
@@ -224,7 +225,8 @@ impl SnapshotFile {
             _ => return damaged(format!("its chunk at byte {position} is damaged")),
         };
         let skip = (offset - start) as usize;
-        let last = start + length == self.length;
+        let exact = planted("N24") && self.length.is_multiple_of(self.chunk);
+        let last = start + length == self.length && !exact;
         let bytes = payload.get(skip..).unwrap_or_default();
         Ok(Some((Bytes::copy_from_slice(bytes), last)))
     }

@@ -172,9 +172,36 @@ pub(super) fn find_seal(bytes: &[u8], from: usize, salt: u64) -> Option<usize> {
     let last = bytes.len().checked_sub(FRAME + SEAL_PAYLOAD)?;
     let last = if planted("D24") { last.checked_sub(1)? } else { last };
     let last = if planted("D25") { last.min(from + 1024) } else { last };
+    let last = if planted("N25") { last.min(from + 65_536) } else { last };
     (from..=last).find(|at| {
         bytes[at + 4] == SEAL_KIND
             && word(bytes, at + FRAME) == Some(*at as u64)
             && frame_at(bytes, *at, salt).is_some_and(|(_, payload)| payload.len() == SEAL_PAYLOAD)
     })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::wal::seal_of;
+
+    const SALT: u64 = 0x5a17;
+
+    /// The seal that vouches for a damaged record may be as far off as a record is long, and
+    /// further: whole bursts are synced at once.
+    #[test]
+    pub(crate) fn a_seal_is_found_at_any_distance() {
+        let powers = (0..=20).map(|power| 1 << power);
+        for distance in powers.flat_map(|power| [power - 1, power, power + 1]) {
+            // What stands before it looks like the kind of a seal everywhere.
+            let mut bytes = vec![SEAL_KIND; distance];
+            let place = distance as u64;
+            put_frame(&mut bytes, place, SALT, SEAL_KIND, &seal_of(place, 3));
+            assert_eq!(find_seal(&bytes, 0, SALT), Some(distance), "{distance} bytes off");
+            assert_eq!(find_seal(&bytes, distance + 1, SALT), None, "behind it");
+            assert_eq!(find_seal(&bytes, 0, SALT + 1), None, "of another file");
+            bytes.pop();
+            assert_eq!(find_seal(&bytes, 0, SALT), None, "cut short");
+        }
+    }
 }

@@ -88,6 +88,8 @@ pub struct Repeat;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Toy<const ALL: bool> {
     id: NodeId,
+    /// The number of this start.
+    starts: u64,
     trailing: u64,
     members: Membership,
     /// Everything up to here is forgotten.
@@ -255,6 +257,7 @@ impl<const ALL: bool> ConsensusProtocol for Toy<ALL> {
     fn recover(id: NodeId, config: Config, durable: Durable<Kept>) -> Result<Self, RecoverError> {
         let (mut base, mut log) = (0, Vec::new());
         let mut members = Membership { voters: config.voters, ..Membership::default() };
+        let starts = durable.incarnation.0.into();
         for record in durable.records {
             match record {
                 Kept::Entry(_, batch) => log.push(batch),
@@ -272,6 +275,7 @@ impl<const ALL: bool> ConsensusProtocol for Toy<ALL> {
         let durable = base + log.len() as u64;
         Ok(Self {
             id,
+            starts,
             trailing: config.trailing,
             members,
             base,
@@ -352,7 +356,7 @@ impl<const ALL: bool> ConsensusProtocol for Toy<ALL> {
         let leads = self.id == LEADER && !self.retired;
         Status {
             role: if leads { Role::Leader } else { Role::Follower },
-            epoch: 1,
+            epoch: self.starts,
             leader: (!self.retired).then_some(LEADER),
             committed: LogIndex(self.committed),
             last: LogIndex(self.last()),
