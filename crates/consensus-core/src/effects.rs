@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::cluster::Delay;
 use crate::id::{LogIndex, NodeId, NodeSet, RecordNumber};
 use crate::membership::{ChangeRefusal, Membership};
+use crate::outbox::Outbox;
 use crate::protocol::{ConsensusProtocol, Gate, Input, Message};
 use crate::snapshot::SnapshotMessage;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,16 @@ pub enum Effect<P: ConsensusProtocol> {
         record: P::Record,
         /// False for a note: it may go to disk with the next sync, and may be lost in a crash.
         needed: bool,
+    },
+    /// Append the record that the replica keeps, [`ConsensusProtocol::kept`], to the write stream,
+    /// and sync it soon. For drivers that read records where they lie: see [`Effects::in_place`].
+    WriteKept {
+        /// Its number.
+        number: RecordNumber,
+        /// Where what is to be written begins.
+        first: LogIndex,
+        /// How much of it.
+        count: u64,
     },
     /// Send this message to these nodes once the record `after` is durable.
     Send {
@@ -148,6 +159,8 @@ pub struct Effects<P: ConsensusProtocol> {
     halted: Option<String>,
     reached: Vec<&'static str>,
     decided: Decided,
+    /// Where messages go at once, for a driver that wants it so.
+    outbox: Option<Outbox<P::Message>>,
 }
 
 /// How what is decided reaches the driver.
@@ -170,14 +183,19 @@ impl<P: ConsensusProtocol> Effects<P> {
             halted: None,
             reached: Vec::new(),
             decided: Decided::Told,
+            outbox: None,
         }
     }
 
-    /// The same for a driver that applies what is decided where it lies, in the replica: see
-    /// [`take_decided`](Self::take_decided).
+    /// The same for a driver that looks at things where they lie. What is decided it finds in the
+    /// replica ([`take_decided`](Self::take_decided)), and so some records
+    /// ([`Effect::WriteKept`]); messages are not effects, but wait in an outbox of their own
+    /// until the driver lets them go ([`leave`](Self::leave)).
     #[must_use]
     pub fn in_place(self) -> Self {
-        Self { decided: Decided::Named(LogIndex::ZERO, 0), ..self }
+        let links = P::INFO.links;
+        let outbox = Outbox::after_recovery(self.last_record.0 as usize, links);
+        Self { decided: Decided::Named(LogIndex::ZERO, 0), outbox: Some(outbox), ..self }
     }
 
     /// For a replica that has written `last` records so far, the last needed one among them being
@@ -202,6 +220,25 @@ impl<P: ConsensusProtocol> Effects<P> {
         self.push_record(record, false)
     }
 
+    /// The same for a record that the replica keeps anyway, as it makes it again when a driver asks
+    /// ([`ConsensusProtocol::kept`]): only for others it is made at once. What is kept there must
+    /// stay as it is for the rest of the step.
+    #[inline]
+    pub fn write_kept(
+        &mut self,
+        first: LogIndex,
+        count: u64,
+        record: impl FnOnce() -> P::Record,
+    ) -> RecordNumber {
+        if self.outbox.is_none() {
+            return self.write(record());
+        }
+        let number = RecordNumber(self.last_record.0 + 1);
+        (self.last_record, self.last_needed) = (number, number);
+        self.list.push(Effect::WriteKept { number, first, count });
+        number
+    }
+
     #[inline]
     fn push_record(&mut self, record: P::Record, needed: bool) -> RecordNumber {
         self.last_record = RecordNumber(self.last_record.0 + 1);
@@ -221,7 +258,28 @@ impl<P: ConsensusProtocol> Effects<P> {
             Gate::Free => RecordNumber::ZERO,
             Gate::AfterSync => self.last_needed,
         };
-        self.list.push(Effect::Send { to, message, after });
+        match &mut self.outbox {
+            Some(outbox) => outbox.put(to, message, after),
+            None => self.list.push(Effect::Send { to, message, after }),
+        }
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): the disk has everything up to
+    /// here. What waited for that may leave.
+    #[inline]
+    pub fn synced(&mut self, upto: RecordNumber) {
+        if let Some(outbox) = &mut self.outbox {
+            outbox.synced(upto);
+        }
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): hands over the messages that
+    /// may leave by now, after what else the steps before wanted was carried out.
+    #[inline]
+    pub fn leave(&mut self, go: impl FnMut(NodeSet, P::Message)) {
+        if let Some(outbox) = &mut self.outbox {
+            outbox.leave(go);
+        }
     }
 
     /// Sets a timer; the earlier setting of the same timer is void.
@@ -371,7 +429,14 @@ impl<P: ConsensusProtocol> Effects<P> {
         self.list.iter()
     }
 
-    /// Did the last step want nothing?
+    /// Forgets what the last step wanted: the driver has [looked at it](Self::iter).
+    #[inline]
+    pub fn clear(&mut self) {
+        self.reached.clear();
+        self.list.clear();
+    }
+
+    /// Did the last step want nothing, but for messages that have their own way?
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty() && matches!(self.decided, Decided::Told | Decided::Named(_, 0))

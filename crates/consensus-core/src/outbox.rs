@@ -12,6 +12,8 @@ pub struct Outbox<M> {
     links: Links,
     durable: RecordNumber,
     held: VecDeque<Held<M>>,
+    /// Waits for nothing but the driver.
+    leaving: Vec<(NodeSet, M)>,
 }
 
 #[derive(Clone, Debug)]
@@ -24,7 +26,8 @@ struct Held<M> {
 impl<M: Clone> Outbox<M> {
     /// For a replica that was recovered from this many records, over links of this kind.
     pub fn after_recovery(records: usize, links: Links) -> Self {
-        Self { links, durable: RecordNumber(records as u64), held: VecDeque::new() }
+        let durable = RecordNumber(records as u64);
+        Self { links, durable, held: VecDeque::new(), leaving: Vec::new() }
     }
 
     /// Takes a message, and says to whom it may go at once. The rest is held. On FIFO links a held
@@ -51,6 +54,32 @@ impl<M: Clone> Outbox<M> {
             self.held.push_back(Held { to: wait, message: message.clone(), after });
         }
         Some((now, message))
+    }
+
+    /// Takes a message for good: what may go at once, and what may go later, is given out by
+    /// [`leave`](Self::leave).
+    #[inline]
+    pub fn put(&mut self, to: NodeSet, message: M, after: RecordNumber) {
+        let wait = self.waiting(to, after);
+        if wait.is_empty() {
+            return self.leaving.push((to, message));
+        }
+        let now = to.minus(wait);
+        if !now.is_empty() {
+            self.leaving.push((now, message.clone()));
+        }
+        self.held.push_back(Held { to: wait, message, after });
+    }
+
+    /// Gives out what may leave now, in order of sending to each node.
+    #[inline]
+    pub fn leave(&mut self, mut go: impl FnMut(NodeSet, M)) {
+        for (to, message) in self.leaving.drain(..) {
+            go(to, message);
+        }
+        while let Some((to, message)) = self.pop() {
+            go(to, message);
+        }
     }
 
     /// Which of these receivers have to wait.

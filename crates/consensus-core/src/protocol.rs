@@ -66,6 +66,27 @@ pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + '
         None
     }
 
+    /// The record of what the replica keeps from `first` on, `count` of it, that was written with
+    /// [`Effects::write_kept`]; at least until the next step.
+    fn kept(&self, first: LogIndex, count: u64) -> Option<Self::Record> {
+        let _ = (first, count);
+        None
+    }
+
+    /// Has this replica something to do at [`Input::Drained`]? Where not, that step would change
+    /// nothing and want nothing, and a driver may leave it out.
+    #[inline]
+    fn awaits_drained(&self) -> bool {
+        true
+    }
+
+    /// Does this replica wait for its disk? Where not, a driver may keep [`Input::Durable`] to
+    /// itself until it does: see [`DiskNews`](crate::DiskNews).
+    #[inline]
+    fn awaits_durable(&self) -> bool {
+        true
+    }
+
     /// What is to be kept beside a snapshot of everything up to this index, which the driver has
     /// just applied. `None` where the algorithm, as configured, never forgets its log.
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {

@@ -128,7 +128,7 @@ impl Leader {
         let entries = Entries::taken_from(&mut self.fresh);
         server.append(first, entries.clone(), effects);
         if planted("R09") {
-            self.advance_commit(server, effects);
+            self.advance_commit(server, server.log.last().index, effects);
         }
         Some((first, entries))
     }
@@ -151,7 +151,7 @@ impl Leader {
         self.pending_bytes += entry.len();
         server.append(server.log.last().index.next(), entry.into(), effects);
         if planted("R09") {
-            self.advance_commit(server, effects);
+            self.advance_commit(server, server.log.last().index, effects);
         }
     }
 
@@ -248,7 +248,7 @@ impl Leader {
             // What is committed already commits nothing more.
             let late = if planted("R130") { 1 } else { 0 };
             if matched.0 > server.commit_index.0 + late {
-                self.advance_commit(server, effects);
+                self.advance_commit(server, matched, effects);
             }
             self.urge(server, from, effects);
         }
@@ -315,8 +315,14 @@ impl Leader {
     }
 
     /// Commits the highest index that is on the disks of a majority, if it is of the current term
-    /// (Figure 2, last rule for leaders; §5.4.2). Everything before it is then committed, too.
-    pub(crate) fn advance_commit(&mut self, server: &mut Server, effects: &mut Effects<Raft>) {
+    /// (Figure 2, last rule for leaders; §5.4.2). Everything before it is then committed, too. One
+    /// server has just come to hold everything up to `risen`, so nothing beyond that is new.
+    pub(crate) fn advance_commit(
+        &mut self,
+        server: &mut Server,
+        risen: LogIndex,
+        effects: &mut Effects<Raft>,
+    ) {
         let own = if planted("R09") { server.log.last().index } else { server.durable_index };
         // Where it takes two, this server and some other, there must be another that is ahead.
         let ahead = |peer: &Progress| peer.matched() > server.commit_index;
@@ -324,7 +330,11 @@ impl Leader {
         if alone && needed(server.current().voters.len()) > 1 {
             return;
         }
-        let index = self.reached_by_quorum(server, own, Progress::matched);
+        let index = if self.is_reached(server, own, risen) {
+            risen
+        } else {
+            self.reached_by_quorum(server, own, Progress::matched)
+        };
         let current = server.log.term_at(index) == Some(server.current_term);
         if index > server.commit_index && !current {
             effects.reached("entry of an older term on a majority, not committed");
@@ -332,6 +342,21 @@ impl Leader {
         if index > server.commit_index && (current || planted("R01")) {
             self.commit(server, index, effects);
         }
+    }
+
+    /// Is this index on the disks of a majority, for certain? Quick, where there is but one set of
+    /// voters.
+    fn is_reached(&self, server: &Server, own: LogIndex, index: LogIndex) -> bool {
+        let members = server.current();
+        if members.is_joint() || planted("R11a") || planted("R64") {
+            return false;
+        }
+        let voters = members.voters;
+        let others = self.progress.iter().filter(|(id, peer)| {
+            peer.matched() >= index && voters.contains(*id)
+        });
+        let this = own >= index && voters.contains(server.id);
+        others.count() + usize::from(this) >= needed(voters.len())
     }
 
     /// The highest value that a majority of the voters has reached, and of the outgoing voters,

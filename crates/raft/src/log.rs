@@ -130,17 +130,22 @@ impl Log {
     }
 
     /// Appends entries whose terms do not fall.
-    pub(crate) fn extend(&mut self, entries: &[Entry]) {
-        let mut before = self.last().term;
-        self.entries.reserve(entries.len());
-        for entry in entries {
-            let rises = before <= entry.term || planted("E-22");
-            assert!(rises, "terms never fall along the log");
-            before = entry.term;
-            self.entries.push(entry.clone());
+    pub(crate) fn extend(&mut self, entries: Entries) {
+        match entries.into_one() {
+            Ok(entry) => self.push(entry),
+            Err(entries) => {
+                self.entries.reserve(entries.len());
+                entries.iter().cloned().for_each(|entry| self.push(entry));
+            }
         }
-        let index = LogIndex(self.last.index.0 + entries.len() as u64);
-        self.last = EntryId::new(before, index);
+    }
+
+    #[inline]
+    fn push(&mut self, entry: Entry) {
+        let rises = self.last.term <= entry.term || planted("E-22");
+        assert!(rises, "terms never fall along the log");
+        self.last = EntryId::new(entry.term, self.last.index.next());
+        self.entries.push(entry);
     }
 }
 
@@ -152,7 +157,7 @@ mod tests {
     fn log(terms: &[u64]) -> Log {
         let mut log = Log::default();
         let entry = |term: &u64| Entry { term: Term(*term), batch: Batch::noop() };
-        log.extend(&terms.iter().map(entry).collect::<Vec<_>>());
+        log.extend(terms.iter().map(entry).collect());
         log
     }
 

@@ -141,6 +141,32 @@ impl ConsensusProtocol for Raft {
         entry.map(|entry| &entry.batch)
     }
 
+    fn kept(&self, first: LogIndex, count: u64) -> Option<Record> {
+        let entries = self.server.log.after(first.previous()).get(..count as usize)?.into();
+        Some(Record::Entries { first, entries })
+    }
+
+    /// Followers hold back reads only, and candidates nothing.
+    #[inline]
+    fn awaits_drained(&self) -> bool {
+        match &self.role {
+            Role::Leader(_) => true,
+            Role::Follower(follower) => follower.reads.are_gathered() && !planted("R170"),
+            Role::PreCandidate(_) | Role::Candidate(_) => false,
+        }
+    }
+
+    /// A follower's own disk commits nothing and elects nobody.
+    #[inline]
+    fn awaits_durable(&self) -> bool {
+        let counts = match &self.role {
+            Role::Leader(_) => true,
+            Role::Candidate(_) => !planted("R171"),
+            Role::Follower(_) | Role::PreCandidate(_) => false,
+        };
+        counts && !self.server.writes.is_empty()
+    }
+
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
         self.server.snapshot_meta(index)
     }
@@ -415,7 +441,8 @@ impl Raft {
         let next = match &mut self.role {
             Role::Candidate(role) if confirmed.own_vote => role.count(&self.server, self.server.id),
             Role::Leader(role) if confirmed.entries => {
-                role.advance_commit(&mut self.server, effects);
+                let durable = self.server.durable_index;
+                role.advance_commit(&mut self.server, durable, effects);
                 Next::Stay
             }
             _ => Next::Stay,

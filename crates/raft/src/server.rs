@@ -224,17 +224,21 @@ impl Server {
         let last = self.log.last().index;
         assert!(first <= last.next(), "a log has no gaps");
         let kept = planted("E-22")
-            .then(|| self.log.after(first).iter().skip(entries.len()).cloned().collect::<Vec<_>>());
+            .then(|| self.log.after(first).iter().skip(entries.len()).cloned().collect::<Entries>());
         let mut members_change = first <= last && self.cut_from(first, effects);
         for (index, entry) in (first.0..).map(LogIndex).zip(entries.iter()) {
             members_change |= self.members.appended(index, &entry.batch);
         }
-        self.log.extend(&entries);
-        let entries = if planted("R160") { entries[..1].into() } else { entries };
-        let number = effects.write(Record::Entries { first, entries });
-        self.writes.wrote(number, Written::Entries(self.log.last().index));
+        let count = if planted("R160") { 1 } else { entries.len() };
+        let number = effects.write_kept(first, count as u64, || {
+            let entries = if planted("R160") { entries[..1].into() } else { entries.clone() };
+            Record::Entries { first, entries }
+        });
+        self.log.extend(entries);
+        let written = Written::Entries(self.log.last().index);
+        self.writes.wrote_or_joined(number, written, |last| matches!(last, Written::Entries(_)));
         if let Some(kept) = kept {
-            self.log.extend(&kept);
+            self.log.extend(kept);
         }
         if members_change {
             self.tell_members(effects);

@@ -6,8 +6,8 @@ use super::Node;
 use crate::tally::Tally;
 use consensus_core::{
     AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, CommandRef, ConsensusProtocol,
-    Durable, Effect, Effects, Env, Envelope, Incarnation, Input, LogIndex, NodeId, NodeSet, Outbox,
-    ProtocolConfig, RecordNumber, RequestId, Role, SessionId, Signer, Tag,
+    DiskNews, Durable, Effect, Effects, Env, Envelope, Incarnation, Input, LogIndex, NodeId,
+    NodeSet, ProtocolConfig, RecordNumber, RequestId, Role, SessionId, Signer, Tag,
 };
 use core::time::Duration;
 use std::slice::ChunksExact;
@@ -33,34 +33,24 @@ pub struct Ours<P: ConsensusProtocol, const FRAMED: bool> {
     cluster: Cluster,
     meter: AuthMeter,
     effects: Effects<P>,
-    outbox: Outbox<P::Message>,
-    leaving: Vec<(NodeSet, P::Message)>,
-    /// Last record written, and last one that the replica was told is durable.
+    disk: DiskNews,
+    /// Last record written.
     written: RecordNumber,
-    durable: RecordNumber,
     proposed: u64,
     tally: Tally,
 }
 
 impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
-    /// A step in the midst of a burst: what may leave does so at its end.
     #[inline]
     fn step(&mut self, input: Input<P>) {
-        self.take(input);
-        if !self.effects.is_empty() {
-            let mut leaving = std::mem::take(&mut self.leaving);
-            self.carry_out(&mut |to, message| leaving.push((to, message)));
-            self.leaving = leaving;
-        }
-    }
-
-    #[inline]
-    fn take(&mut self, input: Input<P>) {
         let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
         self.replica.step(input, &env, &mut self.effects);
+        self.carry_out();
     }
 
-    fn carry_out(&mut self, leave: &mut impl FnMut(NodeSet, P::Message)) {
+    /// Nothing of a step that halts happens: messages leave when the burst is over.
+    #[inline]
+    fn carry_out(&mut self) {
         if let Some(why) = self.effects.halted() {
             panic!("{} halted: {why}", P::INFO.name);
         }
@@ -72,13 +62,13 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
                 }
             }
         }
-        for effect in self.effects.drain() {
+        if self.effects.is_empty() {
+            return;
+        }
+        for effect in self.effects.iter() {
             match effect {
-                Effect::Write { number, .. } => self.written = number,
-                Effect::Send { to, message, after } => {
-                    if let Some((to, message)) = self.outbox.post(to, message, after) {
-                        leave(to, message);
-                    }
+                Effect::Write { number, .. } | Effect::WriteKept { number, .. } => {
+                    self.written = *number;
                 }
                 Effect::Commit { batch, .. } => {
                     for command in batch.iter() {
@@ -89,27 +79,28 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
                 _ => {}
             }
         }
+        self.effects.clear();
     }
 }
 
-/// A message on its way, and who says it.
-pub struct Letter<M> {
-    from: usize,
+/// Says a message to each of its receivers.
+#[inline]
+fn post<M: Clone>(
+    from: NodeId,
+    to: NodeSet,
     message: M,
-}
-
-fn post<M: Clone>(from: NodeId, to: NodeSet, message: M, send: &mut impl FnMut(usize, Letter<M>)) {
-    let from = from.index();
+    send: &mut impl FnMut(usize, Envelope<M>),
+) {
     let mut receivers = to.iter();
     let Some(first) = receivers.next() else { return };
     for other in receivers {
-        send(other.index(), Letter { from, message: message.clone() });
+        send(other.index(), Envelope { from, message: message.clone() });
     }
-    send(first.index(), Letter { from, message });
+    send(first.index(), Envelope { from, message });
 }
 
 impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
-    type Message = Letter<P::Message>;
+    type Message = Envelope<P::Message>;
 
     fn start(id: usize) -> Self {
         let cluster = Cluster::new(ClusterId(1), 3);
@@ -121,10 +112,8 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
             cluster,
             meter: AuthMeter::default(),
             effects: Effects::after_recovery(0).in_place(),
-            outbox: Outbox::after_recovery(0, P::INFO.links),
-            leaving: Vec::new(),
+            disk: DiskNews::default(),
             written: RecordNumber::ZERO,
-            durable: RecordNumber::ZERO,
             proposed: 0,
             tally: Tally::default(),
         };
@@ -141,16 +130,14 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
     }
 
     fn begin(&mut self) {
-        if self.durable < self.written {
-            self.durable = self.written;
-            self.step(Input::Durable(self.durable));
+        self.disk.synced(self.written);
+        if let Some(upto) = self.disk.due(&self.replica) {
+            self.step(Input::Durable(upto));
         }
     }
 
-    fn hear(&mut self, letter: Letter<P::Message>) {
+    fn hear(&mut self, envelope: Envelope<P::Message>) {
         let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
-        let Letter { from, message } = letter;
-        let envelope = Envelope { from: NodeId(from as u8), message };
         let verified = P::verify(envelope, &env).expect("an honest message");
         self.step(Input::Message(verified));
     }
@@ -175,18 +162,15 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
     }
 
     fn flush(&mut self, send: &mut impl FnMut(usize, Self::Message)) {
-        for (to, message) in self.leaving.drain(..) {
-            post(self.id, to, message, send);
+        if let Some(upto) = self.disk.due(&self.replica) {
+            self.step(Input::Durable(upto));
         }
-        self.take(Input::Drained);
-        if !self.effects.is_empty() {
-            let id = self.id;
-            self.carry_out(&mut |to, message| post(id, to, message, send));
+        if self.replica.awaits_drained() {
+            self.step(Input::Drained);
         }
-        self.outbox.synced(self.written);
-        while let Some((to, message)) = self.outbox.pop() {
-            post(self.id, to, message, send);
-        }
+        self.effects.synced(self.written);
+        let id = self.id;
+        self.effects.leave(|to, message| post(id, to, message, send));
     }
 
     fn tally(&self) -> Tally {
