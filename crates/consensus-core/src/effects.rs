@@ -22,16 +22,6 @@ pub enum Effect<P: ConsensusProtocol> {
         /// False for a note: it may go to disk with the next sync, and may be lost in a crash.
         needed: bool,
     },
-    /// Append the record that the replica keeps, [`ConsensusProtocol::kept`], to the write stream,
-    /// and sync it soon. For drivers that read records where they lie: see [`Effects::in_place`].
-    WriteKept {
-        /// Its number.
-        number: RecordNumber,
-        /// Where what is to be written begins.
-        first: LogIndex,
-        /// How much of it.
-        count: u64,
-    },
     /// Send this message to these nodes once the record `after` is durable.
     Send {
         /// Receivers; never the sender itself.
@@ -159,8 +149,30 @@ pub struct Effects<P: ConsensusProtocol> {
     halted: Option<String>,
     reached: Vec<&'static str>,
     decided: Decided,
-    /// Where messages go at once, for a driver that wants it so.
-    outbox: Option<Outbox<P::Message>>,
+    /// For a driver that looks at things where they lie.
+    place: Option<Place<P>>,
+}
+
+/// What has a way of its own to a driver that looks at things where they lie: so it need not be
+/// moved about, as large as the largest effect.
+#[derive(Debug)]
+struct Place<P: ConsensusProtocol> {
+    outbox: Outbox<P::Message>,
+    kept: Vec<Kept>,
+    /// A record was written that is not kept.
+    wrote: bool,
+    timers: Vec<(P::Timer, Option<Delay>)>,
+}
+
+/// A record that the replica keeps; it is made again by [`ConsensusProtocol::kept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its number.
+    pub number: RecordNumber,
+    /// Where what is to be written begins.
+    pub first: LogIndex,
+    /// How much of it.
+    pub count: u64,
 }
 
 /// How what is decided reaches the driver.
@@ -183,19 +195,23 @@ impl<P: ConsensusProtocol> Effects<P> {
             halted: None,
             reached: Vec::new(),
             decided: Decided::Told,
-            outbox: None,
+            place: None,
         }
     }
 
-    /// The same for a driver that looks at things where they lie. What is decided it finds in the
-    /// replica ([`take_decided`](Self::take_decided)), and so some records
-    /// ([`Effect::WriteKept`]); messages are not effects, but wait in an outbox of their own
-    /// until the driver lets them go ([`leave`](Self::leave)).
+    /// The same for a driver that looks at things where they lie. These are no effects then: what is
+    /// decided, which it finds in the replica ([`take_decided`](Self::take_decided)); records that
+    /// the replica keeps ([`kept`](Self::kept)); timers ([`timers`](Self::timers)); and messages,
+    /// which wait in an outbox until the driver lets them go ([`leave`](Self::leave)).
     #[must_use]
     pub fn in_place(self) -> Self {
-        let links = P::INFO.links;
-        let outbox = Outbox::after_recovery(self.last_record.0 as usize, links);
-        Self { decided: Decided::Named(LogIndex::ZERO, 0), outbox: Some(outbox), ..self }
+        let place = Place {
+            outbox: Outbox::after_recovery(self.last_record.0 as usize, P::INFO.links),
+            kept: Vec::new(),
+            wrote: false,
+            timers: Vec::new(),
+        };
+        Self { decided: Decided::Named(LogIndex::ZERO, 0), place: Some(place), ..self }
     }
 
     /// For a replica that has written `last` records so far, the last needed one among them being
@@ -230,17 +246,36 @@ impl<P: ConsensusProtocol> Effects<P> {
         count: u64,
         record: impl FnOnce() -> P::Record,
     ) -> RecordNumber {
-        if self.outbox.is_none() {
+        // Kept ones go to the disk before the others of a step.
+        let Some(place) = self.place.as_mut().filter(|place| !place.wrote) else {
             return self.write(record());
-        }
+        };
         let number = RecordNumber(self.last_record.0 + 1);
         (self.last_record, self.last_needed) = (number, number);
-        self.list.push(Effect::WriteKept { number, first, count });
+        place.kept.push(Kept { number, first, count });
         number
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): the records that the last step
+    /// wrote and that the replica keeps. All are needed, and they come before those among the
+    /// effects.
+    #[inline]
+    pub fn kept(&self) -> &[Kept] {
+        self.place.as_ref().map_or(&[], |place| &place.kept)
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): the timers that the last step
+    /// set, or cancelled where there is no delay, in order.
+    #[inline]
+    pub fn timers(&self) -> &[(P::Timer, Option<Delay>)] {
+        self.place.as_ref().map_or(&[], |place| &place.timers)
     }
 
     #[inline]
     fn push_record(&mut self, record: P::Record, needed: bool) -> RecordNumber {
+        if let Some(place) = &mut self.place {
+            place.wrote = true;
+        }
         self.last_record = RecordNumber(self.last_record.0 + 1);
         self.list.push(Effect::Write { number: self.last_record, record, needed });
         self.last_record
@@ -248,7 +283,7 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Sends a message to one node or to a set. A promise is held until every needed record that
     /// was written so far is durable; nobody has to ask for that. To nobody is no message.
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, to: impl Into<NodeSet>, message: P::Message) {
         let to = to.into();
         if to.is_empty() {
@@ -258,8 +293,8 @@ impl<P: ConsensusProtocol> Effects<P> {
             Gate::Free => RecordNumber::ZERO,
             Gate::AfterSync => self.last_needed,
         };
-        match &mut self.outbox {
-            Some(outbox) => outbox.put(to, message, after),
+        match &mut self.place {
+            Some(place) => place.outbox.put(to, message, after),
             None => self.list.push(Effect::Send { to, message, after }),
         }
     }
@@ -268,8 +303,8 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// here. What waited for that may leave.
     #[inline]
     pub fn synced(&mut self, upto: RecordNumber) {
-        if let Some(outbox) = &mut self.outbox {
-            outbox.synced(upto);
+        if let Some(place) = &mut self.place {
+            place.outbox.synced(upto);
         }
     }
 
@@ -277,20 +312,26 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// may leave by now, after what else the steps before wanted was carried out.
     #[inline]
     pub fn leave(&mut self, go: impl FnMut(NodeSet, P::Message)) {
-        if let Some(outbox) = &mut self.outbox {
-            outbox.leave(go);
+        if let Some(place) = &mut self.place {
+            place.outbox.leave(go);
         }
     }
 
     /// Sets a timer; the earlier setting of the same timer is void.
     #[inline]
     pub fn set_timer(&mut self, timer: P::Timer, delay: Delay) {
-        self.list.push(Effect::SetTimer { timer, delay });
+        match &mut self.place {
+            Some(place) => place.timers.push((timer, Some(delay))),
+            None => self.list.push(Effect::SetTimer { timer, delay }),
+        }
     }
 
     /// Cancels a timer.
     pub fn cancel_timer(&mut self, timer: P::Timer) {
-        self.list.push(Effect::CancelTimer { timer });
+        match &mut self.place {
+            Some(place) => place.timers.push((timer, None)),
+            None => self.list.push(Effect::CancelTimer { timer }),
+        }
     }
 
     /// Gives out a decided batch.
@@ -342,6 +383,9 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Replaces everything that was written by these records; see [`Effect::Compact`].
     pub fn compact(&mut self, records: Vec<P::Record>) -> RecordNumber {
+        if let Some(place) = &mut self.place {
+            place.wrote = true;
+        }
         self.last_record = RecordNumber(self.last_record.0 + 1);
         self.list.push(Effect::Compact { number: self.last_record, records });
         self.last_record
@@ -420,8 +464,18 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// asked.
     #[inline]
     pub fn drain(&mut self) -> impl Iterator<Item = Effect<P>> {
-        self.reached.clear();
+        self.forget_place();
         self.list.drain(..)
+    }
+
+    #[inline]
+    fn forget_place(&mut self) {
+        self.reached.clear();
+        if let Some(place) = &mut self.place {
+            place.kept.clear();
+            place.timers.clear();
+            place.wrote = false;
+        }
     }
 
     /// What the last step wanted, in order, to look at.
@@ -432,13 +486,22 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// Forgets what the last step wanted: the driver has [looked at it](Self::iter).
     #[inline]
     pub fn clear(&mut self) {
-        self.reached.clear();
+        self.forget_place();
         self.list.clear();
+    }
+
+    /// Is there nothing to carry out after the last step, and no reason to stop?
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.is_empty() && self.halted.is_none()
     }
 
     /// Did the last step want nothing, but for messages that have their own way?
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty() && matches!(self.decided, Decided::Told | Decided::Named(_, 0))
+        self.list.is_empty()
+            && matches!(self.decided, Decided::Told | Decided::Named(_, 0))
+            && self.kept().is_empty()
+            && self.timers().is_empty()
     }
 }

@@ -87,7 +87,7 @@ pub use cluster::{Cluster, ConfigError, Delay, Timing};
 pub use counters::{Counters, Sent};
 pub use disk_news::DiskNews;
 pub use drift::Drift;
-pub use effects::{Effect, Effects, Refusal};
+pub use effects::{Effect, Effects, Kept, Refusal};
 pub use executor::{DEFAULT_SESSIONS, Executed, Executor};
 pub use fingerprint::{Fingerprint, StableHasher};
 pub use id::{

@@ -58,17 +58,27 @@ impl<M: Clone> Outbox<M> {
 
     /// Takes a message for good: what may go at once, and what may go later, is given out by
     /// [`leave`](Self::leave).
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, to: NodeSet, message: M, after: RecordNumber) {
-        let wait = self.waiting(to, after);
-        if wait.is_empty() {
-            return self.leaving.push((to, message));
+        if self.links == Links::Fifo {
+            return self.put_in_order(to, message, after);
         }
+        if self.is_early(after) {
+            self.held.push_back(Held { to, message, after });
+        } else {
+            self.leaving.push((to, message));
+        }
+    }
+
+    fn put_in_order(&mut self, to: NodeSet, message: M, after: RecordNumber) {
+        let wait = self.waiting(to, after);
         let now = to.minus(wait);
         if !now.is_empty() {
             self.leaving.push((now, message.clone()));
         }
-        self.held.push_back(Held { to: wait, message, after });
+        if !wait.is_empty() {
+            self.held.push_back(Held { to: wait, message, after });
+        }
     }
 
     /// Gives out what may leave now, in order of sending to each node.
@@ -82,11 +92,17 @@ impl<M: Clone> Outbox<M> {
         }
     }
 
+    /// Is it too early for what waits for this record?
+    #[inline]
+    fn is_early(&self, after: RecordNumber) -> bool {
+        let early = if planted("K-outbox") { 1 } else { 0 };
+        after.0 > self.durable.0 + early
+    }
+
     /// Which of these receivers have to wait.
     #[inline]
     fn waiting(&self, to: NodeSet, after: RecordNumber) -> NodeSet {
-        let early = if planted("K-outbox") { 1 } else { 0 };
-        let mut wait = if after.0 > self.durable.0 + early { to } else { NodeSet::EMPTY };
+        let mut wait = if self.is_early(after) { to } else { NodeSet::EMPTY };
         if self.links == Links::Fifo {
             for held in &self.held {
                 wait = wait.or(held.to.and(to));

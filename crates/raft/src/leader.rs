@@ -324,16 +324,10 @@ impl Leader {
         effects: &mut Effects<Raft>,
     ) {
         let own = if planted("R09") { server.log.last().index } else { server.durable_index };
-        // Where it takes two, this server and some other, there must be another that is ahead.
-        let ahead = |peer: &Progress| peer.matched() > server.commit_index;
-        let alone = !self.progress.values().any(ahead);
-        if alone && needed(server.current().voters.len()) > 1 {
-            return;
-        }
-        let index = if self.is_reached(server, own, risen) {
-            risen
-        } else {
-            self.reached_by_quorum(server, own, Progress::matched)
+        let index = match self.is_reached(server, own, risen) {
+            Some(true) => risen,
+            Some(false) if !self.is_anybody_ahead(server) => return,
+            _ => self.reached_by_quorum(server, own, Progress::matched),
         };
         let current = server.log.term_at(index) == Some(server.current_term);
         if index > server.commit_index && !current {
@@ -344,19 +338,28 @@ impl Leader {
         }
     }
 
-    /// Is this index on the disks of a majority, for certain? Quick, where there is but one set of
-    /// voters.
-    fn is_reached(&self, server: &Server, own: LogIndex, index: LogIndex) -> bool {
+    /// Is this index on the disks of a majority? Told at a glance where there is one set of voters.
+    fn is_reached(&self, server: &Server, own: LogIndex, index: LogIndex) -> Option<bool> {
         let members = server.current();
         if members.is_joint() || planted("R11a") || planted("R64") {
-            return false;
+            return None;
         }
-        let voters = members.voters;
-        let others = self.progress.iter().filter(|(id, peer)| {
-            peer.matched() >= index && voters.contains(*id)
-        });
-        let this = own >= index && voters.contains(server.id);
-        others.count() + usize::from(this) >= needed(voters.len())
+        let (mut voters, mut reached) = (0, 0);
+        let mut count = |id, matched| {
+            let votes = members.voters.contains(id);
+            voters += usize::from(votes);
+            reached += usize::from(votes && matched >= index);
+        };
+        count(server.id, own);
+        self.progress.iter().for_each(|(id, peer)| count(id, peer.matched()));
+        Some(reached >= needed(voters))
+    }
+
+    /// Does another server have what is not committed? If not, a majority of more than one cannot
+    /// have anything either.
+    fn is_anybody_ahead(&self, server: &Server) -> bool {
+        let alone = needed(server.current().voters.len()) < 2;
+        alone || self.progress.values().any(|peer| peer.matched() > server.commit_index)
     }
 
     /// The highest value that a majority of the voters has reached, and of the outgoing voters,

@@ -212,19 +212,19 @@ impl Raft {
         effects: &mut Effects<Self>,
     ) {
         let current = self.server.current_term;
-        match (message, &mut self.role) {
-            (Message::AppendEntries(append), Role::Follower(follower))
-                if append.term == current =>
-            {
-                let next = follower.on_append_entries(&mut self.server, from, append, effects);
+        if let Message::AppendReply { term, matched, .. } = message
+            && let Role::Leader(leader) = &mut self.role
+            && term == current
+        {
+            return leader.on_append_reply(&mut self.server, from, matched, effects);
+        }
+        match message {
+            Message::AppendEntries(append) if append.term == current => {
+                let Some((follower, server)) = self.follower(effects) else { return };
+                let next = follower.on_append_entries(server, from, append, effects);
                 self.transition(next, effects);
             }
-            (Message::AppendReply { term, matched, .. }, Role::Leader(leader))
-                if term == current =>
-            {
-                leader.on_append_reply(&mut self.server, from, matched, effects);
-            }
-            (message, _) => self.dispatch(from, message, now, effects),
+            message => self.dispatch(from, message, now, effects),
         }
     }
 

@@ -45,11 +45,12 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
     fn step(&mut self, input: Input<P>) {
         let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
         self.replica.step(input, &env, &mut self.effects);
-        self.carry_out();
+        if !self.effects.is_quiet() {
+            self.carry_out();
+        }
     }
 
     /// Nothing of a step that halts happens: messages leave when the burst is over.
-    #[inline]
     fn carry_out(&mut self) {
         if let Some(why) = self.effects.halted() {
             panic!("{} halted: {why}", P::INFO.name);
@@ -62,14 +63,12 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
                 }
             }
         }
-        if self.effects.is_empty() {
-            return;
+        if let Some(kept) = self.effects.kept().last() {
+            self.written = kept.number;
         }
         for effect in self.effects.iter() {
             match effect {
-                Effect::Write { number, .. } | Effect::WriteKept { number, .. } => {
-                    self.written = *number;
-                }
+                Effect::Write { number, .. } => self.written = *number,
                 Effect::Commit { batch, .. } => {
                     for command in batch.iter() {
                         self.tally.apply(command.payload);
