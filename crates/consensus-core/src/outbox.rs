@@ -4,14 +4,13 @@
 use crate::id::{NodeSet, RecordNumber};
 use crate::mutant::planted;
 use crate::protocol::Links;
-use std::collections::VecDeque;
 
 /// The messages of one replica that wait for its disk.
 #[derive(Clone, Debug)]
 pub struct Outbox<M> {
     links: Links,
     durable: RecordNumber,
-    held: VecDeque<Held<M>>,
+    held: Vec<Held<M>>,
     /// Waits for nothing but the driver.
     leaving: Vec<(NodeSet, M)>,
 }
@@ -27,7 +26,7 @@ impl<M: Clone> Outbox<M> {
     /// For a replica that was recovered from this many records, over links of this kind.
     pub fn after_recovery(records: usize, links: Links) -> Self {
         let durable = RecordNumber(records as u64);
-        Self { links, durable, held: VecDeque::new(), leaving: Vec::new() }
+        Self { links, durable, held: Vec::new(), leaving: Vec::new() }
     }
 
     /// Takes a message, and says to whom it may go at once. The rest is held. On FIFO links a held
@@ -35,25 +34,9 @@ impl<M: Clone> Outbox<M> {
     pub fn offer(&mut self, to: NodeSet, message: &M, after: RecordNumber) -> NodeSet {
         let wait = self.waiting(to, after);
         if !wait.is_empty() {
-            self.held.push_back(Held { to: wait, message: message.clone(), after });
+            self.held.push(Held { to: wait, message: message.clone(), after });
         }
         to.minus(wait)
-    }
-
-    /// The same for who has no more use for the message: gives back what may go at once, and to
-    /// whom. Usually that is all or nothing, and nothing is copied.
-    #[inline]
-    pub fn post(&mut self, to: NodeSet, message: M, after: RecordNumber) -> Option<(NodeSet, M)> {
-        let wait = self.waiting(to, after);
-        let now = to.minus(wait);
-        if now.is_empty() {
-            self.held.push_back(Held { to: wait, message, after });
-            return None;
-        }
-        if !wait.is_empty() {
-            self.held.push_back(Held { to: wait, message: message.clone(), after });
-        }
-        Some((now, message))
     }
 
     /// Takes a message for good: what may go at once, and what may go later, is given out by
@@ -64,32 +47,37 @@ impl<M: Clone> Outbox<M> {
             return self.put_in_order(to, message, after);
         }
         if self.is_early(after) {
-            self.held.push_back(Held { to, message, after });
+            self.held.push(Held { to, message, after });
         } else {
             self.leaving.push((to, message));
         }
     }
 
     fn put_in_order(&mut self, to: NodeSet, message: M, after: RecordNumber) {
-        let wait = self.waiting(to, after);
-        let now = to.minus(wait);
+        let now = self.offer(to, &message, after);
         if !now.is_empty() {
-            self.leaving.push((now, message.clone()));
-        }
-        if !wait.is_empty() {
-            self.held.push_back(Held { to: wait, message, after });
+            self.leaving.push((now, message));
         }
     }
 
     /// Gives out what may leave now, in order of sending to each node.
     #[inline]
     pub fn leave(&mut self, mut go: impl FnMut(NodeSet, M)) {
-        for (to, message) in self.leaving.drain(..) {
-            go(to, message);
+        if !self.leaving.is_empty() {
+            self.leaving.drain(..).for_each(|(to, message)| go(to, message));
         }
-        while let Some((to, message)) = self.pop() {
-            go(to, message);
+        if self.held.is_empty() {
+            return;
         }
+        if self.links == Links::Fifo {
+            while let Some((to, message)) = self.pop_in_order() {
+                go(to, message);
+            }
+            return;
+        }
+        // Later messages wait for later records.
+        let done = self.held.iter().take_while(|held| held.after <= self.durable).count();
+        self.held.drain(..done).for_each(|held| go(held.to, held.message));
     }
 
     /// Is it too early for what waits for this record?
@@ -114,25 +102,16 @@ impl<M: Clone> Outbox<M> {
     /// The disk has everything up to here: gives out what may leave now, in order of sending.
     pub fn durable(&mut self, upto: RecordNumber) -> Vec<(NodeSet, M)> {
         self.synced(upto);
-        std::iter::from_fn(|| self.pop()).collect()
+        let mut free = Vec::new();
+        self.leave(|to, message| free.push((to, message)));
+        free
     }
 
     /// The disk has everything up to here. What may leave now is to be taken out with
-    /// [`pop`](Self::pop), until there is no more.
+    /// [`leave`](Self::leave).
     #[inline]
     pub fn synced(&mut self, upto: RecordNumber) {
         self.durable = self.durable.max(upto);
-    }
-
-    /// The next message that may leave, in order of sending.
-    #[inline]
-    pub fn pop(&mut self) -> Option<(NodeSet, M)> {
-        if self.links == Links::Fifo {
-            return self.pop_in_order();
-        }
-        // Later messages wait for later records.
-        let first = self.held.front().filter(|held| held.after <= self.durable);
-        first.is_some().then(|| self.held.pop_front())?.map(|held| (held.to, held.message))
     }
 
     /// On FIFO links: what may leave of the first message of which not all is blocked.
@@ -147,7 +126,8 @@ impl<M: Clone> Outbox<M> {
                 continue;
             }
             if waits.is_empty() {
-                return self.held.remove(place).map(|held| (held.to, held.message));
+                let Held { to, message, .. } = self.held.remove(place);
+                return Some((to, message));
             }
             held.to = waits;
             return Some((go, held.message.clone()));

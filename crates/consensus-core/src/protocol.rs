@@ -336,34 +336,37 @@ pub struct Envelope<M> {
 
 /// A message that [`ConsensusProtocol::verify`] let through. There is no other way to make one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Verified<M> {
-    from: NodeId,
-    message: M,
-}
+pub struct Verified<M>(Envelope<M>);
 
 impl<M> Verified<M> {
     /// For the implementations of `verify`: this envelope was checked.
     #[inline]
     pub fn vouch(envelope: Envelope<M>) -> Self {
-        Self { from: envelope.from, message: envelope.message }
+        Self(envelope)
     }
 
     /// Who said it.
     #[inline]
     pub fn sender(&self) -> NodeId {
-        self.from
+        self.0.from
     }
 
     /// What was said.
     #[inline]
     pub fn message(&self) -> &M {
-        &self.message
+        &self.0.message
+    }
+
+    /// Sender and message, to be taken apart where it lies.
+    #[inline]
+    pub fn parts_mut(&mut self) -> (NodeId, &mut M) {
+        (self.0.from, &mut self.0.message)
     }
 
     /// Sender and message.
     #[inline]
     pub fn into_parts(self) -> (NodeId, M) {
-        (self.from, self.message)
+        (self.0.from, self.0.message)
     }
 }
 

@@ -98,23 +98,13 @@ impl ConsensusProtocol for Raft {
         Ok(Verified::vouch(envelope))
     }
 
-    fn step(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
-        match input {
-            Input::Start => self.start(effects),
-            Input::Message(message) => {
-                let (from, message) = message.into_parts();
-                self.receive(from, message, env.now, effects);
-            }
-            Input::Propose(batch) => self.propose(batch, effects),
-            Input::Timer(timer) => self.on_timer(timer, env.now, effects),
-            Input::Durable(upto) => self.on_durable(upto, effects),
-            Input::Campaign => self.campaign(effects),
-            Input::Transfer(to) => self.hand_over(to, effects),
-            Input::Change(change) => self.change_members(&change, effects),
-            Input::Read(read) => self.read(read, env.now, effects),
-            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
-            Input::SnapshotInstalled(meta) => self.install(meta, effects),
-            Input::Drained => self.on_drained(env.now, effects),
+    fn step(&mut self, mut input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
+        let done = match &mut input {
+            Input::Message(message) => self.receive(message, effects),
+            _ => false,
+        };
+        if !done {
+            self.take(input, env, effects);
         }
         self.end_step(effects);
     }
@@ -173,6 +163,28 @@ impl ConsensusProtocol for Raft {
 }
 
 impl Raft {
+    /// Whatever comes.
+    #[inline(never)]
+    fn take(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
+        match input {
+            Input::Start => self.start(effects),
+            Input::Message(message) => {
+                let (from, message) = message.into_parts();
+                self.dispatch(from, message, env.now, effects);
+            }
+            Input::Propose(batch) => self.propose(batch, effects),
+            Input::Timer(timer) => self.on_timer(timer, env.now, effects),
+            Input::Durable(upto) => self.on_durable(upto, effects),
+            Input::Campaign => self.campaign(effects),
+            Input::Transfer(to) => self.hand_over(to, effects),
+            Input::Change(change) => self.change_members(&change, effects),
+            Input::Read(read) => self.read(read, env.now, effects),
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
+            Input::SnapshotInstalled(meta) => self.install(meta, effects),
+            Input::Drained => self.on_drained(env.now, effects),
+        }
+    }
+
     /// What follows at once from whatever was taken in, and what must hold then.
     #[inline]
     fn end_step(&mut self, effects: &mut Effects<Self>) {
@@ -202,30 +214,26 @@ impl Raft {
         }
     }
 
-    /// What comes with every command, from a leader and followers of the current term.
+    /// What comes with every command, from a leader and followers of the current term, is looked at
+    /// where it lies. False if it is something else.
     #[inline]
-    fn receive(
-        &mut self,
-        from: NodeId,
-        message: Message,
-        now: Duration,
-        effects: &mut Effects<Self>,
-    ) {
+    fn receive(&mut self, message: &mut Verified<Message>, effects: &mut Effects<Self>) -> bool {
         let current = self.server.current_term;
-        if let Message::AppendReply { term, matched, .. } = message
-            && let Role::Leader(leader) = &mut self.role
-            && term == current
-        {
-            return leader.on_append_reply(&mut self.server, from, matched, effects);
-        }
-        match message {
-            Message::AppendEntries(append) if append.term == current => {
-                let Some((follower, server)) = self.follower(effects) else { return };
-                let next = follower.on_append_entries(server, from, append, effects);
+        match (message.parts_mut(), &mut self.role) {
+            ((from, Message::AppendReply { term, matched, .. }), Role::Leader(leader))
+                if *term == current =>
+            {
+                leader.on_append_reply(&mut self.server, from, *matched, effects);
+            }
+            ((from, Message::AppendEntries(append)), Role::Follower(follower))
+                if append.term == current =>
+            {
+                let next = follower.on_append_entries(&mut self.server, from, append, effects);
                 self.transition(next, effects);
             }
-            message => self.dispatch(from, message, now, effects),
+            _ => return false,
         }
+        true
     }
 
     /// The dispatcher: terms first (§5.1), then the message, then the role.
@@ -302,8 +310,8 @@ impl Raft {
     ) -> Next {
         let Some((follower, server)) = self.follower(effects) else { return Next::Stay };
         match message {
-            Message::AppendEntries(append) => {
-                follower.on_append_entries(server, from, append, effects)
+            Message::AppendEntries(mut append) => {
+                follower.on_append_entries(server, from, &mut append, effects)
             }
             Message::Heartbeat { commit, round, priority, .. } => {
                 follower.on_heartbeat(server, from, (commit, round, priority), effects)
