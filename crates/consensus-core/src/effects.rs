@@ -5,7 +5,7 @@ use crate::cluster::Delay;
 use crate::id::{LogIndex, NodeId, NodeSet, RecordNumber};
 use crate::membership::{ChangeRefusal, Membership};
 use crate::outbox::Outbox;
-use crate::protocol::{ConsensusProtocol, Gate, Input, Message};
+use crate::protocol::{ConsensusProtocol, Gate, Input, Links, Message};
 use crate::snapshot::SnapshotMessage;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -283,19 +283,40 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Sends a message to one node or to a set. A promise is held until every needed record that
     /// was written so far is durable; nobody has to ask for that. To nobody is no message.
-    #[inline(always)]
+    #[inline]
     pub fn send(&mut self, to: impl Into<NodeSet>, message: P::Message) {
         let to = to.into();
         if to.is_empty() {
             return;
         }
-        let after = match message.gate() {
-            Gate::Free => RecordNumber::ZERO,
-            Gate::AfterSync => self.last_needed,
-        };
+        let after = self.gate_of(&message);
         match &mut self.place {
             Some(place) => place.outbox.put(to, message, after),
             None => self.list.push(Effect::Send { to, message, after }),
+        }
+    }
+
+    /// The same for a promise that is made where it will lie, as it comes with every command. Should
+    /// it be none, it is sent as what it is.
+    #[inline]
+    pub fn promise(&mut self, to: NodeId, make: impl FnOnce() -> P::Message) {
+        let (to, after) = (NodeSet::only(to), self.last_needed);
+        match &mut self.place {
+            Some(place) if P::INFO.links == Links::Any => {
+                place.outbox.hold(to, after, make);
+                if !place.outbox.holds_promise() {
+                    place.outbox.let_go();
+                }
+            }
+            _ => self.send(to, make()),
+        }
+    }
+
+    #[inline]
+    fn gate_of(&self, message: &P::Message) -> RecordNumber {
+        match message.gate() {
+            Gate::Free => RecordNumber::ZERO,
+            Gate::AfterSync => self.last_needed,
         }
     }
 

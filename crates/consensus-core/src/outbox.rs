@@ -3,7 +3,7 @@
 
 use crate::id::{NodeSet, RecordNumber};
 use crate::mutant::planted;
-use crate::protocol::Links;
+use crate::protocol::{Gate, Links, Message};
 
 /// The messages of one replica that wait for its disk.
 #[derive(Clone, Debug)]
@@ -39,9 +39,17 @@ impl<M: Clone> Outbox<M> {
         to.minus(wait)
     }
 
+    /// Makes a message where it will lie, on links without order, until the record `after` is
+    /// durable.
+    #[inline]
+    pub(crate) fn hold(&mut self, to: NodeSet, after: RecordNumber, make: impl FnOnce() -> M) {
+        let made = std::iter::once_with(|| Held { to, message: make(), after });
+        self.held.extend(made);
+    }
+
     /// Takes a message for good: what may go at once, and what may go later, is given out by
     /// [`leave`](Self::leave).
-    #[inline(always)]
+    #[inline]
     pub fn put(&mut self, to: NodeSet, message: M, after: RecordNumber) {
         if self.links == Links::Fifo {
             return self.put_in_order(to, message, after);
@@ -78,6 +86,22 @@ impl<M: Clone> Outbox<M> {
         // Later messages wait for later records.
         let done = self.held.iter().take_while(|held| held.after <= self.durable).count();
         self.held.drain(..done).for_each(|held| go(held.to, held.message));
+    }
+
+    /// Is the last message that is held a promise?
+    #[inline]
+    pub(crate) fn holds_promise(&self) -> bool
+    where
+        M: Message,
+    {
+        self.held.last().is_some_and(|held| held.message.gate() == Gate::AfterSync)
+    }
+
+    /// The last message that is held need not be.
+    #[cold]
+    pub(crate) fn let_go(&mut self) {
+        let free = self.held.pop().map(|held| (held.to, held.message));
+        self.leaving.extend(free);
     }
 
     /// Is it too early for what waits for this record?
