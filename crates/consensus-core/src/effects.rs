@@ -300,13 +300,9 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// it be none, it is sent as what it is.
     #[inline]
     pub fn promise(&mut self, to: NodeId, make: impl FnOnce() -> P::Message) {
-        let (to, after) = (NodeSet::only(to), self.last_needed);
         match &mut self.place {
             Some(place) if P::INFO.links == Links::Any => {
-                place.outbox.hold(to, after, make);
-                if !place.outbox.holds_promise() {
-                    place.outbox.let_go();
-                }
+                place.outbox.promise(to, self.last_needed, make);
             }
             _ => self.send(to, make()),
         }

@@ -1,7 +1,7 @@
 //! Holds promises back until the disk has what they promise. Shared by all drivers, so that no
 //! driver and no algorithm decides it anew.
 
-use crate::id::{NodeSet, RecordNumber};
+use crate::id::{NodeId, NodeSet, RecordNumber};
 use crate::mutant::planted;
 use crate::protocol::{Gate, Links, Message};
 
@@ -39,12 +39,19 @@ impl<M: Clone> Outbox<M> {
         to.minus(wait)
     }
 
-    /// Makes a message where it will lie, on links without order, until the record `after` is
-    /// durable.
+    /// Makes a promise where it will lie, on links without order: it waits for the record `after`.
+    /// Should it be none, it moves.
     #[inline]
-    pub(crate) fn hold(&mut self, to: NodeSet, after: RecordNumber, make: impl FnOnce() -> M) {
-        let made = std::iter::once_with(|| Held { to, message: make(), after });
-        self.held.extend(made);
+    pub(crate) fn promise(&mut self, to: NodeId, after: RecordNumber, make: impl FnOnce() -> M)
+    where
+        M: Message,
+    {
+        let to = NodeSet::only(to);
+        self.held.extend(std::iter::once_with(|| Held { to, message: make(), after }));
+        if self.held.last().is_some_and(|held| held.message.gate() == Gate::Free) {
+            let free = self.held.pop().map(|held| (held.to, held.message));
+            self.leaving.extend(free);
+        }
     }
 
     /// Takes a message for good: what may go at once, and what may go later, is given out by
@@ -84,24 +91,8 @@ impl<M: Clone> Outbox<M> {
             return;
         }
         // Later messages wait for later records.
-        let done = self.held.iter().take_while(|held| held.after <= self.durable).count();
+        let done = self.held.iter().take_while(|held| !self.is_early(held.after)).count();
         self.held.drain(..done).for_each(|held| go(held.to, held.message));
-    }
-
-    /// Is the last message that is held a promise?
-    #[inline]
-    pub(crate) fn holds_promise(&self) -> bool
-    where
-        M: Message,
-    {
-        self.held.last().is_some_and(|held| held.message.gate() == Gate::AfterSync)
-    }
-
-    /// The last message that is held need not be.
-    #[cold]
-    pub(crate) fn let_go(&mut self) {
-        let free = self.held.pop().map(|held| (held.to, held.message));
-        self.leaving.extend(free);
     }
 
     /// Is it too early for what waits for this record?
@@ -173,7 +164,6 @@ impl<M: Clone> Outbox<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::NodeId;
 
     fn two() -> NodeSet {
         [NodeId(1), NodeId(2)].into_iter().collect()

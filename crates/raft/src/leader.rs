@@ -173,15 +173,20 @@ impl Leader {
                 return;
             };
             let shared = fresh.take_if(|(first, _)| *first == next).map(|(_, entries)| entries);
-            let (append, bytes) = self.next_append(server, next, repair, shared);
+            let (entries, bytes) = self.next_entries(server, next, shared);
+            let prev = server.log.id_at(next.previous());
+            let end = LogIndex(prev.index.0 + entries.len() as u64);
             let mut to = NodeSet::EMPTY;
             for (id, peer) in self.progress.iter_mut() {
                 let same = peer.next() == next && peer.is_repair() == repair;
                 if same && peer.wants(last, window) {
-                    peer.sent(append.last(), bytes, self.round);
+                    peer.sent(end, bytes, self.round);
                     to.insert(id);
                 }
             }
+            let (term, leader) = (server.current_term, server.id);
+            let leader_commit = server.commit_index;
+            let append = AppendEntries { term, leader, prev, entries, leader_commit, repair };
             effects.send(to, Message::AppendEntries(append));
         }
     }
@@ -206,25 +211,25 @@ impl Leader {
         needs.min().filter(|_| !planted("R110")).unwrap_or(NOTHING)
     }
 
-    /// AppendEntries from `next` on, and the bytes of its entries. They may be those of the record
-    /// that was just written, if all of them fit.
-    fn next_append(
+    /// The entries from `next` on for one message, and their bytes. They may be those that were just
+    /// appended, if all of them fit.
+    fn next_entries(
         &self,
         server: &Server,
         next: LogIndex,
-        repair: bool,
-        shared: Option<Entries>,
-    ) -> (AppendEntries, usize) {
+        fresh: Option<Entries>,
+    ) -> (Entries, usize) {
         let max = server.config.max_append_bytes;
         let bytes_of = |entries: &Entries| entries.iter().map(Entry::len).sum::<usize>();
-        let shared = shared.map(|entries| (bytes_of(&entries), entries));
-        let (bytes, entries) = shared.filter(|(bytes, _)| *bytes <= max).unwrap_or_else(|| {
-            let entries = server.log.from(next, max);
-            (bytes_of(&entries), entries)
-        });
-        let prev = server.log.id_at(next.previous());
-        let (term, leader, leader_commit) = (server.current_term, server.id, server.commit_index);
-        (AppendEntries { term, leader, prev, entries, leader_commit, repair }, bytes)
+        if let Some(entries) = fresh {
+            let bytes = bytes_of(&entries);
+            if bytes <= max {
+                return (entries, bytes);
+            }
+        }
+        let entries = server.log.from(next, max);
+        let bytes = bytes_of(&entries);
+        (entries, bytes)
     }
 
     /// A follower's log equals this one up to `matched`, on its disk.

@@ -82,24 +82,31 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
     }
 }
 
+/// A message on its way, and who says it.
+pub struct Letter<M> {
+    from: usize,
+    message: M,
+}
+
 /// Says a message to each of its receivers.
 #[inline]
 fn post<M: Clone>(
     from: NodeId,
     to: NodeSet,
     message: M,
-    send: &mut impl FnMut(usize, Envelope<M>),
+    send: &mut impl FnMut(usize, Letter<M>),
 ) {
+    let from = from.index();
     let mut receivers = to.iter();
     let Some(first) = receivers.next() else { return };
     for other in receivers {
-        send(other.index(), Envelope { from, message: message.clone() });
+        send(other.index(), Letter { from, message: message.clone() });
     }
-    send(first.index(), Envelope { from, message });
+    send(first.index(), Letter { from, message });
 }
 
 impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
-    type Message = Envelope<P::Message>;
+    type Message = Letter<P::Message>;
 
     fn start(id: usize) -> Self {
         let cluster = Cluster::new(ClusterId(1), 3);
@@ -135,7 +142,9 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
         }
     }
 
-    fn hear(&mut self, envelope: Envelope<P::Message>) {
+    fn hear(&mut self, letter: Letter<P::Message>) {
+        let Letter { from, message } = letter;
+        let envelope = Envelope { from: NodeId(from as u8), message };
         let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
         let verified = P::verify(envelope, &env).expect("an honest message");
         self.step(Input::Message(verified));
