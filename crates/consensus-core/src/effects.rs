@@ -146,6 +146,8 @@ pub struct Effects<P: ConsensusProtocol> {
     list: Vec<Effect<P>>,
     last_record: RecordNumber,
     last_needed: RecordNumber,
+    /// Something was asked for, messages apart, since the driver was here.
+    asked: bool,
     halted: Option<String>,
     reached: Vec<&'static str>,
     decided: Decided,
@@ -192,6 +194,7 @@ impl<P: ConsensusProtocol> Effects<P> {
             list: Vec::new(),
             last_record: last,
             last_needed: last,
+            asked: false,
             halted: None,
             reached: Vec::new(),
             decided: Decided::Told,
@@ -252,6 +255,7 @@ impl<P: ConsensusProtocol> Effects<P> {
         };
         let number = RecordNumber(self.last_record.0 + 1);
         (self.last_record, self.last_needed) = (number, number);
+        self.asked = true;
         place.kept.push(Kept { number, first, count });
         number
     }
@@ -272,12 +276,18 @@ impl<P: ConsensusProtocol> Effects<P> {
     }
 
     #[inline]
+    fn ask(&mut self, effect: Effect<P>) {
+        self.asked = true;
+        self.list.push(effect);
+    }
+
+    #[inline]
     fn push_record(&mut self, record: P::Record, needed: bool) -> RecordNumber {
         if let Some(place) = &mut self.place {
             place.wrote = true;
         }
         self.last_record = RecordNumber(self.last_record.0 + 1);
-        self.list.push(Effect::Write { number: self.last_record, record, needed });
+        self.ask(Effect::Write { number: self.last_record, record, needed });
         self.last_record
     }
 
@@ -292,7 +302,7 @@ impl<P: ConsensusProtocol> Effects<P> {
         let after = self.gate_of(&message);
         match &mut self.place {
             Some(place) => place.outbox.put(to, message, after),
-            None => self.list.push(Effect::Send { to, message, after }),
+            None => self.ask(Effect::Send { to, message, after }),
         }
     }
 
@@ -337,24 +347,26 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// Sets a timer; the earlier setting of the same timer is void.
     #[inline]
     pub fn set_timer(&mut self, timer: P::Timer, delay: Delay) {
+        self.asked = true;
         match &mut self.place {
             Some(place) => place.timers.push((timer, Some(delay))),
-            None => self.list.push(Effect::SetTimer { timer, delay }),
+            None => self.ask(Effect::SetTimer { timer, delay }),
         }
     }
 
     /// Cancels a timer.
     pub fn cancel_timer(&mut self, timer: P::Timer) {
+        self.asked = true;
         match &mut self.place {
             Some(place) => place.timers.push((timer, None)),
-            None => self.list.push(Effect::CancelTimer { timer }),
+            None => self.ask(Effect::CancelTimer { timer }),
         }
     }
 
     /// Gives out a decided batch.
     #[inline]
     pub fn commit(&mut self, index: LogIndex, batch: Batch) {
-        self.list.push(Effect::Commit { index, batch });
+        self.ask(Effect::Commit { index, batch });
     }
 
     /// Gives out batches that are decided at `first` and after, and that the replica keeps: its
@@ -365,6 +377,7 @@ impl<P: ConsensusProtocol> Effects<P> {
         first: LogIndex,
         batches: impl ExactSizeIterator<Item = &'a Batch>,
     ) {
+        self.asked = true;
         match &mut self.decided {
             Decided::Told => {
                 for (index, batch) in (first.0..).map(LogIndex).zip(batches) {
@@ -395,7 +408,7 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Hands commands back.
     pub fn refuse(&mut self, batch: Batch, why: Refusal) {
-        self.list.push(Effect::Refuse { batch, why });
+        self.ask(Effect::Refuse { batch, why });
     }
 
     /// Replaces everything that was written by these records; see [`Effect::Compact`].
@@ -404,38 +417,38 @@ impl<P: ConsensusProtocol> Effects<P> {
             place.wrote = true;
         }
         self.last_record = RecordNumber(self.last_record.0 + 1);
-        self.list.push(Effect::Compact { number: self.last_record, records });
+        self.ask(Effect::Compact { number: self.last_record, records });
         self.last_record
     }
 
     /// A snapshot is needed, and this node has one.
     pub fn fetch(&mut self, from: NodeId) {
-        self.list.push(Effect::Fetch { from });
+        self.ask(Effect::Fetch { from });
     }
 
     /// Hands a message about snapshots to the driver.
     pub fn snapshot(&mut self, from: NodeId, message: SnapshotMessage) {
-        self.list.push(Effect::Snapshot { from, message: Box::new(message) });
+        self.ask(Effect::Snapshot { from, message: Box::new(message) });
     }
 
     /// The read may be answered once everything up to `index` is applied.
     pub fn ready(&mut self, read: u64, index: LogIndex) {
-        self.list.push(Effect::Ready { read, index });
+        self.ask(Effect::Ready { read, index });
     }
 
     /// The read will not be answered here.
     pub fn refuse_read(&mut self, read: u64, why: Refusal) {
-        self.list.push(Effect::RefuseRead { read, why });
+        self.ask(Effect::RefuseRead { read, why });
     }
 
     /// These are the members now.
     pub fn members(&mut self, membership: Membership, committed: bool) {
-        self.list.push(Effect::Members { membership, committed });
+        self.ask(Effect::Members { membership, committed });
     }
 
     /// The change of members was not begun.
     pub fn refuse_change(&mut self, why: ChangeRefusal) {
-        self.list.push(Effect::RefuseChange { why });
+        self.ask(Effect::RefuseChange { why });
     }
 
     /// For algorithms that do not offer what this input asks for: says so to whoever waits.
@@ -449,6 +462,7 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// A local invariant is broken: the replica must stop, and nothing of this step may happen.
     pub fn halt(&mut self, why: impl Into<String>) {
+        self.asked = true;
         if self.halted.is_none() {
             self.halted = Some(why.into());
         }
@@ -487,6 +501,7 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     #[inline]
     fn forget_place(&mut self) {
+        self.asked = false;
         self.reached.clear();
         if let Some(place) = &mut self.place {
             place.kept.clear();
@@ -507,10 +522,10 @@ impl<P: ConsensusProtocol> Effects<P> {
         self.list.clear();
     }
 
-    /// Is there nothing to carry out after the last step, and no reason to stop?
+    /// Is there nothing to carry out after the last step, messages apart, and no reason to stop?
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        self.is_empty() && self.halted.is_none()
+        !self.asked
     }
 
     /// Did the last step want nothing, but for messages that have their own way?

@@ -70,12 +70,24 @@ impl Acceptor {
     ) -> RecordNumber {
         assert!(ballot >= self.promised, "{ballot:?} accepted after {:?}", self.promised);
         self.promised = ballot;
-        let accepted = batches.iter().map(|batch| Accepted { ballot, batch: batch.clone() });
-        self.accepted.insert_run(slot, accepted);
-        effects.write(match batches.into_one() {
-            Ok(batch) => Record::Accepted { ballot, slot, batch },
-            Err(batches) => Record::AcceptedRun { ballot, slot, batches },
-        })
+        let count = batches.len() as u64;
+        let number = effects.write_kept(slot, count, || record(ballot, slot, batches.clone()));
+        match batches.into_one() {
+            Ok(batch) => self.accepted.insert(slot, Accepted { ballot, batch }),
+            Err(batches) => {
+                let accepted = batches.iter().cloned();
+                self.accepted.insert_run(slot, accepted.map(|batch| Accepted { ballot, batch }));
+            }
+        }
+        number
+    }
+
+    /// The record of what was accepted in so many slots from this one on, by one message.
+    pub(crate) fn record(&self, slot: LogIndex, count: u64) -> Option<Record> {
+        let ballot = self.accepted(slot)?.ballot;
+        let held = self.accepted_from(slot).take(count as usize);
+        let batches: Run<Batch> = held.map(|(_, held)| held.batch.clone()).collect();
+        (batches.len() as u64 == count).then(|| record(ballot, slot, batches))
     }
 
     /// Accepts, but for what it has accepted under this ballot before: then the answer was lost, or
@@ -206,6 +218,14 @@ impl Acceptor {
     }
 }
 
+/// Values were accepted, the first in this slot and the others after it.
+fn record(ballot: Ballot, slot: LogIndex, batches: Run<Batch>) -> Record {
+    match batches.into_one() {
+        Ok(batch) => Record::Accepted { ballot, slot, batch },
+        Err(batches) => Record::AcceptedRun { ballot, slot, batches },
+    }
+}
+
 impl MultiPaxos {
     /// Phase 1b of the acceptor (§2.2): a higher ballot is promised and everything accepted from
     /// `first` on is reported; the same ballot is answered again; a lower one is refused.
@@ -247,11 +267,11 @@ impl MultiPaxos {
     pub(crate) fn on_accept(
         &mut self,
         from: NodeId,
-        accept: Accept,
+        accept: &mut Accept,
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        let Accept { ballot, slot: first, batches, chosen, again } = accept;
+        let Accept { ballot, slot: first, chosen, again, .. } = *accept;
         if self.refused(from, ballot, effects) {
             return;
         }
@@ -265,6 +285,7 @@ impl MultiPaxos {
         if ballot > self.node.acceptor.promised() {
             effects.reached("accepted without a promise before");
         }
+        let batches = std::mem::take(&mut accept.batches);
         let count = batches.len() as u64;
         let new = first > self.node.acceptor.last() && !planted("M111") && !planted("M114");
         if new {
@@ -272,7 +293,7 @@ impl MultiPaxos {
         } else {
             self.accept_each(ballot, first, &batches, effects);
         }
-        effects.send(from, Message::Accepted { ballot, slot: first, count, again });
+        effects.promise(from, || Message::Accepted { ballot, slot: first, count, again });
         let chosen = if planted("M36") { chosen.next() } else { chosen };
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);

@@ -29,6 +29,8 @@ pub(crate) struct Learner {
     later: BTreeMap<LogIndex, Chosen>,
     /// The disk was told that slots up to here are chosen.
     noted: LogIndex,
+    /// It is to be told of the others when the driver has no more input.
+    note_soon: bool,
     /// Who votes, as the values up to the gap say.
     members: Members,
 }
@@ -345,10 +347,22 @@ impl Learner {
         self.noted = self.upto();
     }
 
+    /// It is time to note what is chosen, be it little.
+    pub(crate) fn note_soon(&mut self) {
+        self.note_soon = self.upto() > self.noted;
+    }
+
+    /// Is it time to note what is chosen? A note saves work after a restart only, so it need not
+    /// come with every value.
+    pub(crate) fn is_note_due(&self, most: u64) -> bool {
+        self.note_soon || self.upto().0 - self.noted.0 >= most
+    }
+
     /// Notes on disk how far values are chosen, so that a restart hands them out without asking.
     /// Nothing waits for it.
     pub(crate) fn note(&mut self, effects: &mut Effects<MultiPaxos>) {
         let upto = self.upto();
+        self.note_soon = false;
         if upto > self.noted {
             let noted = if planted("M48") { upto.next() } else { upto };
             effects.note(Record::Chosen { upto: noted });

@@ -186,7 +186,7 @@ impl Raft {
     }
 
     /// What follows at once from whatever was taken in, and what must hold then.
-    #[inline]
+    #[inline(always)]
     fn end_step(&mut self, effects: &mut Effects<Self>) {
         if let Role::Leader(leader) = &mut self.role {
             let next = leader.settle(&mut self.server, effects);
