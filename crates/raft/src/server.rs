@@ -223,8 +223,9 @@ impl Server {
         }
         let last = self.log.last().index;
         assert!(first <= last.next(), "a log has no gaps");
-        let kept = planted("E-22")
-            .then(|| self.log.after(first).iter().skip(entries.len()).cloned().collect::<Entries>());
+        let kept = planted("E-22").then(|| {
+            self.log.after(first).iter().skip(entries.len()).cloned().collect::<Entries>()
+        });
         let mut members_change = first <= last && self.cut_from(first, effects);
         for (index, entry) in (first.0..).map(LogIndex).zip(entries.iter()) {
             members_change |= self.members.appended(index, &entry.batch);

@@ -252,6 +252,7 @@ impl<P: Audit> Stage<P> {
         let actor = &mut self.actors[id.index()];
         let Some(replica) = &mut actor.replica else { return };
         let drained = matches!(input, Input::Drained);
+        let idle = (drained && !replica.awaits_drained()).then(|| replica.clone());
         let keys = &self.keys[id.index()];
         let founder = self.cluster.voters.contains(id);
         let cluster = if founder { &self.cluster } else { &self.outside };
@@ -260,6 +261,10 @@ impl<P: Audit> Stage<P> {
         if let Some(why) = actor.effects.halted() {
             let why = why.to_owned();
             return self.halted(id, why);
+        }
+        let same = idle.is_none_or(|before| before == *replica && actor.effects.is_empty());
+        if !same {
+            return self.halted(id, "something is done at Drained that was not awaited".into());
         }
         if drained && actor.effects.is_empty() {
             return;
