@@ -73,6 +73,22 @@ impl<T> Run<T> {
     }
 }
 
+impl<T: Clone + Default> Run<T> {
+    /// Adds what is made of each thing to a list. Who holds the run alone gives the things away;
+    /// others keep theirs.
+    #[inline]
+    pub fn append_to<U>(self, list: &mut impl Extend<U>, make: impl Fn(T) -> U) {
+        match self.0 {
+            Kept::Nothing => {}
+            Kept::One(one) => list.extend(Some(make(one))),
+            Kept::Many(mut many) => match Arc::get_mut(&mut many) {
+                Some(own) => list.extend(own.iter_mut().map(|thing| make(std::mem::take(thing)))),
+                None => list.extend(many.iter().cloned().map(make)),
+            },
+        }
+    }
+}
+
 impl<T: Clone> From<&[T]> for Run<T> {
     fn from(things: &[T]) -> Self {
         match things {
@@ -144,6 +160,11 @@ mod tests {
             assert_eq!(run.clone().into_one().ok(), (list.len() == 1).then(|| list[0]));
             assert_eq!(Fingerprint::of(&run), Fingerprint::of(&list));
             assert_eq!(format!("{run:?}"), format!("{list:?}"));
+            let mut given = Vec::new();
+            run.clone().append_to(&mut given, |thing| thing);
+            assert_eq!(*run, *list, "the other half keeps its own");
+            run.append_to(&mut given, |thing| thing);
+            assert_eq!(given, list.repeat(2));
         }
     }
 }

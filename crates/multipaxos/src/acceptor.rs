@@ -72,13 +72,7 @@ impl Acceptor {
         self.promised = ballot;
         let count = batches.len() as u64;
         let number = effects.write_kept(slot, count, || record(ballot, slot, batches.clone()));
-        match batches.into_one() {
-            Ok(batch) => self.accepted.insert(slot, Accepted { ballot, batch }),
-            Err(batches) => {
-                let accepted = batches.iter().cloned();
-                self.accepted.insert_run(slot, accepted.map(|batch| Accepted { ballot, batch }));
-            }
-        }
+        self.accepted.insert_run(slot, batches, |batch| Accepted { ballot, batch });
         number
     }
 

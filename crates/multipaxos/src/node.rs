@@ -199,7 +199,9 @@ impl Node {
 
     /// Notes that a ballot is in use.
     pub(crate) fn see(&mut self, ballot: Ballot) {
-        self.seen = self.seen.max(ballot);
+        if ballot > self.seen {
+            self.seen = ballot;
+        }
     }
 
     /// A ballot that is higher than all seen, and was never used before: it carries the

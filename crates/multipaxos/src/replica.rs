@@ -75,7 +75,7 @@ impl ConsensusProtocol for MultiPaxos {
         Ok(Self { node, role })
     }
 
-    #[inline]
+    #[inline(always)]
     fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
         let _ = env;
         if envelope.from.index() >= NodeId::LIMIT {

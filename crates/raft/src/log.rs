@@ -131,21 +131,14 @@ impl Log {
 
     /// Appends entries whose terms do not fall.
     pub(crate) fn extend(&mut self, entries: Entries) {
-        match entries.into_one() {
-            Ok(entry) => self.push(entry),
-            Err(entries) => {
-                self.entries.reserve(entries.len());
-                entries.iter().cloned().for_each(|entry| self.push(entry));
-            }
+        let mut before = self.last.term;
+        for entry in entries.iter() {
+            let rises = before <= entry.term || planted("E-22");
+            assert!(rises, "terms never fall along the log");
+            before = entry.term;
         }
-    }
-
-    #[inline]
-    fn push(&mut self, entry: Entry) {
-        let rises = self.last.term <= entry.term || planted("E-22");
-        assert!(rises, "terms never fall along the log");
-        self.last = EntryId::new(entry.term, self.last.index.next());
-        self.entries.push(entry);
+        self.last = EntryId::new(before, LogIndex(self.last.index.0 + entries.len() as u64));
+        entries.append_to(&mut self.entries, |entry| entry);
     }
 }
 

@@ -88,7 +88,7 @@ impl ConsensusProtocol for Raft {
         Ok(Self { server, role: Role::Follower(Follower::new()) })
     }
 
-    #[inline]
+    #[inline(always)]
     fn verify(envelope: Envelope<Message>, _env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
         // Members come and go; whose vote counts is decided by the log.
         if envelope.from.index() >= NodeId::LIMIT {
