@@ -289,6 +289,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
     Mutant::new("M134", "changes members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),
+    Mutant::new("M135", "an answer to a heartbeat of another ballot confirms a read", &["O9"]),
+    Mutant::new("M136", "who was asked to lead by any leader is free of any lease", &["O9"]),
     Mutant::new("M133", "the own promise counts before it is durable", &["O6", "O7", "O16", "O18"]),
     Mutant::new("M130", "the records that replace a log begin with the members of now", &["O19"]),
     Mutant::new("M131", "what is forgotten ends with the members of now, not of then", &["O19"]),
@@ -322,4 +324,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("an oracle that sees what slots cost: `tests/endurance.rs`"),
     Mutant::new("M151", "what trails a snapshot is bounded in slots, not in bytes", &["O13"])
         .beyond_simulation("an oracle that sees what slots cost: its directed test"),
+    Mutant::new("M170", "a replica with quorum reads does not ask for Drained", &["O18", "O13"]),
+    Mutant::new("M171", "a scout does not wait for its own promise to be durable", &["O13"])
+        .beyond_simulation(
+            "rare: an election with a bare quorum of acceptors, in a run where nodes are not told \
+             of their disks",
+        ),
 ];

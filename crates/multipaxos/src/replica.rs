@@ -149,23 +149,6 @@ impl ConsensusProtocol for MultiPaxos {
 }
 
 impl MultiPaxos {
-    /// Everything that must hold of this replica alone; the cheap part of it is checked after
-    /// every step. For tests and model checkers.
-    ///
-    /// # Errors
-    /// If something does not: which.
-    pub fn check(&self) -> Result<(), String> {
-        invariants::check(self)
-    }
-
-    /// What must hold of the step from an earlier state, in the same life, to this one.
-    ///
-    /// # Errors
-    /// If something does not: which.
-    pub fn check_since(&self, before: &Self) -> Result<(), String> {
-        invariants::check_step(before, self)
-    }
-
     /// What comes with every command is looked at where it lies. False if it is something else.
     #[inline]
     fn receive(
@@ -262,7 +245,7 @@ impl MultiPaxos {
             Message::Heartbeat { .. } => self.on_heartbeat(from, &message, env, effects),
             Message::HeartbeatReply { ballot, known, round, priority } => {
                 if let Role::Leader(leader) = &mut self.role
-                    && leader.ballot == ballot
+                    && (leader.ballot == ballot || planted("M135"))
                 {
                     let about = (round, priority);
                     leader.on_heartbeat_reply(from, about, &self.node, env, effects);

@@ -523,6 +523,13 @@ impl Leader {
     pub(crate) fn is_sound(&self, last: EntryId) -> bool {
         self.progress.values().all(|peer| peer.is_sound(last.index))
     }
+
+    /// Are the bytes that are not committed what they come to when they are counted anew?
+    pub(crate) fn bytes_are_right(&self, server: &Server) -> bool {
+        let uncommitted = server.log.after(server.commit_index);
+        let bytes: usize = uncommitted.iter().chain(&self.fresh).map(Entry::len).sum();
+        bytes == self.pending_bytes
+    }
 }
 
 /// How many of so many voters must have an entry.

@@ -357,5 +357,20 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R133", "goes on changing members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),
     Mutant::new("R134", "who was to go stays when the successor votes", &["O19", "O13"]),
+    Mutant::new("R135", "an answer to a heartbeat of an older term confirms a read", &["O9"]),
+    Mutant::new(
+        "R136",
+        "a snapshot vouches for all of the log that it agrees with",
+        &["O20", "O6"],
+    ),
+    Mutant::new("R137", "what replaces a conflicting entry counts as durable at once", &["O20"]),
+    Mutant::new("R138", "after a snapshot the uncommitted bytes are not counted anew", &["O20"]),
+    Mutant::new("R139", "a hand-over that failed leaves the lease as it was", &["O9"]),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
+    Mutant::new("R170", "a follower that gathers reads does not ask for Drained", &["O18", "O13"]),
+    Mutant::new("R171", "a candidate does not wait for its own vote to be durable", &["O13"])
+        .beyond_simulation(
+            "rare: an election with a bare majority of servers, in a run where nodes are not told \
+             of their disks",
+        ),
 ];
