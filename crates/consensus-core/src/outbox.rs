@@ -191,6 +191,27 @@ mod tests {
         assert_eq!(outbox.durable(RecordNumber(2)), [(one, "promise"), (one, "after")]);
     }
 
+    /// What is put in comes out once, as what is offered would: when it may, in order on each link.
+    #[test]
+    fn what_was_put_in_leaves_when_it_may() {
+        for links in [Links::Any, Links::Fifo] {
+            let mut outbox = Outbox::after_recovery(0, links);
+            let one = NodeSet::only(NodeId(1));
+            outbox.put(two(), "proposal", RecordNumber::ZERO);
+            outbox.put(one, "promise", RecordNumber(2));
+            outbox.put(two(), "after", RecordNumber::ZERO);
+            let mut left = Vec::new();
+            outbox.leave(|to, message| left.push((to.len(), message)));
+            let behind = if links == Links::Fifo { 1 } else { 2 };
+            assert_eq!(left, [(2, "proposal"), (behind, "after")]);
+            assert!(outbox.durable(RecordNumber(1)).is_empty());
+            let free = outbox.durable(RecordNumber(2));
+            let said: Vec<&str> = free.iter().map(|(_, message)| *message).collect();
+            let all = ["promise", "after"];
+            assert_eq!(said, all[..3 - behind]);
+        }
+    }
+
     #[test]
     fn what_is_durable_never_shrinks() {
         let mut outbox: Outbox<&str> = Outbox::after_recovery(0, Links::Any);

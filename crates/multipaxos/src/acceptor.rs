@@ -347,7 +347,7 @@ pub(crate) fn cost(batch: &Batch) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::Incarnation;
+    use consensus_core::{Effect, Incarnation, Kept};
 
     fn ballot(round: u64) -> Ballot {
         Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
@@ -383,6 +383,28 @@ mod tests {
         let mut effects = Effects::after_recovery(0);
         acceptor.promise(ballot(3), &mut effects);
         acceptor.accept(pvalue(2, 1), &mut effects);
+    }
+
+    /// A record that a driver makes of what was accepted is the one that others are handed: values
+    /// in one slot or in several, behind a gap, over what was there.
+    #[test]
+    fn a_record_is_told_or_kept() {
+        let mut acceptor = Acceptor::default();
+        let mut told = Effects::after_recovery(0);
+        let mut kept = Effects::after_recovery(0).in_place();
+        for (round, slot, count) in [(1, 1, 1), (1, 2, 3), (1, 9, 2), (1, 5, 2), (2, 2, 4)] {
+            let batches: Run<Batch> = (0..count).map(|_| Batch::noop()).collect();
+            let (ballot, slot) = (ballot(round), LogIndex(slot));
+            acceptor.clone().accept_run(ballot, slot, batches.clone(), &mut told);
+            acceptor.accept_run(ballot, slot, batches, &mut kept);
+            let written = told.drain().find_map(|effect| match effect {
+                Effect::Write { number, record, .. } => Some((number, record)),
+                _ => None,
+            });
+            let &[Kept { number, first, count }] = kept.kept() else { panic!("one record") };
+            assert_eq!(written, acceptor.record(first, count).map(|record| (number, record)));
+            assert_eq!(kept.drain().count(), 0);
+        }
     }
 
     /// The pieces of a report, put together, are the report.

@@ -451,6 +451,27 @@ mod tests {
         assert_eq!(committed(&mut effects), [1, 2]);
     }
 
+    /// A note is due when many values are not noted, or when it was asked for, and then once.
+    #[test]
+    fn a_note_is_due_for_many_values_or_at_a_heartbeat() {
+        let (mut learner, mut effects) = (Learner::default(), Effects::after_recovery(0));
+        learner.note_soon();
+        assert!(!learner.is_note_due(2), "there is nothing to note");
+        let mut learn = |learner: &mut Learner, slot| {
+            learner.learn(LogIndex(slot), told(slot), &mut effects).expect("the only value");
+            learner.is_note_due(2)
+        };
+        assert_eq!([learn(&mut learner, 1), learn(&mut learner, 2)], [false, true]);
+        let mut effects = Effects::after_recovery(0);
+        learner.note(&mut effects);
+        assert!(!learner.is_note_due(2));
+        learner.learn(LogIndex(3), told(3), &mut effects).expect("the only value");
+        learner.note_soon();
+        assert!(learner.is_note_due(2), "a heartbeat takes what there is");
+        learner.note(&mut effects);
+        assert!(!learner.is_note_due(2));
+    }
+
     /// PMS §2.1: only a single value is chosen.
     #[test]
     fn a_second_value_for_a_slot_is_a_contradiction() {
