@@ -202,10 +202,10 @@ impl<P: ConsensusProtocol> Effects<P> {
         }
     }
 
-    /// The same for a driver that looks at things where they lie. These are no effects then: what is
-    /// decided, which it finds in the replica ([`take_decided`](Self::take_decided)); records that
-    /// the replica keeps ([`kept`](Self::kept)); timers ([`timers`](Self::timers)); and messages,
-    /// which wait in an outbox until the driver lets them go ([`leave`](Self::leave)).
+    /// The same for a driver that looks at things where they lie. These are no effects then: what
+    /// is decided, which it finds in the replica ([`take_decided`](Self::take_decided)); records
+    /// that the replica keeps ([`kept`](Self::kept)); timers ([`timers`](Self::timers)); and
+    /// messages, which wait in an outbox until the driver lets them go ([`leave`](Self::leave)).
     #[must_use]
     pub fn in_place(self) -> Self {
         let place = Place {
@@ -260,9 +260,9 @@ impl<P: ConsensusProtocol> Effects<P> {
         number
     }
 
-    /// For a driver that asked for it ([`in_place`](Self::in_place)): the records that the last step
-    /// wrote and that the replica keeps. All are needed, and they come before those among the
-    /// effects.
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): the records that the last
+    /// step wrote and that the replica keeps. All are needed, and they come before those among
+    /// the effects.
     #[inline]
     pub fn kept(&self) -> &[Kept] {
         self.place.as_ref().map_or(&[], |place| &place.kept)
@@ -306,8 +306,8 @@ impl<P: ConsensusProtocol> Effects<P> {
         }
     }
 
-    /// The same for a promise that is made where it will lie, as it comes with every command. Should
-    /// it be none, it is sent as what it is.
+    /// The same for a promise that is made where it will lie, as it comes with every command.
+    /// Should it be none, it is sent as what it is.
     #[inline]
     pub fn promise(&mut self, to: NodeId, make: impl FnOnce() -> P::Message) {
         match &mut self.place {

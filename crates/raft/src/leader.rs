@@ -211,8 +211,8 @@ impl Leader {
         needs.min().filter(|_| !planted("R110")).unwrap_or(NOTHING)
     }
 
-    /// The entries from `next` on for one message, and their bytes. They may be those that were just
-    /// appended, if all of them fit.
+    /// The entries from `next` on for one message, and their bytes. They may be those that were
+    /// just appended, if all of them fit.
     fn next_entries(
         &self,
         server: &Server,

@@ -53,8 +53,8 @@ pub(crate) struct Driver<P: ConsensusProtocol, S> {
 }
 
 impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
-    /// Carries out what one step wants, messages apart. The caller has seen that the replica did not
-    /// halt.
+    /// Carries out what one step wants, messages apart. The caller has seen that the replica did
+    /// not halt.
     pub(crate) fn carry_out(
         &mut self,
         replica: &P,
