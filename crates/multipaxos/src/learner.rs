@@ -95,6 +95,12 @@ impl Learner {
         if slot > self.upto() {
             return self.later.get(&slot).map(|chosen| &chosen.batch);
         }
+        self.handed_out(slot)
+    }
+
+    /// The value that was handed out of a slot, as long as it is kept.
+    #[inline]
+    pub(crate) fn handed_out(&self, slot: LogIndex) -> Option<&Batch> {
         let behind_base = slot.0.checked_sub(self.base.0 + 1)?;
         self.chosen.get(usize::try_from(behind_base).ok()?)
     }

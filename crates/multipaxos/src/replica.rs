@@ -119,8 +119,7 @@ impl ConsensusProtocol for MultiPaxos {
 
     #[inline]
     fn decided(&self, index: LogIndex) -> Option<&Batch> {
-        let learner = &self.node.learner;
-        learner.get(index).filter(|_| index <= learner.upto())
+        self.node.learner.handed_out(index)
     }
 
     fn kept(&self, first: LogIndex, count: u64) -> Option<Record> {
