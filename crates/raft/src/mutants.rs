@@ -368,9 +368,5 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R139", "a hand-over that failed leaves the lease as it was", &["O9"]),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
     Mutant::new("R170", "a follower that gathers reads does not ask for Drained", &["O18", "O13"]),
-    Mutant::new("R171", "a candidate does not wait for its own vote to be durable", &["O13"])
-        .beyond_simulation(
-            "rare: an election with a bare majority of servers, in a run where nodes are not told \
-             of their disks",
-        ),
+    Mutant::new("R171", "a candidate does not wait for its own vote to be durable", &["O13"]),
 ];
