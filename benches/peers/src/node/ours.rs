@@ -1,6 +1,9 @@
-//! Raft and Multi-Paxos of this project, behind the smallest driver that honours the contract. The
-//! disk has everything as soon as a burst is over, and the replica is told so with the next one;
-//! promises wait for it in the outbox, as everywhere.
+//! Raft and Multi-Paxos of this project, behind the smallest driver that honours the contract, with
+//! the means of our runtime's: it looks at things where they lie, and leaves out steps that nobody
+//! waits for. The disk has everything as soon as a burst is over, and the replica is told so with
+//! the next one, if it waits for that; promises wait for it in the outbox, as everywhere. A record
+//! that the log keeps is on this disk as soon as it is in the log, as it is with the peers' storage
+//! in memory.
 
 use super::Node;
 use crate::tally::Tally;
@@ -90,12 +93,7 @@ pub struct Letter<M> {
 
 /// Says a message to each of its receivers.
 #[inline]
-fn post<M: Clone>(
-    from: NodeId,
-    to: NodeSet,
-    message: M,
-    send: &mut impl FnMut(usize, Letter<M>),
-) {
+fn post<M: Clone>(from: NodeId, to: NodeSet, message: M, send: &mut impl FnMut(usize, Letter<M>)) {
     let from = from.index();
     let mut receivers = to.iter();
     let Some(first) = receivers.next() else { return };
