@@ -20,10 +20,12 @@ impl Paxos {
         let asked = self.ask(self.config.promises_needed(), NodeSet::EMPTY, env);
         effects.send(asked, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
+        let before = effects.last_needed();
         match self.acceptor.on_prepare(slot, ballot, effects) {
             Ok(accepted) => {
                 let answer = OwnAnswer::Promise { at, accepted };
-                self.own_answers.wrote(effects.last_needed(), answer);
+                let number = if planted("P50") { before } else { effects.last_needed() };
+                self.own_answers.wrote(number, answer);
             }
             Err(Outbid(promised)) => self.on_nack(at, promised, effects),
         }

@@ -208,7 +208,8 @@ impl Leader {
     /// The entries after this index are kept for servers that were told to take a snapshot.
     pub(crate) fn needed_after(&self) -> LogIndex {
         let needs = self.progress.values().filter_map(Progress::needs_after);
-        needs.min().filter(|_| !planted("R110")).unwrap_or(NOTHING)
+        let needs = if planted("R140") { needs.max() } else { needs.min() };
+        needs.filter(|_| !planted("R110")).unwrap_or(NOTHING)
     }
 
     /// The entries from `next` on for one message, and their bytes. They may be those that were
@@ -487,7 +488,8 @@ impl Leader {
         self.heard.insert(server.id);
         let connected = server.is_quorum(self.heard) || planted("R15b");
         let disk = Disk::of(server);
-        let stalled = disk.durable < self.disk.last && disk.durable <= self.disk.durable;
+        let due = if planted("R141") { disk.last } else { self.disk.last };
+        let stalled = disk.durable < due && disk.durable <= self.disk.durable;
         if !connected || stalled {
             let mark =
                 if stalled { "leader stepped down: disk" } else { "leader stepped down: quorum" };

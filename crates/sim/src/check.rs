@@ -1,6 +1,7 @@
 //! One checked run: faults and safety first, then liveness of a healed quorum, then of all, then
 //! rest.
 
+mod calm;
 mod core;
 mod rest;
 
@@ -207,6 +208,7 @@ impl<'a, P: Audit> Run<'a, P> {
         self.reform();
         self.rest();
         self.disturb();
+        self.calm();
         for node in self.able().iter() {
             self.world.compare_state_of(node);
         }

@@ -112,7 +112,7 @@ impl Sieges {
         if others.is_empty() {
             return;
         }
-        let heir = self.rng.pick(&others);
+        let mut heir = self.rng.pick(&others);
         let timing = world.cluster().timing;
         let way = match self.rng.pick(&WAYS) {
             Way::LateHandOver if world.is_intercepted() => Way::HandOver,
@@ -122,7 +122,11 @@ impl Sieges {
             Way::CutOff | Way::HandOver | Way::Wish | Way::Amnesia => (Duration::ZERO, None),
             Way::LateAnswers => self.late_answers(world, leader),
             Way::LateHandOver => (self.late_hand_over(world, leader, heir), None),
-            Way::Members => (self.members(world, leader, heir), None),
+            Way::Members => {
+                let (wait, other) = self.members(world, leader, heir);
+                heir = other;
+                (wait, None)
+            }
         };
         let (cut, deaf) = (now + wait.0, wait.1.map(|wait| now + wait));
         let until = cut + self.rng.time(timing.election_min, timing.election_max);
@@ -173,15 +177,18 @@ impl Sieges {
         }
     }
 
-    /// The leader stays, and so does the heir; the others are replaced, as far as there are any.
+    /// The leader stays, and so does the heir, or the heir is one of those who come; the others are
+    /// replaced, as far as there are any. Who comes has promised the leader nothing. Gives the heir.
     fn members<P: Audit, S: StateMachine>(
         &mut self,
         world: &mut World<P, S>,
         leader: NodeId,
         heir: NodeId,
-    ) -> Duration {
+    ) -> (Duration, NodeId) {
         let members = world.decided_members().clone();
         let fresh = world.cluster().nodes().minus(world.condemned()).minus(members.voters);
+        let comes = fresh.iter().next().filter(|_| self.rng.chance(5_000));
+        let heir = comes.unwrap_or(heir);
         let mut voters = members.voters;
         for (old, new) in members.voters.without(leader).without(heir).iter().zip(fresh.iter()) {
             voters = voters.without(old).or(NodeSet::only(new));
@@ -192,7 +199,7 @@ impl Sieges {
             fresh.and(voters).iter().for_each(|node| world.join(node));
             world.change_members(leader, change);
         }
-        self.rng.time(Duration::from_millis(1), Duration::from_millis(150))
+        (self.rng.time(Duration::from_millis(1), Duration::from_millis(150)), heir)
     }
 
     /// A reader comes; and the leader loses the others, if it is time.
