@@ -26,8 +26,8 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K04", "S-offset", "S-late", "S-mix",
-        "S-ahead",
+        "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K04", "S-offset", "S-late",
+        "S-mix", "S-ahead",
         "S-age", "S-joint", "S-learner", "S-version", "S-drift",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
