@@ -2,6 +2,7 @@
 
 use crate::id::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A proposal number (Lamport, "Paxos Made Simple", §2.2: different proposers choose from
@@ -9,7 +10,7 @@ use std::fmt;
 ///
 /// Ordered by round, then node, then incarnation. The incarnation keeps a restarted proposer, which
 /// remembers no round that it only proposed in, from using a ballot of its earlier life.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Ballot {
     /// Raised to outbid others.
     pub round: u64,
@@ -33,9 +34,28 @@ impl Ballot {
 
     /// The ballot as one number that grows with it, for the oracles.
     pub fn rank(self) -> u128 {
-        (u128::from(self.round) << 64)
-            | (self.node.map_or(0, |node| u128::from(node.0) + 1) << 32)
-            | u128::from(self.incarnation.0)
+        (u128::from(self.round) << 64) | u128::from(self.owner())
+    }
+
+    /// Node and incarnation as one number that grows with them.
+    #[inline]
+    fn owner(self) -> u64 {
+        (self.node.map_or(0, |node| u64::from(node.0) + 1) << 32) | u64::from(self.incarnation.0)
+    }
+}
+
+impl PartialOrd for Ballot {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Every message is compared with what was promised: two words instead of three parts.
+impl Ord for Ballot {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.round, self.owner()).cmp(&(other.round, other.owner()))
     }
 }
 

@@ -4,7 +4,8 @@ use crate::batch::Batch;
 use crate::cluster::Delay;
 use crate::id::{LogIndex, NodeId, NodeSet, RecordNumber};
 use crate::membership::{ChangeRefusal, Membership};
-use crate::protocol::{ConsensusProtocol, Gate, Input, Message};
+use crate::outbox::Outbox;
+use crate::protocol::{ConsensusProtocol, Gate, Input, Links, Message};
 use crate::snapshot::SnapshotMessage;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -145,9 +146,35 @@ pub struct Effects<P: ConsensusProtocol> {
     list: Vec<Effect<P>>,
     last_record: RecordNumber,
     last_needed: RecordNumber,
+    /// Something was asked for, messages apart, since the driver was here.
+    asked: bool,
     halted: Option<String>,
     reached: Vec<&'static str>,
     decided: Decided,
+    /// For a driver that looks at things where they lie.
+    place: Option<Place<P>>,
+}
+
+/// What has a way of its own to a driver that looks at things where they lie: so it need not be
+/// moved about, as large as the largest effect.
+#[derive(Debug)]
+struct Place<P: ConsensusProtocol> {
+    outbox: Outbox<P::Message>,
+    kept: Vec<Kept>,
+    /// A record was written that is not kept.
+    wrote: bool,
+    timers: Vec<(P::Timer, Option<Delay>)>,
+}
+
+/// A record that the replica keeps; it is made again by [`ConsensusProtocol::kept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its number.
+    pub number: RecordNumber,
+    /// Where what is to be written begins.
+    pub first: LogIndex,
+    /// How much of it.
+    pub count: u64,
 }
 
 /// How what is decided reaches the driver.
@@ -167,17 +194,27 @@ impl<P: ConsensusProtocol> Effects<P> {
             list: Vec::new(),
             last_record: last,
             last_needed: last,
+            asked: false,
             halted: None,
             reached: Vec::new(),
             decided: Decided::Told,
+            place: None,
         }
     }
 
-    /// The same for a driver that applies what is decided where it lies, in the replica: see
-    /// [`take_decided`](Self::take_decided).
+    /// The same for a driver that looks at things where they lie. These are no effects then: what
+    /// is decided, which it finds in the replica ([`take_decided`](Self::take_decided)); records
+    /// that the replica keeps ([`kept`](Self::kept)); timers ([`timers`](Self::timers)); and
+    /// messages, which wait in an outbox until the driver lets them go ([`leave`](Self::leave)).
     #[must_use]
     pub fn in_place(self) -> Self {
-        Self { decided: Decided::Named(LogIndex::ZERO, 0), ..self }
+        let place = Place {
+            outbox: Outbox::after_recovery(self.last_record.0 as usize, P::INFO.links),
+            kept: Vec::new(),
+            wrote: false,
+            timers: Vec::new(),
+        };
+        Self { decided: Decided::Named(LogIndex::ZERO, 0), place: Some(place), ..self }
     }
 
     /// For a replica that has written `last` records so far, the last needed one among them being
@@ -202,10 +239,55 @@ impl<P: ConsensusProtocol> Effects<P> {
         self.push_record(record, false)
     }
 
+    /// The same for a record that the replica keeps anyway, as it makes it again when a driver asks
+    /// ([`ConsensusProtocol::kept`]): only for others it is made at once. What is kept there must
+    /// stay as it is for the rest of the step.
+    #[inline]
+    pub fn write_kept(
+        &mut self,
+        first: LogIndex,
+        count: u64,
+        record: impl FnOnce() -> P::Record,
+    ) -> RecordNumber {
+        // Kept ones go to the disk before the others of a step.
+        let Some(place) = self.place.as_mut().filter(|place| !place.wrote) else {
+            return self.write(record());
+        };
+        let number = RecordNumber(self.last_record.0 + 1);
+        (self.last_record, self.last_needed) = (number, number);
+        self.asked = true;
+        place.kept.push(Kept { number, first, count });
+        number
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): the records that the last
+    /// step wrote and that the replica keeps. All are needed, and they come before those among
+    /// the effects.
+    #[inline]
+    pub fn kept(&self) -> &[Kept] {
+        self.place.as_ref().map_or(&[], |place| &place.kept)
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): the timers that the last step
+    /// set, or cancelled where there is no delay, in order.
+    #[inline]
+    pub fn timers(&self) -> &[(P::Timer, Option<Delay>)] {
+        self.place.as_ref().map_or(&[], |place| &place.timers)
+    }
+
+    #[inline]
+    fn ask(&mut self, effect: Effect<P>) {
+        self.asked = true;
+        self.list.push(effect);
+    }
+
     #[inline]
     fn push_record(&mut self, record: P::Record, needed: bool) -> RecordNumber {
+        if let Some(place) = &mut self.place {
+            place.wrote = true;
+        }
         self.last_record = RecordNumber(self.last_record.0 + 1);
-        self.list.push(Effect::Write { number: self.last_record, record, needed });
+        self.ask(Effect::Write { number: self.last_record, record, needed });
         self.last_record
     }
 
@@ -217,28 +299,74 @@ impl<P: ConsensusProtocol> Effects<P> {
         if to.is_empty() {
             return;
         }
-        let after = match message.gate() {
+        let after = self.gate_of(&message);
+        match &mut self.place {
+            Some(place) => place.outbox.put(to, message, after),
+            None => self.ask(Effect::Send { to, message, after }),
+        }
+    }
+
+    /// The same for a promise that is made where it will lie, as it comes with every command.
+    /// Should it be none, it is sent as what it is.
+    #[inline]
+    pub fn promise(&mut self, to: NodeId, make: impl FnOnce() -> P::Message) {
+        match &mut self.place {
+            Some(place) if P::INFO.links == Links::Any => {
+                place.outbox.promise(to, self.last_needed, make);
+            }
+            _ => self.send(to, make()),
+        }
+    }
+
+    #[inline]
+    fn gate_of(&self, message: &P::Message) -> RecordNumber {
+        match message.gate() {
             Gate::Free => RecordNumber::ZERO,
             Gate::AfterSync => self.last_needed,
-        };
-        self.list.push(Effect::Send { to, message, after });
+        }
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): the disk has everything up to
+    /// here. What waited for that may leave.
+    #[inline]
+    pub fn synced(&mut self, upto: RecordNumber) {
+        if let Some(place) = &mut self.place {
+            place.outbox.synced(upto);
+        }
+    }
+
+    /// For a driver that asked for it ([`in_place`](Self::in_place)): hands over the messages that
+    /// may leave by now, after what else the steps before wanted was carried out.
+    #[inline]
+    pub fn leave(&mut self, go: impl FnMut(NodeSet, P::Message)) {
+        if let Some(place) = &mut self.place {
+            place.outbox.leave(go);
+        }
     }
 
     /// Sets a timer; the earlier setting of the same timer is void.
     #[inline]
     pub fn set_timer(&mut self, timer: P::Timer, delay: Delay) {
-        self.list.push(Effect::SetTimer { timer, delay });
+        self.asked = true;
+        match &mut self.place {
+            Some(place) => place.timers.push((timer, Some(delay))),
+            None => self.ask(Effect::SetTimer { timer, delay }),
+        }
     }
 
     /// Cancels a timer.
     pub fn cancel_timer(&mut self, timer: P::Timer) {
-        self.list.push(Effect::CancelTimer { timer });
+        self.asked = true;
+        match &mut self.place {
+            Some(place) => place.timers.push((timer, None)),
+            None => self.ask(Effect::CancelTimer { timer }),
+        }
     }
 
     /// Gives out a decided batch.
     #[inline]
     pub fn commit(&mut self, index: LogIndex, batch: Batch) {
-        self.list.push(Effect::Commit { index, batch });
+        self.ask(Effect::Commit { index, batch });
     }
 
     /// Gives out batches that are decided at `first` and after, and that the replica keeps: its
@@ -249,6 +377,7 @@ impl<P: ConsensusProtocol> Effects<P> {
         first: LogIndex,
         batches: impl ExactSizeIterator<Item = &'a Batch>,
     ) {
+        self.asked = true;
         match &mut self.decided {
             Decided::Told => {
                 for (index, batch) in (first.0..).map(LogIndex).zip(batches) {
@@ -279,44 +408,47 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// Hands commands back.
     pub fn refuse(&mut self, batch: Batch, why: Refusal) {
-        self.list.push(Effect::Refuse { batch, why });
+        self.ask(Effect::Refuse { batch, why });
     }
 
     /// Replaces everything that was written by these records; see [`Effect::Compact`].
     pub fn compact(&mut self, records: Vec<P::Record>) -> RecordNumber {
+        if let Some(place) = &mut self.place {
+            place.wrote = true;
+        }
         self.last_record = RecordNumber(self.last_record.0 + 1);
-        self.list.push(Effect::Compact { number: self.last_record, records });
+        self.ask(Effect::Compact { number: self.last_record, records });
         self.last_record
     }
 
     /// A snapshot is needed, and this node has one.
     pub fn fetch(&mut self, from: NodeId) {
-        self.list.push(Effect::Fetch { from });
+        self.ask(Effect::Fetch { from });
     }
 
     /// Hands a message about snapshots to the driver.
     pub fn snapshot(&mut self, from: NodeId, message: SnapshotMessage) {
-        self.list.push(Effect::Snapshot { from, message: Box::new(message) });
+        self.ask(Effect::Snapshot { from, message: Box::new(message) });
     }
 
     /// The read may be answered once everything up to `index` is applied.
     pub fn ready(&mut self, read: u64, index: LogIndex) {
-        self.list.push(Effect::Ready { read, index });
+        self.ask(Effect::Ready { read, index });
     }
 
     /// The read will not be answered here.
     pub fn refuse_read(&mut self, read: u64, why: Refusal) {
-        self.list.push(Effect::RefuseRead { read, why });
+        self.ask(Effect::RefuseRead { read, why });
     }
 
     /// These are the members now.
     pub fn members(&mut self, membership: Membership, committed: bool) {
-        self.list.push(Effect::Members { membership, committed });
+        self.ask(Effect::Members { membership, committed });
     }
 
     /// The change of members was not begun.
     pub fn refuse_change(&mut self, why: ChangeRefusal) {
-        self.list.push(Effect::RefuseChange { why });
+        self.ask(Effect::RefuseChange { why });
     }
 
     /// For algorithms that do not offer what this input asks for: says so to whoever waits.
@@ -330,6 +462,7 @@ impl<P: ConsensusProtocol> Effects<P> {
 
     /// A local invariant is broken: the replica must stop, and nothing of this step may happen.
     pub fn halt(&mut self, why: impl Into<String>) {
+        self.asked = true;
         if self.halted.is_none() {
             self.halted = Some(why.into());
         }
@@ -362,8 +495,19 @@ impl<P: ConsensusProtocol> Effects<P> {
     /// asked.
     #[inline]
     pub fn drain(&mut self) -> impl Iterator<Item = Effect<P>> {
-        self.reached.clear();
+        self.forget_place();
         self.list.drain(..)
+    }
+
+    #[inline]
+    fn forget_place(&mut self) {
+        self.asked = false;
+        self.reached.clear();
+        if let Some(place) = &mut self.place {
+            place.kept.clear();
+            place.timers.clear();
+            place.wrote = false;
+        }
     }
 
     /// What the last step wanted, in order, to look at.
@@ -371,9 +515,25 @@ impl<P: ConsensusProtocol> Effects<P> {
         self.list.iter()
     }
 
-    /// Did the last step want nothing?
+    /// Forgets what the last step wanted: the driver has [looked at it](Self::iter).
+    #[inline]
+    pub fn clear(&mut self) {
+        self.forget_place();
+        self.list.clear();
+    }
+
+    /// Is there nothing to carry out after the last step, messages apart, and no reason to stop?
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        !self.asked
+    }
+
+    /// Did the last step want nothing, but for messages that have their own way?
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty() && matches!(self.decided, Decided::Told | Decided::Named(_, 0))
+        self.list.is_empty()
+            && matches!(self.decided, Decided::Told | Decided::Named(_, 0))
+            && self.kept().is_empty()
+            && self.timers().is_empty()
     }
 }

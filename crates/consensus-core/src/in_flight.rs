@@ -5,6 +5,9 @@ use crate::id::RecordNumber;
 use crate::mutant::planted;
 use std::collections::VecDeque;
 
+/// Writes under way, each by itself.
+const MANY: usize = 64;
+
 /// Writes under way, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InFlight<T> {
@@ -27,6 +30,24 @@ impl<T> InFlight<T> {
             assert!(*last <= number, "records are numbered in the order of writing");
         }
         self.writes.push_back((number, what));
+    }
+
+    /// The same, but where many writes are under way this one may take the place of the last, if
+    /// that carries the like: what it vouched for is then vouched for by this one, later but no
+    /// less. So a replica that is not told of its disk, as it does not wait for it, keeps little.
+    #[inline]
+    pub fn wrote_or_joined(
+        &mut self,
+        number: RecordNumber,
+        what: T,
+        like: impl FnOnce(&T) -> bool,
+    ) {
+        let many = self.writes.len() >= MANY;
+        match self.writes.back_mut().filter(|(_, last)| many && like(last)) {
+            Some(last) if planted("K-joined") => last.1 = what,
+            Some(last) => *last = (number, what),
+            None => self.wrote(number, what),
+        }
     }
 
     /// Takes out what became durable, oldest first; to be taken to the end.
@@ -60,6 +81,20 @@ impl<T> InFlight<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A replica that nobody tells of its disk keeps a bounded number of writes, and what it
+    /// believes in the end is no more than what is on disk.
+    #[test]
+    fn many_writes_are_joined_and_none_is_durable_early() {
+        let mut writes = InFlight::default();
+        for number in 1..=1000 {
+            writes.wrote_or_joined(RecordNumber(number), number, |_| true);
+        }
+        assert_eq!(writes.writes.len(), MANY);
+        let early = writes.durable(RecordNumber(999)).last();
+        assert_eq!(early, Some(MANY as u64 - 1), "the joined one waits for its last record");
+        assert_eq!(writes.durable(RecordNumber(1000)).collect::<Vec<_>>(), [1000]);
+    }
 
     #[test]
     fn completions_are_cumulative_and_cut_entries_do_not_come_back() {

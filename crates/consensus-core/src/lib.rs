@@ -45,7 +45,9 @@
 //! `Start` comes first, once. `Drained` comes when the driver has no more input at hand (the
 //! simulator says it after every input), and is when a protocol writes and sends what it held back
 //! to batch. Each decided batch comes as an effect, or, for a driver that would rather look at it
-//! where it lies, as the name of its place: [`Effects::in_place`].
+//! where it lies, as the name of its place: [`Effects::in_place`]; so do records, and messages and
+//! timers go a shorter way. A driver may leave out `Drained` where
+//! [`ConsensusProtocol::awaits_drained`] says so, and keep `Durable` back with [`DiskNews`].
 
 mod audit;
 mod auth;
@@ -55,6 +57,7 @@ mod canonical;
 mod client;
 mod cluster;
 mod counters;
+mod disk_news;
 mod drift;
 mod effects;
 mod executor;
@@ -84,8 +87,9 @@ pub use canonical::Canonical;
 pub use client::{Client, Outcome, Patience, Todo};
 pub use cluster::{Cluster, ConfigError, Delay, Timing};
 pub use counters::{Counters, Sent};
+pub use disk_news::DiskNews;
 pub use drift::Drift;
-pub use effects::{Effect, Effects, Refusal};
+pub use effects::{Effect, Effects, Kept, Refusal};
 pub use executor::{DEFAULT_SESSIONS, Executed, Executor};
 pub use fingerprint::{Fingerprint, StableHasher};
 pub use id::{

@@ -26,8 +26,8 @@ mod switched {
     #[rustfmt::skip]
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
-        "K-dedup", "K-outbox", "K-inflight", "K01", "K02", "K03", "K04", "K05", "K06", "K07",
-        "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
+        "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
+        "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-version", "S-drift", "S-echo", "S-place",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
@@ -42,7 +42,7 @@ mod switched {
         "M85", "M86", "M87", "M90", "M91", "M92", "M93", "M94", "M95", "M96", "M97", "M98", "M99",
         "M100", "M101", "M102", "M103", "M104", "M110", "M111", "M112", "M113", "M114", "M120",
         "M121", "M130", "M131", "M132", "M133", "M134", "M135", "M136", "M137", "M138", "M139",
-        "M150", "M151", "M122", "M123", "M160",
+        "M150", "M151", "M122", "M123", "M160", "M170", "M171",
         // crates/raft
         "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R15a", "R15b", "R15c",
         "E-19a", "E-19b", "E-20", "E-21", "E-22", "E-23", "E-31a", "E-31b", "R40", "R41", "R42",
@@ -53,6 +53,7 @@ mod switched {
         "R85", "R86", "R87", "R88", "R89", "R100", "R101", "R102", "R103", "R104", "R105", "R106",
         "R107", "R108", "R110", "R111", "R120", "R130", "R131", "R132", "R133", "R134", "R135",
         "R136", "R137", "R138", "R139", "R140", "R141", "R142", "R150", "R112", "R113", "R160",
+        "R170", "R171",
         // crates/pbft
         "B01", "B02", "B03", "B04", "B05", "B06", "B06b", "B07", "B08", "B09", "B09b", "B10", "B20",
         "B21", "B22", "B23", "B24", "B25", "B26", "B27", "B28", "B29", "B30", "B31", "B32", "B33",
@@ -159,6 +160,12 @@ pub const SHARED: &[Mutant] = &[
         .beyond_simulation(PROPERTIES),
     Mutant::new("K07", "the signature of a reply does not cover which request it answers", &["O9"])
         .beyond_simulation("a traitor that shows a client an honest replica's earlier reply"),
+    Mutant::new(
+        "K-joined",
+        "a write that takes the place of another is durable with that one",
+        &["O6", "O16", "O1"],
+    )
+    .beyond_simulation("a leader with 64 writes on their way to its disk: a unit test"),
 ];
 
 /// What finds the bugs of functions that are compared with something plain.

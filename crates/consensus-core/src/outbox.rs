@@ -1,17 +1,18 @@
 //! Holds promises back until the disk has what they promise. Shared by all drivers, so that no
 //! driver and no algorithm decides it anew.
 
-use crate::id::{NodeSet, RecordNumber};
+use crate::id::{NodeId, NodeSet, RecordNumber};
 use crate::mutant::planted;
-use crate::protocol::Links;
-use std::collections::VecDeque;
+use crate::protocol::{Gate, Links, Message};
 
 /// The messages of one replica that wait for its disk.
 #[derive(Clone, Debug)]
 pub struct Outbox<M> {
     links: Links,
     durable: RecordNumber,
-    held: VecDeque<Held<M>>,
+    held: Vec<Held<M>>,
+    /// Waits for nothing but the driver.
+    leaving: Vec<(NodeSet, M)>,
 }
 
 #[derive(Clone, Debug)]
@@ -24,7 +25,8 @@ struct Held<M> {
 impl<M: Clone> Outbox<M> {
     /// For a replica that was recovered from this many records, over links of this kind.
     pub fn after_recovery(records: usize, links: Links) -> Self {
-        Self { links, durable: RecordNumber(records as u64), held: VecDeque::new() }
+        let durable = RecordNumber(records as u64);
+        Self { links, durable, held: Vec::new(), leaving: Vec::new() }
     }
 
     /// Takes a message, and says to whom it may go at once. The rest is held. On FIFO links a held
@@ -32,32 +34,78 @@ impl<M: Clone> Outbox<M> {
     pub fn offer(&mut self, to: NodeSet, message: &M, after: RecordNumber) -> NodeSet {
         let wait = self.waiting(to, after);
         if !wait.is_empty() {
-            self.held.push_back(Held { to: wait, message: message.clone(), after });
+            self.held.push(Held { to: wait, message: message.clone(), after });
         }
         to.minus(wait)
     }
 
-    /// The same for who has no more use for the message: gives back what may go at once, and to
-    /// whom. Usually that is all or nothing, and nothing is copied.
+    /// Makes a promise where it will lie, on links without order: it waits for the record `after`.
+    /// Should it be none, it moves.
     #[inline]
-    pub fn post(&mut self, to: NodeSet, message: M, after: RecordNumber) -> Option<(NodeSet, M)> {
-        let wait = self.waiting(to, after);
-        let now = to.minus(wait);
-        if now.is_empty() {
-            self.held.push_back(Held { to: wait, message, after });
-            return None;
+    pub(crate) fn promise(&mut self, to: NodeId, after: RecordNumber, make: impl FnOnce() -> M)
+    where
+        M: Message,
+    {
+        let to = NodeSet::only(to);
+        self.held.extend(std::iter::once_with(|| Held { to, message: make(), after }));
+        if self.held.last().is_some_and(|held| held.message.gate() == Gate::Free) {
+            let free = self.held.pop().map(|held| (held.to, held.message));
+            self.leaving.extend(free);
         }
-        if !wait.is_empty() {
-            self.held.push_back(Held { to: wait, message: message.clone(), after });
+    }
+
+    /// Takes a message for good: what may go at once, and what may go later, is given out by
+    /// [`leave`](Self::leave).
+    #[inline]
+    pub fn put(&mut self, to: NodeSet, message: M, after: RecordNumber) {
+        if self.links == Links::Fifo {
+            return self.put_in_order(to, message, after);
         }
-        Some((now, message))
+        if self.is_early(after) {
+            self.held.push(Held { to, message, after });
+        } else {
+            self.leaving.push((to, message));
+        }
+    }
+
+    fn put_in_order(&mut self, to: NodeSet, message: M, after: RecordNumber) {
+        let now = self.offer(to, &message, after);
+        if !now.is_empty() {
+            self.leaving.push((now, message));
+        }
+    }
+
+    /// Gives out what may leave now, in order of sending to each node.
+    #[inline]
+    pub fn leave(&mut self, mut go: impl FnMut(NodeSet, M)) {
+        if !self.leaving.is_empty() {
+            self.leaving.drain(..).for_each(|(to, message)| go(to, message));
+        }
+        if self.held.is_empty() {
+            return;
+        }
+        if self.links == Links::Fifo {
+            while let Some((to, message)) = self.pop_in_order() {
+                go(to, message);
+            }
+            return;
+        }
+        // Later messages wait for later records.
+        let done = self.held.iter().take_while(|held| !self.is_early(held.after)).count();
+        self.held.drain(..done).for_each(|held| go(held.to, held.message));
+    }
+
+    /// Is it too early for what waits for this record?
+    #[inline]
+    fn is_early(&self, after: RecordNumber) -> bool {
+        let early = if planted("K-outbox") { 1 } else { 0 };
+        after.0 > self.durable.0 + early
     }
 
     /// Which of these receivers have to wait.
     #[inline]
     fn waiting(&self, to: NodeSet, after: RecordNumber) -> NodeSet {
-        let early = if planted("K-outbox") { 1 } else { 0 };
-        let mut wait = if after.0 > self.durable.0 + early { to } else { NodeSet::EMPTY };
+        let mut wait = if self.is_early(after) { to } else { NodeSet::EMPTY };
         if self.links == Links::Fifo {
             for held in &self.held {
                 wait = wait.or(held.to.and(to));
@@ -69,25 +117,16 @@ impl<M: Clone> Outbox<M> {
     /// The disk has everything up to here: gives out what may leave now, in order of sending.
     pub fn durable(&mut self, upto: RecordNumber) -> Vec<(NodeSet, M)> {
         self.synced(upto);
-        std::iter::from_fn(|| self.pop()).collect()
+        let mut free = Vec::new();
+        self.leave(|to, message| free.push((to, message)));
+        free
     }
 
     /// The disk has everything up to here. What may leave now is to be taken out with
-    /// [`pop`](Self::pop), until there is no more.
+    /// [`leave`](Self::leave).
     #[inline]
     pub fn synced(&mut self, upto: RecordNumber) {
         self.durable = self.durable.max(upto);
-    }
-
-    /// The next message that may leave, in order of sending.
-    #[inline]
-    pub fn pop(&mut self) -> Option<(NodeSet, M)> {
-        if self.links == Links::Fifo {
-            return self.pop_in_order();
-        }
-        // Later messages wait for later records.
-        let first = self.held.front().filter(|held| held.after <= self.durable);
-        first.is_some().then(|| self.held.pop_front())?.map(|held| (held.to, held.message))
     }
 
     /// On FIFO links: what may leave of the first message of which not all is blocked.
@@ -102,7 +141,8 @@ impl<M: Clone> Outbox<M> {
                 continue;
             }
             if waits.is_empty() {
-                return self.held.remove(place).map(|held| (held.to, held.message));
+                let Held { to, message, .. } = self.held.remove(place);
+                return Some((to, message));
             }
             held.to = waits;
             return Some((go, held.message.clone()));
@@ -124,7 +164,6 @@ impl<M: Clone> Outbox<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::NodeId;
 
     fn two() -> NodeSet {
         [NodeId(1), NodeId(2)].into_iter().collect()
@@ -150,6 +189,27 @@ mod tests {
         assert_eq!(now, NodeSet::only(NodeId(2)), "only node 1's link is held");
         assert!(outbox.durable(RecordNumber(1)).is_empty());
         assert_eq!(outbox.durable(RecordNumber(2)), [(one, "promise"), (one, "after")]);
+    }
+
+    /// What is put in comes out once, as what is offered would: when it may, in order on each link.
+    #[test]
+    fn what_was_put_in_leaves_when_it_may() {
+        for links in [Links::Any, Links::Fifo] {
+            let mut outbox = Outbox::after_recovery(0, links);
+            let one = NodeSet::only(NodeId(1));
+            outbox.put(two(), "proposal", RecordNumber::ZERO);
+            outbox.put(one, "promise", RecordNumber(2));
+            outbox.put(two(), "after", RecordNumber::ZERO);
+            let mut left = Vec::new();
+            outbox.leave(|to, message| left.push((to.len(), message)));
+            let behind = if links == Links::Fifo { 1 } else { 2 };
+            assert_eq!(left, [(2, "proposal"), (behind, "after")]);
+            assert!(outbox.durable(RecordNumber(1)).is_empty());
+            let free = outbox.durable(RecordNumber(2));
+            let said: Vec<&str> = free.iter().map(|(_, message)| *message).collect();
+            let all = ["promise", "after"];
+            assert_eq!(said, all[..3 - behind]);
+        }
     }
 
     #[test]

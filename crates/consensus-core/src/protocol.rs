@@ -66,6 +66,27 @@ pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + '
         None
     }
 
+    /// The record of what the replica keeps from `first` on, `count` of it, that was written with
+    /// [`Effects::write_kept`]; at least until the next step.
+    fn kept(&self, first: LogIndex, count: u64) -> Option<Self::Record> {
+        let _ = (first, count);
+        None
+    }
+
+    /// Has this replica something to do at [`Input::Drained`]? Where not, that step would change
+    /// nothing and want nothing, and a driver may leave it out.
+    #[inline]
+    fn awaits_drained(&self) -> bool {
+        true
+    }
+
+    /// Does this replica wait for its disk? Where not, a driver may keep [`Input::Durable`] to
+    /// itself until it does: see [`DiskNews`](crate::DiskNews).
+    #[inline]
+    fn awaits_durable(&self) -> bool {
+        true
+    }
+
     /// What is to be kept beside a snapshot of everything up to this index, which the driver has
     /// just applied. `None` where the algorithm, as configured, never forgets its log.
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
@@ -315,34 +336,37 @@ pub struct Envelope<M> {
 
 /// A message that [`ConsensusProtocol::verify`] let through. There is no other way to make one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Verified<M> {
-    from: NodeId,
-    message: M,
-}
+pub struct Verified<M>(Envelope<M>);
 
 impl<M> Verified<M> {
     /// For the implementations of `verify`: this envelope was checked.
     #[inline]
     pub fn vouch(envelope: Envelope<M>) -> Self {
-        Self { from: envelope.from, message: envelope.message }
+        Self(envelope)
     }
 
     /// Who said it.
     #[inline]
     pub fn sender(&self) -> NodeId {
-        self.from
+        self.0.from
     }
 
     /// What was said.
     #[inline]
     pub fn message(&self) -> &M {
-        &self.message
+        &self.0.message
+    }
+
+    /// Sender and message, to be taken apart where it lies.
+    #[inline]
+    pub fn parts_mut(&mut self) -> (NodeId, &mut M) {
+        (self.0.from, &mut self.0.message)
     }
 
     /// Sender and message.
     #[inline]
     pub fn into_parts(self) -> (NodeId, M) {
-        (self.from, self.message)
+        (self.0.from, self.0.message)
     }
 }
 

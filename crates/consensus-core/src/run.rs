@@ -15,8 +15,16 @@ pub struct Run<T>(Kept<T>);
 /// One thing by itself needs no list: the usual case while there is little to do, and the cheapest.
 #[derive(Clone)]
 enum Kept<T> {
+    Nothing,
     One(T),
     Many(Arc<[T]>),
+}
+
+impl<T> Default for Run<T> {
+    #[inline]
+    fn default() -> Self {
+        Self(Kept::Nothing)
+    }
 }
 
 impl<T> Deref for Run<T> {
@@ -25,6 +33,7 @@ impl<T> Deref for Run<T> {
     #[inline]
     fn deref(&self) -> &[T] {
         match &self.0 {
+            Kept::Nothing => &[],
             Kept::One(one) => std::slice::from_ref(one),
             Kept::Many(many) => many,
         }
@@ -47,13 +56,14 @@ impl<T> Run<T> {
     pub fn into_one(self) -> Result<T, Self> {
         match self.0 {
             Kept::One(one) => Ok(one),
-            many @ Kept::Many(_) => Err(Self(many)),
+            other => Err(Self(other)),
         }
     }
 
     /// Takes everything out of a list, which keeps its room for what comes next.
     pub fn taken_from(things: &mut Vec<T>) -> Self {
         match things.pop() {
+            None => Self::default(),
             Some(only) if things.is_empty() => only.into(),
             last => {
                 things.extend(last);
@@ -63,9 +73,26 @@ impl<T> Run<T> {
     }
 }
 
+impl<T: Clone + Default> Run<T> {
+    /// Adds what is made of each thing to a list. Who holds the run alone gives the things away;
+    /// others keep theirs.
+    #[inline]
+    pub fn append_to<U>(self, list: &mut impl Extend<U>, make: impl Fn(T) -> U) {
+        match self.0 {
+            Kept::Nothing => {}
+            Kept::One(one) => list.extend(Some(make(one))),
+            Kept::Many(mut many) => match Arc::get_mut(&mut many) {
+                Some(own) => list.extend(own.iter_mut().map(|thing| make(std::mem::take(thing)))),
+                None => list.extend(many.iter().cloned().map(make)),
+            },
+        }
+    }
+}
+
 impl<T: Clone> From<&[T]> for Run<T> {
     fn from(things: &[T]) -> Self {
         match things {
+            [] => Self::default(),
             [one] => one.clone().into(),
             _ => Self(Kept::Many(things.into())),
         }
@@ -76,6 +103,7 @@ impl<T> FromIterator<T> for Run<T> {
     fn from_iter<I: IntoIterator<Item = T>>(things: I) -> Self {
         let mut things = things.into_iter();
         match (things.next(), things.next()) {
+            (None, _) => Self::default(),
             (Some(only), None) => only.into(),
             (first, second) => {
                 Self(Kept::Many(first.into_iter().chain(second).chain(things).collect()))
@@ -132,6 +160,11 @@ mod tests {
             assert_eq!(run.clone().into_one().ok(), (list.len() == 1).then(|| list[0]));
             assert_eq!(Fingerprint::of(&run), Fingerprint::of(&list));
             assert_eq!(format!("{run:?}"), format!("{list:?}"));
+            let mut given = Vec::new();
+            run.clone().append_to(&mut given, |thing| thing);
+            assert_eq!(*run, *list, "the other half keeps its own");
+            run.append_to(&mut given, |thing| thing);
+            assert_eq!(given, list.repeat(2));
         }
     }
 }

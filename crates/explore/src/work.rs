@@ -95,7 +95,7 @@ impl<'a, P: Audit> Work<'a, P> {
 
     pub(crate) fn input(&mut self, input: Input<P>) -> Result<(), Violation> {
         self.step(input)?;
-        self.step(Input::Drained)
+        if self.local.replica.awaits_drained() { self.step(Input::Drained) } else { Ok(()) }
     }
 
     fn step(&mut self, input: Input<P>) -> Result<(), Violation> {

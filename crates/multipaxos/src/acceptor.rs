@@ -70,12 +70,18 @@ impl Acceptor {
     ) -> RecordNumber {
         assert!(ballot >= self.promised, "{ballot:?} accepted after {:?}", self.promised);
         self.promised = ballot;
-        let accepted = batches.iter().map(|batch| Accepted { ballot, batch: batch.clone() });
-        self.accepted.insert_run(slot, accepted);
-        effects.write(match batches.into_one() {
-            Ok(batch) => Record::Accepted { ballot, slot, batch },
-            Err(batches) => Record::AcceptedRun { ballot, slot, batches },
-        })
+        let count = batches.len() as u64;
+        let number = effects.write_kept(slot, count, || record(ballot, slot, batches.clone()));
+        self.accepted.insert_run(slot, batches, |batch| Accepted { ballot, batch });
+        number
+    }
+
+    /// The record of what was accepted in so many slots from this one on, by one message.
+    pub(crate) fn record(&self, slot: LogIndex, count: u64) -> Option<Record> {
+        let ballot = self.accepted(slot)?.ballot;
+        let held = self.accepted_from(slot).take(count as usize);
+        let batches: Run<Batch> = held.map(|(_, held)| held.batch.clone()).collect();
+        (batches.len() as u64 == count).then(|| record(ballot, slot, batches))
     }
 
     /// Accepts, but for what it has accepted under this ballot before: then the answer was lost, or
@@ -206,6 +212,14 @@ impl Acceptor {
     }
 }
 
+/// Values were accepted, the first in this slot and the others after it.
+fn record(ballot: Ballot, slot: LogIndex, batches: Run<Batch>) -> Record {
+    match batches.into_one() {
+        Ok(batch) => Record::Accepted { ballot, slot, batch },
+        Err(batches) => Record::AcceptedRun { ballot, slot, batches },
+    }
+}
+
 impl MultiPaxos {
     /// Phase 1b of the acceptor (§2.2): a higher ballot is promised and everything accepted from
     /// `first` on is reported; the same ballot is answered again; a lower one is refused.
@@ -247,11 +261,11 @@ impl MultiPaxos {
     pub(crate) fn on_accept(
         &mut self,
         from: NodeId,
-        accept: Accept,
+        accept: &mut Accept,
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        let Accept { ballot, slot: first, batches, chosen, again } = accept;
+        let Accept { ballot, slot: first, chosen, again, .. } = *accept;
         if self.refused(from, ballot, effects) {
             return;
         }
@@ -265,6 +279,7 @@ impl MultiPaxos {
         if ballot > self.node.acceptor.promised() {
             effects.reached("accepted without a promise before");
         }
+        let batches = std::mem::take(&mut accept.batches);
         let count = batches.len() as u64;
         let new = first > self.node.acceptor.last() && !planted("M111") && !planted("M114");
         if new {
@@ -272,7 +287,7 @@ impl MultiPaxos {
         } else {
             self.accept_each(ballot, first, &batches, effects);
         }
-        effects.send(from, Message::Accepted { ballot, slot: first, count, again });
+        effects.promise(from, || Message::Accepted { ballot, slot: first, count, again });
         let chosen = if planted("M36") { chosen.next() } else { chosen };
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);
@@ -332,7 +347,7 @@ pub(crate) fn cost(batch: &Batch) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::Incarnation;
+    use consensus_core::{Effect, Incarnation, Kept};
 
     fn ballot(round: u64) -> Ballot {
         Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
@@ -368,6 +383,28 @@ mod tests {
         let mut effects = Effects::after_recovery(0);
         acceptor.promise(ballot(3), &mut effects);
         acceptor.accept(pvalue(2, 1), &mut effects);
+    }
+
+    /// A record that a driver makes of what was accepted is the one that others are handed: values
+    /// in one slot or in several, behind a gap, over what was there.
+    #[test]
+    fn a_record_is_told_or_kept() {
+        let mut acceptor = Acceptor::default();
+        let mut told = Effects::after_recovery(0);
+        let mut kept = Effects::after_recovery(0).in_place();
+        for (round, slot, count) in [(1, 1, 1), (1, 2, 3), (1, 9, 2), (1, 5, 2), (2, 2, 4)] {
+            let batches: Run<Batch> = (0..count).map(|_| Batch::noop()).collect();
+            let (ballot, slot) = (ballot(round), LogIndex(slot));
+            acceptor.clone().accept_run(ballot, slot, batches.clone(), &mut told);
+            acceptor.accept_run(ballot, slot, batches, &mut kept);
+            let written = told.drain().find_map(|effect| match effect {
+                Effect::Write { number, record, .. } => Some((number, record)),
+                _ => None,
+            });
+            let &[Kept { number, first, count }] = kept.kept() else { panic!("one record") };
+            assert_eq!(written, acceptor.record(first, count).map(|record| (number, record)));
+            assert_eq!(kept.drain().count(), 0);
+        }
     }
 
     /// The pieces of a report, put together, are the report.

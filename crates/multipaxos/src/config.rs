@@ -48,6 +48,9 @@ pub struct Config {
     /// Bytes of values in one promise, one answer to a lagging replica, or one round of sending
     /// again. One value always goes, whatever its size.
     pub max_message_bytes: usize,
+    /// Chosen slots of which the disk is not told yet; of the rest with the next heartbeat. A
+    /// replica that restarts learns of them from its leader again.
+    pub max_unnoted: u64,
 }
 
 /// How many acceptances choose a value, whoever votes ("Flexible Paxos", OPODIS 2016).
@@ -111,13 +114,14 @@ impl ProtocolConfig for Config {
             window_slots: 4096,
             max_pending_bytes: 64 << 20,
             max_message_bytes: 1 << 20,
+            max_unnoted: 64,
         })
     }
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
         let sizes = Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual };
-        Ok(Self { trailing_entries: 1, held_entries: 1, ..sizes })
+        Ok(Self { trailing_entries: 1, held_entries: 1, max_unnoted: 1, ..sizes })
     }
 
     const VARIANTS: &'static [Variant] = &[EXPLICIT, THRIFTY, SMALL_PHASE_2, FIRST];
@@ -138,7 +142,8 @@ impl ProtocolConfig for Config {
     }
 
     fn timeless(self) -> Self {
-        Self { lease: None, ..self }
+        // Without time there are no heartbeats, and with them notes.
+        Self { lease: None, max_unnoted: 1, ..self }
     }
 
     fn with_lease(self, parts_per_million: u32) -> Option<Self> {

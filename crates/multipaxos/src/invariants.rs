@@ -7,13 +7,19 @@ use crate::replica::{MultiPaxos, Role};
 use consensus_core::{Ballot, LogIndex};
 
 /// What is checked after every step, in release builds, too. Each takes a comparison or two.
-pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), String> {
+pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), &'static str> {
     let promised = replica.acceptor().promised();
     let learner = &replica.node.learner;
     let (base, snapshot, upto) = (learner.base(), learner.snapshot(), learner.upto());
-    require(base <= snapshot && snapshot <= upto && upto <= learner.last(), || {
-        format!("forgotten {base}, snapshot {snapshot}, chosen {upto}, last {}", learner.last())
-    })?;
+    if base > snapshot {
+        return Err("forgotten beyond the snapshot");
+    }
+    if snapshot > upto {
+        return Err("a snapshot of what is not chosen");
+    }
+    if upto > learner.last() {
+        return Err("a gap where everything is known");
+    }
     match &replica.role {
         Role::Follower(_) | Role::Canvasser(_) => Ok(()),
         Role::Scout(scout) => owns(replica, scout.ballot, promised),
@@ -23,17 +29,17 @@ pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), String> {
                 Phase::Open | Phase::Draining => learner.last(),
                 Phase::Change(_) | Phase::Asking => learner.upto().min(leader.next.previous()),
             };
-            require(leader.next > last, || {
-                format!("slot {} would be proposed in, but it is chosen", leader.next)
-            })
+            if leader.next > last { Ok(()) } else { Err("would propose in a chosen slot") }
         }
     }
 }
 
 /// The acceptor next door has promised what its proposer works with, and nothing since.
-fn owns(replica: &MultiPaxos, ballot: Ballot, promised: Ballot) -> Result<(), String> {
-    require(ballot.node == Some(replica.node.id), || format!("{ballot:?} belongs to another"))?;
-    require(ballot == promised, || format!("works with {ballot:?} after promising {promised:?}"))
+fn owns(replica: &MultiPaxos, ballot: Ballot, promised: Ballot) -> Result<(), &'static str> {
+    if ballot.node != Some(replica.node.id) {
+        return Err("works with another's ballot");
+    }
+    if ballot == promised { Ok(()) } else { Err("works with a ballot, and promised another") }
 }
 
 /// Everything that must hold of one state; for tests.

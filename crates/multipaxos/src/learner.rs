@@ -29,6 +29,8 @@ pub(crate) struct Learner {
     later: BTreeMap<LogIndex, Chosen>,
     /// The disk was told that slots up to here are chosen.
     noted: LogIndex,
+    /// It is to be told of the others when the driver has no more input.
+    note_soon: bool,
     /// Who votes, as the values up to the gap say.
     members: Members,
 }
@@ -93,6 +95,12 @@ impl Learner {
         if slot > self.upto() {
             return self.later.get(&slot).map(|chosen| &chosen.batch);
         }
+        self.handed_out(slot)
+    }
+
+    /// The value that was handed out of a slot, as long as it is kept.
+    #[inline]
+    pub(crate) fn handed_out(&self, slot: LogIndex) -> Option<&Batch> {
         let behind_base = slot.0.checked_sub(self.base.0 + 1)?;
         self.chosen.get(usize::try_from(behind_base).ok()?)
     }
@@ -345,10 +353,22 @@ impl Learner {
         self.noted = self.upto();
     }
 
+    /// It is time to note what is chosen, be it little.
+    pub(crate) fn note_soon(&mut self) {
+        self.note_soon = self.upto() > self.noted;
+    }
+
+    /// Is it time to note what is chosen? A note saves work after a restart only, so it need not
+    /// come with every value.
+    pub(crate) fn is_note_due(&self, most: u64) -> bool {
+        self.note_soon || self.upto().0 - self.noted.0 >= most
+    }
+
     /// Notes on disk how far values are chosen, so that a restart hands them out without asking.
     /// Nothing waits for it.
     pub(crate) fn note(&mut self, effects: &mut Effects<MultiPaxos>) {
         let upto = self.upto();
+        self.note_soon = false;
         if upto > self.noted {
             let noted = if planted("M48") { upto.next() } else { upto };
             effects.note(Record::Chosen { upto: noted });
@@ -435,6 +455,27 @@ mod tests {
         assert_eq!((learner.upto(), learner.last()), (LogIndex(0), LogIndex(2)));
         assert_eq!(learner.learn(LogIndex(1), told(1), &mut effects), Ok(true));
         assert_eq!(committed(&mut effects), [1, 2]);
+    }
+
+    /// A note is due when many values are not noted, or when it was asked for, and then once.
+    #[test]
+    fn a_note_is_due_for_many_values_or_at_a_heartbeat() {
+        let (mut learner, mut effects) = (Learner::default(), Effects::after_recovery(0));
+        learner.note_soon();
+        assert!(!learner.is_note_due(2), "there is nothing to note");
+        let mut learn = |learner: &mut Learner, slot| {
+            learner.learn(LogIndex(slot), told(slot), &mut effects).expect("the only value");
+            learner.is_note_due(2)
+        };
+        assert_eq!([learn(&mut learner, 1), learn(&mut learner, 2)], [false, true]);
+        let mut effects = Effects::after_recovery(0);
+        learner.note(&mut effects);
+        assert!(!learner.is_note_due(2));
+        learner.learn(LogIndex(3), told(3), &mut effects).expect("the only value");
+        learner.note_soon();
+        assert!(learner.is_note_due(2), "a heartbeat takes what there is");
+        learner.note(&mut effects);
+        assert!(!learner.is_note_due(2));
     }
 
     /// PMS §2.1: only a single value is chosen.

@@ -327,4 +327,6 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("an oracle that sees what slots cost: `tests/endurance.rs`"),
     Mutant::new("M151", "what trails a snapshot is bounded in slots, not in bytes", &["O13"])
         .beyond_simulation("an oracle that sees what slots cost: its directed test"),
+    Mutant::new("M170", "a replica with quorum reads does not ask for Drained", &["O18", "O13"]),
+    Mutant::new("M171", "a scout does not wait for its own promise to be durable", &["O13"]),
 ];

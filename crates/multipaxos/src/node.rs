@@ -128,10 +128,24 @@ impl Node {
         }
     }
 
+    /// Is there something to do when the driver has nothing more?
+    pub(crate) fn awaits_drained(&self) -> bool {
+        self.learner.is_note_due(self.config.max_unnoted)
+            || self.version() > self.members_written
+            || (!self.quorum_reads.is_idle() && !planted("M170"))
+    }
+
+    /// Does anything wait for the disk, where no ballot is the own one?
+    pub(crate) fn awaits_durable(&self) -> bool {
+        self.stalled || !self.own_votes.is_empty()
+    }
+
     /// The driver has nothing more: what is to be noted is noted. A change of members is more than
     /// a note, as others may count on it when those who voted before are gone.
     pub(crate) fn drained(&mut self, effects: &mut Effects<MultiPaxos>) {
-        self.learner.note(effects);
+        if self.learner.is_note_due(self.config.max_unnoted) {
+            self.learner.note(effects);
+        }
         let version = self.version();
         if version > self.members_written {
             self.members_written = version;
@@ -185,7 +199,9 @@ impl Node {
 
     /// Notes that a ballot is in use.
     pub(crate) fn see(&mut self, ballot: Ballot) {
-        self.seen = self.seen.max(ballot);
+        if ballot > self.seen {
+            self.seen = ballot;
+        }
     }
 
     /// A ballot that is higher than all seen, and was never used before: it carries the

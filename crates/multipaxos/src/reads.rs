@@ -72,6 +72,13 @@ pub(crate) struct QuorumReads {
     rounds: BTreeMap<u64, Asked>,
 }
 
+impl QuorumReads {
+    /// Does no read wait?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.rounds.is_empty()
+    }
+}
+
 /// A round of questions for the last accepted slot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Asked {

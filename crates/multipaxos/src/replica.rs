@@ -75,7 +75,7 @@ impl ConsensusProtocol for MultiPaxos {
         Ok(Self { node, role })
     }
 
-    #[inline]
+    #[inline(always)]
     fn verify(envelope: Envelope<Message>, env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
         let _ = env;
         if envelope.from.index() >= NodeId::LIMIT {
@@ -85,25 +85,13 @@ impl ConsensusProtocol for MultiPaxos {
         Ok(Verified::vouch(envelope))
     }
 
-    fn step(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
-        match input {
-            Input::Start => self.start(env, effects),
-            Input::Message(message) => {
-                let (from, message) = message.into_parts();
-                if from != self.node.id {
-                    self.on_message(from, message, env, effects);
-                }
-            }
-            Input::Propose(batch) => self.on_propose(batch, effects),
-            Input::Timer(timer) => self.on_timer(timer, env, effects),
-            Input::Durable(upto) => self.on_durable(upto, env, effects),
-            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
-            Input::SnapshotInstalled(meta) => self.on_snapshot_installed(meta, env, effects),
-            Input::Change(change) => self.on_change(&change, effects),
-            Input::Transfer(to) => self.on_transfer(to, env, effects),
-            Input::Read(read) => self.on_read(read, env, effects),
-            Input::Campaign => self.on_campaign(env, effects),
-            Input::Drained => self.on_drained(env, effects),
+    fn step(&mut self, mut input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
+        let done = match &mut input {
+            Input::Message(message) => self.receive(message, env, effects),
+            _ => false,
+        };
+        if !done {
+            self.take(input, env, effects);
         }
         if let Err(broken) = invariants::check_cheap(self) {
             effects.halt(broken);
@@ -131,8 +119,27 @@ impl ConsensusProtocol for MultiPaxos {
 
     #[inline]
     fn decided(&self, index: LogIndex) -> Option<&Batch> {
-        let learner = &self.node.learner;
-        learner.get(index).filter(|_| index <= learner.upto())
+        self.node.learner.handed_out(index)
+    }
+
+    fn kept(&self, first: LogIndex, count: u64) -> Option<Record> {
+        self.node.acceptor.record(first, count)
+    }
+
+    /// A leader may have queued what clients want; others have reads and notes.
+    #[inline]
+    fn awaits_drained(&self) -> bool {
+        matches!(self.role, Role::Leader(_)) || self.node.awaits_drained()
+    }
+
+    /// Votes of the own acceptor count for its own ballot only.
+    #[inline]
+    fn awaits_durable(&self) -> bool {
+        match self.role {
+            Role::Leader(_) => true,
+            Role::Scout(_) => !planted("M171"),
+            Role::Follower(_) | Role::Canvasser(_) => self.node.awaits_durable(),
+        }
     }
 
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
@@ -141,6 +148,53 @@ impl ConsensusProtocol for MultiPaxos {
 }
 
 impl MultiPaxos {
+    /// What comes with every command is looked at where it lies. False if it is something else.
+    #[inline]
+    fn receive(
+        &mut self,
+        message: &mut Verified<Message>,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) -> bool {
+        match (message.parts_mut(), &mut self.role) {
+            ((from, Message::Accept(accept)), _) if from != self.node.id => {
+                self.on_accept(from, accept, env, effects);
+            }
+            ((from, Message::Accepted { ballot, slot, count, .. }), Role::Leader(leader))
+                if from != self.node.id =>
+            {
+                let votes = (*ballot, *slot, *count);
+                leader.on_accepted(from, votes, &mut self.node, env, effects);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whatever comes.
+    #[inline(never)]
+    fn take(&mut self, input: Input<Self>, env: &Env<'_>, effects: Out<'_>) {
+        match input {
+            Input::Start => self.start(env, effects),
+            Input::Message(message) => {
+                let (from, message) = message.into_parts();
+                if from != self.node.id {
+                    self.on_message(from, message, env, effects);
+                }
+            }
+            Input::Propose(batch) => self.on_propose(batch, effects),
+            Input::Timer(timer) => self.on_timer(timer, env, effects),
+            Input::Durable(upto) => self.on_durable(upto, env, effects),
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
+            Input::SnapshotInstalled(meta) => self.on_snapshot_installed(meta, env, effects),
+            Input::Change(change) => self.on_change(&change, effects),
+            Input::Transfer(to) => self.on_transfer(to, env, effects),
+            Input::Read(read) => self.on_read(read, env, effects),
+            Input::Campaign => self.on_campaign(env, effects),
+            Input::Drained => self.on_drained(env, effects),
+        }
+    }
+
     #[cold]
     fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.node.start(effects);
@@ -181,13 +235,8 @@ impl MultiPaxos {
             Message::Promise(promise) => {
                 self.on_promise(from, *promise, env, effects);
             }
-            Message::Accept(accept) => self.on_accept(from, accept, env, effects),
-            Message::Accepted { ballot, slot, count, again: _ } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    let votes = (ballot, slot, count);
-                    leader.on_accepted(from, votes, &mut self.node, env, effects);
-                }
-            }
+            // Taken by `receive`, or for a leader that is none any more.
+            Message::Accept(_) | Message::Accepted { .. } => {}
             Message::Nack { ballot, promised } => self.on_nack(ballot, promised, env, effects),
             Message::Commit { ballot, chosen } => {
                 self.on_commit(from, ballot, chosen, env, effects);
@@ -273,7 +322,10 @@ impl MultiPaxos {
                 effects.set_timer(Timer::Retry, retry(env));
             }
             (Timer::Retry, Role::Leader(role)) => role.accept_again(&self.node, env, effects),
-            (Timer::Heartbeat, Role::Leader(role)) => role.beat(&self.node, env, effects),
+            (Timer::Heartbeat, Role::Leader(role)) => {
+                self.node.learner.note_soon();
+                role.beat(&self.node, env, effects);
+            }
             (Timer::CheckQuorum, Role::Leader(role)) => {
                 role.prefer(&self.node, env, effects);
                 if !role.check_quorum(&mut self.node, env, effects) {
@@ -421,6 +473,7 @@ impl MultiPaxos {
             follower.priority = priority;
             follower.keep_up(&self.node, from, chosen, effects);
         }
+        self.node.learner.note_soon();
         self.node.finish(settled, effects);
         let known = self.node.known();
         let priority = if self.node.stalled { 0 } else { self.node.priority() };

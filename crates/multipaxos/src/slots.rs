@@ -2,7 +2,7 @@
 //! stands apart, behind a gap, is in a tree. A far slot, which may be a hostile number, costs no
 //! more than a near one.
 
-use consensus_core::LogIndex;
+use consensus_core::{LogIndex, Run};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A map from slots to values.
@@ -113,14 +113,19 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Puts values into slots without gap, of which the first is given.
-    pub(crate) fn insert_run(&mut self, first: LogIndex, values: impl Iterator<Item = T>) {
+    /// Puts what is made of these things into slots without gap, of which the first is given.
+    #[inline]
+    pub(crate) fn insert_run<U: Clone + Default>(
+        &mut self,
+        first: LogIndex,
+        things: Run<U>,
+        make: impl Fn(U) -> T,
+    ) {
         if first == self.end() && self.apart.is_empty() {
-            self.run.extend(values);
-            return;
+            return things.append_to(&mut self.run, make);
         }
-        for (slot, value) in (first.0..).map(LogIndex).zip(values) {
-            self.insert(slot, value);
+        for (slot, thing) in (first.0..).map(LogIndex).zip(things.iter()) {
+            self.insert(slot, make(thing.clone()));
         }
     }
 

@@ -36,7 +36,7 @@ impl fmt::Display for Term {
 }
 
 /// One entry of the log: the batch, and the term in which a leader received it.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Entry {
     /// The term of the leader that created it.
     pub term: Term,

@@ -124,7 +124,7 @@ impl Follower {
         &mut self,
         server: &mut Server,
         from: NodeId,
-        append: AppendEntries,
+        append: &mut AppendEntries,
         effects: &mut Effects<Raft>,
     ) -> Next {
         if !self.follow(from, server, effects) {
@@ -154,7 +154,7 @@ impl Follower {
         }
         self.verified = self.verified.max(last);
         let matched = if planted("R55") { server.log.last().index } else { last };
-        effects.send(from, Message::AppendReply { term, matched, repair });
+        effects.promise(from, || Message::AppendReply { term, matched, repair });
         // Step 5. Not the follower's own last index: its tail may be another leader's.
         let known = if planted("R07") { server.log.last().index } else { last };
         server.commit_to(leader_commit.min(known), effects);
@@ -237,7 +237,7 @@ fn check_consistency(server: &Server, prev: EntryId) -> Option<Conflict> {
 /// Steps 3 and 4: appends the entries that the log does not have. Only a real conflict cuts the
 /// tail: a late AppendEntries must not cut what was acknowledged since. False if the entries
 /// contradict what is committed.
-fn store(server: &mut Server, append: AppendEntries, effects: &mut Effects<Raft>) -> bool {
+fn store(server: &mut Server, append: &mut AppendEntries, effects: &mut Effects<Raft>) -> bool {
     let mut first = append.prev.index.next();
     let mut held = 0;
     let start = server.log.start().index;
@@ -260,7 +260,8 @@ fn store(server: &mut Server, append: AppendEntries, effects: &mut Effects<Raft>
         debug!(%first, "a leader contradicts a committed entry: ignored");
         return false;
     }
-    let new = if held == 0 { append.entries } else { append.entries[held..].into() };
+    let entries = std::mem::take(&mut append.entries);
+    let new = if held == 0 { entries } else { entries[held..].into() };
     server.append(first, new, effects);
     true
 }

@@ -128,7 +128,7 @@ impl Leader {
         let entries = Entries::taken_from(&mut self.fresh);
         server.append(first, entries.clone(), effects);
         if planted("R09") {
-            self.advance_commit(server, effects);
+            self.advance_commit(server, server.log.last().index, effects);
         }
         Some((first, entries))
     }
@@ -151,7 +151,7 @@ impl Leader {
         self.pending_bytes += entry.len();
         server.append(server.log.last().index.next(), entry.into(), effects);
         if planted("R09") {
-            self.advance_commit(server, effects);
+            self.advance_commit(server, server.log.last().index, effects);
         }
     }
 
@@ -173,15 +173,20 @@ impl Leader {
                 return;
             };
             let shared = fresh.take_if(|(first, _)| *first == next).map(|(_, entries)| entries);
-            let (append, bytes) = self.next_append(server, next, repair, shared);
+            let (entries, bytes) = self.next_entries(server, next, shared);
+            let prev = server.log.id_at(next.previous());
+            let end = LogIndex(prev.index.0 + entries.len() as u64);
             let mut to = NodeSet::EMPTY;
             for (id, peer) in self.progress.iter_mut() {
                 let same = peer.next() == next && peer.is_repair() == repair;
                 if same && peer.wants(last, window) {
-                    peer.sent(append.last(), bytes, self.round);
+                    peer.sent(end, bytes, self.round);
                     to.insert(id);
                 }
             }
+            let (term, leader) = (server.current_term, server.id);
+            let leader_commit = server.commit_index;
+            let append = AppendEntries { term, leader, prev, entries, leader_commit, repair };
             effects.send(to, Message::AppendEntries(append));
         }
     }
@@ -207,25 +212,25 @@ impl Leader {
         needs.filter(|_| !planted("R110")).unwrap_or(NOTHING)
     }
 
-    /// AppendEntries from `next` on, and the bytes of its entries. They may be those of the record
-    /// that was just written, if all of them fit.
-    fn next_append(
+    /// The entries from `next` on for one message, and their bytes. They may be those that were
+    /// just appended, if all of them fit.
+    fn next_entries(
         &self,
         server: &Server,
         next: LogIndex,
-        repair: bool,
-        shared: Option<Entries>,
-    ) -> (AppendEntries, usize) {
+        fresh: Option<Entries>,
+    ) -> (Entries, usize) {
         let max = server.config.max_append_bytes;
         let bytes_of = |entries: &Entries| entries.iter().map(Entry::len).sum::<usize>();
-        let shared = shared.map(|entries| (bytes_of(&entries), entries));
-        let (bytes, entries) = shared.filter(|(bytes, _)| *bytes <= max).unwrap_or_else(|| {
-            let entries = server.log.from(next, max);
-            (bytes_of(&entries), entries)
-        });
-        let prev = server.log.id_at(next.previous());
-        let (term, leader, leader_commit) = (server.current_term, server.id, server.commit_index);
-        (AppendEntries { term, leader, prev, entries, leader_commit, repair }, bytes)
+        if let Some(entries) = fresh {
+            let bytes = bytes_of(&entries);
+            if bytes <= max {
+                return (entries, bytes);
+            }
+        }
+        let entries = server.log.from(next, max);
+        let bytes = bytes_of(&entries);
+        (entries, bytes)
     }
 
     /// A follower's log equals this one up to `matched`, on its disk.
@@ -249,7 +254,7 @@ impl Leader {
             // What is committed already commits nothing more.
             let late = if planted("R130") { 1 } else { 0 };
             if matched.0 > server.commit_index.0 + late {
-                self.advance_commit(server, effects);
+                self.advance_commit(server, matched, effects);
             }
             self.urge(server, from, effects);
         }
@@ -316,16 +321,20 @@ impl Leader {
     }
 
     /// Commits the highest index that is on the disks of a majority, if it is of the current term
-    /// (Figure 2, last rule for leaders; §5.4.2). Everything before it is then committed, too.
-    pub(crate) fn advance_commit(&mut self, server: &mut Server, effects: &mut Effects<Raft>) {
+    /// (Figure 2, last rule for leaders; §5.4.2). Everything before it is then committed, too. One
+    /// server has just come to hold everything up to `risen`, so nothing beyond that is new.
+    pub(crate) fn advance_commit(
+        &mut self,
+        server: &mut Server,
+        risen: LogIndex,
+        effects: &mut Effects<Raft>,
+    ) {
         let own = if planted("R09") { server.log.last().index } else { server.durable_index };
-        // Where it takes two, this server and some other, there must be another that is ahead.
-        let ahead = |peer: &Progress| peer.matched() > server.commit_index;
-        let alone = !self.progress.values().any(ahead);
-        if alone && needed(server.current().voters.len()) > 1 {
-            return;
-        }
-        let index = self.reached_by_quorum(server, own, Progress::matched);
+        let index = match self.is_reached(server, own, risen) {
+            Some(true) => risen,
+            Some(false) if !self.is_anybody_ahead(server) => return,
+            _ => self.reached_by_quorum(server, own, Progress::matched),
+        };
         let current = server.log.term_at(index) == Some(server.current_term);
         if index > server.commit_index && !current {
             effects.reached("entry of an older term on a majority, not committed");
@@ -333,6 +342,30 @@ impl Leader {
         if index > server.commit_index && (current || planted("R01")) {
             self.commit(server, index, effects);
         }
+    }
+
+    /// Is this index on the disks of a majority? Told at a glance where there is one set of voters.
+    fn is_reached(&self, server: &Server, own: LogIndex, index: LogIndex) -> Option<bool> {
+        let members = server.current();
+        if members.is_joint() || planted("R11a") || planted("R64") {
+            return None;
+        }
+        let (mut voters, mut reached) = (0, 0);
+        let mut count = |id, matched| {
+            let votes = members.voters.contains(id);
+            voters += usize::from(votes);
+            reached += usize::from(votes && matched >= index);
+        };
+        count(server.id, own);
+        self.progress.iter().for_each(|(id, peer)| count(id, peer.matched()));
+        Some(reached >= needed(voters))
+    }
+
+    /// Does another server have what is not committed? If not, a majority of more than one cannot
+    /// have anything either.
+    fn is_anybody_ahead(&self, server: &Server) -> bool {
+        let alone = needed(server.current().voters.len()) < 2;
+        alone || self.progress.values().any(|peer| peer.matched() > server.commit_index)
     }
 
     /// The highest value that a majority of the voters has reached, and of the outgoing voters,

@@ -164,6 +164,7 @@ mod progress;
 mod read;
 mod record;
 mod replica;
+mod roles;
 mod server;
 mod snapshot;
 mod tail;

@@ -130,17 +130,15 @@ impl Log {
     }
 
     /// Appends entries whose terms do not fall.
-    pub(crate) fn extend(&mut self, entries: &[Entry]) {
-        let mut before = self.last().term;
-        self.entries.reserve(entries.len());
-        for entry in entries {
+    pub(crate) fn extend(&mut self, entries: Entries) {
+        let mut before = self.last.term;
+        for entry in entries.iter() {
             let rises = before <= entry.term || planted("E-22");
             assert!(rises, "terms never fall along the log");
             before = entry.term;
-            self.entries.push(entry.clone());
         }
-        let index = LogIndex(self.last.index.0 + entries.len() as u64);
-        self.last = EntryId::new(before, index);
+        self.last = EntryId::new(before, LogIndex(self.last.index.0 + entries.len() as u64));
+        entries.append_to(&mut self.entries, |entry| entry);
     }
 }
 
@@ -152,7 +150,7 @@ mod tests {
     fn log(terms: &[u64]) -> Log {
         let mut log = Log::default();
         let entry = |term: &u64| Entry { term: Term(*term), batch: Batch::noop() };
-        log.extend(&terms.iter().map(entry).collect::<Vec<_>>());
+        log.extend(terms.iter().map(entry).collect());
         log
     }
 

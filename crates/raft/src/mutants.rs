@@ -375,4 +375,6 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R141", "a disk is stuck if it has not written what came just now", &["O14"]),
     Mutant::new("R142", "members that a later entry commits are never called final", &["O13"]),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
+    Mutant::new("R170", "a follower that gathers reads does not ask for Drained", &["O18", "O13"]),
+    Mutant::new("R171", "a candidate does not wait for its own vote to be durable", &["O13"]),
 ];

@@ -202,6 +202,13 @@ pub(crate) struct Forwarded {
     asked: BTreeMap<u64, Vec<u64>>,
 }
 
+impl Forwarded {
+    /// Did reads come since the leader was last asked?
+    pub(crate) fn are_gathered(&self) -> bool {
+        !self.gathered.is_empty()
+    }
+}
+
 impl Follower {
     /// A client wants to read here.
     pub(crate) fn on_read(&mut self, read: Read, effects: &mut Effects<Raft>) {

@@ -174,7 +174,7 @@ impl Remembered {
                 return Err("an entry that should say who the members are does not");
             }
         }
-        self.log.extend(entries);
+        self.log.extend(entries.into());
         Ok(())
     }
 }

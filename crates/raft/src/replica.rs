@@ -14,8 +14,8 @@ use crate::snapshot::NOTHING;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
-    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected, SnapshotMeta,
-    Status, Takes, Verified,
+    LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Rejected, SnapshotMeta, Status,
+    Takes, Verified,
 };
 use core::time::Duration;
 use tracing::debug;
@@ -88,7 +88,7 @@ impl ConsensusProtocol for Raft {
         Ok(Self { server, role: Role::Follower(Follower::new()) })
     }
 
-    #[inline]
+    #[inline(always)]
     fn verify(envelope: Envelope<Message>, _env: &Env<'_>) -> Result<Verified<Message>, Rejected> {
         // Members come and go; whose vote counts is decided by the log.
         if envelope.from.index() >= NodeId::LIMIT {
@@ -98,23 +98,13 @@ impl ConsensusProtocol for Raft {
         Ok(Verified::vouch(envelope))
     }
 
-    fn step(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
-        match input {
-            Input::Start => self.start(effects),
-            Input::Message(message) => {
-                let (from, message) = message.into_parts();
-                self.receive(from, message, env.now, effects);
-            }
-            Input::Propose(batch) => self.propose(batch, effects),
-            Input::Timer(timer) => self.on_timer(timer, env.now, effects),
-            Input::Durable(upto) => self.on_durable(upto, effects),
-            Input::Campaign => self.campaign(effects),
-            Input::Transfer(to) => self.hand_over(to, effects),
-            Input::Change(change) => self.change_members(&change, effects),
-            Input::Read(read) => self.read(read, env.now, effects),
-            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
-            Input::SnapshotInstalled(meta) => self.install(meta, effects),
-            Input::Drained => self.on_drained(env.now, effects),
+    fn step(&mut self, mut input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
+        let done = match &mut input {
+            Input::Message(message) => self.receive(message, effects),
+            _ => false,
+        };
+        if !done {
+            self.take(input, env, effects);
         }
         self.end_step(effects);
     }
@@ -141,14 +131,62 @@ impl ConsensusProtocol for Raft {
         entry.map(|entry| &entry.batch)
     }
 
+    fn kept(&self, first: LogIndex, count: u64) -> Option<Record> {
+        let entries = self.server.log.after(first.previous()).get(..count as usize)?.into();
+        Some(Record::Entries { first, entries })
+    }
+
+    /// Followers hold back reads only, and candidates nothing.
+    #[inline]
+    fn awaits_drained(&self) -> bool {
+        match &self.role {
+            Role::Leader(_) => true,
+            Role::Follower(follower) => follower.reads.are_gathered() && !planted("R170"),
+            Role::PreCandidate(_) | Role::Candidate(_) => false,
+        }
+    }
+
+    /// A follower's own disk commits nothing and elects nobody.
+    #[inline]
+    fn awaits_durable(&self) -> bool {
+        let counts = match &self.role {
+            Role::Leader(_) => true,
+            Role::Candidate(_) => !planted("R171"),
+            Role::Follower(_) | Role::PreCandidate(_) => false,
+        };
+        counts && !self.server.writes.is_empty()
+    }
+
     fn snapshot_meta(&self, index: LogIndex) -> Option<SnapshotMeta> {
         self.server.snapshot_meta(index)
     }
 }
 
 impl Raft {
+    /// Whatever comes.
+    #[inline(never)]
+    fn take(&mut self, input: Input<Self>, env: &Env<'_>, effects: &mut Effects<Self>) {
+        match input {
+            Input::Start => self.start(effects),
+            Input::Message(message) => {
+                let (from, message) = message.into_parts();
+                self.dispatch(from, message, env.now, effects);
+            }
+            Input::Propose(batch) => self.propose(batch, effects),
+            Input::Timer(timer) => self.on_timer(timer, env.now, effects),
+            Input::Durable(upto) => self.on_durable(upto, effects),
+            Input::Campaign => self.campaign(effects),
+            Input::Transfer(to) => self.hand_over(to, effects),
+            Input::Change(change) => self.change_members(&change, effects),
+            Input::Read(read) => self.read(read, env.now, effects),
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(&meta, effects),
+            Input::SnapshotInstalled(meta) => self.install(meta, effects),
+            Input::Drained => self.on_drained(env.now, effects),
+        }
+    }
+
     /// What follows at once from whatever was taken in, and what must hold then.
-    #[inline]
+    #[inline(always)]
     fn end_step(&mut self, effects: &mut Effects<Self>) {
         if let Role::Leader(leader) = &mut self.role {
             let next = leader.settle(&mut self.server, effects);
@@ -176,30 +214,26 @@ impl Raft {
         }
     }
 
-    /// What comes with every command, from a leader and followers of the current term.
+    /// What comes with every command, from a leader and followers of the current term, is looked at
+    /// where it lies. False if it is something else.
     #[inline]
-    fn receive(
-        &mut self,
-        from: NodeId,
-        message: Message,
-        now: Duration,
-        effects: &mut Effects<Self>,
-    ) {
+    fn receive(&mut self, message: &mut Verified<Message>, effects: &mut Effects<Self>) -> bool {
         let current = self.server.current_term;
-        match (message, &mut self.role) {
-            (Message::AppendEntries(append), Role::Follower(follower))
+        match (message.parts_mut(), &mut self.role) {
+            ((from, Message::AppendReply { term, matched, .. }), Role::Leader(leader))
+                if *term == current =>
+            {
+                leader.on_append_reply(&mut self.server, from, *matched, effects);
+            }
+            ((from, Message::AppendEntries(append)), Role::Follower(follower))
                 if append.term == current =>
             {
                 let next = follower.on_append_entries(&mut self.server, from, append, effects);
                 self.transition(next, effects);
             }
-            (Message::AppendReply { term, matched, .. }, Role::Leader(leader))
-                if term == current =>
-            {
-                leader.on_append_reply(&mut self.server, from, matched, effects);
-            }
-            (message, _) => self.dispatch(from, message, now, effects),
+            _ => return false,
         }
+        true
     }
 
     /// The dispatcher: terms first (§5.1), then the message, then the role.
@@ -276,8 +310,8 @@ impl Raft {
     ) -> Next {
         let Some((follower, server)) = self.follower(effects) else { return Next::Stay };
         match message {
-            Message::AppendEntries(append) => {
-                follower.on_append_entries(server, from, append, effects)
+            Message::AppendEntries(mut append) => {
+                follower.on_append_entries(server, from, &mut append, effects)
             }
             Message::Heartbeat { commit, round, priority, .. } => {
                 follower.on_heartbeat(server, from, (commit, round, priority), effects)
@@ -421,7 +455,8 @@ impl Raft {
         let next = match &mut self.role {
             Role::Candidate(role) if confirmed.own_vote => role.count(&self.server, self.server.id),
             Role::Leader(role) if confirmed.entries => {
-                role.advance_commit(&mut self.server, effects);
+                let durable = self.server.durable_index;
+                role.advance_commit(&mut self.server, durable, effects);
                 Next::Stay
             }
             _ => Next::Stay,
@@ -480,103 +515,5 @@ impl Raft {
             Role::Leader(_) => true,
             Role::PreCandidate(_) | Role::Candidate(_) => false,
         }
-    }
-}
-
-/// How roles change. Each transition asserts where it comes from.
-impl Raft {
-    #[inline]
-    pub(crate) fn transition(&mut self, next: Next, effects: &mut Effects<Self>) {
-        if next != Next::Stay {
-            self.leave_for(next, effects);
-        }
-    }
-
-    #[cold]
-    fn leave_for(&mut self, mut next: Next, effects: &mut Effects<Self>) {
-        while next != Next::Stay {
-            next = match next {
-                Next::Stay => Next::Stay,
-                Next::Follower => self.become_follower(effects),
-                Next::PreCandidate => self.become_pre_candidate(effects),
-                Next::Candidate { transfer } => self.become_candidate(transfer, effects),
-                Next::Leader => self.become_leader(effects),
-            };
-        }
-    }
-
-    /// Another server has reached a later term (Figure 2, rules for all servers). Whoever was
-    /// anything in the old one is a follower in the new one. The election timeout runs on.
-    #[cold]
-    pub(crate) fn enter_term(&mut self, term: Term, effects: &mut Effects<Self>) {
-        self.server.enter_term(term, effects);
-        if matches!(self.role, Role::Leader(_)) {
-            effects.reached("leader learned of a later term");
-        }
-        match &mut self.role {
-            Role::Follower(follower) => {
-                follower.leave_reads(effects);
-                *follower = follower.in_later_term();
-            }
-            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
-                self.become_follower(effects);
-            }
-        }
-    }
-
-    /// A leader or candidate gives up. A candidate's election timeout runs on.
-    pub(crate) fn become_follower(&mut self, effects: &mut Effects<Self>) -> Next {
-        assert!(!matches!(self.role, Role::Follower(_)), "a follower stays one");
-        if let Role::Leader(leader) = &mut self.role {
-            leader.leave_reads(effects);
-            leader.hand_back(Refusal::NotLeader(None), effects);
-            effects.cancel_timer(Timer::Heartbeat);
-            effects.cancel_timer(Timer::HandOver);
-            effects.set_timer(Timer::Election, self.server.config.timing.election());
-        }
-        self.role = Role::Follower(Follower::new());
-        Next::Stay
-    }
-
-    /// A follower becomes something else.
-    fn leave_follower(&mut self, effects: &mut Effects<Self>) {
-        if let Role::Follower(follower) = &mut self.role {
-            follower.leave_reads(effects);
-        }
-    }
-
-    /// A follower lost its leader, or an election was not decided.
-    fn become_pre_candidate(&mut self, effects: &mut Effects<Self>) -> Next {
-        assert!(!matches!(self.role, Role::Leader(_)), "a leader has won already");
-        if planted("R15a") {
-            return Next::Candidate { transfer: false };
-        }
-        self.leave_follower(effects);
-        let (role, next) = PreCandidate::begin(&self.server, effects);
-        self.role = Role::PreCandidate(role);
-        next
-    }
-
-    /// A majority would vote for this server, or an operator wants it to try.
-    fn become_candidate(&mut self, transfer: bool, effects: &mut Effects<Self>) -> Next {
-        assert!(!matches!(self.role, Role::Leader(_)), "a leader has won already");
-        self.leave_follower(effects);
-        let before = self.server.current_term;
-        let (role, next) = Candidate::begin(&mut self.server, transfer, effects);
-        assert!(self.server.current_term > before, "an election begins a term");
-        self.role = Role::Candidate(role);
-        next
-    }
-
-    /// A majority voted for this server (§5.2).
-    fn become_leader(&mut self, effects: &mut Effects<Self>) -> Next {
-        let Role::Candidate(candidate) = &self.role else {
-            unreachable!("only a candidate can win")
-        };
-        assert!(self.server.is_quorum(candidate.votes), "won without a majority");
-        assert_eq!(self.server.voted_for, Some(self.server.id), "a leader voted for itself");
-        debug!(id = ?self.server.id, term = ?self.server.current_term, "leads");
-        self.role = Role::Leader(Box::new(Leader::begin(&mut self.server, effects)));
-        Next::Stay
     }
 }

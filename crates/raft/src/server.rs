@@ -223,18 +223,23 @@ impl Server {
         }
         let last = self.log.last().index;
         assert!(first <= last.next(), "a log has no gaps");
-        let kept = planted("E-22")
-            .then(|| self.log.after(first).iter().skip(entries.len()).cloned().collect::<Vec<_>>());
+        let kept = planted("E-22").then(|| {
+            self.log.after(first).iter().skip(entries.len()).cloned().collect::<Entries>()
+        });
         let mut members_change = first <= last && self.cut_from(first, effects);
         for (index, entry) in (first.0..).map(LogIndex).zip(entries.iter()) {
             members_change |= self.members.appended(index, &entry.batch);
         }
-        self.log.extend(&entries);
-        let entries = if planted("R160") { entries[..1].into() } else { entries };
-        let number = effects.write(Record::Entries { first, entries });
-        self.writes.wrote(number, Written::Entries(self.log.last().index));
+        let count = if planted("R160") { 1 } else { entries.len() };
+        let number = effects.write_kept(first, count as u64, || {
+            let entries = if planted("R160") { entries[..1].into() } else { entries.clone() };
+            Record::Entries { first, entries }
+        });
+        self.log.extend(entries);
+        let written = Written::Entries(self.log.last().index);
+        self.writes.wrote_or_joined(number, written, |last| matches!(last, Written::Entries(_)));
         if let Some(kept) = kept {
-            self.log.extend(&kept);
+            self.log.extend(kept);
         }
         if members_change {
             self.tell_members(effects);
@@ -308,7 +313,11 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Batch, Cluster, ClusterId, Effect, ProtocolConfig};
+    use crate::follower::Follower;
+    use crate::replica::Role;
+    use consensus_core::{
+        Batch, Cluster, ClusterId, ConsensusProtocol as _, Effect, Kept, ProtocolConfig,
+    };
 
     fn server() -> (Server, Effects<Raft>) {
         let config = Config::for_cluster(&Cluster::new(ClusterId(1), 3)).expect("a sound cluster");
@@ -381,6 +390,59 @@ mod tests {
         named.commit_run(LogIndex(4), server.log.entries()[..1].iter().map(|it| &it.batch));
         named.commit_run(LogIndex(6), server.log.entries()[..1].iter().map(|it| &it.batch));
         assert!(named.halted().is_some(), "a gap would lose what lies in it");
+    }
+
+    /// A record that a driver makes of the log is the one that others are handed, and comes in the
+    /// order of writing even where it cannot be left to the log.
+    #[test]
+    fn a_record_is_told_or_kept() {
+        let (mut server, mut told) = server();
+        told.drain().for_each(drop);
+        let mut kept = Effects::after_recovery(1).in_place();
+        let written = |effect| match effect {
+            Effect::Write { number, record, needed: true } => Some((number, record)),
+            _ => None,
+        };
+        for (first, terms) in [(1, &[1, 1, 2][..]), (3, &[3]), (4, &[3, 3])] {
+            server.clone().append(LogIndex(first), entries(terms), &mut told);
+            server.append(LogIndex(first), entries(terms), &mut kept);
+            let &[Kept { number, first, count }] = kept.kept() else { panic!("one record") };
+            let raft = Raft { server: server.clone(), role: Role::Follower(Follower::new()) };
+            let made = raft.kept(first, count).map(|record| (number, record));
+            assert_eq!(told.drain().find_map(written), made);
+            assert_eq!(kept.drain().find_map(written), None);
+        }
+        server.enter_term(Term(12), &mut kept);
+        server.append(LogIndex(6), entries(&[12]), &mut kept);
+        assert!(kept.kept().is_empty(), "kept ones go to the disk before the others of a step");
+        let numbers: Vec<u64> = kept.drain().filter_map(written).map(|(it, _)| it.0).collect();
+        assert_eq!(numbers, [5, 6]);
+    }
+
+    /// "Updated on stable storage before responding" (Figure 2): a promise that is made where it
+    /// lies waits, too, and what turns out to be none does not.
+    #[test]
+    fn a_promise_that_is_made_in_its_place_waits_for_the_disk() {
+        let (mut server, _) = server();
+        let mut effects = Effects::after_recovery(1).in_place();
+        server.append(LogIndex(1), entries(&[1]), &mut effects);
+        let (term, candidate) = (Term(9), NodeId(1));
+        let left = |effects: &mut Effects<Raft>| {
+            let mut kinds = Vec::new();
+            effects.leave(|to, message| {
+                kinds.push((to.len(), consensus_core::Message::kind(&message).name))
+            });
+            kinds
+        };
+        let matched = LogIndex(1);
+        effects.promise(candidate, || Message::AppendReply { term, matched, repair: false });
+        effects.promise(candidate, || Message::Vote { term, candidate, granted: false });
+        effects.send(server.peers(), Message::StaleTerm { term });
+        assert_eq!(left(&mut effects), [(1, "vote"), (2, "stale-term")]);
+        effects.synced(RecordNumber(1));
+        assert_eq!(left(&mut effects), []);
+        effects.synced(RecordNumber(2));
+        assert_eq!(left(&mut effects), [(1, "append-reply")]);
     }
 
     /// §5.4.1: terms of the last entries first, lengths only among equal terms.

@@ -76,7 +76,7 @@ proptest! {
                 Deed::Extend(rise, lengths) => {
                     let term = list.last().map_or(0, |entry| entry.term.0) + rise;
                     let entries: Vec<_> = lengths.iter().map(|len| entry(term, *len)).collect();
-                    log.extend(&entries);
+                    log.extend(entries.iter().cloned().collect());
                     list.extend(entries);
                 }
                 Deed::Truncate(first) => {
@@ -98,7 +98,7 @@ proptest! {
     ) {
         let list: Vec<_> = lengths.iter().map(|length| entry(1, *length)).collect();
         let mut log = Log::default();
-        log.extend(&list);
+        log.extend(list.iter().cloned().collect());
         let piece = log.from(LogIndex(first), max_bytes);
         let rest = list.get(first as usize - 1..).unwrap_or(&[]);
         prop_assert_eq!(&piece[..], &rest[..piece.len()]);

@@ -20,8 +20,8 @@ use crate::waiting::Waiting;
 use crate::wish::Wishes;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Batch, ConsensusProtocol, Counters, Effect, Executor, LogIndex, Membership, Message, NodeId,
-    NodeSet, Outbox, RecordNumber, StateMachine,
+    Batch, ConsensusProtocol, Counters, Delay, Effect, Effects, Executor, Kept, LogIndex,
+    Membership, Message, NodeId, NodeSet, RecordNumber, StateMachine,
 };
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +36,8 @@ pub(crate) struct Driver<P: ConsensusProtocol, S> {
     pub(crate) limits: Limits,
     pub(crate) log: LogHandle,
     pub(crate) links: Links,
-    pub(crate) outbox: Outbox<P::Message>,
+    /// What the driver itself has to say; it goes the way of what the replica says.
+    pub(crate) said: Vec<(NodeSet, P::Message)>,
     pub(crate) timers: Timers<P::Timer>,
     pub(crate) executor: Executor<S>,
     pub(crate) waiting: Waiting,
@@ -53,22 +54,28 @@ pub(crate) struct Driver<P: ConsensusProtocol, S> {
 }
 
 impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
-    /// Carries out one step's effects. The caller has seen that the replica did not halt.
+    /// Carries out what one step wants, messages apart. The caller has seen that the replica did
+    /// not halt.
     pub(crate) fn carry_out(
         &mut self,
-        effects: impl Iterator<Item = Effect<P>>,
+        replica: &P,
+        effects: &mut Effects<P>,
     ) -> Result<(), StopReason> {
-        for effect in effects {
+        for Kept { number, first, count } in effects.kept() {
+            let lost = || StopReason::Halted(format!("record {} is not kept", number.0));
+            self.write(*number, &replica.kept(*first, *count).ok_or_else(lost)?, true);
+        }
+        for (timer, delay) in effects.timers() {
+            match delay {
+                Some(delay) => self.set_timer(*timer, *delay),
+                None => self.timers.cancel(*timer),
+            }
+        }
+        for effect in effects.drain() {
             match effect {
                 Effect::Write { number, record, needed } => self.write(number, &record, needed),
-                Effect::Send { to, message, after } => {
-                    let now = self.outbox.offer(to, &message, after);
-                    self.send(now, &message);
-                }
-                Effect::SetTimer { timer, delay } => {
-                    let delay = self.chance.draw(delay).min(FOR_EVER);
-                    self.timers.set(timer, Instant::now() + delay);
-                }
+                Effect::Send { to, message, .. } => self.said.push((to, message)),
+                Effect::SetTimer { timer, delay } => self.set_timer(timer, delay),
                 Effect::CancelTimer { timer } => self.timers.cancel(timer),
                 Effect::Commit { index, batch } => self.apply(index, &batch)?,
                 Effect::Refuse { batch, why } => self.waiting.refused(&batch, why),
@@ -88,6 +95,11 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
         }
         self.answer_reads();
         Ok(())
+    }
+
+    fn set_timer(&mut self, timer: P::Timer, delay: Delay) {
+        let delay = self.chance.draw(delay).min(FOR_EVER);
+        self.timers.set(timer, Instant::now() + delay);
     }
 
     /// This batch is decided at this index.
@@ -145,18 +157,9 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
         self.log.append(records);
     }
 
-    /// What waited for the disk and need not wait any more leaves.
-    pub(crate) fn release(&mut self, upto: RecordNumber) {
-        self.disk.synced(upto);
-        self.outbox.synced(upto);
-        while let Some((to, message)) = self.outbox.pop() {
-            self.send(to, &message);
-        }
-    }
-
     /// Encodes a message once and queues it for all its receivers. On a link that is full or down
     /// it is lost, as on any network.
-    fn send(&mut self, to: NodeSet, message: &P::Message) {
+    pub(crate) fn send(&mut self, to: NodeSet, message: &P::Message) {
         let to = to.without(self.id);
         if to.is_empty() || self.is_silent() {
             return;

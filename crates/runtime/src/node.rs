@@ -14,8 +14,8 @@ use crate::wal::WalError;
 use crate::wish;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    Admitted, Answers, Batch, Command, ConsensusProtocol, Consistency, Effects, Env, Input,
-    LogIndex, Message, Query, Refusal, Request, Role, StateMachine, Status, Takes, Verified,
+    Admitted, Answers, Batch, Command, ConsensusProtocol, Consistency, DiskNews, Effects, Env,
+    Input, LogIndex, Message, Query, Refusal, Request, Role, StateMachine, Status, Takes, Verified,
 };
 use std::sync::{Arc, PoisonError};
 use tokio::sync::{mpsc, watch};
@@ -66,6 +66,8 @@ enum Event<M> {
 pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) replica: P,
     pub(crate) effects: Effects<P>,
+    /// What the disk has, and what the replica was told of that.
+    pub(crate) news: DiskNews,
     pub(crate) driver: Driver<P, S>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) status: watch::Sender<Status>,
@@ -199,10 +201,21 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
             LogEvent::Written { durable: None, .. } => Ok(()),
             LogEvent::Written { durable: Some(upto), synced } => {
                 self.driver.count(|counters| counters.syncs += u64::from(synced));
-                self.driver.release(upto);
-                self.step(Input::Durable(upto))
+                self.driver.disk.synced(upto);
+                self.news.synced(upto);
+                self.effects.synced(upto);
+                self.let_go();
+                self.tell_durable()
             }
             LogEvent::Failed(error) => Err(StopReason::LogFailed(error.to_string())),
+        }
+    }
+
+    /// The disk has caught up, if the replica waits for that.
+    fn tell_durable(&mut self) -> Result<(), StopReason> {
+        match self.news.due(&self.replica) {
+            Some(upto) => self.step(Input::Durable(upto)),
+            None => Ok(()),
         }
     }
 
@@ -293,7 +306,11 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
     }
 
     fn end_turn(&mut self) -> Result<(), StopReason> {
-        self.step(Input::Drained)?;
+        self.tell_durable()?;
+        if self.replica.awaits_drained() {
+            self.step(Input::Drained)?;
+        }
+        self.let_go();
         self.driver.end_turn();
         let status = self.replica.status();
         self.take_snapshot_if_due();
@@ -349,7 +366,8 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
                 self.driver.apply(index, self.replica.decided(index).ok_or_else(lost)?)?;
             }
         }
-        self.driver.carry_out(self.effects.drain())?;
+        self.driver.carry_out(&self.replica, &mut self.effects)?;
+        self.let_go();
         self.check_order()?;
         if led && P::INFO.takes == Takes::Leader {
             let status = self.replica.status();
@@ -359,6 +377,16 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
             }
         }
         Ok(())
+    }
+}
+
+impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
+    /// What need not wait for the disk, or not any more, leaves.
+    fn let_go(&mut self) {
+        for (to, message) in self.driver.said.drain(..) {
+            self.effects.send(to, message);
+        }
+        self.effects.leave(|to, message| self.driver.send(to, &message));
     }
 }
 

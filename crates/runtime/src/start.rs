@@ -26,8 +26,8 @@ use crate::wish::Wishes;
 use bytes::Bytes;
 use consensus_core::mutant::planted;
 use consensus_core::{
-    AuthMeter, ConsensusProtocol, Counters, DEFAULT_SESSIONS, Durable, Effects, Executor,
-    Incarnation, LogIndex, Outbox, StateMachine, Status,
+    AuthMeter, ConsensusProtocol, Counters, DEFAULT_SESSIONS, DiskNews, Durable, Effects, Executor,
+    Incarnation, LogIndex, StateMachine, Status,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -292,7 +292,7 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
         limits,
         log: log_handle,
         links,
-        outbox: Outbox::after_recovery(records, P::INFO.links),
+        said: Vec::new(),
         timers: Timers::new(),
         executor,
         waiting: Waiting::new(config.id, config.cluster.id, P::INFO.answers, config.keys),
@@ -308,6 +308,7 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
     let node = Node {
         replica,
         effects: Effects::after_recovery(records).in_place(),
+        news: DiskNews::after_recovery(records),
         driver,
         shared: Arc::clone(&shared),
         status,

@@ -1,13 +1,16 @@
-//! Raft and Multi-Paxos of this project, behind the smallest driver that honours the contract. The
-//! disk has everything as soon as a burst is over, and the replica is told so with the next one;
-//! promises wait for it in the outbox, as everywhere.
+//! Raft and Multi-Paxos of this project, behind the smallest driver that honours the contract, with
+//! the means of our runtime's: it looks at things where they lie, and leaves out steps that nobody
+//! waits for. The disk has everything as soon as a burst is over, and the replica is told so with
+//! the next one, if it waits for that; promises wait for it in the outbox, as everywhere. A record
+//! that the log keeps is on this disk as soon as it is in the log, as it is with the peers' storage
+//! in memory.
 
 use super::Node;
 use crate::tally::Tally;
 use consensus_core::{
     AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, CommandRef, ConsensusProtocol,
-    Durable, Effect, Effects, Env, Envelope, Incarnation, Input, LogIndex, NodeId, NodeSet, Outbox,
-    ProtocolConfig, RecordNumber, RequestId, Role, SessionId, Signer, Tag,
+    DiskNews, Durable, Effect, Effects, Env, Envelope, Incarnation, Input, LogIndex, NodeId,
+    NodeSet, ProtocolConfig, RecordNumber, RequestId, Role, SessionId, Signer, Tag,
 };
 use core::time::Duration;
 use std::slice::ChunksExact;
@@ -33,34 +36,25 @@ pub struct Ours<P: ConsensusProtocol, const FRAMED: bool> {
     cluster: Cluster,
     meter: AuthMeter,
     effects: Effects<P>,
-    outbox: Outbox<P::Message>,
-    leaving: Vec<(NodeSet, P::Message)>,
-    /// Last record written, and last one that the replica was told is durable.
+    disk: DiskNews,
+    /// Last record written.
     written: RecordNumber,
-    durable: RecordNumber,
     proposed: u64,
     tally: Tally,
 }
 
 impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
-    /// A step in the midst of a burst: what may leave does so at its end.
     #[inline]
     fn step(&mut self, input: Input<P>) {
-        self.take(input);
-        if !self.effects.is_empty() {
-            let mut leaving = std::mem::take(&mut self.leaving);
-            self.carry_out(&mut |to, message| leaving.push((to, message)));
-            self.leaving = leaving;
+        let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
+        self.replica.step(input, &env, &mut self.effects);
+        if !self.effects.is_quiet() {
+            self.carry_out();
         }
     }
 
-    #[inline]
-    fn take(&mut self, input: Input<P>) {
-        let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
-        self.replica.step(input, &env, &mut self.effects);
-    }
-
-    fn carry_out(&mut self, leave: &mut impl FnMut(NodeSet, P::Message)) {
+    /// Nothing of a step that halts happens: messages leave when the burst is over.
+    fn carry_out(&mut self) {
         if let Some(why) = self.effects.halted() {
             panic!("{} halted: {why}", P::INFO.name);
         }
@@ -72,14 +66,12 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
                 }
             }
         }
-        for effect in self.effects.drain() {
+        if let Some(kept) = self.effects.kept().last() {
+            self.written = kept.number;
+        }
+        for effect in self.effects.iter() {
             match effect {
-                Effect::Write { number, .. } => self.written = number,
-                Effect::Send { to, message, after } => {
-                    if let Some((to, message)) = self.outbox.post(to, message, after) {
-                        leave(to, message);
-                    }
-                }
+                Effect::Write { number, .. } => self.written = *number,
                 Effect::Commit { batch, .. } => {
                     for command in batch.iter() {
                         self.tally.apply(command.payload);
@@ -89,6 +81,7 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Ours<P, FRAMED> {
                 _ => {}
             }
         }
+        self.effects.clear();
     }
 }
 
@@ -98,6 +91,8 @@ pub struct Letter<M> {
     message: M,
 }
 
+/// Says a message to each of its receivers.
+#[inline]
 fn post<M: Clone>(from: NodeId, to: NodeSet, message: M, send: &mut impl FnMut(usize, Letter<M>)) {
     let from = from.index();
     let mut receivers = to.iter();
@@ -121,10 +116,8 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
             cluster,
             meter: AuthMeter::default(),
             effects: Effects::after_recovery(0).in_place(),
-            outbox: Outbox::after_recovery(0, P::INFO.links),
-            leaving: Vec::new(),
+            disk: DiskNews::default(),
             written: RecordNumber::ZERO,
-            durable: RecordNumber::ZERO,
             proposed: 0,
             tally: Tally::default(),
         };
@@ -141,16 +134,16 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
     }
 
     fn begin(&mut self) {
-        if self.durable < self.written {
-            self.durable = self.written;
-            self.step(Input::Durable(self.durable));
+        self.disk.synced(self.written);
+        if let Some(upto) = self.disk.due(&self.replica) {
+            self.step(Input::Durable(upto));
         }
     }
 
     fn hear(&mut self, letter: Letter<P::Message>) {
-        let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
         let Letter { from, message } = letter;
         let envelope = Envelope { from: NodeId(from as u8), message };
+        let env = Env::new(Duration::ZERO, &self.cluster, &Nobody, &self.meter);
         let verified = P::verify(envelope, &env).expect("an honest message");
         self.step(Input::Message(verified));
     }
@@ -175,18 +168,15 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
     }
 
     fn flush(&mut self, send: &mut impl FnMut(usize, Self::Message)) {
-        for (to, message) in self.leaving.drain(..) {
-            post(self.id, to, message, send);
+        if let Some(upto) = self.disk.due(&self.replica) {
+            self.step(Input::Durable(upto));
         }
-        self.take(Input::Drained);
-        if !self.effects.is_empty() {
-            let id = self.id;
-            self.carry_out(&mut |to, message| post(id, to, message, send));
+        if self.replica.awaits_drained() {
+            self.step(Input::Drained);
         }
-        self.outbox.synced(self.written);
-        while let Some((to, message)) = self.outbox.pop() {
-            post(self.id, to, message, send);
-        }
+        self.effects.synced(self.written);
+        let id = self.id;
+        self.effects.leave(|to, message| post(id, to, message, send));
     }
 
     fn tally(&self) -> Tally {

@@ -215,8 +215,11 @@ impl Lab {
         let node = &mut self.nodes[id];
         let Some(replica) = &mut node.replica else { return };
         let before = replica.clone();
+        let idle = matches!(input, Input::Drained) && !replica.awaits_drained();
         replica.step(input, &env, &mut node.effects);
         assert_eq!(node.effects.halted(), None);
+        let nothing = before == *replica && node.effects.is_empty();
+        assert!(nothing || !idle, "a driver may leave out what is not awaited");
         invariants::check(replica).expect("a sound state");
         invariants::check_step(&before, replica).expect("a sound step");
         node.reached.extend(node.effects.take_reached());

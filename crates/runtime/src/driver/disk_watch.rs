@@ -27,7 +27,7 @@ impl DiskWatch {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    pub(super) fn synced(&mut self, upto: RecordNumber) {
+    pub(crate) fn synced(&mut self, upto: RecordNumber) {
         self.since = (upto < self.last_needed).then(Instant::now);
     }
 

@@ -5,8 +5,8 @@ use super::Driver;
 use crate::snapshots::{Order, SnapshotHandle};
 use consensus_core::mutant::planted;
 use consensus_core::{
-    ConsensusProtocol, Executor, Incoming, LogIndex, Message, NodeId, NodeSet, RecordNumber,
-    SnapshotMessage, SnapshotMeta, StateMachine,
+    ConsensusProtocol, Executor, Incoming, LogIndex, Message, NodeId, NodeSet, SnapshotMessage,
+    SnapshotMeta, StateMachine,
 };
 
 /// What the loop remembers about snapshots.
@@ -100,8 +100,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
     /// Sends a message about snapshots, if the algorithm has such.
     pub(crate) fn say(&mut self, to: NodeId, message: SnapshotMessage) {
         if let Some(message) = P::Message::snapshot(message) {
-            let now = self.outbox.offer(to.into(), &message, RecordNumber::ZERO);
-            self.send(now, &message);
+            self.said.push((to.into(), message));
         }
     }
 

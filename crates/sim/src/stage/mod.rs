@@ -253,6 +253,7 @@ impl<P: Audit> Stage<P> {
         let Some(replica) = &mut actor.replica else { return };
         let drained = matches!(input, Input::Drained);
         let before = replica.clone();
+        let idle = drained && !replica.awaits_drained();
         let keys = &self.keys[id.index()];
         let founder = self.cluster.voters.contains(id);
         let cluster = if founder { &self.cluster } else { &self.outside };
@@ -261,6 +262,10 @@ impl<P: Audit> Stage<P> {
         if let Some(why) = actor.effects.halted() {
             let why = why.to_owned();
             return self.halted(id, why);
+        }
+        let same = !idle || (before == *replica && actor.effects.is_empty());
+        if !same {
+            return self.halted(id, "something is done at Drained that was not awaited".into());
         }
         self.look_inside(id, &before);
         if drained && self.actors[id.index()].effects.is_empty() {

@@ -146,7 +146,33 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         for (to, message) in released {
             self.transmit(id, to, message);
         }
-        self.input(id, Input::Durable(upto));
+        let node = &mut self.nodes[id.index()];
+        node.disk_news.synced(upto);
+        let due = node.replica.as_ref().and_then(|replica| node.disk_news.due(replica));
+        if self.setup.turns.is_none() || due.is_some() {
+            return self.input(id, Input::Durable(upto));
+        }
+        let (unsynced, in_turn) = (node.disk.unsynced(), node.in_turn);
+        self.mark("a replica is not told of its disk");
+        if let Some(tape) = self.tape() {
+            // A stage tells it.
+            tape.input(id, &Input::<P>::Durable(upto), unsynced);
+            tape.rest();
+        }
+        if !in_turn {
+            self.begin_sync(id);
+        }
+    }
+
+    /// Nodes with much to do are told of their disks only when they wait for that, which may be
+    /// later.
+    pub(super) fn tell_durable(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.index()];
+        let due = node.replica.as_ref().and_then(|replica| node.disk_news.due(replica));
+        if let Some(upto) = due.filter(|_| self.setup.turns.is_some()) {
+            self.mark("a replica is told of its disk late");
+            self.step(id, Input::Durable(upto));
+        }
     }
 
     fn set_timer(&mut self, id: NodeId, timer: P::Timer, delay: Delay) {

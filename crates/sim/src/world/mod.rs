@@ -463,7 +463,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
 
     /// There is no more input at hand: what was written goes to the disk.
     fn end_turn(&mut self, id: NodeId) {
-        self.step(id, Input::Drained);
+        self.tell_durable(id);
+        let replica = self.nodes[id.index()].replica.as_ref();
+        if self.setup.turns.is_none() || replica.is_some_and(|replica| replica.awaits_drained()) {
+            self.step(id, Input::Drained);
+        }
         if self.violation.is_none() && self.nodes[id.index()].replica.is_some() {
             self.begin_sync(id);
         }
@@ -482,6 +486,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let node = &mut self.nodes[id.index()];
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);
+        let awaited = replica.awaits_drained();
         let before = replica.status().role;
         let closely = looks_closely(self.events) || self.tape.is_some();
         let copy = closely.then(|| replica.clone());
@@ -501,6 +506,9 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         if drained && node.effects.is_empty() {
             return;
+        }
+        if drained && !awaited {
+            return self.halted(id, "something is done at Drained that was not awaited".into());
         }
         self.chronicle_step(id, heard);
         self.look_inside(id, before, copy);

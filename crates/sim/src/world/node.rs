@@ -8,8 +8,8 @@ use crate::oracle::reads::Floors;
 use crate::rng::CERTAIN;
 use crate::shelf::Shelf;
 use consensus_core::{
-    AuthMeter, ChangeRefusal, Command, ConsensusProtocol, Counters, Durable, Effects, Executor,
-    Incarnation, LogIndex, Membership, Outbox, Reads, Status,
+    AuthMeter, ChangeRefusal, Command, ConsensusProtocol, Counters, DiskNews, Durable, Effects,
+    Executor, Incarnation, LogIndex, Membership, Outbox, Reads, Status,
 };
 use std::collections::BTreeMap;
 
@@ -35,6 +35,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) life: u32,
     pub(crate) effects: Effects<P>,
     pub(crate) outbox: Outbox<P::Message>,
+    /// What the disk has, and what the replica was told of that.
+    pub(crate) disk_news: DiskNews,
     pub(crate) disk: Disk<P::Record>,
     pub(crate) shelf: Shelf,
     pub(crate) timers: BTreeMap<P::Timer, Slot>,
@@ -92,6 +94,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             life: 0,
             effects: Effects::after_recovery(0),
             outbox: Outbox::after_recovery(0, P::INFO.links),
+            disk_news: DiskNews::default(),
             disk: Disk::new(),
             shelf: Shelf::default(),
             timers: BTreeMap::new(),
@@ -132,6 +135,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.life += 1;
         self.effects = Effects::after_recovery(records.len());
         self.outbox = Outbox::after_recovery(records.len(), P::INFO.links);
+        self.disk_news = DiskNews::after_recovery(records.len());
         self.executor = executor;
         let snapshot = self.shelf.newest().map(|snapshot| snapshot.meta.clone());
         Durable { incarnation: Incarnation(self.life), records, snapshot }
