@@ -109,6 +109,7 @@
 mod acceptor;
 mod audit;
 mod config;
+mod fast;
 mod invariants;
 mod learner;
 mod message;
@@ -119,6 +120,7 @@ mod replica;
 mod round;
 
 pub use config::{Accepting, Config, Learners, Refusals, Sending};
+pub use fast::Fast;
 pub use message::{ChosenAt, Decision, Message, Proposal};
 pub use mutants::MUTANTS;
 pub use record::Record;
