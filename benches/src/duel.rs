@@ -15,7 +15,7 @@ const COLUMNS: [Column; 8] = [
     Column::new(
         "rounds",
         ["ballots", "/decision"],
-        "times that a proposer began phase 1 with a new number, in the runs that ended",
+        "times that a proposer began with a new number, in the runs that ended",
     ),
     Column::new(
         "messages",
@@ -156,6 +156,9 @@ fn notes() -> Vec<String> {
          leader, is what ends it. No safety rule depends on that: the oracles watch every run"
             .into(),
         "a leader begins no ballot as long as it is well: its row is what Multi-Paxos pays".into(),
+        "Fast Paxos §3.2: rivals in a fast round collide, and their votes are split; a recovery \
+         costs the coordinator's phase 2, and saves nobody but the one whose value it picks"
+            .into(),
     ]
 }
 
