@@ -1,9 +1,11 @@
 //! Small models of every algorithm, visited whole: no rule is broken, and the bugs that are planted
 //! in the crates are found.
 
-use consensus_core::Audit;
+use consensus_core::{Audit, Cluster, ProtocolConfig};
 use synod_algorithms::{Algorithm, Visitor};
-use synod_explore::{Bounds, Explored, Limits, Preset, Wish, Wishes, explore};
+use synod_explore::{
+    Bounds, Explored, Limits, Preset, Wish, Wishes, explore, explore_with, settings,
+};
 
 struct Explore(Bounds, u64);
 
@@ -77,6 +79,43 @@ fn two_views_of_pbft_after_the_first_are_closed() {
     assert!(explored.decided.1 >= 2, "{:?}", explored.decided);
     for mark in ["prepared number carried", "joined f + 1 others", "view given up"] {
         assert!(explored.marks.contains(mark), "{:?}", explored.marks);
+    }
+}
+
+/// Fast Paxos: two proposals, which collide in the fast round of the first slot, all orders of
+/// messages with any number of duplicates, and recovery by the coordinator; three acceptors, all of
+/// whom must vote alike, and four, of whom three must.
+#[test]
+fn models_with_a_collision_in_a_fast_round_are_clean() {
+    for (nodes, budget) in FAST_MODELS {
+        let explored = Algorithm::Paxos.dispatch(Fast(collision(nodes), budget));
+        assert_eq!(explored.found, None, "{nodes} nodes");
+        assert_eq!(explored.closed, budget == 0, "{nodes} nodes: {} states", explored.states);
+        assert!(explored.marks.contains("collision recovered without a prepare"));
+    }
+}
+
+/// Nodes, and states to visit, or 0 for all.
+const FAST_MODELS: [(usize, u64); 2] = [(3, 0), (4, 60_000)];
+
+fn collision(nodes: usize) -> Bounds {
+    Bounds { commands: 2, disks: synod_explore::Disks::Instant, ..Bounds::quiet(nodes) }
+}
+
+/// The same with fast rounds.
+struct Fast(Bounds, u64);
+
+impl Visitor for Fast {
+    type Output = Explored;
+
+    fn visit<P: Audit>(self) -> Explored {
+        let Self(bounds, states) = self;
+        let limits = Limits { states, ..Limits::default() };
+        let on = ["fast=on".to_owned()];
+        let configure =
+            |cluster: &Cluster| settings::<P>(&bounds, cluster)?.with_variants(&on, cluster);
+        let explored = explore_with::<P>(&bounds, &limits, configure, &mut |_| {});
+        explored.expect("the model can be")
     }
 }
 

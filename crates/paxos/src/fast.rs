@@ -70,7 +70,7 @@
 
 use crate::config::Config;
 use crate::message::{ChosenAt, Message, Proposal};
-use crate::replica::Paxos;
+use crate::replica::{Paxos, Timer};
 use consensus_core::mutant::planted;
 use consensus_core::{
     Ballot, Batch, Cluster, ConfigError, Effects, Env, Incarnation, LogIndex, NodeId, NodeSet,
@@ -164,7 +164,9 @@ impl Config {
             .split_once('/')
             .and_then(|(classic, fast)| Some((classic.parse().ok()?, fast.parse().ok()?)));
         let Some((classic, fast)) = sizes else {
-            return Err(ConfigError(format!("'fast={value}': expected on, or CLASSIC/FAST as 3/4")));
+            return Err(ConfigError(format!(
+                "'fast={value}': expected on, or CLASSIC/FAST as 3/4"
+            )));
         };
         Self { fast: Fast::Off, ..self }.with_quorums(classic, classic)?.with_fast_quorum(fast)
     }
@@ -258,19 +260,20 @@ impl Paxos {
     }
 
     /// Coordinated recovery, the coordinator: phase 1 has begun, without a `Prepare`. Once only:
-    /// what it has proposed under this number, in this life or an earlier one, its acceptor knows.
+    /// whether it has used this number, in this life or an earlier one, its acceptor knows.
     pub(crate) fn recover(&mut self, slot: LogIndex, env: &Env<'_>, effects: &mut Effects<Self>) {
         let ballot = recovery(slot, env.cluster);
-        let is_used = self.acceptor.accepted(slot).is_some_and(|held| held.ballot == ballot);
-        let is_open = slot == self.learner.first_unknown() && (!is_used || planted("P79"));
-        let at = ChosenAt { slot, ballot };
-        if ballot.node == Some(self.id) && is_open && self.proposer.may_recover() {
-            if let Ok(accepted) = self.acceptor.on_prepare(slot, ballot, effects) {
-                self.proposer.recover(at);
-                self.asked = env.cluster.peers_of(self.id);
-                effects.set_timer(crate::replica::Timer::Retry, self.config.retransmit);
-                self.promised_here(at, accepted, effects);
-            }
+        let is_unused = self.acceptor.instance(slot).is_none_or(|it| it.promised < ballot);
+        let is_open = slot == self.learner.first_unknown() && (is_unused || planted("P79"));
+        if ballot.node != Some(self.id) || !is_open || !self.proposer.may_recover() {
+            return;
+        }
+        if let Ok(accepted) = self.acceptor.on_prepare(slot, ballot, effects) {
+            let at = ChosenAt { slot, ballot };
+            self.proposer.recover(at);
+            self.asked = env.cluster.peers_of(self.id);
+            effects.set_timer(Timer::Retry, self.config.retransmit);
+            self.promised_here(at, accepted, effects);
         }
     }
 }

@@ -178,7 +178,8 @@ fn restore_chosen(
     batch: Option<Batch>,
 ) -> Result<(), RecoverError> {
     let ChosenAt { slot, ballot } = at;
-    let held = || acceptor.accepted(slot).filter(|held| shows(held.ballot, ballot) || planted("P32"));
+    let held =
+        || acceptor.accepted(slot).filter(|held| shows(held.ballot, ballot) || planted("P32"));
     let batch = batch.or_else(|| held().map(|proposal| proposal.batch.clone()));
     let learned = batch.is_some_and(|batch| learner.learn(&Decision { slot, ballot, batch }, None));
     if learned || planted("E-18") {

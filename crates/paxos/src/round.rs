@@ -289,8 +289,9 @@ impl Paxos {
             effects.cancel_timer(Timer::Retry);
         }
         let held = self.acceptor.accepted(slot);
-        let on_disk = held
-            .is_some_and(|held| planted("P32") || (shows(held.ballot, ballot) && held.batch == batch));
+        let on_disk = held.is_some_and(|held| {
+            planted("P32") || (shows(held.ballot, ballot) && held.batch == batch)
+        });
         effects.note(Record::Chosen { slot, ballot, batch: (!on_disk).then_some(batch) });
         self.give_out(effects);
         match self.config.learners {
