@@ -78,8 +78,8 @@ impl Acceptor {
     }
 
     /// Phase 2(b): accepts a proposal unless a higher ballot was promised. To accept is to promise:
-    /// a lower ballot must not come after, even if this acceptor never heard the `Prepare`. In a fast
-    /// round it accepts what comes first, and only if it never promised anything.
+    /// a lower ballot must not come after, even if this acceptor never heard the `Prepare`. In a
+    /// fast round it accepts what comes first, and only if it never promised anything.
     pub(crate) fn on_accept(
         &mut self,
         slot: LogIndex,

@@ -43,6 +43,7 @@ impl Audit for Paxos {
         "chosen by overheard acceptances",
         "collision in the fast round",
         "collision recovered without a prepare",
+        "gives way to a rival",
         "outbid in phase 1",
         "outbid in phase 2",
         "outbid three times in a row",

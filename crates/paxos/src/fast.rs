@@ -65,6 +65,9 @@
 //! * The number of a recovery is agreed upon, so it cannot carry the coordinator's incarnation. A
 //!   coordinator that was restarted knows from its acceptor's records whether it has used it: its
 //!   `Accept` waits for them ([`is_recovery`]).
+//! * A proposer whose fast round chose a value lets others go first for a while if it was asked for
+//!   a promise meanwhile (`Paxos::give_way`). The paper's proposers all hear of what is chosen at
+//!   once; here the others hear of it when the winner has taken the next slot.
 //! * Uncoordinated recovery (§3.2) is left out: it saves one more delay where every proposer sees
 //!   all votes.
 
@@ -238,6 +241,18 @@ impl Paxos {
         if voted.is_some_and(|voted| is_fast(voted) && voted != at.ballot) {
             effects.reached("collision in the fast round");
             self.report_collision(at.slot, env, effects);
+        }
+    }
+
+    /// Its fast round chose a value, but a rival asked for a promise meanwhile: it will hear of the
+    /// value last, and find the next slot taken. So it is left alone with that for a while, or who
+    /// was first once could be first for ever.
+    pub(crate) fn give_way(&mut self, at: ChosenAt, effects: &mut Effects<Self>) {
+        let promised = self.acceptor.instance(at.slot).map_or(Ballot::ZERO, |it| it.promised);
+        let alone = promised == at.ballot || planted("P81");
+        if is_fast(at.ballot) && !alone && self.proposer.keep_quiet() {
+            effects.reached("gives way to a rival");
+            effects.set_timer(Timer::Retry, self.config.back_off);
         }
     }
 

@@ -233,4 +233,6 @@ pub const MUTANTS: &[Mutant] = &[
         &["O7", "O1", "O6", "O16"],
     )
     .beyond_simulation("rare: a coordinator that crashes, and late copies of other promises"),
+    Mutant::new("P81", "fast: who won a fast round never gives way to a rival", &["O13"])
+        .beyond_simulation("a client that asks at one replica only; no oracle asks for fairness"),
 ];

@@ -233,6 +233,7 @@ impl Proposer {
             "it waits for answers"
         );
         if let Phase::Accepting { at, .. } = &self.phase
+            && !is_fast(at.ballot)
             && planted("P45")
         {
             self.seen = Ballot { round: at.ballot.round - 1, ..at.ballot };
@@ -244,6 +245,15 @@ impl Proposer {
     /// How often the back-off range is doubled.
     pub(crate) fn doublings(&self, config: &Config) -> u32 {
         self.outbid.saturating_sub(1).min(config.back_off_doublings)
+    }
+
+    /// Lets others go first, if nothing is under way.
+    pub(crate) fn keep_quiet(&mut self) -> bool {
+        let idle = self.phase == Phase::Idle;
+        if idle {
+            self.phase = Phase::BackingOff;
+        }
+        idle
     }
 
     /// The back-off is over.

@@ -288,6 +288,9 @@ impl Paxos {
         if self.proposer.on_chosen(slot, &batch) {
             effects.cancel_timer(Timer::Retry);
         }
+        if counted.is_some_and(|_| ballot.node == Some(self.id)) {
+            self.give_way(ChosenAt { slot, ballot }, effects);
+        }
         let held = self.acceptor.accepted(slot);
         let on_disk = held.is_some_and(|held| {
             planted("P32") || (shows(held.ballot, ballot) && held.batch == batch)

@@ -4,10 +4,12 @@ mod lab;
 
 use consensus_core::{
     AuthMeter, Ballot, Batch, Cluster, ClusterId, ConsensusProtocol, Durable, Effects, Env,
-    Incarnation, Input, LogIndex, NoKeys, NodeId, ProtocolConfig,
+    Incarnation, Input, LogIndex, NoKeys, NodeId, Patience, ProtocolConfig,
 };
+use core::time::Duration;
 use lab::{Lab, batch};
 use synod_paxos::{Config, Fast, Learners, Message, Paxos, Record, Timer};
+use synod_sim::{DiskModel, Latency, Operation, Registers, Setup, World};
 
 fn cluster(size: usize) -> Cluster {
     Cluster::new(ClusterId(1), size)
@@ -149,7 +151,7 @@ fn a_fast_quorum_that_is_too_small_is_refused_in_words() {
     let durable = Durable::of(Incarnation(1), Vec::new());
     let mut replica = Paxos::recover(NodeId(0), bent, durable).expect("an empty disk is fine");
     let (cluster, keys, meter) = (cluster(5), NoKeys, AuthMeter::default());
-    let env = Env::new(core::time::Duration::ZERO, &cluster, &keys, &meter);
+    let env = Env::new(Duration::ZERO, &cluster, &keys, &meter);
     let mut effects = Effects::after_recovery(0);
     replica.step(Input::Start, &env, &mut effects);
     assert!(effects.halted().is_some_and(|why| why.contains("2 * 3 + 3")));
@@ -360,4 +362,30 @@ fn a_vote_with_a_higher_number_is_not_the_chosen_value() {
     lab.carry(4, 0, "learn-request");
     lab.carry(0, 4, "learn");
     assert_eq!(lab.committed(4), [batch("x")]);
+}
+
+/// Nothing in the paper, but two replicas whose clients always have a next command: who chose the
+/// last value is the first to know that the next slot is free, and must not take it for ever
+/// (planted bug P81).
+#[test]
+fn rivals_take_turns() {
+    let mut setup = Setup::<Paxos>::new(cluster(5), 1);
+    setup.config = Some(fast(5));
+    let (min, max) = (Duration::from_micros(900), Duration::from_micros(1100));
+    setup.network.latency = Latency::Uniform { min, max };
+    setup.disk = DiskModel { sync: Latency::Fixed(Duration::from_millis(1)) };
+    let mut world: World<Paxos, Registers> = World::new(setup, Registers::default);
+    for client in 0..2u8 {
+        let patience = Patience { attempt: Duration::from_secs(600), ..Patience::default() };
+        world.add_client(NodeId(client), patience, move |nth| {
+            Some((Operation::Append(client, nth).encode(), None))
+        });
+    }
+    let done = |world: &World<Paxos, Registers>| world.completions().len() == 300;
+    assert!(world.run_until(Duration::from_secs(60), done));
+    assert_eq!(world.violation(), None);
+    let of_first =
+        world.completions().iter().filter(|done| done.client == world.completions()[0].client);
+    let of_first = of_first.count();
+    assert!((75..=225).contains(&of_first), "{of_first} of 300");
 }
