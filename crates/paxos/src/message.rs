@@ -162,23 +162,21 @@ impl Message {
         let known_at = |slot: LogIndex, ballot: &Ballot| slot_is_good(slot) && known(ballot);
         let carried =
             |chosen: &Option<ChosenAt>| chosen.iter().all(|at| known_at(at.slot, &at.ballot));
-        let classic = |slot: LogIndex, ballot: &Ballot| {
-            known_at(slot, ballot) && ballot.node == Some(from) && !is_fast(*ballot)
-        };
+        let own =
+            |slot: LogIndex, ballot: &Ballot| known_at(slot, ballot) && ballot.node == Some(from);
         cluster.contains(from)
             && match self {
                 Self::Prepare { slot, ballot, chosen, repeat: _ } => {
-                    carried(chosen) && classic(*slot, ballot)
+                    carried(chosen) && own(*slot, ballot)
                 }
                 Self::Propose { slot, ballot, chosen, .. } => {
-                    let own = ballot.node == Some(from);
-                    carried(chosen) && known_at(*slot, ballot) && own && is_fast(*ballot)
+                    carried(chosen) && own(*slot, ballot) && is_fast(*ballot)
                 }
                 Self::Promise { slot, ballot, accepted } => {
                     let reported = accepted.iter().all(|proposal| known(&proposal.ballot));
                     reported && known_at(*slot, ballot)
                 }
-                Self::Accept { slot, ballot, .. } => classic(*slot, ballot),
+                Self::Accept { slot, ballot, .. } => own(*slot, ballot),
                 Self::Accepted { slot, ballot, .. } => known_at(*slot, ballot),
                 Self::Nack { slot, ballot, promised } => known_at(*slot, ballot) && known(promised),
                 Self::Chosen(at) | Self::Decided(at) => known_at(at.slot, &at.ballot),

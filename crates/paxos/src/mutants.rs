@@ -215,7 +215,7 @@ pub const MUTANTS: &[Mutant] = &[
         "fast: a learner takes its acceptor's vote for the chosen one if its number is higher",
         &["O1", "O15", "O9", "O16", "O4"],
     ),
-    Mutant::new("P77", "fast: who hears no fast quorum goes on waiting for one", &["O13", "O18"]),
+    Mutant::new("P77", "fast: who hears no fast quorum goes on waiting for one", &["O13"]),
     Mutant::new(
         "P78",
         "fast: two fast quorums and a classic one meet in no node, just not",
