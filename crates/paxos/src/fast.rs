@@ -1,75 +1,6 @@
 //! The fast variant, [`Config::fast`]: Leslie Lamport, "Fast Paxos" (Distributed Computing 19(2),
 //! 2006). Off by default. Who reads about Basic Paxos can leave this file out: the other files only
-//! ask it questions.
-//!
-//! # A fast round
-//!
-//! Basic Paxos takes four delays to choose a value: two to find out that the slot is free, two to
-//! fill it. But below the lowest round of a slot there is nothing to find out. So that one is a
-//! *fast round*: in it anyone may propose, without asking first, and an acceptor votes for the
-//! first proposal that reaches it. Two delays after the proposer spoke it counts the votes.
-//!
-//! The price is that two may propose at once, and the votes are split. Then a classic round must
-//! find out what the fast one came to, out of the promises of a quorum only; and one vote for a
-//! value no longer proves that there are no votes for another. So it takes more votes to choose in
-//! a fast round than in a classic one: any two *fast quorums* and a phase-1 quorum must have an
-//! acceptor in common (§3.1). With q of n promises and f votes that is 2f + q > 2n; with majorities
-//! about three quarters of the acceptors, three of three, four of five.
-//!
-//! # The rule for the value
-//!
-//! A classic round takes the value of the highest round that its promises report (P2c). If that is
-//! the fast round, it takes the value that may have been chosen there: one for which those who
-//! reported it, and those who were not heard, make a fast quorum together (O4, §3.1). The three
-//! quorums meet, so there is one such value at most. If there is none, nothing was chosen, and any
-//! proposed value will do.
-//!
-//! # Collisions
-//!
-//! An acceptor that has voted and gets another proposal refuses that, as in a classic round. It
-//! also knows that there is a collision, and how the next round begins: with what it voted for.
-//! So it says that unasked, as a promise for that round, to the node that *coordinates* the slot
-//! (coordinated recovery, §3.2). The coordinator goes on with phase 2 as soon as it has a quorum of
-//! promises. If nothing comes of that, the proposers try again after their back-off, each with a
-//! classic round of its own, as without this variant.
-//!
-//! Nobody waits for a fast quorum that is not there: who hears nothing goes on with a classic
-//! round, and does not begin a fast one again until enough acceptors have said something.
-//!
-//! # Paper and code
-//!
-//! | "Fast Paxos" | here |
-//! |---|---|
-//! | §3.1, rounds are fast or classic, and the number says which | [`is_fast`] |
-//! | §3.1, phase 2(a) of a fast round: the coordinator says *any* | nothing: see below |
-//! | §3.1, proposers send to the acceptors | `Paxos::propose_fast`, [`Message::Propose`] |
-//! | §3.1, phase 2(b): a vote for the first proposal | `Acceptor::on_accept` |
-//! | §3.1, a value is chosen by a fast quorum | `Config::acceptances_needed` |
-//! | §3.1, Fast Quorum Requirement | [`Config::with_fast_quorum`] |
-//! | §3.1, O4 and the rule for phase 2(a) | [`Votes::pick`] |
-//! | §3.2, collisions; coordinated recovery | `Paxos::report_collision`, `Paxos::recover` |
-//! | §3.3, progress by classic rounds | `Paxos::on_silence`, `Paxos::on_nack` |
-//! | §3.4.1, choosing quorums | [`Fast`] |
-//!
-//! # Where we depart
-//!
-//! * Only the lowest round of a slot is fast. Its phase 1 would hear of no vote, so its *any* may
-//!   be taken as said to all acceptors from the beginning, and no message carries it. All later
-//!   rounds are classic; the paper's coordinator may choose that, too.
-//! * In the fast round each proposer has a number of its own, (0, node, incarnation). They are all
-//!   of one round: an acceptor votes for one of them, and learners count each alone. But as it
-//!   belongs to one proposer, a number still names a value.
-//! * In the paper votes (2b) count as promises (1b) of the next round. Here a vote says a
-//!   fingerprint and goes to the proposer, so the acceptor says it again in full, as a promise,
-//!   when it sees the collision; without one it costs no message.
-//! * The number of a recovery is agreed upon, so it cannot carry the coordinator's incarnation. A
-//!   coordinator that was restarted knows from its acceptor's records whether it has used it: its
-//!   `Accept` waits for them ([`is_recovery`]).
-//! * A proposer whose fast round chose a value lets others go first for a while if it was asked for
-//!   a promise meanwhile (`Paxos::give_way`). The paper's proposers all hear of what is chosen at
-//!   once; here the others hear of it when the winner has taken the next slot.
-//! * Uncoordinated recovery (§3.2) is left out: it saves one more delay where every proposer sees
-//!   all votes.
+//! ask it questions. How it works stands with [`Fast`].
 
 use crate::config::Config;
 use crate::message::{ChosenAt, Message, Proposal};
@@ -80,7 +11,77 @@ use consensus_core::{
 };
 use std::collections::BTreeMap;
 
-/// Whether slots begin with a fast round, and how many votes choose a value in it.
+/// Whether slots begin with a fast round, and how many votes choose a value in it: "Fast
+/// Paxos" (Lamport, Distributed Computing 19(2), 2006).
+///
+/// # A fast round
+///
+/// Basic Paxos takes four delays to choose a value: two to find out that the slot is free, two to
+/// fill it. But below the lowest round of a slot there is nothing to find out. So that one is a
+/// *fast round*: in it anyone may propose, without asking first, and an acceptor votes for the
+/// first proposal that reaches it. Two delays after the proposer spoke it counts the votes.
+///
+/// The price is that two may propose at once, and the votes are split. Then a classic round must
+/// find out what the fast one came to, out of the promises of a quorum only; and one vote for a
+/// value no longer proves that there are no votes for another. So it takes more votes to choose in
+/// a fast round than in a classic one: any two *fast quorums* and a phase-1 quorum must have an
+/// acceptor in common (§3.1). With q of n promises and f votes that is 2f + q > 2n; with majorities
+/// about three quarters of the acceptors, three of three, four of five.
+///
+/// # The rule for the value
+///
+/// A classic round takes the value of the highest round that its promises report (P2c). If that is
+/// the fast round, it takes the value that may have been chosen there: one for which those who
+/// reported it, and those who were not heard, make a fast quorum together (O4, §3.1). The three
+/// quorums meet, so there is one such value at most. If there is none, nothing was chosen, and any
+/// proposed value will do.
+///
+/// # Collisions
+///
+/// An acceptor that has voted and gets another proposal refuses that, as in a classic round. It
+/// also knows that there is a collision, and how the next round begins: with what it voted for.
+/// So it says that unasked, as a promise for that round, to the node that *coordinates* the slot
+/// (coordinated recovery, §3.2). The coordinator goes on with phase 2 as soon as it has a quorum of
+/// promises. If nothing comes of that, the proposers try again after their back-off, each with a
+/// classic round of its own, as without this variant.
+///
+/// Nobody waits for a fast quorum that is not there: who hears nothing goes on with a classic
+/// round, and does not begin a fast one again until enough acceptors have said something.
+///
+/// # Paper and code
+///
+/// | "Fast Paxos" | here |
+/// |---|---|
+/// | §3.1, rounds are fast or classic, and the number says which | `is_fast` |
+/// | §3.1, phase 2(a) of a fast round: the coordinator says *any* | nothing: see below |
+/// | §3.1, proposers send to the acceptors | `Paxos::propose_fast`, [`Message::Propose`] |
+/// | §3.1, phase 2(b): a vote for the first proposal | `Acceptor::on_accept` |
+/// | §3.1, a value is chosen by a fast quorum | `Config::acceptances_needed` |
+/// | §3.1, Fast Quorum Requirement | [`Config::with_fast_quorum`] |
+/// | §3.1, O4 and the rule for phase 2(a) | `Votes::pick` |
+/// | §3.2, collisions; coordinated recovery | `Paxos::report_collision`, `Paxos::recover` |
+/// | §3.3, progress by classic rounds | `Paxos::on_silence`, `Paxos::on_nack` |
+/// | §3.4.1, choosing quorums | `Fast::Smallest` |
+///
+/// # Where we depart
+///
+/// * Only the lowest round of a slot is fast. Its phase 1 would hear of no vote, so its *any* may
+///   be taken as said to all acceptors from the beginning, and no message carries it. All later
+///   rounds are classic; the paper's coordinator may choose that, too.
+/// * In the fast round each proposer has a number of its own, (0, node, incarnation). They are all
+///   of one round: an acceptor votes for one of them, and learners count each alone. But as it
+///   belongs to one proposer, a number still names a value.
+/// * In the paper votes (2b) count as promises (1b) of the next round. Here a vote says a
+///   fingerprint and goes to the proposer, so the acceptor says it again in full, as a promise,
+///   when it sees the collision; without one it costs no message.
+/// * The number of a recovery is agreed upon, so it cannot carry the coordinator's incarnation. A
+///   coordinator that was restarted knows from its acceptor's records whether it has used it: its
+///   `Accept` waits for them (`is_recovery`).
+/// * A proposer whose fast round chose a value lets others go first for a while if it was asked for
+///   a promise meanwhile (`Paxos::give_way`). The paper's proposers all hear of what is chosen at
+///   once; here the others hear of it when the winner has taken the next slot.
+/// * Uncoordinated recovery (§3.2) is left out: it saves one more delay where every proposer sees
+///   all votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fast {
     /// All rounds are classic: Basic Paxos.

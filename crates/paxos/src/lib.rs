@@ -87,7 +87,7 @@
 //! | §2.5, an acceptor records its response before sending it | [`Record`], `Message::gate` |
 //! | §2.5, no two proposers share a proposal number | [`consensus_core::Ballot`] |
 //! | "Flexible Paxos" §3, quorums need only meet across phases | [`Config::with_quorums`] |
-//! | "Fast Paxos", the whole of it | [`Fast`]; `fast.rs` has a page and a table of its own |
+//! | "Fast Paxos", the whole of it | [`Fast`] has a page and a table of its own |
 //! | §3, one instance for each command | `Learner::next_to_commit`, [`consensus_core::LogIndex`] |
 //!
 //! # Where we depart, and what is left out
@@ -105,8 +105,8 @@
 //! * Membership is fixed.
 //! * A proposer stands on an acceptor's node, and counts its own answers when they are durable. On
 //!   a node of its own it would send n messages where it sends n − 1, and save no delay.
-//! * What `fast=on` changes (Lamport, "Fast Paxos", 2006) is in a file of its own, `fast.rs`, that
-//!   this page does without: nothing in it happens unless the option is on.
+//! * What `fast=on` changes (Lamport, "Fast Paxos", 2006) is on the page of [`Fast`] and in
+//!   a file of its own, `fast.rs`: nothing of it happens unless the option is on.
 
 mod acceptor;
 mod audit;
