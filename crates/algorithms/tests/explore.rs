@@ -83,7 +83,7 @@ fn two_views_of_pbft_after_the_first_are_closed() {
 }
 
 /// Fast Paxos: one command with a crash and late syncs, and two commands, which collide in the fast
-/// round of the first slot and are recovered by its coordinator: every order of messages was visited.
+/// round of the first slot and are recovered by its coordinator: every order was visited.
 #[test]
 fn models_with_fast_rounds_are_closed_and_clean() {
     let small = preset(Algorithm::Paxos, Preset::Small);

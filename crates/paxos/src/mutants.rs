@@ -215,7 +215,8 @@ pub const MUTANTS: &[Mutant] = &[
         "fast: a learner takes its acceptor's vote for the chosen one if its number is higher",
         &["O1", "O15", "O9", "O16", "O4"],
     ),
-    Mutant::new("P77", "fast: who hears no fast quorum goes on waiting for one", &["O13"]),
+    Mutant::new("P77", "fast: who hears no fast quorum goes on waiting for one", &["O13"])
+        .beyond_simulation("it is only slower: acceptors in doubt bring the slot to an end"),
     Mutant::new(
         "P78",
         "fast: two fast quorums and a classic one meet in no node, just not",

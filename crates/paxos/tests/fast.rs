@@ -98,8 +98,8 @@ fn a_majority_of_votes_is_not_enough() {
     assert_eq!(lab.committed(0), [batch("x")], "four of five");
 }
 
-/// §3.1, Fast Quorum Requirement, against a count of all subsets: sizes are taken exactly when every
-/// two fast quorums have an acceptor in common with every phase-1 quorum.
+/// §3.1, Fast Quorum Requirement, against a count of all subsets: sizes are taken exactly when
+/// every two fast quorums have an acceptor in common with every phase-1 quorum.
 #[test]
 fn fast_quorums_are_taken_exactly_when_they_always_meet() {
     for nodes in 1..=6 {
