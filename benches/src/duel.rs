@@ -156,8 +156,8 @@ fn notes() -> Vec<String> {
          leader, is what ends it. No safety rule depends on that: the oracles watch every run"
             .into(),
         "a leader begins no ballot as long as it is well: its row is what Multi-Paxos pays".into(),
-        "Fast Paxos §3.2: rivals in a fast round collide, and a recovery or a classic round chooses \
-         one of their values; the number of a recovery is not counted as a ballot"
+        "Fast Paxos §3.2: rivals in a fast round collide, and a recovery or a classic round \
+         chooses one of their values; the number of a recovery is not counted as a ballot"
             .into(),
     ]
 }
