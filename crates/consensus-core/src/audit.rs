@@ -3,7 +3,7 @@
 
 use crate::batch::Batch;
 use crate::fingerprint::Fingerprint;
-use crate::id::{LogIndex, NodeSet};
+use crate::id::{LogIndex, NodeId, NodeSet};
 use crate::protocol::{ConsensusProtocol, Env, Envelope};
 use std::collections::BTreeMap;
 
@@ -34,6 +34,40 @@ pub trait Audit: ConsensusProtocol {
     /// Why this replica may believe that what it committed at an index is decided: the vote that
     /// it counted. `None` where it only learned of the decision from another replica.
     fn certificate(&self, index: LogIndex) -> Option<Certificate>;
+
+    /// Everything that must hold of this replica alone, and may take some time to check. What is
+    /// cheap is checked by itself after every step, in products too.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Everything that must hold of the step, or of several, from an earlier state of the same life
+    /// to this one.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    fn check_since(&self, before: &Self) -> Result<(), String> {
+        let _ = before;
+        Ok(())
+    }
+
+    /// The disks that this replica counts on: tells `each` of a node, an index, and the epoch of
+    /// the own entry there, which it believes to be, or to have been, on the disk of that node with
+    /// everything before it. Only where logs match: elsewhere votes are counted one by one, see
+    /// [`certificate`](Self::certificate).
+    fn counts_on(&self, each: &mut dyn FnMut(NodeId, LogIndex, u128)) {
+        let _ = each;
+    }
+
+    /// Would this replica answer a read by its lease, at this time by its own clock? Nobody may be
+    /// elected while another one would.
+    fn holds_lease(&self, env: &Env<'_>) -> bool {
+        let _ = env;
+        false
+    }
 
     /// For traitors: another message that contradicts this one and is well-formed and signed, as
     /// only the owner of the key could make it. `None` where lying is not in the fault model.

@@ -150,7 +150,10 @@ impl<Q> Reads<Q> {
     /// What was committed when it was asked is in that, which bounds the age of what is read.
     pub fn ready(&mut self, id: u64, index: LogIndex) {
         let Some(Asked { at, query }) = self.asked.remove(&id) else { return };
-        if self.fresh.is_none_or(|(fresh, _)| fresh < at) {
+        if planted("K04") {
+            let newest = self.fresh.map_or(at, |(fresh, _)| fresh.max(at));
+            self.fresh = Some((newest, index));
+        } else if self.fresh.is_none_or(|(fresh, _)| fresh < at) {
             self.fresh = Some((at, index));
         }
         self.wait(query, index);
@@ -237,5 +240,18 @@ mod tests {
         assert_eq!(reads.applied(LogIndex(5)).collect::<Vec<_>>(), ['a', 'c']);
         assert_eq!(reads.overdue(ms(100)).collect::<Vec<_>>(), ['e']);
         assert_eq!(reads.drain().collect::<Vec<_>>(), ['d']);
+    }
+
+    /// Answers come in any order. What one says is as old as its question (planted bug K04).
+    #[test]
+    fn an_answer_that_comes_late_says_what_was_when_it_was_asked_for() {
+        let mut reads = Reads::default();
+        let earlier = ask(&mut reads, 'a', INDEX, 10, 1);
+        let later = ask(&mut reads, 'b', INDEX, 60, 1);
+        reads.ready(later, LogIndex(7));
+        reads.ready(earlier, LogIndex(4));
+        let bounded = Consistency::AtMost(ms(100));
+        assert_eq!(reads.admit('c', bounded, ms(150), LogIndex(7)), Admitted::Now('c'));
+        assert_eq!(reads.admit('d', bounded, ms(150), LogIndex(6)), Admitted::Wait);
     }
 }

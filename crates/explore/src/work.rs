@@ -101,7 +101,7 @@ impl<'a, P: Audit> Work<'a, P> {
     fn step(&mut self, input: Input<P>) -> Result<(), Violation> {
         let env = self.context.env(self.id, self.ticks);
         let (replica, effects) = (&mut self.local.replica, &mut self.effects);
-        let (before, led) = (replica.status(), replica.leads());
+        let (before, led, copy) = (replica.status(), replica.leads(), replica.clone());
         caught(self.id, || replica.step(input, &env, effects))?;
         if let Some(why) = effects.halted() {
             return Err(stopped(self.id, why.to_owned()));
@@ -109,6 +109,7 @@ impl<'a, P: Audit> Work<'a, P> {
         self.marks.extend(effects.take_reached());
         let (now, leads) = (replica.status(), replica.leads());
         self.rises(&before, &now)?;
+        self.is_sound(&copy)?;
         if leads != led && leads.is_some() {
             self.office = leads;
         }
@@ -123,6 +124,13 @@ impl<'a, P: Audit> Work<'a, P> {
         detail: String,
     ) -> Result<T, Violation> {
         Err(Violation::new(oracle, name, Some(self.id), detail))
+    }
+
+    /// O20: the replica's own invariants, of its state and of the step from what it was before.
+    fn is_sound(&self, before: &P) -> Result<(), Violation> {
+        let replica = &self.local.replica;
+        let sound = replica.check().and_then(|()| replica.check_since(before));
+        sound.or_else(|why| self.broken("O20", "a sound replica", why))
     }
 
     /// O8: within one life, epoch and commit index do not fall; and what is forgotten is in a

@@ -300,7 +300,8 @@ impl MultiPaxos {
     fn is_held_back(&self, ballot: Ballot, handed: Option<Ballot>, effects: Out<'_>) -> bool {
         let Role::Follower(follower) = &self.role else { return false };
         let leases = self.node.config.lease.is_some() && !planted("M99");
-        let gave_way = handed.is_some() && follower.leader == handed;
+        let of_old = planted("M136");
+        let gave_way = handed.is_some() && (follower.leader == handed || of_old);
         // A leader also asks those who follow it already, when they begin to vote.
         let free = gave_way || follower.lost || follower.leader == Some(ballot);
         let held = leases && !free && ballot > self.node.acceptor.promised();

@@ -1,10 +1,11 @@
 //! What the oracles may know.
 
+use crate::invariants;
 use crate::leader::Phase;
 use crate::message::Message;
 use crate::record::Record;
 use crate::replica::{MultiPaxos, Role};
-use consensus_core::{Audit, Ballot, Batch, Certificate, Claim, Ledger, LogIndex, Topic};
+use consensus_core::{Audit, Ballot, Batch, Certificate, Claim, Env, Ledger, LogIndex, Topic};
 
 fn at_most(ballot: Ballot) -> Claim {
     Claim::Rising(Topic::new("promised", 0u128, 0), ballot.rank())
@@ -180,5 +181,20 @@ impl Audit for MultiPaxos {
             value: VOTE,
             signers: vote.acceptors,
         })
+    }
+
+    fn holds_lease(&self, env: &Env<'_>) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.may_read_by_lease(&self.node, env),
+            Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => false,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        invariants::check(self)
+    }
+
+    fn check_since(&self, before: &Self) -> Result<(), String> {
+        invariants::check_step(before, self)
     }
 }

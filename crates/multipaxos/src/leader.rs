@@ -423,7 +423,8 @@ impl Leader {
         }
         self.disk = disk;
         self.heard.insert(node.id);
-        let answered = node.is_phase_2_quorum(self.heard);
+        let electable = node.is_phase_1_quorum(self.heard) || !planted("M138");
+        let answered = node.is_phase_2_quorum(self.heard) && electable;
         if node.finished() == node.version() {
             // Who left and does not listen will hear of it from others, or from nobody.
             self.leaving = NodeSet::EMPTY;

@@ -289,6 +289,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
     Mutant::new("M134", "changes members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),
+    Mutant::new("M135", "an answer to a heartbeat of another ballot confirms a read", &["O9"]),
+    Mutant::new("M136", "who was asked to lead by any leader is free of any lease", &["O9"]),
+    Mutant::new("M137", "a canvass is content with a phase 2 quorum", &["O14"]),
+    Mutant::new("M138", "a leader needs the answers of a phase 1 quorum to stay", &["O14"]),
+    Mutant::new("M139", "the last change of members is never called final", &["O13"]),
     Mutant::new("M133", "the own promise counts before it is durable", &["O6", "O7", "O16", "O18"]),
     Mutant::new("M130", "the records that replace a log begin with the members of now", &["O19"]),
     Mutant::new("M131", "what is forgotten ends with the members of now, not of then", &["O19"]),

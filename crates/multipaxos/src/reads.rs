@@ -182,12 +182,17 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        if lease && self.may_read(node) && self.has_lease(node, env) {
+        if lease && self.may_read_by_lease(node, env) {
             effects.reached("read by lease");
             reader.answer(Some(node.learner.upto()), effects);
             return;
         }
         self.confirmation.waiting.push(reader);
+    }
+
+    /// Does it know what is chosen, and is it certain to hear first if that may change?
+    pub(crate) fn may_read_by_lease(&self, node: &Node, env: &Env<'_>) -> bool {
+        self.may_read(node) && self.has_lease(node, env)
     }
 
     /// Does this leader know everything that was chosen under lower ballots?

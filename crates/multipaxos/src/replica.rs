@@ -141,23 +141,6 @@ impl ConsensusProtocol for MultiPaxos {
 }
 
 impl MultiPaxos {
-    /// Everything that must hold of this replica alone; the cheap part of it is checked after
-    /// every step. For tests and model checkers.
-    ///
-    /// # Errors
-    /// If something does not: which.
-    pub fn check(&self) -> Result<(), String> {
-        invariants::check(self)
-    }
-
-    /// What must hold of the step from an earlier state, in the same life, to this one.
-    ///
-    /// # Errors
-    /// If something does not: which.
-    pub fn check_since(&self, before: &Self) -> Result<(), String> {
-        invariants::check_step(before, self)
-    }
-
     #[cold]
     fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.node.start(effects);
@@ -212,7 +195,7 @@ impl MultiPaxos {
             Message::Heartbeat { .. } => self.on_heartbeat(from, &message, env, effects),
             Message::HeartbeatReply { ballot, known, round, priority } => {
                 if let Role::Leader(leader) = &mut self.role
-                    && leader.ballot == ballot
+                    && (leader.ballot == ballot || planted("M135"))
                 {
                     let about = (round, priority);
                     leader.on_heartbeat_reply(from, about, &self.node, env, effects);

@@ -1,5 +1,6 @@
 //! What the oracles may know.
 
+use crate::invariants;
 use crate::message::{Decision, Message, Proposal};
 use crate::record::Record;
 use crate::replica::Paxos;
@@ -114,5 +115,13 @@ impl Audit for Paxos {
             value: u128::from(chosen.batch.fingerprint().0),
             signers: chosen.counted?,
         })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        invariants::check(self)
+    }
+
+    fn check_since(&self, before: &Self) -> Result<(), String> {
+        invariants::check_step(before, self)
     }
 }

@@ -289,7 +289,7 @@ impl Paxos {
             self.proposer.recover(at);
             self.asked = env.cluster.peers_of(self.id);
             effects.set_timer(Timer::Retry, self.config.retransmit);
-            self.promised_here(at, accepted, effects);
+            self.promised_here(at, accepted, effects.last_needed());
         }
     }
 }

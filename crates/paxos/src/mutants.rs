@@ -179,6 +179,8 @@ pub const MUTANTS: &[Mutant] = &[
         &["O13"],
     )
     .beyond_simulation("lopsided quorums under that option, which seldom meet"),
+    Mutant::new("P50", "the own promise counts with the record before its own", &["O1", "O6"])
+        .beyond_simulation("a crash between two syncs at the proposer: `tests/paper.rs`"),
     Mutant::new("P48", "sending=thrifty: who is silent is asked again, and nobody else", &["O13"]),
     Mutant::new(
         "P70",

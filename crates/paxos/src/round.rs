@@ -21,8 +21,12 @@ impl Paxos {
         let asked = self.ask(self.config.promises_needed(), NodeSet::EMPTY, env);
         effects.send(asked, message);
         effects.set_timer(Timer::Retry, self.config.retransmit);
+        let before = effects.last_needed();
         match self.acceptor.on_prepare(slot, ballot, effects) {
-            Ok(accepted) => self.promised_here(at, accepted, effects),
+            Ok(accepted) => {
+                let number = if planted("P50") { before } else { effects.last_needed() };
+                self.promised_here(at, accepted, number);
+            }
             Err(Outbid(promised)) => self.on_nack(at, promised, effects),
         }
     }
@@ -32,10 +36,10 @@ impl Paxos {
         &mut self,
         at: ChosenAt,
         accepted: Option<Proposal>,
-        effects: &mut Effects<Self>,
+        record: RecordNumber,
     ) {
         let answer = OwnAnswer::Promise { at, accepted };
-        self.own_answers.wrote(effects.last_needed(), answer);
+        self.own_answers.wrote(record, answer);
     }
 
     /// Phase 2(a), once a quorum has promised.

@@ -4,7 +4,7 @@ mod lab;
 
 use consensus_core::{
     AuthMeter, Ballot, Cluster, ClusterId, ConsensusProtocol, Durable, Env, Envelope, Incarnation,
-    Input, LogIndex, NoKeys, NodeId, ProtocolConfig, Refusal,
+    Input, LogIndex, NoKeys, NodeId, ProtocolConfig, RecordNumber, Refusal,
 };
 use lab::{Lab, ballot_of, batch};
 use synod_paxos::{ChosenAt, Config, Decision, Message, Paxos, Proposal, Record, Timer};
@@ -225,6 +225,24 @@ fn promises_and_acceptances_wait_for_the_disk() {
     assert!(lab.committed(0).is_empty(), "its own acceptance is not on its disk yet");
     lab.sync(0);
     assert_eq!(lab.committed(0), [batch("x")]);
+}
+
+/// §2.5: the sync of an earlier record says nothing of the own promise (planted bug P50).
+#[test]
+fn the_own_promise_waits_for_its_own_record() {
+    let mut lab = Lab::new(3);
+    lab.slow_disks();
+    lab.propose(2, "theirs");
+    lab.carry(2, 0, "prepare");
+    lab.propose(0, "x");
+    lab.carry(0, 1, "prepare");
+    lab.sync(1);
+    lab.carry(1, 0, "promise");
+    lab.give(0, Input::Durable(RecordNumber(1)));
+    lab.give(0, Input::Drained);
+    assert_eq!(lab.count("accept"), 0, "only the promise to the other proposer is on its disk");
+    lab.sync(0);
+    assert_eq!(lab.count("accept"), 2);
 }
 
 /// §2.5 and E-18: an acceptor comes back with what it promised and accepted.

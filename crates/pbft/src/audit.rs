@@ -2,6 +2,7 @@
 
 use crate::attack;
 use crate::certificates::{CheckpointCertificate, PreparedCertificate};
+use crate::invariants;
 use crate::lies;
 use crate::message::{Body, Message, Sequence, View, ViewChange, Vote};
 use crate::record::Record;
@@ -146,6 +147,10 @@ impl Audit for Pbft {
             value: certificate.vote.digest.short(),
             signers: certificate.signers(),
         })
+    }
+
+    fn check_since(&self, before: &Self) -> Result<(), String> {
+        invariants::check_step(before, self).map_err(str::to_owned)
     }
 
     fn equivocate(message: &Message, env: &Env<'_>) -> Option<Message> {

@@ -1,9 +1,11 @@
 //! What the oracles may know of Raft.
 
+use crate::invariants;
 use crate::message::Message;
 use crate::record::Record;
 use crate::replica::{Raft, Role};
-use consensus_core::{Audit, Batch, Certificate, Claim, Ledger, LogIndex, Topic};
+use crate::server::Server;
+use consensus_core::{Audit, Batch, Certificate, Claim, Env, Ledger, LogIndex, NodeId, Topic};
 
 impl Audit for Raft {
     const LOG_MATCHING: bool = true;
@@ -144,6 +146,37 @@ impl Audit for Raft {
     /// for a single entry. The disks tell instead.
     fn certificate(&self, _index: LogIndex) -> Option<Certificate> {
         None
+    }
+
+    fn check(&self) -> Result<(), String> {
+        invariants::check(self).map_err(str::to_owned)
+    }
+
+    fn check_since(&self, before: &Self) -> Result<(), String> {
+        invariants::check_step(before, self).map_err(str::to_owned)
+    }
+
+    /// Thesis §6.4.1.
+    fn holds_lease(&self, env: &Env<'_>) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.may_read_by_lease(&self.server, env.now),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => false,
+        }
+    }
+
+    /// matchIndex of every follower (Figure 2), and what the own disk has.
+    fn counts_on(&self, each: &mut dyn FnMut(NodeId, LogIndex, u128)) {
+        let Server { id, durable_index, log, .. } = &self.server;
+        let mut tell = |node: NodeId, index: LogIndex| {
+            let term = log.term_at(index).filter(|_| index > log.start().index);
+            if let Some(term) = term {
+                each(node, index, u128::from(term.0));
+            }
+        };
+        tell(*id, *durable_index);
+        if let Role::Leader(leader) = &self.role {
+            leader.progress.iter().for_each(|(node, progress)| tell(node, progress.matched()));
+        }
     }
 }
 

@@ -60,6 +60,9 @@ pub fn check(raft: &Raft) -> Result<(), &'static str> {
         Role::Leader(leader) if !leader.is_sound(server.log.last()) => {
             Err("nextIndex and matchIndex do not fit the log")
         }
+        Role::Leader(leader) if !leader.bytes_are_right(server) => {
+            Err("uncommitted bytes are miscounted")
+        }
         _ => Ok(()),
     }
 }

@@ -203,7 +203,8 @@ impl Leader {
     /// The entries after this index are kept for servers that were told to take a snapshot.
     pub(crate) fn needed_after(&self) -> LogIndex {
         let needs = self.progress.values().filter_map(Progress::needs_after);
-        needs.min().filter(|_| !planted("R110")).unwrap_or(NOTHING)
+        let needs = if planted("R140") { needs.max() } else { needs.min() };
+        needs.filter(|_| !planted("R110")).unwrap_or(NOTHING)
     }
 
     /// AppendEntries from `next` on, and the bytes of its entries. They may be those of the record
@@ -454,7 +455,8 @@ impl Leader {
         self.heard.insert(server.id);
         let connected = server.is_quorum(self.heard) || planted("R15b");
         let disk = Disk::of(server);
-        let stalled = disk.durable < self.disk.last && disk.durable <= self.disk.durable;
+        let due = if planted("R141") { disk.last } else { self.disk.last };
+        let stalled = disk.durable < due && disk.durable <= self.disk.durable;
         if !connected || stalled {
             let mark =
                 if stalled { "leader stepped down: disk" } else { "leader stepped down: quorum" };
@@ -489,6 +491,13 @@ impl Leader {
     /// The bookkeeping holds.
     pub(crate) fn is_sound(&self, last: EntryId) -> bool {
         self.progress.values().all(|peer| peer.is_sound(last.index))
+    }
+
+    /// Are the bytes that are not committed what they come to when they are counted anew?
+    pub(crate) fn bytes_are_right(&self, server: &Server) -> bool {
+        let uncommitted = server.log.after(server.commit_index);
+        let bytes: usize = uncommitted.iter().chain(&self.fresh).map(Entry::len).sum();
+        bytes == self.pending_bytes
     }
 }
 

@@ -357,5 +357,22 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R133", "goes on changing members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),
     Mutant::new("R134", "who was to go stays when the successor votes", &["O19", "O13"]),
+    Mutant::new("R135", "an answer to a heartbeat of an older term confirms a read", &["O9"]),
+    Mutant::new(
+        "R136",
+        "a snapshot vouches for all of the log that it agrees with",
+        &["O20", "O6"],
+    ),
+    Mutant::new("R137", "what replaces a conflicting entry counts as durable at once", &["O20"]),
+    Mutant::new("R138", "after a snapshot the uncommitted bytes are not counted anew", &["O20"]),
+    Mutant::new("R139", "a hand-over that failed leaves the lease as it was", &["O9"]),
+    Mutant::new(
+        "R140",
+        "of two servers that take snapshots the leader keeps what the further one needs",
+        &["O13"],
+    )
+    .beyond_simulation("a load that goes on while two take snapshots: `tests/snapshots.rs`"),
+    Mutant::new("R141", "a disk is stuck if it has not written what came just now", &["O14"]),
+    Mutant::new("R142", "members that a later entry commits are never called final", &["O13"]),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
 ];

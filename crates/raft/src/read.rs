@@ -90,12 +90,17 @@ impl Lease {
     pub(crate) fn end(&mut self) {
         if !planted("R78") {
             self.start_over();
-            self.spent = true;
+            self.spent = !planted("R139");
         }
     }
 }
 
 impl Leader {
+    /// Is it certain that no other server leads, and does this one know all that is committed?
+    pub(crate) fn may_read_by_lease(&self, server: &Server, now: Duration) -> bool {
+        (server.has_committed_in_term() || planted("R13a")) && self.lease.holds(now)
+    }
+
     /// A client of this server wants to read, or one of a follower.
     pub(crate) fn on_read(
         &mut self,
@@ -108,7 +113,7 @@ impl Leader {
         if !may_answer {
             effects.reached("a read waits for the first commit of the term");
         }
-        if may_answer && (lease && self.lease.holds(now) || planted("R13b")) {
+        if lease && self.may_read_by_lease(server, now) || may_answer && planted("R13b") {
             return answer(asker, server.commit_index, server, effects);
         }
         if lease {

@@ -346,6 +346,12 @@ impl Raft {
                 let next = self.on_vote(from, candidate, granted);
                 self.transition(next, effects);
             }
+            Message::HeartbeatReply { round, verified, priority, .. } if planted("R135") => {
+                if let Role::Leader(leader) = &mut self.role {
+                    let about = (round, verified, priority);
+                    leader.on_heartbeat_reply(&mut self.server, from, about, effects);
+                }
+            }
             Message::AppendReply { matched, .. } if planted("R53") => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_append_reply(&mut self.server, from, matched, effects);
@@ -450,6 +456,7 @@ impl Raft {
             Role::Leader(_) if self.server.log.last() != last => {
                 effects.halt("a leader lacks what is decided");
             }
+            Role::Leader(_) if planted("R138") => {}
             Role::Leader(leader) => leader.recount(&self.server),
             Role::PreCandidate(_) | Role::Candidate(_) if news => {
                 self.become_follower(effects);

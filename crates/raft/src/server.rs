@@ -254,7 +254,8 @@ impl Server {
             effects.reached("change of members rolled back");
         }
         if !planted("R45") {
-            self.durable_index = self.durable_index.min(first.previous());
+            let kept = if planted("R137") { first } else { first.previous() };
+            self.durable_index = self.durable_index.min(kept);
         }
         // A write of entries that were cut must not vouch for those that took their place.
         // Its entries below the cut are vouched for by the record that is written now.
@@ -297,7 +298,8 @@ impl Server {
         effects.commit_run(before.next(), done.iter().map(|entry| &entry.batch));
         self.commit_index = index;
         let version = self.current().version;
-        if before < version && version <= self.commit_index {
+        let buried = planted("R142") && version != self.commit_index;
+        if before < version && version <= self.commit_index && !buried {
             self.tell_members(effects);
         }
     }

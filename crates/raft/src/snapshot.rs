@@ -122,7 +122,8 @@ impl Server {
         self.snapshot = last.index;
         self.commit_index = last.index;
         if agrees {
-            self.durable_index = self.durable_index.max(last.index);
+            let all = planted("R136").then(|| self.log.last().index);
+            self.durable_index = self.durable_index.max(all.unwrap_or(last.index));
             self.tell_members(effects);
             return self.forget(NOTHING, effects);
         }

@@ -375,6 +375,33 @@ fn what_a_receiver_of_a_snapshot_needs_stays_until_it_has_caught_up() {
     assert_eq!(lab.status(0).purged, lab.status(0).last, "nobody needs anything now");
 }
 
+/// Two servers take snapshots, one of them an older one: what the slower needs stays, too
+/// (planted bug R140).
+#[test]
+fn what_the_slower_of_two_receivers_needs_stays() {
+    let mut lab = Lab::set_up(5, |config| config.trailing_entries = 0);
+    lab.elect(0);
+    let mut snapshots = Vec::new();
+    for late in [3, 4] {
+        lab.crash(late, 0);
+    }
+    for late in [3, 4] {
+        work(&mut lab, 4);
+        lab.take_snapshot(0);
+        snapshots.push(lab.nodes[0].snapshot.clone().expect("it was taken").0.index);
+        lab.restart(late);
+        for _ in 0..2 {
+            lab.fire(0, Timer::Heartbeat);
+            lab.carry_all();
+        }
+        assert_eq!(lab.nodes[late].fetches.pop(), Some(NodeId(0)), "told to take a snapshot");
+    }
+    work(&mut lab, 4);
+    lab.take_snapshot(0);
+    assert!(snapshots[0] < snapshots[1]);
+    assert_eq!(lab.status(0).purged, snapshots[0], "kept from the older one on");
+}
+
 /// … and while it catches up from there, a message at a time.
 #[test]
 fn what_a_server_has_yet_to_get_after_its_snapshot_stays() {

@@ -1,10 +1,11 @@
 //! One checked run: faults and safety first, then liveness of a healed quorum, then of all, then
 //! rest.
 
+mod calm;
 mod core;
 mod rest;
 
-use crate::nemesis::{Churn, Exiles, Nemesis, Sieges};
+use crate::nemesis::{Churn, Comebacks, Exiles, Nemesis, Sieges};
 use crate::options::Options;
 use crate::oracle::blackbox;
 use crate::registers::{Operation, Registers};
@@ -207,6 +208,7 @@ impl<'a, P: Audit> Run<'a, P> {
         self.reform();
         self.rest();
         self.disturb();
+        self.calm();
         for node in self.able().iter() {
             self.world.compare_state_of(node);
         }
@@ -239,20 +241,27 @@ impl<'a, P: Audit> Run<'a, P> {
         let mut churn = Churn::new(self.seed, &self.options.operators);
         let mut sieges = Sieges::new(self.seed, self.options);
         let mut exiles = Exiles::new(self.seed, &self.options.operators);
+        let mut comebacks = Comebacks::new(self.seed, self.options);
         let end = self.options.safety;
         while self.world.now() < end && self.world.violation().is_none() {
             if clients.iter().all(|client| self.world.client_ended(*client)) {
                 break;
             }
             let operators = churn.due().min(sieges.due()).min(exiles.due());
+            let operators = operators.min(comebacks.due());
             let until = nemesis.due().min(operators).min(end);
             self.advance(until, |world| nemesis.is_alarmed(world));
             nemesis.act(&mut self.world);
             churn.act(&mut self.world);
             sieges.act(&mut self.world);
             exiles.act(&mut self.world);
+            comebacks.act(&mut self.world);
             self.keep_equivocating();
         }
+        churn.keep_promises(&mut self.world);
+        self.world.pass_all();
+        self.world.release_held();
+        self.world.forget_kept();
     }
 
     fn keep_equivocating(&mut self) {

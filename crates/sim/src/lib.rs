@@ -55,6 +55,7 @@
 //! | O15 | equal states after equal indices, snapshots included |
 //! | O16 | a counted vote has enough distinct signers, who really said so |
 //! | O19 | members are what the log says, and what an operator who saw the ones before asked for |
+//! | O20 | a replica is sound by itself, and what it counts on is, or was, on the disks |
 //! | O18 | no panic, no halt, no refusal to recover, no honest message rejected |
 //!
 //! # A checked run
@@ -141,6 +142,6 @@ pub use shrink::{
     Budget, Reduction, ShrinkError, ShrinkProgress, Shrunk, can_be_told, needs_time, record, shrink,
 };
 pub use shuffle::Shuffle;
-pub use stage::{Asked, Clocks, Flight, Impossible, Scene, Sound, Stage, Table, saying};
+pub use stage::{Asked, Clocks, Flight, Impossible, Scene, Stage, Table, saying};
 pub use traitor::Treason;
 pub use world::{Completion, Fate, ReadDone, Setup, World};

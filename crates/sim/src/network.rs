@@ -35,6 +35,15 @@ pub enum Latency {
 }
 
 impl Latency {
+    /// The longest that is ever drawn.
+    pub fn longest(&self) -> Duration {
+        match *self {
+            Self::Fixed(time) => time,
+            Self::Uniform { max, .. } | Self::Tailed { max, .. } => max,
+            Self::Bimodal { near, far, .. } => near.max(far) * 5 / 4,
+        }
+    }
+
     /// One draw.
     pub fn draw(&self, rng: &mut Rng) -> Duration {
         match *self {
@@ -218,6 +227,8 @@ mod tests {
                 let drawn = latency.draw(&mut rng);
                 assert!((min..=max).contains(&drawn), "{latency:?} drew {drawn:?}");
             }
+            let far = Latency::Bimodal { near: min, far: max, far_share: 5_000 };
+            assert!(far.draw(&mut rng) <= far.longest());
         }
     }
 

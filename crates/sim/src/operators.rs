@@ -101,6 +101,9 @@ pub struct Operators {
     /// when the others have forgotten where its log parted from theirs. Only where there are
     /// snapshots.
     pub exiles: Option<Duration>,
+    /// Mean time between two comebacks: a leader leads again, and hears what was said to it in its
+    /// first time. Only where there are reads.
+    pub comebacks: Option<Duration>,
     /// So many entries stay in the log behind a snapshot, if not as many as usual.
     pub trailing: Option<u64>,
 }
@@ -121,6 +124,7 @@ impl Operators {
             lease: None,
             sieges: None,
             exiles: None,
+            comebacks: None,
             trailing: None,
         }
     }
@@ -159,6 +163,8 @@ impl Operators {
         let trailing = trailing.filter(|_| offers.snapshots && snapshots.is_some());
         let exiles = rng.chance(6_000).then(|| rng.time(Duration::from_millis(500), RARE));
         let exiles = exiles.filter(|_| trailing.is_some() && !thick);
+        let comebacks = rng.chance(2_500).then(|| rng.time(Duration::from_millis(500), RARE));
+        let comebacks = comebacks.filter(|_| offers.index_reads && !thick);
         Self {
             spares: if changes.is_some() { spares } else { 0 },
             changes,
@@ -172,6 +178,7 @@ impl Operators {
             lease,
             sieges,
             exiles,
+            comebacks,
             trailing,
         }
     }
@@ -228,6 +235,7 @@ mod tests {
             all.iter().filter(|one| one.readers > 0).count(),
             all.iter().filter(|one| one.lease.is_some()).count(),
             all.iter().filter(|one| one.sieges.is_some()).count(),
+            all.iter().filter(|one| one.comebacks.is_some()).count(),
         ];
         assert!(counts.iter().all(|count| (20..170).contains(count)), "{counts:?}");
         assert!(all.iter().all(|one| !one.consistencies.is_empty()));

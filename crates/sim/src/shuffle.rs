@@ -108,6 +108,7 @@ impl<P: Audit> Run<'_, P> {
             self.world.happen_any(&mut pool, shuffle, &mut self.rng);
             self.print();
         }
+        churn.keep_promises(&mut self.world);
         self.world.put_back(pool);
     }
 

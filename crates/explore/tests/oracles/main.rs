@@ -44,6 +44,8 @@ fn every_mistake_is_found_by_its_oracle() {
         (Mistake::Panics, "O18"),
         (Mistake::CannotRecover, "O18"),
         (Mistake::Rejected, "O18"),
+        (Mistake::Unsound, "O20"),
+        (Mistake::UnsoundStep, "O20"),
     ] {
         let two = Bounds { timeouts: 2, ..bounds() };
         let found = run(&two, mistake, &Limits::default()).found;

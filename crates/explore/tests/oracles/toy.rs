@@ -62,6 +62,10 @@ pub(crate) enum Mistake {
     ForgetsMore,
     /// A compaction leaves out what is above the snapshot.
     LosesTail,
+    /// A replica that has committed something finds itself broken.
+    Unsound,
+    /// A step that commits something is one that it says must not be.
+    UnsoundStep,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -507,5 +511,15 @@ impl Audit for Toy {
     fn certificate(&self, _index: LogIndex) -> Option<Certificate> {
         let signers = self.has(Mistake::CountsAll).then(|| self.config.cluster.nodes())?;
         Some(Certificate { topic: Topic::new("all", 0u8, 0), value: 0, signers })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let broken = self.has(Mistake::Unsound) && self.commit > LogIndex::ZERO;
+        if broken { Err("a commit".into()) } else { Ok(()) }
+    }
+
+    fn check_since(&self, before: &Self) -> Result<(), String> {
+        let broken = self.has(Mistake::UnsoundStep) && self.commit > before.commit;
+        if broken { Err("another commit".into()) } else { Ok(()) }
     }
 }

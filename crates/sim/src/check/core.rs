@@ -103,28 +103,26 @@ impl<P: Audit> Run<'_, P> {
         }
     }
 
-    /// O14 for nodes that come back: a member that was away, or one that was removed and does not
-    /// know it, causes no election while a quorum hears its leader.
+    /// O14 for nodes that come back: members that were away, or saw everybody but their leader, or
+    /// heard nobody, or were removed and do not know it, cause no election while a quorum hears its
+    /// leader.
     pub(super) fn disturb(&mut self) {
         if self.world.violation().is_some() || !self.world.traitors().is_empty() {
             return;
         }
         let Some(leader) = self.world.leader().filter(|_| self.rng.chance(3_000)) else { return };
         let epoch = self.world.status(leader).map(|status| status.epoch);
-        let others: Vec<NodeId> = self.able().without(leader).iter().collect();
-        if others.is_empty() {
-            return;
-        }
-        let away = self.rng.pick(&others);
-        if !self.is_core(self.able_members().without(away)) {
+        let away = self.who_is_away(leader);
+        if away.is_empty() {
             return;
         }
         let election = self.options.timing.election_max;
-        self.world.isolate(away);
+        let how = self.rng.below(4);
+        away.iter().for_each(|node| self.part(node, leader, how));
         self.advance(self.world.now() + election * AWAY, |_| false);
         if self.rng.chance(3_000) {
-            self.world.crash(away);
-            self.revive(NodeSet::only(away));
+            away.iter().for_each(|node| self.world.crash(node));
+            self.revive(away);
         }
         self.world.heal_all();
         self.advance(self.world.now() + election * AWAY, |_| false);
@@ -133,10 +131,54 @@ impl<P: Audit> Run<'_, P> {
         let undisturbed = leads && now.map(|status| status.epoch) == epoch;
         if !undisturbed && self.world.violation().is_none() {
             let detail = format!(
-                "{away} was away for a while and came back; {leader} led in epoch {epoch:?} and \
-                 is now {now:?}"
+                "{away:?} were away for a while and came back; {leader} led in epoch {epoch:?} \
+                 and is now {now:?}"
             );
             self.world.fail(None, Finding::new("O14", "no needless election", detail));
+        }
+    }
+
+    /// Can these decide for a leader that they have, though they need not be able to elect one? The
+    /// others are too few for that.
+    fn decide(&self, nodes: NodeSet) -> bool {
+        if P::INFO.faults == FaultModel::Byzantine {
+            return self.is_core(nodes);
+        }
+        self.world.in_force(nodes).all(|members| self.world.can_decide(members, nodes))
+    }
+
+    /// Some, without whom the leader can still decide; one as a rule. Several only where all are
+    /// members: with those who do not know that they were removed they may be a quorum of earlier
+    /// members, and promise one of them what keeps them from their leader.
+    fn who_is_away(&mut self, leader: NodeId) -> NodeSet {
+        let mut away = NodeSet::EMPTY;
+        let several = self.rng.chance(4_000) && self.able() == self.able_members();
+        let mut others: Vec<NodeId> = self.able().without(leader).iter().collect();
+        while let Some(place) = (!others.is_empty()).then(|| self.rng.place(others.len())) {
+            let more = away.or(NodeSet::only(others.swap_remove(place)));
+            if self.decide(self.able_members().minus(more)) {
+                away = more;
+            }
+            if !several && !away.is_empty() {
+                break;
+            }
+        }
+        away
+    }
+
+    /// A node loses everybody, or the leader only, or no longer hears anybody, or the leader.
+    fn part(&mut self, node: NodeId, leader: NodeId, how: u64) {
+        match how {
+            0 => self.world.isolate(node),
+            1 => {
+                self.world.cut(leader, node);
+                self.world.cut(node, leader);
+            }
+            2 => {
+                let peers = self.world.cluster().peers_of(node);
+                peers.iter().for_each(|peer| self.world.cut(peer, node));
+            }
+            _ => self.world.cut(leader, node),
         }
     }
 }

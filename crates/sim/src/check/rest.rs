@@ -5,7 +5,8 @@
 use super::Run;
 use crate::oracle::Verdict;
 use crate::report::Finding;
-use consensus_core::{Audit, Counters, NodeId, NodeSet, Timing};
+use crate::world::World;
+use consensus_core::{Audit, Counters, LogIndex, NodeId, NodeSet, StateMachine, Timing};
 use core::time::Duration;
 
 /// So many longest election timeouts long is rest looked at.
@@ -33,10 +34,19 @@ impl<P: Audit> Run<'_, P> {
             let last = world.last_committed();
             let knows = |node: NodeId| world.executor(node).applied() >= last;
             let members = able.and(world.decided_members().members());
-            world.clients_ended() && world.readers_ended() && members.iter().all(knows)
+            world.clients_ended()
+                && world.readers_ended()
+                && members.iter().all(knows)
+                && not_final(world, members).is_empty()
         });
         if !settled {
             let last = self.world.last_committed();
+            let unsure = not_final(&self.world, self.able_members());
+            if !unsure.is_empty() && self.world.violation().is_none() {
+                let newest = self.world.decided_members();
+                let detail = format!("{unsure:?} do not call these members final: {newest:?}");
+                return self.stuck("members are final", bound, detail);
+            }
             let late = |node: &NodeId| self.world.executor(*node).applied() < last;
             let late: NodeSet = self.able_members().iter().filter(late).collect();
             let detail = format!("without traffic {late:?} did not learn of {last}");
@@ -65,6 +75,17 @@ impl<P: Audit> Run<'_, P> {
             leader_changes: self.world.leader_changes(),
         }
     }
+}
+
+/// Who of these does not say that the members that were decided last are in force for good? Whoever
+/// waits for that, to switch a node off, waits for ever.
+fn not_final<P: Audit, S: StateMachine>(world: &World<P, S>, nodes: NodeSet) -> NodeSet {
+    let newest = world.decided_members();
+    let sure = |node: NodeId| match world.members(node) {
+        Some((members, committed)) => *committed && members.version == newest.version,
+        None => newest.version == LogIndex::ZERO,
+    };
+    nodes.iter().filter(|node| !sure(*node)).collect()
 }
 
 impl Work {

@@ -78,11 +78,17 @@ impl Churn {
         }
     }
 
-    /// Does one thing now, whatever the time.
-    pub(crate) fn act_at_once<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
+    /// Starts all nodes that are still to be started. A change that names one may be decided at any
+    /// time, and may need it.
+    pub(crate) fn keep_promises<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
         for (_, node) in std::mem::take(&mut self.joins) {
             world.join(node);
         }
+    }
+
+    /// Does one thing now, whatever the time.
+    pub(crate) fn act_at_once<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>) {
+        self.keep_promises(world);
         match (self.changes.is_some(), self.transfers.is_some()) {
             (true, true) if self.rng.chance(4_000) => self.transfer(world),
             (true, _) => self.change(world),

@@ -6,7 +6,7 @@
 
 use crate::operators::Operators;
 use crate::rng::Rng;
-use crate::world::World;
+use crate::world::{Fate, World};
 use consensus_core::{Audit, NodeId, StateMachine};
 use core::time::Duration;
 
@@ -36,6 +36,8 @@ pub(crate) struct Exiles {
     next: Duration,
     left: u32,
     on: Option<Exile>,
+    /// What it says waits.
+    holds: bool,
 }
 
 impl Exiles {
@@ -45,7 +47,7 @@ impl Exiles {
         let every = operators.exiles;
         let first = rng.time(Duration::from_millis(700), Duration::from_millis(2_500));
         let next = every.map_or(Duration::MAX, |_| first);
-        Self { rng, every, next, left: MOST, on: None }
+        Self { rng, every, next, left: MOST, on: None, holds: false }
     }
 
     /// When something is to be done.
@@ -95,7 +97,18 @@ impl Exiles {
         let Some(node) = world.leader() else { return self.pause(world) };
         self.left = self.left.saturating_sub(1);
         world.fault("leader exiled with commands of its own");
-        world.isolate(node);
+        if !world.is_intercepted() && self.rng.chance(4_000) {
+            // What it says is not lost but very late: it arrives when others have decided.
+            world.fault("word of an exile held back");
+            let hold = move |from, _: NodeId, _: &P::Message| {
+                if from == node { Fate::Hold } else { Fate::Pass }
+            };
+            world.intercept(hold);
+            self.holds = true;
+            world.cluster().peers_of(node).iter().for_each(|other| world.cut(other, node));
+        } else {
+            world.isolate(node);
+        }
         self.feed(world, node, 30);
         if self.rng.chance(3_000) {
             let time = self.rng.time(Duration::from_millis(200), Duration::from_secs(3));
@@ -116,6 +129,9 @@ impl Exiles {
         let leader = world.leader().filter(|leader| *leader != node);
         if let Some(leader) = leader {
             self.feed(world, leader, 4);
+            if self.holds && self.rng.chance(1_500) {
+                world.release_held();
+            }
         }
         let stage = Stage::Away { commands: commands.saturating_sub(2) };
         self.go_on(world, (node, stage), Duration::from_millis(60));
@@ -134,6 +150,10 @@ impl Exiles {
     }
 
     fn bring_back<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, node: NodeId) {
+        if std::mem::take(&mut self.holds) {
+            world.pass_all();
+            world.release_held();
+        }
         for other in world.cluster().peers_of(node).iter() {
             world.mend(other, node);
             world.mend(node, other);

@@ -1,12 +1,15 @@
 //! Injects faults while a run is in its safety phase, and takes most of them back.
 
 mod churn;
+mod comeback;
 mod exile;
 mod schism;
 mod siege;
 mod strike;
+mod visitors;
 
 pub(crate) use churn::Churn;
+pub(crate) use comeback::Comebacks;
 pub(crate) use exile::Exiles;
 pub(crate) use siege::Sieges;
 

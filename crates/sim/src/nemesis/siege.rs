@@ -3,17 +3,12 @@
 //! (Raft thesis §6.4.1; O9).
 
 use super::churn::can_be;
-use crate::check::{operation, question};
+use super::visitors::{read_at, write_at};
 use crate::options::Options;
 use crate::rng::Rng;
-use crate::world::World;
-use consensus_core::{
-    Audit, Change, Consistency, NodeId, NodeSet, Patience, ReadMode, StateMachine,
-};
+use crate::world::{Fate, World};
+use consensus_core::{Audit, Change, Message, NodeId, NodeSet, ReadMode, StateMachine, Traffic};
 use core::time::Duration;
-
-/// Commands that the successor is to decide.
-const COMMANDS: u64 = 3;
 
 /// Sieges of one run: they are expensive.
 const MOST: u32 = 6;
@@ -27,6 +22,9 @@ enum Way {
     LateAnswers,
     /// The leader is asked to give way, and does not hear what comes of it.
     HandOver,
+    /// The same, but the word that asks the heir to lead comes when nobody waits for it any more:
+    /// this leader has gone on, or another one has come.
+    LateHandOver,
     /// An operator's wish, of which the leader does not hear.
     Wish,
     /// All others forget, in a crash, that they heard a leader.
@@ -36,13 +34,14 @@ enum Way {
 }
 
 /// Those that leave the least time more often.
-const WAYS: [Way; 9] = [
+const WAYS: [Way; 10] = [
     Way::CutOff,
     Way::CutOff,
     Way::LateAnswers,
     Way::LateAnswers,
     Way::LateAnswers,
     Way::HandOver,
+    Way::LateHandOver,
     Way::Wish,
     Way::Amnesia,
     Way::Members,
@@ -113,13 +112,21 @@ impl Sieges {
         if others.is_empty() {
             return;
         }
-        let heir = self.rng.pick(&others);
+        let mut heir = self.rng.pick(&others);
         let timing = world.cluster().timing;
-        let way = self.rng.pick(&WAYS);
+        let way = match self.rng.pick(&WAYS) {
+            Way::LateHandOver if world.is_intercepted() => Way::HandOver,
+            way => way,
+        };
         let wait = match way {
             Way::CutOff | Way::HandOver | Way::Wish | Way::Amnesia => (Duration::ZERO, None),
             Way::LateAnswers => self.late_answers(world, leader),
-            Way::Members => (self.members(world, leader, heir), None),
+            Way::LateHandOver => (self.late_hand_over(world, leader, heir), None),
+            Way::Members => {
+                let (wait, other) = self.members(world, leader, heir);
+                heir = other;
+                (wait, None)
+            }
         };
         let (cut, deaf) = (now + wait.0, wait.1.map(|wait| now + wait));
         let until = cut + self.rng.time(timing.election_min, timing.election_max);
@@ -143,15 +150,45 @@ impl Sieges {
         (self.rng.time(Duration::ZERO, late / 2), Some(late + Duration::from_millis(1)))
     }
 
-    /// The leader stays, and so does the heir; the others are replaced, as far as there are any.
-    fn members<P: Audit, S: StateMachine>(
+    /// The leader hands over, and the word that says so is held back for long enough that all is
+    /// as it was, or that yet another one leads.
+    fn late_hand_over<P: Audit, S: StateMachine>(
         &mut self,
         world: &mut World<P, S>,
         leader: NodeId,
         heir: NodeId,
     ) -> Duration {
+        let election = world.cluster().timing.election_max;
+        let third = world.decided_members().voters.without(leader).without(heir).iter().next();
+        let third = third.filter(|_| self.rng.chance(5_000));
+        world.intercept(move |from, to, message| match message.kind().traffic {
+            Traffic::Election if from == leader && to == heir => Fate::Hold,
+            // Whom another one leads must not hear of it before it is asked to lead.
+            _ if third.is_some() && to == heir => Fate::Drop,
+            _ => Fate::Pass,
+        });
+        world.transfer(leader, heir);
+        match third {
+            Some(third) => {
+                world.campaign(third);
+                self.rng.time(Duration::from_millis(5), world.cluster().timing.election_min)
+            }
+            None => self.rng.time(election, election * 4),
+        }
+    }
+
+    /// The leader stays, and so does the heir, unless one of those who come is to be it, who have
+    /// promised the leader nothing. The others are replaced, as far as can be. Gives the heir.
+    fn members<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &mut World<P, S>,
+        leader: NodeId,
+        heir: NodeId,
+    ) -> (Duration, NodeId) {
         let members = world.decided_members().clone();
         let fresh = world.cluster().nodes().minus(world.condemned()).minus(members.voters);
+        let comes = fresh.iter().next().filter(|_| self.rng.chance(5_000));
+        let heir = comes.unwrap_or(heir);
         let mut voters = members.voters;
         for (old, new) in members.voters.without(leader).without(heir).iter().zip(fresh.iter()) {
             voters = voters.without(old).or(NodeSet::only(new));
@@ -162,7 +199,7 @@ impl Sieges {
             fresh.and(voters).iter().for_each(|node| world.join(node));
             world.change_members(leader, change);
         }
-        self.rng.time(Duration::from_millis(1), Duration::from_millis(150))
+        (self.rng.time(Duration::from_millis(1), Duration::from_millis(150)), heir)
     }
 
     /// A reader comes; and the leader loses the others, if it is time.
@@ -174,6 +211,12 @@ impl Sieges {
         let now = world.now();
         if siege.cut.is_some_and(|cut| cut <= now) {
             siege.cut = None;
+            if siege.way == Way::LateHandOver {
+                siege.leader =
+                    world.leader().filter(|now| *now != siege.heir).unwrap_or(siege.leader);
+                world.pass_all();
+                world.release_held();
+            }
             self.cut_off(world, &siege);
         }
         if siege.deaf.is_some_and(|deaf| deaf <= now) {
@@ -183,9 +226,9 @@ impl Sieges {
             }
         }
         if siege.cut.is_none() {
-            self.read_at(world, siege.leader, ReadMode::Lease);
-            self.read_at(world, siege.heir, ReadMode::Index);
-            if siege.pushed && siege.way != Way::HandOver {
+            read_at(world, siege.leader, ReadMode::Lease);
+            read_at(world, siege.heir, ReadMode::Index);
+            if siege.pushed && !matches!(siege.way, Way::HandOver | Way::LateHandOver) {
                 world.campaign(siege.heir);
             }
         }
@@ -206,12 +249,12 @@ impl Sieges {
                     world.restart(other);
                 }
             }
-            Way::CutOff | Way::LateAnswers | Way::Members => {}
+            Way::CutOff | Way::LateAnswers | Way::LateHandOver | Way::Members => {}
         }
         // Deaf, mute, or both; but a leader that gives way must be heard, and one whose answers
         // are late must hear them.
         let deaf = way != Way::LateAnswers;
-        let mute = !matches!(way, Way::HandOver | Way::Wish)
+        let mute = !matches!(way, Way::HandOver | Way::LateHandOver | Way::Wish)
             && (way == Way::LateAnswers || self.rng.chance(7_000));
         for other in others.iter() {
             if deaf {
@@ -221,38 +264,8 @@ impl Sieges {
                 world.cut(leader, other);
             }
         }
-        self.write_at(world, leader, heir);
-    }
-
-    fn read_at<P: Audit, S: StateMachine>(
-        &mut self,
-        world: &mut World<P, S>,
-        node: NodeId,
-        mode: ReadMode,
-    ) {
-        let short = Duration::from_millis(20);
-        let patience = Patience { attempt: short, pause: short, give_up: short };
-        let mut asked = Some((question(0), Consistency::Linearizable(mode), world.now()));
-        world.add_reader(node, patience, move |_| asked.take());
-    }
-
-    /// A client that does not reach the leader, so that it learns at once what another one decides.
-    fn write_at<P: Audit, S: StateMachine>(
-        &mut self,
-        world: &mut World<P, S>,
-        leader: NodeId,
-        heir: NodeId,
-    ) {
-        let patience = Patience {
-            attempt: Duration::from_millis(15),
-            pause: Duration::from_millis(3),
-            give_up: world.cluster().timing.election_max,
-        };
-        let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.registers);
-        let client = world.add_client(heir, patience, move |nth| {
-            (nth < COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))
-        });
-        world.cut_client(client, NodeSet::only(leader));
+        let rng = Rng::new(self.rng.next_u64());
+        write_at(world, (leader, heir), rng, self.registers);
     }
 
     fn lift<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, siege: &Siege) {

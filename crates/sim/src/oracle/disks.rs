@@ -2,7 +2,7 @@
 //! who made it, not the replica's opinion.
 
 use super::members::Electorates;
-use super::{Table, Verdict};
+use super::{Seen, Table, Verdict};
 use crate::disk::Written;
 use crate::report::Finding;
 use consensus_core::{Audit, Batch, Fingerprint, Ledger, LogIndex, NodeId, NodeSet, SnapshotMeta};
@@ -19,6 +19,8 @@ struct Platter {
     chain: Vec<Fingerprint>,
     /// The newest snapshot that is durable, and the epoch of the last entry in it.
     snapshot: (LogIndex, u64),
+    /// Every entry, by index and epoch, that was synced at any time, where logs match.
+    ever: Seen<(LogIndex, u128)>,
 }
 
 impl Platter {
@@ -159,16 +161,35 @@ impl<P: Audit> Disks<P> {
 
     /// These writes of the replica are durable now.
     pub(crate) fn synced(&mut self, node: usize, writes: &[Written<P::Record>]) {
-        let synced = &mut self.platters[node].synced;
+        let Platter { synced, ever, .. } = &mut self.platters[node];
         for write in writes {
-            match write {
-                Written::Record(record) => P::absorb(record, synced),
+            let records = match write {
+                Written::Record(record) => std::slice::from_ref(record),
                 Written::Compact(records) => {
                     *synced = Ledger::default();
-                    records.iter().for_each(|record| P::absorb(record, synced));
+                    records
+                }
+            };
+            for record in records {
+                P::absorb(record, synced);
+                if P::LOG_MATCHING {
+                    self.scratch.cut_from(LogIndex::ZERO);
+                    P::absorb(record, &mut self.scratch);
+                    ever.extend(self.scratch.iter().map(|(index, held)| (index, held.epoch)));
                 }
             }
         }
+    }
+
+    /// O20: what another replica counts on is, or was once, on the synced disk of this node: the
+    /// entry of this epoch, or a snapshot that covers it. What is there now may be newer.
+    pub(crate) fn held_once(&self, node: NodeId, index: LogIndex, epoch: u128) -> Verdict {
+        let Platter { ever, snapshot, .. } = &self.platters[node.index()];
+        if index <= snapshot.0 || ever.contains(&(index, epoch)) {
+            return Ok(());
+        }
+        let detail = format!("index {index} of epoch {epoch} was never synced on {node}");
+        Err(Finding::new("O20", "counts on what a disk never had", detail))
     }
 
     /// The replica crashed, and its disk holds these records.
@@ -323,6 +344,26 @@ mod tests {
         assert!(disks.proves(0, LogIndex(1), first.fingerprint()));
         assert!(!disks.proves(0, LogIndex(2), first.fingerprint()));
         assert!(!disks.proves(1, LogIndex(1), first.fingerprint()));
+    }
+
+    /// matchIndex is of what was synced under that term, whatever came in its place since (Raft
+    /// Figure 2); the same index in another term is another entry.
+    #[test]
+    fn o20_knows_what_a_disk_once_had() {
+        let mut disks = disks();
+        let held = |disks: &Disks<Toy>, index, epoch| {
+            disks.held_once(NodeId(1), LogIndex(index), epoch).map_err(|finding| finding.oracle)
+        };
+        disks.wrote(1, &record(1, 1, 10)).expect("a log");
+        assert_eq!(held(&disks, 1, 1), Err("O20"), "written and not synced");
+        disks.synced(1, &[Written::Record(record(1, 1, 10))]);
+        assert_eq!(held(&disks, 1, 1), Ok(()));
+        assert_eq!(held(&disks, 1, 2), Err("O20"), "another term");
+        disks.synced(1, &[Written::Record(record(2, 1, 11))]);
+        assert_eq!((held(&disks, 1, 1), held(&disks, 1, 2)), (Ok(()), Ok(())), "then, and now");
+        assert_eq!(held(&disks, 2, 2), Err("O20"), "never there");
+        disks.saved(1, &meta(2, 2));
+        assert_eq!((held(&disks, 2, 2), held(&disks, 3, 2)), (Ok(()), Err("O20")));
     }
 
     /// A node that stands on a snapshot goes on as others do who have the whole log.

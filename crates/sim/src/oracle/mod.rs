@@ -24,6 +24,7 @@
 //! | O12 | order: purged ≤ snapshot ≤ applied ≤ committed ≤ last | [`epochs`] |
 //! | O18 | no stop without a reason: no panic, no halt, no refusal to recover | `world` |
 //! | O19 | members: what is announced or kept is what the log says | [`members`] |
+//! | O20 | soundness: own invariants, and what is believed of disks | [`soundness`] |
 
 pub(crate) mod blackbox;
 pub(crate) mod claims;
@@ -32,6 +33,7 @@ pub(crate) mod epochs;
 pub(crate) mod history;
 pub(crate) mod members;
 pub(crate) mod reads;
+pub(crate) mod soundness;
 pub(crate) mod states;
 
 use crate::report::Finding;

@@ -104,7 +104,7 @@ impl Reduction {
             Self::NoSnapshots => {
                 (operators.snapshots, operators.exiles, operators.trailing) = (None, None, None);
             }
-            Self::NoReaders => operators.readers = 0,
+            Self::NoReaders => (operators.readers, operators.comebacks) = (0, None),
             Self::NoLeases => {
                 (operators.lease, operators.sieges) = (None, None);
                 let by_lease = Consistency::Linearizable(ReadMode::Lease);

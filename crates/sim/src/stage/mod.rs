@@ -22,7 +22,7 @@ pub(crate) use flights::Sent;
 pub use perform::Impossible;
 pub(crate) use perform::{Carried, kebab};
 pub use service::Asked;
-pub use table::{Sound, Table, saying};
+pub use table::{Table, saying};
 
 use crate::keys::SimKeys;
 use crate::oracle::Verdict;
@@ -252,6 +252,7 @@ impl<P: Audit> Stage<P> {
         let actor = &mut self.actors[id.index()];
         let Some(replica) = &mut actor.replica else { return };
         let drained = matches!(input, Input::Drained);
+        let before = replica.clone();
         let keys = &self.keys[id.index()];
         let founder = self.cluster.voters.contains(id);
         let cluster = if founder { &self.cluster } else { &self.outside };
@@ -261,7 +262,8 @@ impl<P: Audit> Stage<P> {
             let why = why.to_owned();
             return self.halted(id, why);
         }
-        if drained && actor.effects.is_empty() {
+        self.look_inside(id, &before);
+        if drained && self.actors[id.index()].effects.is_empty() {
             return;
         }
         self.observe(id);
@@ -276,6 +278,13 @@ impl<P: Audit> Stage<P> {
             self.judge(id, verdict);
         }
         self.check_news(id);
+    }
+
+    /// O20: what holds of one replica by itself, and what it counts on.
+    fn look_inside(&mut self, id: NodeId, before: &P) {
+        let Some(replica) = &self.actors[id.index()].replica else { return };
+        let verdict = self.witness.looks_inside(id, before, replica);
+        self.judge(id, verdict);
     }
 
     /// One input, then `Drained`, then the disk where it is instant.

@@ -7,6 +7,7 @@ use crate::oracle::disks::Disks;
 use crate::oracle::epochs::{self, Epochs};
 use crate::oracle::history::History;
 use crate::oracle::members::Electorates;
+use crate::oracle::soundness;
 use crate::oracle::states::States;
 use crate::registers::Registers;
 use consensus_core::{
@@ -73,6 +74,15 @@ impl<P: Audit> Witness<P> {
     /// O4: the node's log ends here, after everything that it wrote.
     pub(crate) fn ends_at(&self, node: NodeId, last: LogIndex) -> Verdict {
         if self.is_correct(node) { self.disks.ends_at(node.index(), last) } else { Ok(()) }
+    }
+
+    /// O20: the replica is sound, and what it counts on is on the disks.
+    pub(crate) fn looks_inside(&self, node: NodeId, before: &P, replica: &P) -> Verdict {
+        if !self.is_correct(node) {
+            return Ok(());
+        }
+        soundness::of_step(before, replica)?;
+        soundness::of_beliefs(replica, &self.disks)
     }
 
     /// These records are durable now.

@@ -19,7 +19,15 @@ pub enum Fate {
     Drop,
     /// It waits for [`World::release_held`].
     Hold,
+    /// As usual, and a copy is kept for [`World::say_again`].
+    Keep,
 }
+
+/// So many copies are kept, the newest.
+const COPIES: usize = 256;
+
+/// How many of them are said again each time, in ten thousand.
+const AGAIN: u32 = 2_500;
 
 pub(super) type Intercept<P> =
     Box<dyn FnMut(NodeId, NodeId, &<P as consensus_core::ConsensusProtocol>::Message) -> Fate>;
@@ -60,6 +68,13 @@ impl<P: Audit, S: StateMachine> World<P, S> {
                 Fate::Pass => self.dispatch(from, receiver, message.clone(), hash),
                 Fate::Drop => self.tell(|| format!("{from} -> {receiver} dropped {message:?}")),
                 Fate::Hold => self.held.push((from, receiver, message.clone(), hash)),
+                Fate::Keep => {
+                    if self.kept.len() == COPIES {
+                        self.kept.pop_front();
+                    }
+                    self.kept.push_back((from, receiver, message.clone(), hash));
+                    self.dispatch(from, receiver, message.clone(), hash);
+                }
             }
         }
     }
@@ -184,6 +199,28 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         for (from, to, message, hash) in std::mem::take(&mut self.held) {
             self.dispatch(from, to, message, hash);
         }
+    }
+
+    /// Some of the copies that were kept arrive: a network may deliver late and more than once.
+    pub fn say_again(&mut self) {
+        let copies = std::mem::take(&mut self.kept);
+        for (from, to, message, hash) in &copies {
+            if self.rng.chance(AGAIN) {
+                self.fault("message replayed late");
+                self.dispatch(*from, *to, message.clone(), *hash);
+            }
+        }
+        self.kept = copies;
+    }
+
+    /// The copies that were kept are lost.
+    pub fn forget_kept(&mut self) {
+        self.kept.clear();
+    }
+
+    /// Does somebody look at messages before they leave?
+    pub(crate) fn is_intercepted(&self) -> bool {
+        self.intercept.is_some()
     }
 
     /// What a traitor wants to say, and what it says.

@@ -91,6 +91,18 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
     }
 
+    /// Are these enough of the members to decide for a leader that they have?
+    pub(crate) fn can_decide(&self, members: &Membership, nodes: NodeSet) -> bool {
+        let size = members.voters.len();
+        match self.config.quorums(size) {
+            None => is_quorum(members, nodes),
+            Some(quorums) => {
+                let needed = quorums.phase_2() + size.saturating_sub(quorums.nodes());
+                nodes.and(members.voters).len() >= needed
+            }
+        }
+    }
+
     /// Why changes of members were refused at this node, one after the other.
     pub fn refused_changes(&self, node: NodeId) -> &[ChangeRefusal] {
         &self.nodes[node.index()].refused_changes
@@ -125,6 +137,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
         if let Some((members, true)) = &self.nodes[id.index()].members {
             let verdict = self.history.members().announced(id, members);
+            let verdict = verdict.and_then(|()| self.final_for_good(members));
             self.judge(id, verdict);
         }
     }

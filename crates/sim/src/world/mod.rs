@@ -15,6 +15,7 @@ mod rehearsal;
 mod setup;
 mod shuffle;
 mod snapshots;
+mod soundness;
 mod treason;
 
 pub use links::Fate;
@@ -49,7 +50,8 @@ use node::Node;
 use reads::Reader;
 use rehearsal::Heard;
 pub(crate) use rehearsal::REHEARSED;
-use std::collections::BTreeMap;
+use soundness::looks_closely;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
 /// and driven alike pass through the same events, see [`hash`](Self::hash).
@@ -82,6 +84,7 @@ pub struct World<P: Audit, S: StateMachine> {
     faction: Option<NodeSet>,
     intercept: Option<Intercept<P>>,
     held: Vec<(NodeId, NodeId, P::Message, u64)>,
+    kept: VecDeque<(NodeId, NodeId, P::Message, u64)>,
     history: History<S>,
     disks: Disks<P>,
     epochs: Epochs,
@@ -149,6 +152,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             faction: None,
             intercept: None,
             held: Vec::new(),
+            kept: VecDeque::new(),
             history: History::new(executor(), Membership::initial(&setup.cluster)),
             disks: Disks::new(size, setup.traitors.is_empty()),
             epochs: Epochs::default(),
@@ -478,6 +482,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let node = &mut self.nodes[id.index()];
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);
+        let before = replica.status().role;
+        let copy = looks_closely(self.events).then(|| replica.clone());
         let keys = &self.keys[id.index()];
         let founder = self.setup.cluster.voters.contains(id);
         let cluster = if founder { &self.setup.cluster } else { &self.outside };
@@ -496,6 +502,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         self.chronicle_step(id, heard);
+        self.look_inside(id, before, copy);
         let deposed = self.observe(id);
         self.carry_out(id);
         self.check_log(id);
@@ -569,6 +576,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let replica = self.nodes[id.index()].replica.as_ref().expect("it has just stepped");
         let complete = epochs::complete(replica, epoch, self.history.decided());
         let for_good = self.elected_for_good(id);
-        self.judge(id, alone) && self.judge(id, complete) && self.judge(id, for_good)
+        if !(self.judge(id, alone) && self.judge(id, complete) && self.judge(id, for_good)) {
+            return false;
+        }
+        self.correct().without(id).iter().for_each(|other| self.answers_by_no_lease(other));
+        self.violation.is_none()
     }
 }

@@ -1,0 +1,70 @@
+//! O20 after a step, and who may read by a lease. Invariants are looked at now and then only, as
+//! they go over all of a state.
+
+use super::World;
+use crate::oracle::soundness::{of_beliefs, of_state, of_step};
+use crate::report::Finding;
+use consensus_core::{Audit, Env, NodeId, Role, StateMachine};
+
+/// One step in so many is looked at closely, whatever becomes of it.
+const SELDOM: u64 = 16;
+
+/// Is this one of them? The events before are counted; their number is stirred, as the steps of a
+/// protocol follow each other in a beat.
+pub(super) fn looks_closely(events: u64) -> bool {
+    (events.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(SELDOM)
+}
+
+impl<P: Audit, S: StateMachine> World<P, S> {
+    /// After a step of a replica that had this role before; `before` is what it was, if the step is
+    /// looked at closely. What it believes of disks must be true at any time.
+    pub(super) fn look_inside(&mut self, id: NodeId, role: Role, before: Option<P>) {
+        if self.violation.is_some() || !self.is_correct(id) {
+            return;
+        }
+        let Some(replica) = &self.nodes[id.index()].replica else { return };
+        let verdict = match before {
+            Some(before) => of_step(&before, replica),
+            None if replica.status().role != role => of_state(replica),
+            None => Ok(()),
+        };
+        let verdict = verdict.and_then(|()| of_beliefs(replica, &self.disks));
+        if self.judge(id, verdict) {
+            self.answers_by_no_lease(id);
+        }
+    }
+
+    /// O9 for leases, whether somebody reads just now or not: who would answer by a lease is the
+    /// newest leader of its members (Raft thesis §6.4.1). Epochs of other members may be others.
+    pub(super) fn answers_by_no_lease(&mut self, id: NodeId) {
+        let node = &self.nodes[id.index()];
+        let Some(replica) = node.replica.as_ref().filter(|_| self.is_correct(id)) else { return };
+        let Some(epoch) = replica.leads() else { return };
+        let version = |id| self.members(id).map(|(members, _)| members.version);
+        let newer = |other: &NodeId| {
+            let leads = self.nodes[other.index()].replica.as_ref().and_then(P::leads);
+            leads > Some(epoch) && version(*other) == version(id)
+        };
+        let Some(newer) = self.correct().without(id).iter().find(newer) else { return };
+        let keys = &self.keys[id.index()];
+        let env = Env::new(self.clock_of(id), &self.setup.cluster, keys, &node.meter);
+        if replica.holds_lease(&env) {
+            let detail = format!("would answer a read by its lease while {newer} leads");
+            self.fail(Some(id), Finding::new("O9", "a lease excludes other leaders", detail));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A protocol whose steps come in a beat must not have the same step of it looked at for ever.
+    #[test]
+    fn every_beat_is_looked_at_alike() {
+        for beat in [2, 3, 4, 8, 16, 32] {
+            let looked = (0..16_000).filter(|nth| looks_closely(nth * beat)).count();
+            assert!((800..1_200).contains(&looked), "every {beat}th: {looked} of 16,000");
+        }
+    }
+}
