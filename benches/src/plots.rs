@@ -103,6 +103,7 @@ fn manner_style(manner: Manner) -> Style {
         Manner::BackOff => style(Algorithm::Paxos),
         Manner::NoBackOff => Style { colour: "#CC79A7", dash: "3 3", shape: Shape::Circle },
         Manner::Silent => Style { colour: "#56B4E9", dash: "10 3 2 3", shape: Shape::Diamond },
+        Manner::Fast => Style { colour: "#D55E00", dash: "8 3", shape: Shape::Square },
         Manner::Leader => style(Algorithm::MultiPaxos),
     }
 }

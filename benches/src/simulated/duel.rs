@@ -10,7 +10,7 @@ use consensus_core::{ProtocolConfig, Traffic};
 use std::time::Duration;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_kv::KvStore;
-use synod_paxos::{Config, Paxos, Refusals};
+use synod_paxos::{Config, Fast, Paxos, Refusals};
 use synod_sim::{DiskModel, Latency, Network, Setup, World};
 
 /// Decisions of one run.
@@ -42,18 +42,22 @@ pub(crate) enum Manner {
     NoBackOff,
     /// Nobody is told that it was outbid; it finds out by waiting.
     Silent,
+    /// Every slot begins with a fast round (Fast Paxos), in which they collide.
+    Fast,
     /// There are no rivals: Multi-Paxos, whose leader proposes for all.
     Leader,
 }
 
 impl Manner {
-    pub(crate) const ALL: [Self; 4] = [Self::BackOff, Self::NoBackOff, Self::Silent, Self::Leader];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::BackOff, Self::NoBackOff, Self::Silent, Self::Fast, Self::Leader];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BackOff => "paxos, back-off",
             Self::NoBackOff => "paxos, no back-off",
             Self::Silent => "paxos, no nacks",
+            Self::Fast => "paxos, fast rounds",
             Self::Leader => "multipaxos, a leader",
         }
     }
@@ -63,6 +67,7 @@ impl Manner {
         Ok(match self {
             Self::BackOff | Self::Leader => usual,
             Self::NoBackOff => Config { back_off: Delay::fixed(Duration::ZERO), ..usual },
+            Self::Fast => Config { fast: Fast::Smallest, ..usual },
             Self::Silent => Config { refusals: Refusals::Silent, ..usual },
         })
     }
@@ -145,7 +150,7 @@ fn run<P: Audit>(mut setup: Setup<P>, rivals: Rivals<'_>) -> Result<Duel, String
     let mut stuck = false;
     let hour = start + Duration::from_secs(3600);
     let ended = world.run_until(hour, |world| {
-        let rounds = prepares(&total(world).since(&before)) / others;
+        let rounds = began(&total(world).since(&before)) / others;
         if world.last_committed() > last.0 {
             last = (world.last_committed(), rounds);
         }
@@ -160,7 +165,7 @@ fn run<P: Audit>(mut setup: Setup<P>, rivals: Rivals<'_>) -> Result<Duel, String
     let sent = |traffic| counters.sent_for(traffic).messages;
     Ok(Duel {
         decisions: world.last_committed().0 - decided.0,
-        rounds: prepares(&counters) / others,
+        rounds: began(&counters) / others,
         messages: sent(Traffic::Command) + sent(Traffic::Election) + sent(Traffic::Repair),
         nacks: of_kind(&counters, "nack"),
         time: world.now() - start,
@@ -179,7 +184,7 @@ fn of_kind(counters: &Counters, name: &str) -> u64 {
     named.map(|(_, sent)| sent.messages).sum()
 }
 
-/// Each new ballot is announced to all others.
-fn prepares(counters: &Counters) -> u64 {
-    of_kind(counters, "prepare")
+/// Each new ballot is announced to all others, and so is a proposal in a fast round.
+fn began(counters: &Counters) -> u64 {
+    of_kind(counters, "prepare") + of_kind(counters, "propose")
 }

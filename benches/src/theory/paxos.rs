@@ -1,6 +1,7 @@
 //! What Basic Paxos must cost, with each of its named options.
 
 use super::{Cost, Theory, UNSIGNED};
+use consensus_core::Variant;
 use consensus_core::quorum::{Quorums, majority};
 use synod_algorithms::Choice;
 
@@ -12,11 +13,24 @@ enum Learners {
     All,
 }
 
+impl Learners {
+    fn of(choice: &Choice) -> Self {
+        match () {
+            () if choice.has("learners=all") => Self::All,
+            () if choice.has("learners=distinguished") => Self::Distinguished,
+            () => Self::Piggybacked,
+        }
+    }
+}
+
 const PHASES: &str = "Paxos Made Simple §2.2, the proposer is one of the n";
 const LEARNING: &str = "Paxos Made Simple §2.3, product or sum of learners and acceptors";
 const SYNCS: &str =
     "Paxos Made Simple §2.5: promise and acceptance are stable before they are sent";
 const FLEXIBLE: &str = "Flexible Paxos §3: a phase-2 quorum of one needs no message";
+
+const FAST: &str = "Fast Paxos §3.1: no phase 1, a fast quorum votes";
+const FAST_SYNCS: &str = "Fast Paxos §3.1: only the vote is stable before it is sent";
 
 /// The costs of one batch. A proposer asks `first` acceptors beside its own to promise, and
 /// `second` to accept.
@@ -27,12 +41,11 @@ pub(super) fn paxos(choice: &Choice, nodes: usize) -> Theory {
     let (q1, q2) = choice.quorums(nodes).map_or(majorities, sizes);
     let (q1, q2) = (q1 as u64, q2 as u64);
     let thrifty = choice.has("sending=thrifty");
+    if let Some(votes) = fast_quorum(choice, n, q1) {
+        return fast(choice, nodes, if thrifty { votes - 1 } else { n - 1 });
+    }
     let (first, second) = if thrifty { (q1 - 1, q2 - 1) } else { (n - 1, n - 1) };
-    let learners = match () {
-        () if choice.has("learners=all") => Learners::All,
-        () if choice.has("learners=distinguished") => Learners::Distinguished,
-        () => Learners::Piggybacked,
-    };
+    let learners = Learners::of(choice);
     let accepted = if learners == Learners::All { (second + 1) * (n - 1) } else { second };
     let decided = if learners == Learners::Distinguished { n - 1 } else { 0 };
     let told = if learners == Learners::All { n - 1 } else { decided };
@@ -89,4 +102,53 @@ fn formulas(learners: Learners, thrifty: bool) -> [&'static str; 2] {
 fn delays(q1: u64, q2: u64) -> Cost {
     let (formula, source) = if q2 == 1 { ("4", FLEXIBLE) } else { ("6", PHASES) };
     Cost { formula, source, value: 2 + 2 * u64::from(q1 > 1) + 2 * u64::from(q2 > 1) }
+}
+
+/// How many votes choose in the fast round, if slots begin with one: "Fast Paxos" §3.1, twice that
+/// and a phase-1 quorum are more than 2n.
+fn fast_quorum(choice: &Choice, n: u64, q1: u64) -> Option<u64> {
+    let named = choice.variants.iter().find(|name| Variant::key(name) == "fast")?;
+    let votes = named.split_once('/').and_then(|(_, votes)| votes.parse().ok());
+    Some(votes.unwrap_or((2 * n - q1) / 2 + 1))
+}
+
+/// The fast path: a proposer asks so many acceptors beside its own to vote, and nothing before.
+fn fast(choice: &Choice, nodes: usize, asked: u64) -> Theory {
+    let others = nodes as u64 - 1;
+    let all = asked == others;
+    let learners = Learners::of(choice);
+    let (voted, decided) = match learners {
+        Learners::Piggybacked => (asked, 0),
+        Learners::Distinguished => (asked, others),
+        Learners::All => ((asked + 1) * others, 0),
+    };
+    let told = if learners == Learners::Piggybacked { 0 } else { others };
+    let [ask, votes, messages, busiest] = match (learners, all) {
+        (Learners::Piggybacked, true) => ["n-1", "n-1", "2(n-1)", "2(n-1)"],
+        (Learners::Distinguished, true) => ["n-1", "n-1", "3(n-1)", "3(n-1)"],
+        (Learners::All, true) => ["n-1", "n(n-1)", "(n-1)(n+1)", "3(n-1)"],
+        (Learners::Piggybacked, false) => ["qf-1", "qf-1", "2(qf-1)", "2(qf-1)"],
+        (Learners::Distinguished, false) => ["qf-1", "qf-1", "2(qf-1)+n-1", "2(qf-1)+n-1"],
+        (Learners::All, false) => ["qf-1", "qf(n-1)", "qf-1+qf(n-1)", "2(qf-1)+n-1"],
+    };
+    let cost = |formula, value| Cost { formula, source: FAST, value };
+    let learning = |formula, value| Cost { formula, source: LEARNING, value };
+    let syncs = |formula, value| Cost { formula, source: FAST_SYNCS, value };
+    let mut kinds = vec![("propose", cost(ask, asked)), ("accepted", learning(votes, voted))];
+    if decided > 0 {
+        kinds.push(("decided", learning("n-1", decided)));
+    }
+    Theory {
+        algorithm: choice.algorithm,
+        nodes,
+        kinds,
+        messages: cost(messages, asked + voted + decided),
+        delays: cost("4", 4),
+        busiest: cost(busiest, 2 * asked + told),
+        syncs: syncs("1", 1),
+        least_syncs: syncs(if all { "1" } else { "1, or 0 where not asked" }, u64::from(all)),
+        made: UNSIGNED,
+        checked: UNSIGNED,
+        client_checked: UNSIGNED,
+    }
 }

@@ -1,6 +1,7 @@
 //! The acceptor: the memory of Paxos (§2.2, phases 1(b) and 2(b)).
 
 use crate::config::Accepting;
+use crate::fast::is_fast;
 use crate::message::Proposal;
 use crate::record::Record;
 use crate::replica::Paxos;
@@ -21,6 +22,17 @@ pub(crate) struct Acceptor {
 pub(crate) struct Instance {
     pub(crate) promised: Ballot,
     pub(crate) accepted: Option<Proposal>,
+}
+
+impl Instance {
+    /// Is a proposal of the fast round, numbered so, too late here?
+    fn has_voted_or_promised(&self, ballot: Ballot) -> bool {
+        match self.promised {
+            promised if promised == ballot || promised == Ballot::ZERO => false,
+            promised if is_fast(promised) => !planted("P72"),
+            _ => !(planted("P73") && self.accepted.is_none()),
+        }
+    }
 }
 
 /// Is this proposal number lower than the promised one? Numbers of different proposers differ.
@@ -66,7 +78,8 @@ impl Acceptor {
     }
 
     /// Phase 2(b): accepts a proposal unless a higher ballot was promised. To accept is to promise:
-    /// a lower ballot must not come after, even if this acceptor never heard the `Prepare`.
+    /// a lower ballot must not come after, even if this acceptor never heard the `Prepare`. In a
+    /// fast round it accepts what comes first, and only if it never promised anything.
     pub(crate) fn on_accept(
         &mut self,
         slot: LogIndex,
@@ -78,6 +91,7 @@ impl Acceptor {
         let instance = self.instances.entry(slot).or_default();
         let refused = match rule {
             _ if planted("E-09") => ballot <= instance.promised,
+            _ if is_fast(ballot) => instance.has_voted_or_promised(ballot),
             Accepting::NotBelowPromise => is_below(ballot, instance.promised),
             Accepting::OnlyPromised => ballot != instance.promised,
         };

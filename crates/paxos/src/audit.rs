@@ -42,6 +42,9 @@ impl Audit for Paxos {
         "asks others after a silence",
         "begins anew after a silence",
         "chosen by overheard acceptances",
+        "collision in the fast round",
+        "collision recovered without a prepare",
+        "gives way to a rival",
         "outbid in phase 1",
         "outbid in phase 2",
         "outbid three times in a row",
@@ -63,7 +66,8 @@ impl Audit for Paxos {
                 let short = |p: &Proposal| (p.ballot, p.batch.fingerprint().0);
                 of_acceptor(*slot, *ballot, accepted.as_ref().map(short))
             }
-            Message::Accept { slot, ballot, batch, repeat: _ } => {
+            Message::Accept { slot, ballot, batch, .. }
+            | Message::Propose { slot, ballot, batch, .. } => {
                 let topic = Topic::new("accept", ballot.rank(), slot.0);
                 vec![Claim::Once(topic, u128::from(batch.fingerprint().0))]
             }

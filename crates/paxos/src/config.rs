@@ -1,8 +1,9 @@
 //! Settings, and those of them that have a name.
 
+use crate::fast::{Fast, is_fast};
 use consensus_core::mutant::planted;
 use consensus_core::quorum::{Quorums, majority};
-use consensus_core::{Cluster, ConfigError, Delay, ProtocolConfig, Variant};
+use consensus_core::{Ballot, Cluster, ConfigError, Delay, ProtocolConfig, Variant};
 
 /// Settings of Paxos.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +19,8 @@ pub struct Config {
     pub refusals: Refusals,
     /// Which proposals an acceptor accepts.
     pub accepting: Accepting,
+    /// Whether every slot begins with a fast round ("Fast Paxos").
+    pub fast: Fast,
     /// A request that was not answered by a quorum is repeated after this time.
     pub retransmit: Delay,
     /// How long a proposer keeps quiet after it was outbid once. The range doubles with every
@@ -110,6 +113,11 @@ const SILENT: Variant =
 /// The rule of some lectures.
 const ONLY_PROMISED: Variant =
     Variant::new("accepting=only-promised", "an acceptor accepts only what it promised last");
+/// Fast Paxos.
+const FAST: Variant = Variant::new(
+    "fast=on",
+    "who proposes asks to accept at once, and more acceptances are needed; or CLASSIC/FAST",
+);
 
 impl Config {
     /// Other quorums than majorities: a phase-1 quorum must meet every phase-2 quorum, and that is
@@ -122,7 +130,7 @@ impl Config {
     pub fn with_quorums(self, phase_1: usize, phase_2: usize) -> Result<Self, ConfigError> {
         let quorums = Quorums::flexible(self.quorums.nodes(), phase_1, phase_2)
             .map_err(|error| ConfigError(error.to_string()))?;
-        Ok(Self { quorums, ..self })
+        Self { quorums, ..self }.checked_for_fast()
     }
 
     /// `small-phase-2`, or two numbers as `4/2`.
@@ -147,7 +155,7 @@ impl Config {
     /// `Prepare` is refused there, and one refusal may be too many.
     pub(crate) fn promises_needed(&self) -> usize {
         let acceptances = match self.accepting {
-            Accepting::OnlyPromised if !planted("P49") => self.acceptances_needed(),
+            Accepting::OnlyPromised if !planted("P49") => self.quorums.phase_2(),
             Accepting::OnlyPromised | Accepting::NotBelowPromise => 0,
         };
         let promises = match () {
@@ -158,9 +166,13 @@ impl Config {
         promises.max(acceptances)
     }
 
-    /// Acceptances that choose a value.
-    pub(crate) fn acceptances_needed(&self) -> usize {
-        if planted("P30") { self.quorums.nodes().div_ceil(2) } else { self.quorums.phase_2() }
+    /// Acceptances under this ballot that choose a value.
+    pub(crate) fn acceptances_needed(&self, ballot: Ballot) -> usize {
+        match () {
+            () if is_fast(ballot) && !planted("P71") => self.fast_quorum(),
+            () if planted("P30") => self.quorums.nodes().div_ceil(2),
+            () => self.quorums.phase_2(),
+        }
     }
 }
 
@@ -174,6 +186,7 @@ impl ProtocolConfig for Config {
             sending: Sending::Full,
             refusals: Refusals::Told,
             accepting: Accepting::NotBelowPromise,
+            fast: Fast::Off,
             retransmit: Delay { min: beat * 3, max: beat * 6 },
             back_off: Delay { min: beat / 20, max: beat / 5 },
             back_off_doublings: 7,
@@ -192,10 +205,13 @@ impl ProtocolConfig for Config {
     }
 
     const VARIANTS: &'static [Variant] =
-        &[DISTINGUISHED, ALL_TO_ALL, THRIFTY, SMALL_PHASE_2, SILENT, ONLY_PROMISED];
+        &[DISTINGUISHED, ALL_TO_ALL, THRIFTY, SMALL_PHASE_2, SILENT, ONLY_PROMISED, FAST];
 
     fn with_variant(self, name: &str, _cluster: &Cluster) -> Result<Self, ConfigError> {
         let is = |variant: Variant| variant.name == name;
+        if let Some(value) = name.strip_prefix("fast=") {
+            return self.with_named_fast(value);
+        }
         match name.strip_prefix("quorums=") {
             Some(value) => self.with_named_quorums(value),
             None if is(DISTINGUISHED) => Ok(Self { learners: Learners::Distinguished, ..self }),

@@ -63,6 +63,7 @@
 //! | `quorums=small-phase-2`, `quorums=Q1/Q2` | q1 promises, q2 acceptances, q1 + q2 > n | |
 //! | `refusals=silent` | no nacks: who is outbid finds out by waiting | |
 //! | `accepting=only-promised` | a proposal whose `Prepare` was missed is refused | |
+//! | `fast=on`, `fast=Q/QF` | nobody is asked to promise first; QF acceptances | 2(n − 1) |
 //!
 //! # Paper and code
 //!
@@ -86,6 +87,7 @@
 //! | §2.5, an acceptor records its response before sending it | [`Record`], `Message::gate` |
 //! | §2.5, no two proposers share a proposal number | [`consensus_core::Ballot`] |
 //! | "Flexible Paxos" §3, quorums need only meet across phases | [`Config::with_quorums`] |
+//! | "Fast Paxos", the whole of it | [`Fast`] has a page and a table of its own |
 //! | §3, one instance for each command | `Learner::next_to_commit`, [`consensus_core::LogIndex`] |
 //!
 //! # Where we depart, and what is left out
@@ -103,12 +105,13 @@
 //! * Membership is fixed.
 //! * A proposer stands on an acceptor's node, and counts its own answers when they are durable. On
 //!   a node of its own it would send n messages where it sends n − 1, and save no delay.
-//! * Fast Paxos (Lamport 2005) is left out: its coordinated recovery picks values by counting in
-//!   quorums of a second size, and with it every rule above would need a second case.
+//! * What `fast=on` changes (Lamport, "Fast Paxos", 2006) is on the page of [`Fast`] and in
+//!   a file of its own, `fast.rs`: nothing of it happens unless the option is on.
 
 mod acceptor;
 mod audit;
 mod config;
+mod fast;
 mod invariants;
 mod learner;
 mod message;
@@ -119,6 +122,7 @@ mod replica;
 mod round;
 
 pub use config::{Accepting, Config, Learners, Refusals, Sending};
+pub use fast::Fast;
 pub use message::{ChosenAt, Decision, Message, Proposal};
 pub use mutants::MUTANTS;
 pub use record::Record;

@@ -2,6 +2,7 @@
 //! named them since; `Nack` is the hint to the proposer at the end of that section; the rest tells
 //! learners.
 
+use crate::fast::{is_fast, is_recovery};
 use consensus_core::mutant::planted;
 use consensus_core::{Ballot, Batch, Cluster, Gate, LogIndex, MessageKind, NodeId, Traffic};
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,17 @@ pub enum Message {
     },
     /// Everything up to this slot is chosen, said at once by the distinguished learner (§2.3).
     Decided(ChosenAt),
+    /// Asks to accept a proposal in the fast round ("Fast Paxos" §3.1); nobody was asked before.
+    Propose {
+        /// The instance.
+        slot: LogIndex,
+        /// The proposer's number in the fast round.
+        ballot: Ballot,
+        /// The value.
+        batch: Batch,
+        /// What was chosen in the slot before, as in a `Prepare`.
+        chosen: Option<ChosenAt>,
+    },
 }
 
 /// "What was accepted in this slot under this ballot is chosen."
@@ -131,6 +143,8 @@ impl Message {
     pub const LEARN_REQUEST: MessageKind = MessageKind::new("learn-request", Traffic::Repair);
     /// A learner is told.
     pub const LEARN: MessageKind = MessageKind::new("learn", Traffic::Repair);
+    /// A proposal in the fast round.
+    pub const PROPOSE: MessageKind = MessageKind::new("propose", Traffic::Command);
 }
 
 /// No slot and no round comes near this; a message that says so is broken, and counting on from it
@@ -146,19 +160,23 @@ impl Message {
             ballot.round <= FAR && ballot.node.is_some_and(|node| cluster.contains(node))
         };
         let known_at = |slot: LogIndex, ballot: &Ballot| slot_is_good(slot) && known(ballot);
+        let carried =
+            |chosen: &Option<ChosenAt>| chosen.iter().all(|at| known_at(at.slot, &at.ballot));
+        let own =
+            |slot: LogIndex, ballot: &Ballot| known_at(slot, ballot) && ballot.node == Some(from);
         cluster.contains(from)
             && match self {
                 Self::Prepare { slot, ballot, chosen, repeat: _ } => {
-                    let carried = chosen.iter().all(|at| known_at(at.slot, &at.ballot));
-                    carried && known_at(*slot, ballot) && ballot.node == Some(from)
+                    carried(chosen) && own(*slot, ballot)
+                }
+                Self::Propose { slot, ballot, chosen, .. } => {
+                    carried(chosen) && own(*slot, ballot) && is_fast(*ballot)
                 }
                 Self::Promise { slot, ballot, accepted } => {
                     let reported = accepted.iter().all(|proposal| known(&proposal.ballot));
                     reported && known_at(*slot, ballot)
                 }
-                Self::Accept { slot, ballot, .. } => {
-                    known_at(*slot, ballot) && ballot.node == Some(from)
-                }
+                Self::Accept { slot, ballot, .. } => own(*slot, ballot),
                 Self::Accepted { slot, ballot, .. } => known_at(*slot, ballot),
                 Self::Nack { slot, ballot, promised } => known_at(*slot, ballot) && known(promised),
                 Self::Chosen(at) | Self::Decided(at) => known_at(at.slot, &at.ballot),
@@ -184,6 +202,7 @@ impl consensus_core::Message for Message {
         Self::LEARN_REQUEST,
         Self::LEARN,
         Self::DECIDED,
+        Self::PROPOSE,
     ];
 
     fn kind(&self) -> MessageKind {
@@ -199,23 +218,29 @@ impl consensus_core::Message for Message {
             Self::LearnRequest { .. } => Self::LEARN_REQUEST,
             Self::Learn { .. } => Self::LEARN,
             Self::Decided(_) => Self::DECIDED,
+            Self::Propose { .. } => Self::PROPOSE,
         }
     }
 
     /// §2.5: an acceptor's promise and its acceptance are what must survive a crash, so they wait
-    /// for the disk. A proposer's requests need not: its ballots are its own for ever.
+    /// for the disk. A proposer's requests need not: its ballots are its own for ever. But a
+    /// recovery's ballot is of all its lives (see `fast.rs`).
     fn gate(&self) -> Gate {
         match self {
             Self::Promise { .. } if planted("P01") => Gate::Free,
             Self::Accepted { .. } if planted("P22") => Gate::Free,
             Self::Promise { .. } | Self::Accepted { .. } => Gate::AfterSync,
+            Self::Accept { ballot, .. } if is_recovery(*ballot) && !planted("P80") => {
+                Gate::AfterSync
+            }
             Self::Prepare { .. }
             | Self::Accept { .. }
             | Self::Nack { .. }
             | Self::Chosen(_)
             | Self::LearnRequest { .. }
             | Self::Learn { .. }
-            | Self::Decided(_) => Gate::Free,
+            | Self::Decided(_)
+            | Self::Propose { .. } => Gate::Free,
         }
     }
 }

@@ -182,4 +182,60 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("P50", "the own promise counts with the record before its own", &["O1", "O6"])
         .beyond_simulation("a crash between two syncs at the proposer: `tests/paper.rs`"),
     Mutant::new("P48", "sending=thrifty: who is silent is asked again, and nobody else", &["O13"]),
+    Mutant::new(
+        "P70",
+        "fast: of several reported votes the one with the highest number wins, not O4's value",
+        &["O1", "O6", "O9", "O16"],
+    ),
+    Mutant::new(
+        "P71",
+        "fast: as many acceptances choose in the fast round as in a classic one",
+        &["O1", "O6", "O9", "O16"],
+    ),
+    Mutant::new(
+        "P72",
+        "fast: an acceptor votes again in the fast round when another proposal comes",
+        &["O7", "O1", "O6", "O16"],
+    ),
+    Mutant::new(
+        "P73",
+        "fast: an acceptor votes in the fast round after a promise for a classic one",
+        &["O7", "O1", "O6", "O16"],
+    ),
+    Mutant::new(
+        "P74",
+        "fast: O4 counts the votes that were reported, and forgets who was not heard",
+        &["O1", "O6", "O9", "O16"],
+    ),
+    Mutant::new(
+        "P75",
+        "fast: who reports a collision has not promised the round that it reports for",
+        &["O7", "O1", "O6", "O16"],
+    ),
+    Mutant::new(
+        "P76",
+        "fast: a learner takes its acceptor's vote for the chosen one if its number is higher",
+        &["O1", "O15", "O9", "O16", "O4"],
+    ),
+    Mutant::new("P77", "fast: who hears no fast quorum goes on waiting for one", &["O13"])
+        .beyond_simulation("it is only slower: acceptors in doubt bring the slot to an end"),
+    Mutant::new(
+        "P78",
+        "fast: two fast quorums and a classic one meet in no node, just not",
+        &["O1", "O6", "O9", "O16"],
+    ),
+    Mutant::new(
+        "P79",
+        "fast: a coordinator recovers the same slot again, with other promises",
+        &["O7", "O1", "O6", "O16"],
+    )
+    .beyond_simulation("rare: a coordinator that crashes, and late copies of other promises"),
+    Mutant::new(
+        "P80",
+        "fast: a recovery is proposed before the coordinator's disk knows of it",
+        &["O7", "O1", "O6", "O16"],
+    )
+    .beyond_simulation("rare: a coordinator that crashes, and late copies of other promises"),
+    Mutant::new("P81", "fast: who won a fast round never gives way to a rival", &["O13"])
+        .beyond_simulation("a client that asks at one replica only; no oracle asks for fairness"),
 ];

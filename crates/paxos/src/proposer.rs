@@ -1,6 +1,7 @@
 //! The proposer: brings a value through both phases (§2.2, phases 1(a) and 2(a)).
 
 use crate::config::Config;
+use crate::fast::{self, fast_ballot, is_fast};
 use crate::message::{ChosenAt, Proposal};
 use consensus_core::mutant::planted;
 use consensus_core::{Ballot, Batch, Incarnation, LogIndex, MAX_COMMANDS, NodeId, NodeSet};
@@ -53,6 +54,8 @@ pub(crate) struct Preparing {
     pub(crate) promised: NodeSet,
     /// The highest-numbered proposal among those that the promises report.
     pub(crate) highest: Option<Proposal>,
+    /// What they report of the fast round.
+    votes: fast::Votes,
 }
 
 impl Proposer {
@@ -83,8 +86,7 @@ impl Proposer {
 
     /// Is there something to propose, and nothing under way?
     pub(crate) fn is_ready(&self) -> bool {
-        let has_work = self.own.is_some() || !self.queue.is_empty() || self.in_doubt;
-        has_work && self.phase == Phase::Idle
+        (self.has_commands() || self.in_doubt) && self.phase == Phase::Idle
     }
 
     /// The slot is to be decided even if there are no commands.
@@ -104,10 +106,41 @@ impl Proposer {
             ballot.incarnation = Incarnation(0);
         }
         self.seen = self.seen.max(ballot);
-        let at = ChosenAt { slot, ballot };
-        let promised = NodeSet::EMPTY;
-        self.phase = Phase::Preparing(Preparing { at, promised, highest: None });
+        self.phase = Phase::Preparing(Preparing::new(ChosenAt { slot, ballot }));
         ballot
+    }
+
+    /// A fast round: no phase 1, and a number that is below all others.
+    pub(crate) fn propose_fast(&mut self, slot: LogIndex, config: &Config) -> Proposal {
+        assert_eq!(self.phase, Phase::Idle, "one slot at a time");
+        if self.own.is_none() {
+            self.own = self.next_batch(config);
+        }
+        let ballot = fast_ballot(self.id, self.incarnation);
+        self.saw(ballot);
+        let batch = self.own().unwrap_or_default();
+        self.phase = Phase::Accepting { at: ChosenAt { slot, ballot }, batch: batch.clone() };
+        Proposal { ballot, batch }
+    }
+
+    /// Is nothing under way that a recovery from a collision would spoil?
+    pub(crate) fn may_recover(&self) -> bool {
+        match &self.phase {
+            Phase::Idle | Phase::BackingOff => true,
+            Phase::Accepting { at, .. } => is_fast(at.ballot),
+            Phase::Preparing(_) => false,
+        }
+    }
+
+    /// Phase 1 of a recovery, whose promises come unasked. The number is agreed upon.
+    pub(crate) fn recover(&mut self, at: ChosenAt) {
+        self.saw(at.ballot);
+        self.phase = Phase::Preparing(Preparing::new(at));
+    }
+
+    /// Are there commands to propose?
+    pub(crate) fn has_commands(&self) -> bool {
+        self.own.is_some() || !self.queue.is_empty()
     }
 
     /// Merges the batches that wait into one, as far as they fit: under load a slot then carries
@@ -140,7 +173,7 @@ impl Proposer {
         from: NodeId,
         at: ChosenAt,
         accepted: Option<Proposal>,
-        quorum: usize,
+        config: &Config,
     ) -> Option<Proposal> {
         let Phase::Preparing(preparing) = &mut self.phase else { return None };
         let of_this_ballot = preparing.at == at || planted("P03");
@@ -149,20 +182,27 @@ impl Proposer {
         }
         preparing.count(from, accepted);
         let again = self.outbid > 0 && planted("P28");
-        if preparing.promised.len() < quorum && !again {
+        if preparing.promised.len() < config.promises_needed() && !again {
             return None;
         }
-        let (at, batch) = (preparing.at, self.value_to_propose());
+        let (at, batch) = (preparing.at, self.value_to_propose(config));
         self.phase = Phase::Accepting { at, batch: batch.clone() };
         Some(Proposal { ballot: at.ballot, batch })
     }
 
     /// P2c (§2.2): the value of the highest-numbered proposal that any acceptor of the quorum has
-    /// accepted, or any value if they have accepted none. "Any" is the own one, or a no-op.
-    fn value_to_propose(&self) -> Batch {
+    /// accepted, or any value if they have accepted none. "Any" is the own one, or a no-op. Of a
+    /// fast round several values may be reported; `fast.rs` has the rule for them.
+    fn value_to_propose(&self, config: &Config) -> Batch {
         match &self.phase {
-            Phase::Preparing(Preparing { highest: Some(proposal), .. }) if !planted("E-03") => {
-                proposal.batch.clone()
+            Phase::Preparing(Preparing { highest: Some(proposal), votes, promised, .. })
+                if !planted("E-03") =>
+            {
+                if is_fast(proposal.ballot) {
+                    votes.pick(*promised, self.own(), config)
+                } else {
+                    proposal.batch.clone()
+                }
             }
             _ => self.own().unwrap_or_default(),
         }
@@ -193,6 +233,7 @@ impl Proposer {
             "it waits for answers"
         );
         if let Phase::Accepting { at, .. } = &self.phase
+            && !is_fast(at.ballot)
             && planted("P45")
         {
             self.seen = Ballot { round: at.ballot.round - 1, ..at.ballot };
@@ -204,6 +245,15 @@ impl Proposer {
     /// How often the back-off range is doubled.
     pub(crate) fn doublings(&self, config: &Config) -> u32 {
         self.outbid.saturating_sub(1).min(config.back_off_doublings)
+    }
+
+    /// Lets others go first, if nothing is under way.
+    pub(crate) fn keep_quiet(&mut self) -> bool {
+        let idle = self.phase == Phase::Idle;
+        if idle {
+            self.phase = Phase::BackingOff;
+        }
+        idle
     }
 
     /// The back-off is over.
@@ -266,6 +316,10 @@ impl Proposer {
 }
 
 impl Preparing {
+    fn new(at: ChosenAt) -> Self {
+        Self { at, promised: NodeSet::EMPTY, highest: None, votes: fast::Votes::default() }
+    }
+
     fn count(&mut self, from: NodeId, accepted: Option<Proposal>) {
         if !self.promised.insert(from) && planted("P03") {
             let others = (0..NodeId::LIMIT as u8).map(NodeId);
@@ -273,6 +327,9 @@ impl Preparing {
             self.promised = self.promised.or(absent.into_iter().collect());
         }
         if let Some(proposal) = accepted {
+            if is_fast(proposal.ballot) {
+                self.votes.count(from, &proposal);
+            }
             let higher = match &self.highest {
                 None => true,
                 Some(_) if planted("P02") => false,

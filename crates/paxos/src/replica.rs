@@ -3,6 +3,7 @@
 
 use crate::acceptor::{Acceptor, Outbid};
 use crate::config::{Config, Learners, Refusals};
+use crate::fast::{is_recovery, shows};
 use crate::learner::Learner;
 use crate::message::{ChosenAt, Decision, Message, Proposal};
 use crate::proposer::Proposer;
@@ -138,8 +139,9 @@ impl ConsensusProtocol for Paxos {
             | Input::SnapshotInstalled(_)) => effects.unsupported(&other),
             Input::Campaign => {}
             // Commands that came together are proposed together.
-            Input::Drained if self.proposer.is_ready() => self.prepare(env, effects),
-            Input::Drained => {}
+            Input::Drained if !self.proposer.is_ready() => {}
+            Input::Drained if self.may_be_fast(env) => self.propose_fast(env, effects),
+            Input::Drained => self.prepare(env, effects),
         }
     }
 
@@ -176,7 +178,8 @@ fn restore_chosen(
     batch: Option<Batch>,
 ) -> Result<(), RecoverError> {
     let ChosenAt { slot, ballot } = at;
-    let held = || acceptor.accepted(slot).filter(|held| held.ballot >= ballot || planted("P32"));
+    let held =
+        || acceptor.accepted(slot).filter(|held| shows(held.ballot, ballot) || planted("P32"));
     let batch = batch.or_else(|| held().map(|proposal| proposal.batch.clone()));
     let learned = batch.is_some_and(|batch| learner.learn(&Decision { slot, ballot, batch }, None));
     if learned || planted("E-18") {
@@ -192,6 +195,9 @@ impl Paxos {
         if made_for != size {
             effects.halt(format!("quorums for {made_for} replicas in a cluster of {size}"));
             return;
+        }
+        if let Err(error) = self.config.clone().checked_for_fast() {
+            return effects.halt(error.to_string());
         }
         self.give_out(effects);
         effects.set_timer(Timer::Spread, self.config.spread);
@@ -244,6 +250,9 @@ impl Paxos {
                 self.on_prepare(from, ChosenAt { slot, ballot }, effects);
             }
             Message::Promise { slot, ballot, accepted } => {
+                if is_recovery(ballot) {
+                    self.recover(slot, env, effects);
+                }
                 self.on_promise(from, ChosenAt { slot, ballot }, accepted, env, effects);
             }
             Message::Accept { slot, ballot, batch, repeat: _ } => {
@@ -270,6 +279,13 @@ impl Paxos {
                 }
             }
             Message::Learn { decisions, upto } => self.on_learn(from, decisions, upto, effects),
+            Message::Propose { slot, ballot, batch, chosen } => {
+                self.proposer.saw(ballot);
+                if let Some(chosen) = chosen {
+                    self.on_chosen(from, chosen, effects);
+                }
+                self.on_propose(from, ChosenAt { slot, ballot }, &batch, env, effects);
+            }
         }
     }
 
@@ -298,7 +314,7 @@ impl Paxos {
     }
 
     /// Phase 2(b).
-    fn on_accept(
+    pub(crate) fn on_accept(
         &mut self,
         from: NodeId,
         at: ChosenAt,
@@ -344,7 +360,7 @@ impl Paxos {
         let ChosenAt { slot, ballot } = at;
         if self.learner.chosen(slot).is_none()
             && let Some(held) = self.acceptor.accepted(slot)
-            && (held.ballot >= ballot || planted("P21"))
+            && (shows(held.ballot, ballot) || planted("P21"))
         {
             let batch = held.batch.clone();
             self.learn(Decision { slot, ballot, batch }, None, effects);

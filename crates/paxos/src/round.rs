@@ -2,12 +2,13 @@
 
 use crate::acceptor::Outbid;
 use crate::config::{Learners, Refusals, Sending};
+use crate::fast::{is_fast, is_recovery, shows};
 use crate::message::{ChosenAt, Decision, Message, Proposal};
 use crate::proposer::Phase;
 use crate::record::Record;
 use crate::replica::{OwnAnswer, Paxos, Timer};
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Effects, Env, NodeId, NodeSet, RecordNumber};
+use consensus_core::{Ballot, Batch, Effects, Env, NodeId, NodeSet, RecordNumber};
 
 impl Paxos {
     /// Phase 1(a), at the first slot that is not known to be chosen.
@@ -23,12 +24,22 @@ impl Paxos {
         let before = effects.last_needed();
         match self.acceptor.on_prepare(slot, ballot, effects) {
             Ok(accepted) => {
-                let answer = OwnAnswer::Promise { at, accepted };
                 let number = if planted("P50") { before } else { effects.last_needed() };
-                self.own_answers.wrote(number, answer);
+                self.promised_here(at, accepted, number);
             }
             Err(Outbid(promised)) => self.on_nack(at, promised, effects),
         }
+    }
+
+    /// The own promise counts when it is on the disk, as that of any other node.
+    pub(crate) fn promised_here(
+        &mut self,
+        at: ChosenAt,
+        accepted: Option<Proposal>,
+        record: RecordNumber,
+    ) {
+        let answer = OwnAnswer::Promise { at, accepted };
+        self.own_answers.wrote(record, answer);
     }
 
     /// Phase 2(a), once a quorum has promised.
@@ -40,15 +51,12 @@ impl Paxos {
         env: &Env<'_>,
         effects: &mut Effects<Self>,
     ) {
-        let quorum = self.config.promises_needed();
         let promised = match self.proposer.phase() {
             Phase::Preparing(preparing) => preparing.promised,
             _ => NodeSet::EMPTY,
         };
-        let Some(Proposal { ballot, batch }) = self.proposer.on_promise(from, at, accepted, quorum)
-        else {
-            return;
-        };
+        let chosen = self.proposer.on_promise(from, at, accepted, &self.config);
+        let Some(Proposal { ballot, batch }) = chosen else { return };
         let slot = at.slot;
         let at = ChosenAt { slot, ballot };
         if self.learner.chosen(slot).is_some() {
@@ -58,17 +66,34 @@ impl Paxos {
         if self.proposer.own().is_none_or(|own| own != batch) {
             effects.reached("value of another adopted");
         }
+        if is_recovery(ballot) {
+            effects.reached("collision recovered without a prepare");
+        }
+        self.ask_to_accept(at, batch, promised, env, effects);
+    }
+
+    /// Phase 2(a), the proposal: to those that `promised` first, where not all are asked.
+    pub(crate) fn ask_to_accept(
+        &mut self,
+        at: ChosenAt,
+        batch: Batch,
+        promised: NodeSet,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        let ChosenAt { slot, ballot } = at;
         self.learner.start_count(slot, ballot, &batch);
         let fingerprint = batch.fingerprint().0;
-        let message = Message::Accept { slot, ballot, batch: batch.clone(), repeat: false };
-        let asked = self.ask(self.config.acceptances_needed(), promised, env);
-        effects.send(asked, message);
+        let asked = self.ask(self.config.acceptances_needed(ballot), promised, env);
+        // A recovery's proposal leaves when this is on the disk.
+        let rule = self.config.accepting;
+        let accepted = self.acceptor.on_accept(slot, ballot, &batch, rule, effects);
+        effects.send(asked, self.proposal(at, batch));
         effects.set_timer(Timer::Retry, self.config.retransmit);
         if planted("P46") && self.config.learners == Learners::Distinguished {
             effects.send(env.cluster.peers_of(self.id), Message::Decided(at));
         }
-        let rule = self.config.accepting;
-        match self.acceptor.on_accept(slot, ballot, &batch, rule, effects) {
+        match accepted {
             Ok(()) if planted("P20") => self.on_accepted(self.id, at, fingerprint, effects),
             Ok(()) => {
                 self.count_when_durable(at, fingerprint, effects);
@@ -79,6 +104,14 @@ impl Paxos {
             }
             Err(Outbid(promised)) => self.on_nack(at, promised, effects),
         }
+    }
+
+    fn proposal(&self, at: ChosenAt, batch: Batch) -> Message {
+        let ChosenAt { slot, ballot } = at;
+        if is_fast(ballot) {
+            return Message::Propose { slot, ballot, batch, chosen: self.learner.last_chosen() };
+        }
+        Message::Accept { slot, ballot, batch, repeat: false }
     }
 
     /// Whom the proposer asks for so many answers, its own node's among them. Thrifty: just so
@@ -115,13 +148,15 @@ impl Paxos {
     }
 
     /// Says the request under way again to all who have not answered, or gives it up: where
-    /// refusals are not told, silence may be one.
+    /// refusals are not told, silence may be one; and no fast quorum may be there to answer.
     fn on_silence(&mut self, answered: NodeSet, env: &Env<'_>, effects: &mut Effects<Self>) {
-        if self.config.sending == Sending::Thrifty {
+        let is_fast =
+            matches!(self.proposer.phase(), Phase::Accepting { at, .. } if is_fast(at.ballot));
+        if self.config.sending == Sending::Thrifty || is_fast {
             effects.reached("asks others after a silence");
             self.silent = self.silent.or(self.asked).minus(answered);
         }
-        if self.config.refusals == Refusals::Silent {
+        if self.config.refusals == Refusals::Silent || (is_fast && !planted("P77")) {
             effects.reached("begins anew after a silence");
             return self.proposer.on_silence();
         }
@@ -168,7 +203,7 @@ impl Paxos {
         fingerprint: u64,
         effects: &mut Effects<Self>,
     ) {
-        let quorum = self.config.acceptances_needed();
+        let quorum = self.config.acceptances_needed(at.ballot);
         let chosen = self.learner.on_accepted(from, at, fingerprint, quorum);
         if let Some((decision, acceptors)) = chosen {
             self.learn(decision, Some(acceptors), effects);
@@ -187,11 +222,11 @@ impl Paxos {
         fingerprint: u64,
         effects: &mut Effects<Self>,
     ) {
-        let quorum = self.config.acceptances_needed();
         let ChosenAt { slot, ballot } = at;
+        let quorum = self.config.acceptances_needed(ballot);
         let Some(acceptors) = self.learner.overhear(from, at, fingerprint, quorum) else { return };
         let held = self.acceptor.accepted(slot);
-        match held.filter(|held| held.ballot >= ballot || planted("P43")) {
+        match held.filter(|held| shows(held.ballot, ballot) || planted("P43")) {
             None => effects.reached("acceptances overheard before the own"),
             Some(held) => {
                 effects.reached("chosen by overheard acceptances");
@@ -257,15 +292,21 @@ impl Paxos {
         if self.proposer.on_chosen(slot, &batch) {
             effects.cancel_timer(Timer::Retry);
         }
+        if counted.is_some_and(|_| ballot.node == Some(self.id)) {
+            self.give_way(ChosenAt { slot, ballot }, effects);
+        }
         let held = self.acceptor.accepted(slot);
-        let on_disk = held
-            .is_some_and(|held| planted("P32") || (held.ballot >= ballot && held.batch == batch));
+        let on_disk = held.is_some_and(|held| {
+            planted("P32") || (shows(held.ballot, ballot) && held.batch == batch)
+        });
         effects.note(Record::Chosen { slot, ballot, batch: (!on_disk).then_some(batch) });
         self.give_out(effects);
         match self.config.learners {
             // All learners count for themselves; what they miss comes with the next idle spread.
             Learners::All => {}
             Learners::Distinguished => self.to_tell |= counted.is_some(),
+            // The rivals wait for it.
+            Learners::Piggybacked if is_recovery(ballot) => self.to_tell |= counted.is_some(),
             Learners::Piggybacked if counted.is_some() && !self.news => {
                 self.news = true;
                 effects.set_timer(Timer::Spread, self.config.spread);

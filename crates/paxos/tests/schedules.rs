@@ -164,7 +164,11 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
     let value = batch(["x", "y"][chance.below(2)]);
     let accepted = Some(Proposal { ballot: own, batch: value.clone() });
     let repeat = chance.below(2) == 0;
-    match chance.below(8) {
+    match chance.below(9) {
+        8 => {
+            let ballot = Ballot { round: 0, ..own };
+            Message::Propose { slot, ballot, batch: value, chosen: Some(at) }
+        }
         0 => Message::Prepare { slot, ballot: own, chosen: Some(at), repeat },
         1 => Message::Promise { slot, ballot: other, accepted },
         2 => Message::Accept { slot, ballot: own, batch: value, repeat },

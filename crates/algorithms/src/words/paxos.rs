@@ -65,7 +65,8 @@ impl Vocabulary<Paxos> for PaxosWords {
                 });
                 (slot, std::iter::once(ballot_text(*ballot)).chain(report).collect())
             }
-            Message::Accept { slot, ballot, batch, .. } => {
+            Message::Accept { slot, ballot, batch, .. }
+            | Message::Propose { slot, ballot, batch, .. } => {
                 (slot, vec![ballot_text(*ballot), batch_text(batch)])
             }
             Message::Accepted { slot, ballot, .. } => (slot, vec![ballot_text(*ballot)]),
