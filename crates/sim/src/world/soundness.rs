@@ -6,8 +6,8 @@ use crate::oracle::soundness::{of_beliefs, of_state, of_step};
 use crate::report::Finding;
 use consensus_core::{Audit, Env, NodeId, Role, StateMachine};
 
-/// One step in so many is looked at closely, whatever becomes of it; each of a run that is recorded,
-/// as a stage does.
+/// One step in so many is looked at closely, whatever becomes of it; of a recorded run each, as a
+/// stage does.
 const SELDOM: u64 = 16;
 
 /// Is this one of them? The events before are counted; their number is stirred, as the steps of a
