@@ -9,7 +9,7 @@ mod steps;
 
 pub use reduction::Reduction;
 
-use crate::check::{self, Taped};
+use crate::check::{self, Taped, check};
 use crate::operators::Operators;
 use crate::options::Options;
 use crate::oracle::reads::NAMED_INDEX;
@@ -122,7 +122,7 @@ pub fn shrink<P: Audit>(
     let before = steps.len();
     let oracle = violation.oracle;
     let mut run = smaller_run::<P>(seed, options, &violation, budget.runs / 3, progress);
-    let told = can_be_told(&looked_at::<P>(run.seed, &run.options));
+    let told = can_be_told(&check::<P>(run.seed, &run.options));
     let mut shrunk = if needs_time(&violation) || !told {
         simulated::<P>(&run, violation)
     } else {
@@ -159,7 +159,7 @@ fn shortest<P: Audit>(
         seed = seed.wrapping_add(1);
         run.runs += 1;
         progress(ShrinkProgress::Options(run.runs));
-        if looked_at::<P>(seed, &options).violation.is_none_or(|found| found.oracle != oracle) {
+        if check::<P>(seed, &options).violation.is_none_or(|found| found.oracle != oracle) {
             continue;
         }
         tried += 1;
@@ -176,15 +176,10 @@ fn shortest<P: Audit>(
     best
 }
 
-/// This run, every step of it looked at as closely as a stage does: so the same is found in both.
-fn looked_at<P: Audit>(seed: u64, options: &Options) -> Report {
-    check::tape::<P>(seed, options).report
-}
-
 /// What cannot be told as steps stays a run in virtual time.
 fn simulated<P: Audit>(run: &SmallRun, violation: Violation) -> Shrunk {
     // What the smaller run sees has other words than what the run itself saw.
-    let violation = looked_at::<P>(run.seed, &run.options).violation.unwrap_or(violation);
+    let violation = check::<P>(run.seed, &run.options).violation.unwrap_or(violation);
     let mut scenario = blank::<P>(run);
     let expected = Expectation::Violation(violation.oracle.to_owned());
     let simulate = Entry::Simulate(run.reductions.clone());
@@ -233,7 +228,7 @@ fn smaller_run<P: Audit>(
         }
         small.runs += 1;
         progress(ShrinkProgress::Options(small.runs));
-        let found = looked_at::<P>(seed, &smaller).violation;
+        let found = check::<P>(seed, &smaller).violation;
         let alike = |found: Violation| {
             found.oracle == violation.oracle && needs_time(&found) == needs_time(violation)
         };

@@ -16,6 +16,8 @@ pub(crate) struct Actor<P: ConsensusProtocol> {
     /// `None` while it is down.
     pub(crate) replica: Option<P>,
     pub(crate) life: u32,
+    /// Counts the steps of all lives.
+    pub(crate) steps: u64,
     pub(crate) effects: Effects<P>,
     pub(crate) outbox: Outbox<P::Message>,
     pub(crate) disk: Disk<P::Record>,
@@ -45,6 +47,7 @@ impl<P: ConsensusProtocol> Actor<P> {
         Self {
             replica: None,
             life: 0,
+            steps: 0,
             effects: Effects::after_recovery(records.len()),
             outbox: Outbox::after_recovery(records.len(), P::INFO.links),
             disk: Disk::holding(records.clone()),

@@ -26,6 +26,7 @@ pub use table::{Table, saying};
 
 use crate::keys::SimKeys;
 use crate::oracle::Verdict;
+use crate::oracle::soundness::looks_closely;
 use crate::registers::Registers;
 use crate::report::{Finding, Violation};
 use crate::scenario::payload_text;
@@ -252,8 +253,9 @@ impl<P: Audit> Stage<P> {
         let actor = &mut self.actors[id.index()];
         let Some(replica) = &mut actor.replica else { return };
         let drained = matches!(input, Input::Drained);
-        let before = replica.clone();
-        let idle = drained && !replica.awaits_drained();
+        let (role, idle) = (replica.status().role, drained && !replica.awaits_drained());
+        actor.steps += 1;
+        let before = looks_closely(actor.steps).then(|| replica.clone());
         let keys = &self.keys[id.index()];
         let founder = self.cluster.voters.contains(id);
         let cluster = if founder { &self.cluster } else { &self.outside };
@@ -263,14 +265,14 @@ impl<P: Audit> Stage<P> {
             let why = why.to_owned();
             return self.halted(id, why);
         }
-        let same = !idle || (before == *replica && actor.effects.is_empty());
-        if !same {
+        let changed = before.as_ref().is_some_and(|before| before != replica);
+        if idle && (changed || !actor.effects.is_empty()) {
             return self.halted(id, "something is done at Drained that was not awaited".into());
         }
-        self.look_inside(id, &before);
-        if drained && self.actors[id.index()].effects.is_empty() {
+        if drained && actor.effects.is_empty() {
             return;
         }
+        self.look_inside(id, role, before.as_ref());
         self.observe(id);
         for effect in self.actors[id.index()].effects.drain().collect::<Vec<_>>() {
             if self.violation.is_some() || self.burns_out(id) {
@@ -286,9 +288,9 @@ impl<P: Audit> Stage<P> {
     }
 
     /// O20: what holds of one replica by itself, and what it counts on.
-    fn look_inside(&mut self, id: NodeId, before: &P) {
+    fn look_inside(&mut self, id: NodeId, role: Role, before: Option<&P>) {
         let Some(replica) = &self.actors[id.index()].replica else { return };
-        let verdict = self.witness.looks_inside(id, before, replica);
+        let verdict = self.witness.looks_inside(id, (role, before), replica);
         self.judge(id, verdict);
     }
 

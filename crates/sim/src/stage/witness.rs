@@ -12,7 +12,7 @@ use crate::oracle::states::States;
 use crate::registers::Registers;
 use consensus_core::{
     Audit, Batch, Change, Cluster, Command, DEFAULT_SESSIONS, Executor, FaultModel, LogIndex,
-    Membership, NodeId, NodeSet, ProtocolConfig, SnapshotMeta, Status,
+    Membership, NodeId, NodeSet, ProtocolConfig, Role, SnapshotMeta, Status,
 };
 
 /// O1 to O8, O12, O15, O16 and O19; O9 for reads and O18 are the stage's own.
@@ -77,11 +77,16 @@ impl<P: Audit> Witness<P> {
     }
 
     /// O20: the replica is sound, and what it counts on is on the disks.
-    pub(crate) fn looks_inside(&self, node: NodeId, before: &P, replica: &P) -> Verdict {
+    pub(crate) fn looks_inside(
+        &self,
+        node: NodeId,
+        (role, before): (Role, Option<&P>),
+        replica: &P,
+    ) -> Verdict {
         if !self.is_correct(node) {
             return Ok(());
         }
-        soundness::of_step(before, replica)?;
+        soundness::of_step(role, before, replica)?;
         soundness::of_beliefs(replica, &self.disks)
     }
 

@@ -29,6 +29,7 @@ use crate::oracle::claims::Claims;
 use crate::oracle::disks::Disks;
 use crate::oracle::epochs::{self, Epochs};
 use crate::oracle::history::History;
+use crate::oracle::soundness::looks_closely;
 use crate::oracle::states::States;
 use crate::report::{Finding, Violation};
 use crate::rng::Rng;
@@ -50,7 +51,6 @@ use node::Node;
 use reads::Reader;
 use rehearsal::Heard;
 pub(crate) use rehearsal::REHEARSED;
-use soundness::looks_closely;
 use std::collections::{BTreeMap, VecDeque};
 
 /// A simulated cluster with its clients. One seed is one world: two worlds that are set up alike
@@ -488,8 +488,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let drained = matches!(input, Input::Drained);
         let awaited = replica.awaits_drained();
         let before = replica.status().role;
-        let closely = looks_closely(self.events) || self.tape.is_some();
-        let copy = closely.then(|| replica.clone());
+        node.steps += 1;
+        let copy = looks_closely(node.steps).then(|| replica.clone());
         let keys = &self.keys[id.index()];
         let founder = self.setup.cluster.voters.contains(id);
         let cluster = if founder { &self.setup.cluster } else { &self.outside };

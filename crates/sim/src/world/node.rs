@@ -33,6 +33,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) replica: Option<P>,
     /// Counts the lives; also the incarnation on disk.
     pub(crate) life: u32,
+    /// Counts the steps of all lives.
+    pub(crate) steps: u64,
     pub(crate) effects: Effects<P>,
     pub(crate) outbox: Outbox<P::Message>,
     /// What the disk has, and what the replica was told of that.
@@ -92,6 +94,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         Self {
             replica: None,
             life: 0,
+            steps: 0,
             effects: Effects::after_recovery(0),
             outbox: Outbox::after_recovery(0, P::INFO.links),
             disk_news: DiskNews::default(),

@@ -1,20 +1,9 @@
-//! O20 after a step, and who may read by a lease. Invariants are looked at now and then only, as
-//! they go over all of a state.
+//! O20 after a step, and who may read by a lease.
 
 use super::World;
-use crate::oracle::soundness::{of_beliefs, of_state, of_step};
+use crate::oracle::soundness::{of_beliefs, of_step};
 use crate::report::Finding;
 use consensus_core::{Audit, Env, NodeId, Role, StateMachine};
-
-/// One step in so many is looked at closely, whatever becomes of it; of a recorded run each, as a
-/// stage does.
-const SELDOM: u64 = 16;
-
-/// Is this one of them? The events before are counted; their number is stirred, as the steps of a
-/// protocol follow each other in a beat.
-pub(super) fn looks_closely(events: u64) -> bool {
-    (events.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(SELDOM)
-}
 
 impl<P: Audit, S: StateMachine> World<P, S> {
     /// After a step of a replica that had this role before; `before` is what it was, if the step is
@@ -24,11 +13,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         let Some(replica) = &self.nodes[id.index()].replica else { return };
-        let verdict = match before {
-            Some(before) => of_step(&before, replica),
-            None if replica.status().role != role => of_state(replica),
-            None => Ok(()),
-        };
+        let verdict = of_step(role, before.as_ref(), replica);
         let verdict = verdict.and_then(|()| of_beliefs(replica, &self.disks));
         if self.judge(id, verdict) {
             self.answers_by_no_lease(id);
@@ -52,20 +37,6 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if replica.holds_lease(&env) {
             let detail = format!("would answer a read by its lease while {newer} leads");
             self.fail(Some(id), Finding::new("O9", "a lease excludes other leaders", detail));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A protocol whose steps come in a beat must not have the same step of it looked at for ever.
-    #[test]
-    fn every_beat_is_looked_at_alike() {
-        for beat in [2, 3, 4, 8, 16, 32] {
-            let looked = (0..16_000).filter(|nth| looks_closely(nth * beat)).count();
-            assert!((800..1_200).contains(&looked), "every {beat}th: {looked} of 16,000");
         }
     }
 }
