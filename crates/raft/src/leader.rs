@@ -432,7 +432,9 @@ impl Leader {
         let others = self.progress.iter().filter(|(id, _)| servers.contains(*id));
         let values = others.map(|(_, peer)| of(peer)).chain(servers.contains(me).then_some(own));
         let mut values: Vec<T> = values.collect();
-        values.sort_unstable_by(|a, b| b.cmp(a));
+        if !planted("R143") {
+            values.sort_unstable_by(|a, b| b.cmp(a));
+        }
         values.get(needed.saturating_sub(1)).copied().unwrap_or_default()
     }
 
@@ -548,4 +550,54 @@ fn needed(voters: usize) -> usize {
         return voters.div_ceil(2);
     }
     majority
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Remembered;
+    use crate::{Config, Term};
+    use consensus_core::{Cluster, ClusterId, Incarnation, ProtocolConfig};
+
+    /// A leader that has so many followers, which answered these rounds.
+    fn leader_of(rounds: &[u64]) -> Leader {
+        let cluster = Cluster::new(ClusterId(1), rounds.len() + 1);
+        let config = Config::for_cluster(&cluster).expect("a sound cluster");
+        let nothing = Remembered::nothing(config.members());
+        let mut server = Server::new(NodeId(0), config, Incarnation(1), nothing);
+        let mut effects = Effects::after_recovery(0);
+        server.enter_term(Term(1), &mut effects);
+        let mut leader = Leader::begin(&mut server, &mut effects);
+        for ((_, peer), round) in leader.progress.iter_mut().zip(rounds) {
+            peer.answered(*round, 0);
+        }
+        leader
+    }
+
+    /// Figure 2, rules for leaders: what a majority of the voters has, in clusters of any size, the
+    /// leader among the voters or not; whoever is none counts for nothing.
+    #[test]
+    fn what_a_quorum_has_reached_is_what_a_sorted_list_says() {
+        for size in 1..=13_u64 {
+            for draw in 0..60 {
+                let value = |node: u64| (node + 1) * (2 * draw + 7) * 2_654_435_761 % 97;
+                let rounds: Vec<u64> = (1..size).map(value).collect();
+                let votes = |node: &u64| draw == 0 || (node * 5 + draw) % 4 != 0;
+                let voters: Vec<u64> = (0..size).filter(votes).collect();
+                let mut reached: Vec<u64> = voters.iter().map(|node| value(*node)).collect();
+                reached.sort_unstable();
+                let needed = voters.len() / 2 + 1;
+                let expected = reached.iter().rev().nth(needed - 1).copied().unwrap_or_default();
+                let servers: NodeSet = voters.iter().map(|node| NodeId(*node as u8)).collect();
+                let found = leader_of(&rounds).highest_reached_by(
+                    needed,
+                    servers,
+                    NodeId(0),
+                    value(0),
+                    Progress::round,
+                );
+                assert_eq!(found, expected, "{size} servers, draw {draw}: {rounds:?}");
+            }
+        }
+    }
 }
