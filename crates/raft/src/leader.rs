@@ -582,7 +582,7 @@ mod tests {
             for draw in 0..60 {
                 let value = |node: u64| (node + 1) * (2 * draw + 7) * 2_654_435_761 % 97;
                 let rounds: Vec<u64> = (1..size).map(value).collect();
-                let votes = |node: &u64| draw == 0 || (node * 5 + draw) % 4 != 0;
+                let votes = |node: &u64| draw == 0 || !(node * 5 + draw).is_multiple_of(4);
                 let voters: Vec<u64> = (0..size).filter(votes).collect();
                 let mut reached: Vec<u64> = voters.iter().map(|node| value(*node)).collect();
                 reached.sort_unstable();
