@@ -15,7 +15,7 @@ use consensus_core::{
     Membership, NodeId, NodeSet, ProtocolConfig, Role, SnapshotMeta, Status,
 };
 
-/// O1 to O8, O12, O15, O16 and O19; O9 for reads and O18 are the stage's own.
+/// O1 to O8, O12, O15, O16, O19 and O20; O9 for reads and O18 are the stage's own.
 pub(crate) struct Witness<P: Audit> {
     size: usize,
     config: P::Config,
