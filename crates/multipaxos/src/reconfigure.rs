@@ -95,7 +95,7 @@ impl MultiPaxos {
         if !self.node.is_voter() && !planted("M86") {
             effects.reached("removed leader makes room");
             let heir = leader.heir(&self.node);
-            effects.send(heir, Message::TimeoutNow { ballot: leader.ballot });
+            effects.send(heir, Message::TimeoutNow { ballot: leader.ballot, ask: false });
             self.become_beaten(env, effects);
         }
     }

@@ -80,7 +80,7 @@ impl<P: Audit> Run<'_, P> {
             self.revive(NodeSet::only(node));
             wanted.insert(node);
         }
-        let bound = self.options.timing.election_max * self.options.patience;
+        let bound = self.bound();
         let end = self.world.now() + bound;
         let done = |members: &Membership| {
             !members.is_joint() && members.voters == wanted && members.learners.is_empty()

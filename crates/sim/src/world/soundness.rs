@@ -1,7 +1,7 @@
 //! O20 after a step, and who may read by a lease.
 
 use super::World;
-use crate::oracle::soundness::{of_beliefs, of_step};
+use crate::oracle::soundness::{of_beliefs, of_step, of_timers};
 use crate::report::Finding;
 use consensus_core::{Audit, Env, NodeId, Role, StateMachine};
 
@@ -18,6 +18,18 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if self.judge(id, verdict) {
             self.answers_by_no_lease(id);
         }
+    }
+
+    /// O13: after all that a step did, the timers that the replica relies on are set.
+    pub(super) fn waits_in_vain(&mut self, id: NodeId) {
+        if self.violation.is_some() || !self.is_correct(id) {
+            return;
+        }
+        let node = &self.nodes[id.index()];
+        let Some(replica) = &node.replica else { return };
+        let is_set = |timer| node.timers.get(&timer).is_some_and(|slot| slot.deadline.is_some());
+        let verdict = of_timers(replica, is_set);
+        self.judge(id, verdict);
     }
 
     /// O9 for leases, whether somebody reads just now or not: who would answer by a lease is the
