@@ -27,7 +27,7 @@ mod switched {
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
-        "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
+        "K07", "K08", "K09", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-version", "S-drift", "S-echo", "S-place",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
@@ -159,6 +159,12 @@ pub const SHARED: &[Mutant] = &[
         .beyond_simulation(PROPERTIES),
     Mutant::new("K06", "the answer to any request of the session is taken", &["O9", "O10", "O11"])
         .beyond_simulation(PROPERTIES),
+    Mutant::new(
+        "K09",
+        "a repeated request loses its session's place in the order of use",
+        &["O15"],
+    )
+    .beyond_simulation(PROPERTIES),
     Mutant::new("K07", "the signature of a reply does not cover which request it answers", &["O9"])
         .beyond_simulation("a traitor that shows a client an honest replica's earlier reply"),
     Mutant::new(
