@@ -343,12 +343,6 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation(CHANGES),
     Mutant::new("M182", "learners count where members must be enough for a quorum", &["O13"])
         .beyond_simulation(CHANGES),
-    Mutant::new(
-        "M183",
-        "who led with a disk that stood still does not hear that it moves",
-        &["O13"],
-    )
-    .beyond_simulation("a driver that tells of its disk only who waits: `tests/schedules.rs`"),
     Mutant::new("M184", "a leader reads while it asks new members for promises", &["O9", "O5"])
         .beyond_simulation(CHANGES),
 ];

@@ -137,7 +137,7 @@ impl Node {
 
     /// Does anything wait for the disk, where no ballot is the own one?
     pub(crate) fn awaits_durable(&self) -> bool {
-        (self.stalled && !planted("M183")) || !self.own_votes.is_empty()
+        self.stalled || !self.own_votes.is_empty()
     }
 
     /// The driver has nothing more: what is to be noted is noted. A change of members is more than
