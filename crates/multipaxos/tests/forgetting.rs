@@ -17,13 +17,19 @@ const WISHES: [Wish; 14] = [
     ("a read at a follower", |lab| Some((1, lab.read(1, ReadMode::Index)))),
     ("a read by lease", |lab| Some((0, lab.read(0, ReadMode::Lease)))),
     ("a read without the leader", |lab| Some((2, lab.read(2, ReadMode::Quorum)))),
-    ("a command", |lab| done(lab.propose(0, "wish"))),
+    ("a command", |lab| {
+        lab.propose(0, "wish");
+        None
+    }),
     ("a learner", |lab| change(lab, |it| it.add_learner(NodeId(3)))),
     ("a voter", |lab| change(lab, |it| it.add_voter(NodeId(3)))),
     ("a voter less", |lab| change(lab, |it| it.remove(NodeId(2)))),
     ("another leader", |lab| change(lab, |it| it.remove(NodeId(0)))),
     ("other voters", |lab| change(lab, |it| it.remove(NodeId(2)).add_voter(NodeId(3)))),
-    ("a hand-over", |lab| done(lab.transfer(0, 1))),
+    ("a hand-over", |lab| {
+        lab.transfer(0, 1);
+        None
+    }),
     ("an election", |lab| {
         lab.crash(0, 0);
         elect_after_silence(lab, 1)
@@ -40,12 +46,9 @@ const WISHES: [Wish; 14] = [
     }),
 ];
 
-fn done((): ()) -> Option<(usize, usize)> {
-    None
-}
-
 fn change(lab: &mut Lab, wish: impl FnOnce(Change) -> Change) -> Option<(usize, usize)> {
-    done(lab.change(0, wish))
+    lab.change(0, wish);
+    None
 }
 
 /// All have missed their leader, and this one is the first to act.
@@ -55,7 +58,8 @@ fn elect_after_silence(lab: &mut Lab, id: usize) -> Option<(usize, usize)> {
             lab.fire(silent, Timer::Silence);
         }
     }
-    done(lab.fire(id, Timer::Election))
+    lab.fire(id, Timer::Election);
+    None
 }
 
 fn cluster(trailing: u64) -> Lab {
