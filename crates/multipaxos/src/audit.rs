@@ -30,6 +30,7 @@ impl Audit for MultiPaxos {
 
     const MARKS: &'static [&'static str] = &[
         "asks whether it could take over",
+        "one without a vote would raise the ballot",
         "accept answered again",
         "accept sent again",
         "a run of slots is asked for at once",
@@ -182,6 +183,14 @@ impl Audit for MultiPaxos {
             value: VOTE,
             signers: vote.acceptors,
         })
+    }
+
+    /// How far slots are executed, once all that phase 1 showed is.
+    fn reads_as_of(&self) -> Option<LogIndex> {
+        match &self.role {
+            Role::Leader(leader) => leader.may_read(&self.node).then_some(self.node.learner.upto()),
+            Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => None,
+        }
     }
 
     /// Who follows waits for a leader; who asks, for answers; who leads, for both, and for its heir.

@@ -143,7 +143,8 @@ impl Canvasser {
     /// Asks whether it could take over from the leader of this ballot, once; meanwhile it follows.
     pub(crate) fn of_heir(leader: Ballot, node: &Node, effects: &mut Effects<MultiPaxos>) -> Self {
         let canvasser = Self::idle(node);
-        let canvass = Message::Canvass { ballot: canvasser.ballot, offered: Some(leader) };
+        let (ballot, upto) = (canvasser.ballot, node.learner.upto());
+        let canvass = Message::Canvass { ballot, upto, offered: Some(leader) };
         effects.send(node.voters().without(node.id), canvass);
         canvasser
     }
@@ -151,7 +152,8 @@ impl Canvasser {
     /// Asks those who did not say yes.
     pub(crate) fn ask(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         let silent = node.voters().without(node.id).minus(self.lost.from());
-        effects.send(silent, Message::Canvass { ballot: self.ballot, offered: None });
+        let (ballot, upto) = (self.ballot, node.learner.upto());
+        effects.send(silent, Message::Canvass { ballot, upto, offered: None });
         effects.set_timer(Timer::Retry, retry(env));
     }
 

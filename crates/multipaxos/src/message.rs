@@ -17,6 +17,8 @@ pub enum Message {
     Canvass {
         /// A ballot that the sender might prepare; the reply repeats it.
         ballot: Ballot,
+        /// The sender knows what is chosen up to here.
+        upto: LogIndex,
         /// The leader of this ballot offers its place to the sender, so that it makes no difference
         /// whether the receiver hears that leader.
         offered: Option<Ballot>,
@@ -360,8 +362,8 @@ impl Message {
     #[inline(never)]
     fn check_other(&self, from: NodeId) -> Result<(), Rejected> {
         match self {
-            Self::Canvass { ballot, offered } => {
-                own(*ballot, from).and(offered.map_or(Ok(()), round))
+            Self::Canvass { ballot, upto, offered } => {
+                own(*ballot, from).and(position(*upto)).and(offered.map_or(Ok(()), round))
             }
             Self::Prepare { ballot, from: first, handed } => {
                 if handed.is_some_and(|handed| handed >= *ballot) {

@@ -225,12 +225,15 @@ impl MultiPaxos {
 
     fn on_message(&mut self, from: NodeId, message: Message, env: &Env<'_>, effects: Out<'_>) {
         match message {
-            Message::Canvass { ballot, offered } => {
+            Message::Canvass { upto, .. } if self.is_outdated(from, upto, effects) => {}
+            Message::Canvass { ballot, offered, .. } => {
                 self.on_canvass(from, ballot, offered, effects);
             }
             Message::CanvassReply { ballot, lost, seen } => {
                 self.on_canvass_reply(from, ballot, lost, seen, env, effects);
             }
+            Message::Prepare { from: first, .. }
+                if self.is_outdated(from, first.previous(), effects) => {}
             Message::Prepare { ballot, from: first, handed } => {
                 self.on_prepare(from, ballot, first, handed, env, effects);
             }

@@ -158,7 +158,8 @@ impl Audit for Pbft {
     fn relies_on(&self, each: &mut dyn FnMut(Timer)) {
         each(Timer::Repeat);
         // What waits in a new view goes to its primary once the disk knows of the view.
-        let waits = self.phase == Phase::Normal && self.is_busy() && self.writes.is_empty();
+        let asked = !self.requests.is_idle() && self.writes.is_empty();
+        let waits = self.phase == Phase::Normal && asked;
         if self.watching || waits {
             each(Timer::View);
         }

@@ -19,6 +19,7 @@ impl Audit for Raft {
         "a candidate needs a snapshot",
         "a deposed leader speaks",
         "a follower needs a snapshot",
+        "a pre-vote for one that asks no more",
         "a read finds no lease",
         "a read is given up with the leadership",
         "a read waits for the first commit of the term",
@@ -155,6 +156,12 @@ impl Audit for Raft {
 
     fn check_since(&self, before: &Self) -> Result<(), String> {
         invariants::check_step(before, self).map_err(str::to_owned)
+    }
+
+    /// Thesis §6.4: its commit index, once an entry of its own term is committed.
+    fn reads_as_of(&self) -> Option<LogIndex> {
+        let leads = matches!(self.role, Role::Leader(_)) && self.server.has_committed_in_term();
+        leads.then_some(self.server.commit_index)
     }
 
     /// Figure 2, rules for servers: each waits for one it might never hear of again.

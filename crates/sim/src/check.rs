@@ -468,9 +468,14 @@ impl<'a, P: Audit> Run<'a, P> {
     fn add_fresh(&mut self, nodes: NodeSet) -> ClientId {
         let (target, patience) = self.fresh(nodes);
         let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.options.registers);
-        self.world.add_client(target, patience, move |nth| {
+        let client = self.world.add_client(target, patience, move |nth| {
             (nth < FRESH_COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))
-        })
+        });
+        if self.rng.chance(2_000) {
+            let lost = self.rng.between(1, self.options.nodes as u64) as u32;
+            self.world.lose_answers(client, lost);
+        }
+        client
     }
 
     fn stuck(&mut self, name: &'static str, bound: Duration, detail: String) {

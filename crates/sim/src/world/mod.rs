@@ -516,6 +516,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.carry_out(id);
         self.check_log(id);
         self.waits_in_vain(id);
+        self.reads_what_is_decided(id);
         self.check_news(id);
         self.answer_queries(id);
         if deposed {
