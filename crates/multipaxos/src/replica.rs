@@ -232,8 +232,8 @@ impl MultiPaxos {
             Message::CanvassReply { ballot, lost, seen } => {
                 self.on_canvass_reply(from, ballot, lost, seen, env, effects);
             }
-            Message::Prepare { from: first, .. }
-                if self.is_outdated(from, first.previous(), effects) => {}
+            Message::Prepare { ballot, from: first, .. }
+                if !self.follows(ballot) && self.is_outdated(from, first.previous(), effects) => {}
             Message::Prepare { ballot, from: first, handed } => {
                 self.on_prepare(from, ballot, first, handed, env, effects);
             }
@@ -438,6 +438,11 @@ impl MultiPaxos {
             effects.reached("canvass refused");
         }
         effects.send(from, Message::CanvassReply { ballot, lost, seen: self.node.seen });
+    }
+
+    /// A leader that was removed with a change still asks the members of that change.
+    fn follows(&self, ballot: Ballot) -> bool {
+        matches!(&self.role, Role::Follower(follower) if follower.leader == Some(ballot))
     }
 
     #[cold]
