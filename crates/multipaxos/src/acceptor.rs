@@ -143,9 +143,20 @@ impl Acceptor {
         self.accepted.get(slot)
     }
 
-    /// What it accepted last from a slot on, as far as there is no gap.
-    pub(crate) fn run_from(&self, slot: LogIndex) -> impl Iterator<Item = &Accepted> {
-        self.accepted.run_from(slot)
+    /// What it accepted last in so many slots from this one on, as far as there is no gap.
+    pub(crate) fn run_of(&self, slot: LogIndex, count: u64) -> &[Accepted] {
+        let run = self.accepted.run_from(slot);
+        run.get(..count as usize).unwrap_or(run)
+    }
+
+    /// Does it hold values that it accepted under this ballot in so many slots from this one on?
+    pub(crate) fn holds(&self, ballot: Ballot, slot: LogIndex, count: u64) -> bool {
+        let run = self.run_of(slot, count);
+        if run.len() as u64 == count {
+            return run.iter().all(|held| held.ballot == ballot);
+        }
+        let held = |slot| self.accepted(LogIndex(slot)).is_some_and(|held| held.ballot == ballot);
+        (slot.0..slot.0 + count).all(held)
     }
 
     /// The last slot with an accepted value.
@@ -244,7 +255,8 @@ impl MultiPaxos {
         let Node { acceptor, learner, config, .. } = &self.node;
         let forgotten = if planted("M79") { LogIndex::ZERO } else { learner.base() };
         let limit = config.max_message_bytes;
-        let piece = acceptor.report(first, forgotten, learner.values_from(first), limit);
+        let chosen = learner.values_from(first, acceptor);
+        let piece = acceptor.report(first, forgotten, chosen, limit);
         if forgotten >= first {
             effects.reached("promise says what is forgotten");
         }

@@ -33,7 +33,6 @@ impl Audit for MultiPaxos {
         "accept sent again",
         "a run of slots is asked for at once",
         "acceptance of an earlier ballot",
-        "acceptance of an executed slot",
         "accepted value replaced",
         "accepted without a promise before",
         "answer to a read of an earlier life",
@@ -168,7 +167,7 @@ impl Audit for MultiPaxos {
     }
 
     fn entry(&self, index: LogIndex) -> Option<&Batch> {
-        if let Some(chosen) = self.node.learner.get(index) {
+        if let Some(chosen) = self.node.learner.get(index, self.acceptor()) {
             return Some(chosen);
         }
         self.acceptor().accepted(index).map(|accepted| &accepted.batch)

@@ -1,7 +1,7 @@
 //! What must hold of one replica, and of a step between two of its states. What must hold between
 //! replicas is the oracles' business.
 
-use crate::acceptor::cost;
+use crate::commander::cost_of;
 use crate::leader::{Leader, Phase};
 use crate::replica::{MultiPaxos, Role};
 use consensus_core::{Ballot, LogIndex};
@@ -52,6 +52,11 @@ pub(crate) fn check(replica: &MultiPaxos) -> Result<(), String> {
             format!("slot {slot} was accepted under {:?}, above the promise", accepted.ballot)
         })?;
     }
+    let learner = &replica.node.learner;
+    for slot in (learner.base().0 + 1..=learner.upto().0).map(LogIndex) {
+        let kept = learner.get(slot, acceptor).is_some();
+        require(kept, || format!("slot {slot} is chosen, and its value is gone"))?;
+    }
     match &replica.role {
         Role::Leader(leader) => check_leader(replica, leader),
         Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => Ok(()),
@@ -64,19 +69,18 @@ fn check_leader(replica: &MultiPaxos, leader: &Leader) -> Result<(), String> {
     let learner = &replica.node.learner;
     let mut slot = learner.upto().next();
     while slot < leader.next {
-        let known = leader.open.get(slot).is_some() || learner.knows(slot);
+        let known = leader.open.contains(slot) || learner.knows(slot);
         require(known, || format!("slot {slot} is neither open nor chosen"))?;
         slot = slot.next();
     }
-    for (slot, commander) in leader.open.from(LogIndex::ZERO) {
+    for (slot, _) in leader.open.from(LogIndex::ZERO) {
         require(slot > learner.upto(), || format!("slot {slot} is executed and still open"))?;
         let held = replica.acceptor().accepted(slot);
-        let mine = held.is_some_and(|held| {
-            held.ballot == leader.ballot && cost(&held.batch) == commander.cost
-        });
+        let mine = held.is_some_and(|held| held.ballot == leader.ballot);
         require(mine, || format!("slot {slot} was proposed and not accepted next door"))?;
     }
-    let (counted, kept) = leader.recount();
+    let costs = leader.open.commanders().map(|it| cost_of(it, replica.acceptor()));
+    let (counted, kept) = (costs.sum::<usize>(), leader.open.bytes());
     require(counted == kept, || format!("{counted} bytes are open, not {kept}"))
 }
 
@@ -97,8 +101,9 @@ pub(crate) fn check_step(before: &MultiPaxos, after: &MultiPaxos) -> Result<(), 
     let (old, new) = (&before.node.learner, &after.node.learner);
     require(old.upto() <= new.upto(), || "what was executed shrank".into())?;
     let first = base.next();
-    for (slot, value) in (first.0..).map(LogIndex).zip(old.values_from(first)) {
-        let kept = new.get(slot).is_some_and(|chosen| chosen == value);
+    let values = old.values_from(first, before.acceptor());
+    for (slot, value) in (first.0..).map(LogIndex).zip(values) {
+        let kept = new.get(slot, after.acceptor()).is_some_and(|chosen| chosen == value);
         require(kept, || format!("slot {slot}: the chosen value changed"))?;
     }
     match (&before.role, &after.role) {

@@ -1,8 +1,8 @@
 //! Phase 2 under a ballot that a quorum promised (PMS §3): slots are proposed in without asking
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
-use crate::acceptor::cost;
-use crate::commander::Commander;
+use crate::acceptor::{Accepted, cost};
+use crate::commander::Open;
 use crate::compaction::Receivers;
 use crate::config::{Commits, Sending};
 use crate::follower::retry;
@@ -11,7 +11,6 @@ use crate::node::Node;
 use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
 use crate::scout::Scout;
-use crate::slots::Slots;
 use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
@@ -67,8 +66,7 @@ pub(crate) struct Leader {
     /// together.
     unsent: LogIndex,
     /// Slots that are proposed in and not yet executed.
-    pub(crate) open: Slots<Commander>,
-    pub(crate) open_bytes: usize,
+    pub(crate) open: Open,
     /// Commands that wait for room in the window. They have no slot and left no trace.
     queue: VecDeque<Batch>,
     queue_bytes: usize,
@@ -134,8 +132,7 @@ impl Leader {
             receivers: Receivers::default(),
             next: node.first_unchosen(),
             unsent: node.first_unchosen(),
-            open: Slots::starting_at(node.first_unchosen()),
-            open_bytes: 0,
+            open: Open::default(),
             queue: VecDeque::new(),
             queue_bytes: 0,
             heard: scout.promised_by(),
@@ -155,7 +152,7 @@ impl Leader {
     /// Commands of clients. They wait until the driver has drained its input, and then for room in
     /// the window; if too much waits they are handed back.
     pub(crate) fn propose(&mut self, batch: Batch, node: &Node, effects: &mut Effects<MultiPaxos>) {
-        let pending = self.open_bytes + self.queue_bytes;
+        let pending = self.open.bytes() + self.queue_bytes;
         if self.transfer.is_some() {
             effects.reached("busy: handing over");
             effects.refuse(batch, Refusal::Busy);
@@ -198,7 +195,7 @@ impl Leader {
     /// What may be proposed of what waits: as much as the window and one message take.
     fn take_queued(&mut self, node: &Node) -> Run<Batch> {
         let config = &node.config;
-        let (mut bytes, mut slots) = (self.open_bytes, self.open.len());
+        let (mut bytes, mut slots) = (self.open.bytes(), self.open.slots());
         let (mut count, mut length) = (0, 0);
         for batch in &self.queue {
             let cost = cost(batch);
@@ -215,7 +212,7 @@ impl Leader {
         if !planted("M52") {
             self.queue_bytes -= length;
         }
-        self.queue.drain(..count).collect()
+        Run::taken_from_front(&mut self.queue, count)
     }
 
     /// Phase 2a: proposes a value in a slot, to the acceptor next door, too.
@@ -237,17 +234,13 @@ impl Leader {
         node: &mut Node,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        for (slot, batch) in (first.0..).map(LogIndex).zip(batches.iter()) {
-            assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
-            let mut accepted = Votes::default();
-            if planted("M24") {
-                accepted.add(node.id);
-            }
-            let cost = cost(batch);
-            self.open_bytes += cost;
-            assert!(self.open.get(slot).is_none(), "two proposals of one ballot in slot {slot}");
-            self.open.insert(slot, Commander { cost, accepted, chosen: false });
+        assert!(!node.learner.knows_any(first, batches.len()), "proposing in a chosen slot");
+        let mut accepted = Votes::default();
+        if planted("M24") {
+            accepted.add(node.id);
         }
+        let bytes = batches.iter().map(cost).sum();
+        self.open.propose(first, batches.len(), bytes, accepted);
         node.accept_own(self.ballot, first, batches, effects);
         self.unsent = self.unsent.min(first);
     }
@@ -258,17 +251,18 @@ impl Leader {
         while self.unsent < self.next {
             let first = self.unsent;
             let (mut bytes, mut end) = (0, first);
-            let fits = |(slot, commander): &(LogIndex, &Commander)| {
+            let fits = |(slot, held): &(LogIndex, &Accepted)| {
                 let follows = *slot == end || planted("M112");
-                let cost = commander.cost;
+                let cost = cost(&held.batch);
                 let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
                 bytes += cost;
                 end = end.next();
                 fits
             };
-            let run = self.open.from(first).take_while(fits);
-            let values = run.filter_map(|(slot, _)| node.acceptor.accepted(slot));
-            let batches: Run<Batch> = values.map(|held| held.batch.clone()).collect();
+            let slots = self.open.from(first).map(|(slot, _)| slot);
+            let held = slots.filter_map(|slot| Some((slot, node.acceptor.accepted(slot)?)));
+            let run = held.take_while(fits);
+            let batches: Run<Batch> = run.map(|(_, held)| held.batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
             if !batches.is_empty() {
                 self.send_new(first, batches, node, effects);
@@ -384,11 +378,11 @@ impl Leader {
             if commander.chosen {
                 continue;
             }
-            if bytes > 0 && bytes + commander.cost > node.config.max_message_bytes {
+            let Some(held) = node.acceptor.accepted(slot) else { continue };
+            if bytes > 0 && bytes + cost(&held.batch) > node.config.max_message_bytes {
                 break;
             }
-            let Some(held) = node.acceptor.accepted(slot) else { continue };
-            bytes += commander.cost;
+            bytes += cost(&held.batch);
             let silent = node.peers().minus(commander.accepted.from());
             effects.reached("accept sent again");
             slow = slow.or(silent);
@@ -451,11 +445,5 @@ impl Leader {
         if self.wish.take().is_some() {
             effects.refuse_change(ChangeRefusal::NotLeader(leader));
         }
-    }
-
-    /// Bytes of values that are open, counted anew.
-    pub(crate) fn recount(&self) -> (usize, usize) {
-        let open = self.open.from(LogIndex::ZERO);
-        (open.map(|(_, commander)| commander.cost).sum(), self.open_bytes)
     }
 }

@@ -119,7 +119,7 @@ impl ConsensusProtocol for MultiPaxos {
 
     #[inline]
     fn decided(&self, index: LogIndex) -> Option<&Batch> {
-        self.node.learner.handed_out(index)
+        self.node.learner.handed_out(index, &self.node.acceptor)
     }
 
     fn kept(&self, first: LogIndex, count: u64) -> Option<Record> {
@@ -352,17 +352,8 @@ impl MultiPaxos {
             self.node.durable = upto;
             self.node.stalled = false;
         }
-        let mut before: Option<OwnVote> = None;
         while let Some(vote) = self.node.own_votes.pop(upto) {
-            let both = before.and_then(|before| before.joined(vote));
-            let done = if both.is_some() { None } else { before };
-            before = both.or(Some(vote));
-            if let Some(done) = done {
-                self.on_own_vote(done, env, effects);
-            }
-        }
-        if let Some(last) = before {
-            self.on_own_vote(last, env, effects);
+            self.on_own_vote(vote, env, effects);
         }
     }
 
