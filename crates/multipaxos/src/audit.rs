@@ -170,7 +170,7 @@ impl Audit for MultiPaxos {
         if let Some(chosen) = self.node.learner.get(index, self.acceptor()) {
             return Some(chosen);
         }
-        self.acceptor().accepted(index).map(|accepted| &accepted.batch)
+        self.acceptor().value(index)
     }
 
     fn certificate(&self, index: LogIndex) -> Option<Certificate> {

@@ -44,8 +44,7 @@ impl Commander {
 
 /// What the values of these slots count against limits of bytes.
 pub(crate) fn cost_of(commander: &Commander, next_door: &Acceptor) -> usize {
-    let held = commander.slots().filter_map(|slot| next_door.accepted(slot));
-    held.map(|held| cost(&held.batch)).sum()
+    commander.slots().filter_map(|slot| next_door.value(slot)).map(cost).sum()
 }
 
 /// The commanders of all slots that are proposed in and not yet executed, lowest slots first.
@@ -233,7 +232,7 @@ fn choose(
     node: &mut Node,
     effects: &mut Effects<MultiPaxos>,
 ) {
-    let (first, count) = (commander.first, commander.end.0 - commander.first.0);
+    let (first, count) = (commander.first, (commander.end.0 - commander.first.0) as usize);
     let acceptors = commander.accepted.from();
     if !acceptors.contains(node.id) {
         effects.reached("chosen before the leader's own disk has it");

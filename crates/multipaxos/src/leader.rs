@@ -1,7 +1,7 @@
 //! Phase 2 under a ballot that a quorum promised (PMS §3): slots are proposed in without asking
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
-use crate::acceptor::{Accepted, cost};
+use crate::acceptor::cost;
 use crate::commander::Open;
 use crate::compaction::Receivers;
 use crate::config::{Commits, Sending};
@@ -251,18 +251,18 @@ impl Leader {
         while self.unsent < self.next {
             let first = self.unsent;
             let (mut bytes, mut end) = (0, first);
-            let fits = |(slot, held): &(LogIndex, &Accepted)| {
+            let fits = |(slot, batch): &(LogIndex, &Batch)| {
                 let follows = *slot == end || planted("M112");
-                let cost = cost(&held.batch);
+                let cost = cost(batch);
                 let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
                 bytes += cost;
                 end = end.next();
                 fits
             };
             let slots = self.open.from(first).map(|(slot, _)| slot);
-            let held = slots.filter_map(|slot| Some((slot, node.acceptor.accepted(slot)?)));
-            let run = held.take_while(fits);
-            let batches: Run<Batch> = run.map(|(_, held)| held.batch.clone()).collect();
+            let values = slots.filter_map(|slot| Some((slot, node.acceptor.value(slot)?)));
+            let run = values.take_while(fits);
+            let batches: Run<Batch> = run.map(|(_, batch)| batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
             if !batches.is_empty() {
                 self.send_new(first, batches, node, effects);
@@ -378,15 +378,15 @@ impl Leader {
             if commander.chosen {
                 continue;
             }
-            let Some(held) = node.acceptor.accepted(slot) else { continue };
-            if bytes > 0 && bytes + cost(&held.batch) > node.config.max_message_bytes {
+            let Some(batch) = node.acceptor.value(slot) else { continue };
+            if bytes > 0 && bytes + cost(batch) > node.config.max_message_bytes {
                 break;
             }
-            bytes += cost(&held.batch);
+            bytes += cost(batch);
             let silent = node.peers().minus(commander.accepted.from());
             effects.reached("accept sent again");
             slow = slow.or(silent);
-            let again = held.batch.clone().into();
+            let again = batch.clone().into();
             self.send_accept(slot, again, silent, true, node, effects);
         }
         self.slow = slow;

@@ -1,6 +1,6 @@
 //! The learner: which value is chosen in which slot (§2.3), and handing the values out in order.
 
-use crate::acceptor::{Accepted, Acceptor, cost};
+use crate::acceptor::{Acceptor, cost};
 use crate::members::Members;
 use crate::message::{Message, after};
 use crate::node::Node;
@@ -109,7 +109,7 @@ impl Learner {
         {
             return Some(told);
         }
-        next_door.accepted(slot).map(|held| &held.batch)
+        next_door.value(slot)
     }
 
     /// What others told, lowest slot first.
@@ -195,37 +195,39 @@ impl Learner {
     pub(crate) fn learn_by_vote(
         &mut self,
         first: LogIndex,
-        count: u64,
+        count: usize,
         vote: Vote,
         next_door: &Acceptor,
         effects: &mut Effects<MultiPaxos>,
     ) {
         if first > self.upto.next() {
             effects.reached("chosen behind a gap");
-            self.later.extend((first.0..first.0 + count).map(|slot| (LogIndex(slot), vote)));
+            let slots = (first.0..first.0 + count as u64).map(LogIndex);
+            self.later.extend(slots.map(|slot| (slot, vote)));
             return;
         }
-        self.learn_held(count, Some(vote), next_door, effects);
+        self.hand_out_run(next_door.run_of(first, count), Some(vote), effects);
+        // It keeps the others apart, if it has holes before them.
+        while self.upto.next() < after(first, count)
+            && self.learn_held(Some(vote), next_door, effects)
+        {}
         self.hand_out(next_door, effects);
     }
 
-    /// In so many slots, the first of which the value was not known, it is what the acceptor next
-    /// door holds.
+    /// In the first slot of which the value was not known it is what the acceptor next door holds.
+    /// False if that is nothing.
+    #[cold]
     fn learn_held(
         &mut self,
-        count: u64,
         vote: Option<Vote>,
         next_door: &Acceptor,
         effects: &mut Effects<MultiPaxos>,
-    ) {
-        let end = LogIndex(self.upto.0 + count);
-        let held = next_door.run_of(self.upto.next(), count);
-        self.hand_out_run(held.iter().map(value), vote, effects);
-        // It keeps the others apart, if it has holes before them.
-        while self.upto < end {
-            let Some(held) = next_door.accepted(self.upto.next()) else { return };
-            self.hand_out_run(std::iter::once(&held.batch), vote, effects);
-        }
+    ) -> bool {
+        let held = next_door.value(self.upto.next());
+        held.is_some_and(|held| {
+            self.hand_out_run(std::slice::from_ref(held), vote, effects);
+            true
+        })
     }
 
     /// Hands out what no gap holds back any more.
@@ -239,32 +241,34 @@ impl Learner {
     #[cold]
     fn hand_out_later(&mut self, next_door: &Acceptor, effects: &mut Effects<MultiPaxos>) {
         while let Some(vote) = self.later.remove(&self.upto.next()) {
-            self.learn_held(1, Some(vote), next_door, effects);
+            self.learn_held(Some(vote), next_door, effects);
         }
     }
 
     /// These are the values of the first slots that were not known, chosen by the same vote where
     /// this replica counted it.
-    fn hand_out_run<'a>(
+    fn hand_out_run(
         &mut self,
-        mut values: impl ExactSizeIterator<Item = &'a Batch> + Clone,
+        mut values: &[Batch],
         vote: Option<Vote>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        while values.len() > 0 {
+        while !values.is_empty() {
             // Who votes is told in the order of slots, too.
-            let change = values.clone().position(Batch::is_membership);
-            let count = change.map_or(values.len(), |place| place + 1);
+            let change = values.iter().position(Batch::is_membership);
+            let (now, later) = values.split_at(change.map_or(values.len(), |place| place + 1));
             let first = self.upto.next();
-            self.upto = after(self.upto, count);
-            effects.commit_run(first, values.clone().take(count));
+            self.upto = after(self.upto, now.len());
+            effects.commit_run(first, now.iter());
             if let Some(vote) = vote {
-                self.remember(first, count as u64, vote);
+                self.remember(first, now.len() as u64, vote);
             }
-            let last = values.nth(count - 1);
-            if change.is_some() && last.is_some_and(|last| self.members.execute(self.upto, last)) {
+            if let Some(place) = change
+                && self.members.execute(self.upto, &now[place])
+            {
                 effects.members(self.members.current().clone(), false);
             }
+            values = later;
         }
     }
 
@@ -294,16 +298,15 @@ impl Learner {
         while self.upto < upto {
             let slot = self.upto.next();
             let most = if self.later.is_empty() { upto.0 - self.upto.0 } else { 1 };
-            let held = next_door.run_of(slot, most).iter();
-            let count = held.take_while(|held| held.ballot == ballot).count() as u64;
-            if count > 0 {
-                self.learn_held(count, None, next_door, effects);
+            let held = next_door.run_under(ballot, slot, most as usize);
+            if !held.is_empty() {
+                self.hand_out_run(held, None, effects);
                 self.hand_out(next_door, effects);
                 continue;
             }
             match next_door.accepted(slot) {
                 Some(held) if held.ballot == ballot || planted("M04") => {
-                    self.learn_held(1, None, next_door, effects);
+                    self.learn_held(None, next_door, effects);
                 }
                 None if planted("M02") => self.learn_told(Batch::noop(), next_door, effects),
                 Some(_) => return effects.reached("chosen, but accepted under another ballot"),
@@ -323,9 +326,9 @@ impl Learner {
         effects: &mut Effects<MultiPaxos>,
     ) {
         let slot = self.upto.next();
-        self.hand_out_run(std::iter::once(&batch), None, effects);
-        let held = next_door.accepted(slot).is_some_and(|held| held.batch == batch);
-        if !(held && planted("M106")) {
+        self.hand_out_run(std::slice::from_ref(&batch), None, effects);
+        let same = next_door.value(slot) == Some(&batch);
+        if !(same && planted("M106")) {
             self.told.insert(slot, batch);
         }
     }
@@ -373,8 +376,7 @@ impl Learner {
     /// replica told, or what the acceptor next door holds.
     pub(crate) fn recall(&mut self, told: Option<Batch>, next_door: &Acceptor) -> bool {
         let slot = self.upto.next();
-        let held = next_door.accepted(slot).map(|held| &held.batch);
-        let Some(batch) = told.as_ref().or(held) else { return false };
+        let Some(batch) = told.as_ref().or(next_door.value(slot)) else { return false };
         self.members.execute(slot, batch);
         if let Some(told) = told {
             self.told.insert(slot, told);
@@ -442,10 +444,6 @@ impl Learner {
             self.noted = upto;
         }
     }
-}
-
-fn value(held: &Accepted) -> &Batch {
-    &held.batch
 }
 
 impl MultiPaxos {

@@ -58,19 +58,17 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Puts what is made of these things into slots without gap, of which the first is given.
+    /// Puts these things into slots without gap, of which the first is given.
     #[inline]
-    pub(crate) fn insert_run<U: Clone + Default>(
-        &mut self,
-        first: LogIndex,
-        things: Run<U>,
-        make: impl Fn(U) -> T,
-    ) {
+    pub(crate) fn insert_run(&mut self, first: LogIndex, things: Run<T>)
+    where
+        T: Clone + Default,
+    {
         if first == self.end() && self.apart.is_empty() {
-            return things.append_to(&mut self.run, make);
+            return things.append_to(&mut self.run, |thing| thing);
         }
         for (slot, thing) in (first.0..).map(LogIndex).zip(things.iter()) {
-            self.insert(slot, make(thing.clone()));
+            self.insert(slot, thing.clone());
         }
     }
 
