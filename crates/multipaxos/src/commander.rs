@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::replica::MultiPaxos;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Effects, Env, LogIndex, NodeId};
+use consensus_core::{Ballot, Effects, Env, LogIndex, NodeId, NodeSet};
 use std::collections::VecDeque;
 
 /// Gets values chosen in slots without gap: those that the acceptor next door accepted.
@@ -202,15 +202,14 @@ impl Leader {
             return false;
         }
         let mut chosen = false;
-        let (mut version, mut needed) = (node.version(), needed_of(from, node));
         while let Some(commander) = self.open.next_in(slot, end, &node.acceptor) {
             slot = commander.end;
-            if node.version() != version {
-                (version, needed) = (node.version(), needed_of(from, node));
+            self.electorate.follow(node);
+            if commander.chosen || !self.electorate.voters.contains(from) {
+                continue;
             }
-            let Some(needed) = needed.filter(|_| !commander.chosen) else { continue };
             commander.accepted.add(from);
-            if commander.accepted.count() >= needed {
+            if commander.accepted.count() >= self.electorate.needed {
                 (commander.chosen, chosen) = (true, true);
                 choose(self.ballot, commander, node, effects);
             }
@@ -244,21 +243,43 @@ fn choose(
     node.learner.learn_by_vote(first, count, vote, &node.acceptor, effects);
 }
 
-/// How many acceptances choose a value, if the vote of this acceptor counts.
-fn needed_of(from: NodeId, node: &Node) -> Option<usize> {
-    let quorums = node.quorums().filter(|_| node.voters().contains(from))?;
-    Some(match () {
-        () if planted("M38") => quorums.nodes().div_ceil(2),
-        () if planted("M123") => quorums.phase_1(),
-        () => quorums.phase_2(),
-    })
+/// What a leader asks of the members with every vote and proposal, found out once for all slots
+/// that they govern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Electorate {
+    version: LogIndex,
+    voters: NodeSet,
+    /// How many acceptances choose a value.
+    needed: usize,
+    /// All other members.
+    pub(crate) peers: NodeSet,
+}
+
+impl Electorate {
+    pub(crate) fn of(node: &Node) -> Self {
+        let needed = node.quorums().map_or(usize::MAX, |quorums| match () {
+            () if planted("M38") => quorums.nodes().div_ceil(2),
+            () if planted("M123") => quorums.phase_1(),
+            () => quorums.phase_2(),
+        });
+        let (version, voters, peers) = (node.version(), node.voters(), node.peers());
+        Self { version, voters, needed, peers }
+    }
+
+    /// The members may be others by now.
+    #[inline]
+    pub(crate) fn follow(&mut self, node: &Node) {
+        if self.version != node.version() && !planted("M107") {
+            *self = Self::of(node);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::message::Pvalue;
-    use consensus_core::{Batch, NodeSet};
+    use consensus_core::Batch;
 
     /// PMS §2.2: a value is chosen by acceptors that accepted that value. A vote for a part of what
     /// was proposed together counts in that part, wherever it begins and ends.

@@ -2,7 +2,7 @@
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
 use crate::acceptor::cost;
-use crate::commander::Open;
+use crate::commander::{Electorate, Open};
 use crate::compaction::Receivers;
 use crate::config::{Commits, Sending};
 use crate::follower::retry;
@@ -42,6 +42,7 @@ pub(crate) struct Leader {
     /// The members in force, and the slot that says so.
     pub(crate) members: NodeSet,
     pub(crate) version: LogIndex,
+    pub(crate) electorate: Electorate,
     /// Members before, who may not know that they are no longer.
     pub(crate) leaving: NodeSet,
     /// Reads and the lease.
@@ -120,6 +121,7 @@ impl Leader {
             wish: None,
             members: node.learner.members().current().members(),
             version: node.version(),
+            electorate: Electorate::of(node),
             leaving: NodeSet::EMPTY,
             confirmation: Confirmation::default(),
             transfer: None,
@@ -272,7 +274,7 @@ impl Leader {
 
     /// Asks for the first time.
     fn send_new(
-        &self,
+        &mut self,
         first: LogIndex,
         batches: Run<Batch>,
         node: &Node,
@@ -281,6 +283,7 @@ impl Leader {
         if batches.len() > 1 {
             effects.reached("a run of slots is asked for at once");
         }
+        self.electorate.follow(node);
         let to = self.receivers(node);
         self.send_accept(first, batches, to, false, node, effects);
     }
@@ -345,10 +348,10 @@ impl Leader {
     /// Who is asked to accept: all, or just so many that they are a quorum with the acceptor next
     /// door.
     fn receivers(&self, node: &Node) -> NodeSet {
-        let peers = node.peers();
-        let (Sending::Thrifty, Some(quorums)) = (node.config.sending, node.quorums()) else {
-            return peers;
-        };
+        if node.config.sending != Sending::Thrifty {
+            return self.electorate.peers;
+        }
+        let Some(quorums) = node.quorums() else { return self.electorate.peers };
         let voters = node.voters().without(node.id);
         let quick = voters.and(self.heard).minus(self.slow);
         let needed = quorums.phase_2() - usize::from(node.is_voter());

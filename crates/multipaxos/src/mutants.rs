@@ -292,6 +292,11 @@ pub const MUTANTS: &[Mutant] = &[
         &["O1", "O18", "O15"],
     )
     .beyond_simulation("rare: an accept of a ballot between these two, late; its directed test"),
+    Mutant::new(
+        "M107",
+        "a leader goes on to count and to ask by the members that it began with",
+        &["O6", "O16", "O1", "O13"],
+    ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
     Mutant::new("M134", "changes members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),
