@@ -362,12 +362,16 @@ impl MultiPaxos {
     }
 
     /// A ballot below the promised one gets no answer but the higher ballot.
+    #[inline]
     pub(crate) fn refused(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) -> bool {
-        let promised = self.node.acceptor.promised();
-        if ballot == promised {
-            return false; // What is promised was seen.
-        }
+        // What is promised was seen.
+        ballot != self.node.acceptor.promised() && self.refused_other(from, ballot, effects)
+    }
+
+    #[cold]
+    fn refused_other(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) -> bool {
         self.node.see(ballot);
+        let promised = self.node.acceptor.promised();
         if ballot < promised {
             effects.reached("lower ballot refused");
             effects.send(from, Message::Nack { ballot, promised });

@@ -103,11 +103,16 @@ impl Open {
     }
 
     /// The place of the first commander of this slot or a later one.
+    #[inline]
     fn place_of(&self, slot: LogIndex) -> usize {
-        self.commanders.partition_point(|commander| commander.end <= slot)
+        match self.commanders.front() {
+            Some(lowest) if slot < lowest.end => 0,
+            _ => self.commanders.partition_point(|commander| commander.end <= slot),
+        }
     }
 
     /// The commander of the first open slots from `first` on, and of none outside of these.
+    #[inline]
     fn next_in(
         &mut self,
         first: LogIndex,
@@ -115,34 +120,43 @@ impl Open {
         next_door: &Acceptor,
     ) -> Option<&mut Commander> {
         let mut place = self.place_of(first);
-        let commander = self.commanders.get_mut(place).filter(|it| it.first < end)?;
-        if (first <= commander.first && commander.end <= end) || planted("M105") {
-            return self.commanders.get_mut(place);
-        }
-        if commander.first < first {
-            let rest = commander.split(first, next_door);
-            place += 1;
-            self.commanders.insert(place, rest);
-        }
-        let commander = self.commanders.get_mut(place)?;
-        if end < commander.end {
-            let rest = commander.split(end, next_door);
-            self.commanders.insert(place + 1, rest);
+        let commander = self.commanders.get(place).filter(|it| it.first < end)?;
+        let within = first <= commander.first && commander.end <= end;
+        if !within && !planted("M105") {
+            place = self.split_at(place, first, next_door);
+            self.split_at(place, end, next_door);
         }
         self.commanders.get_mut(place)
     }
 
+    /// Makes two of this commander if one of its slots is before this one and one is not. Returns
+    /// the place of the one that is not before.
+    #[cold]
+    fn split_at(&mut self, place: usize, at: LogIndex, next_door: &Acceptor) -> usize {
+        let commander = &mut self.commanders[place];
+        if at <= commander.first || commander.end <= at {
+            return place;
+        }
+        let rest = commander.split(at, next_door);
+        self.commanders.insert(place + 1, rest);
+        place + 1
+    }
+
     /// Slots up to here are executed.
     fn retire(&mut self, upto: LogIndex, next_door: &Acceptor) {
-        while self.commanders.front().is_some_and(|it| it.first <= upto) {
-            let Some(mut commander) = self.commanders.pop_front() else { return };
-            if commander.end > upto.next() {
-                self.commanders.push_front(commander.split(upto.next(), next_door));
+        while let Some(&Commander { first, end, .. }) = self.commanders.front() {
+            if upto < first {
+                return;
             }
-            self.slots -= (commander.end.0 - commander.first.0) as usize;
+            if upto.next() < end {
+                self.split_at(0, upto.next(), next_door);
+            }
+            let lowest = &self.commanders[0];
+            self.slots -= (lowest.end.0 - first.0) as usize;
             if !planted("M51") {
-                self.bytes -= commander.cost;
+                self.bytes -= lowest.cost;
             }
+            self.commanders.pop_front();
         }
     }
 }

@@ -86,8 +86,7 @@ impl Learner {
 
     /// The value that is known to be chosen in a slot.
     pub(crate) fn get<'a>(&'a self, slot: LogIndex, next_door: &'a Acceptor) -> Option<&'a Batch> {
-        let known = self.base < slot && self.knows(slot);
-        if known { self.value(slot, next_door) } else { None }
+        if self.knows(slot) { self.value(slot, next_door) } else { None }
     }
 
     /// The value that was handed out of a slot, as long as it is kept.
@@ -97,8 +96,7 @@ impl Learner {
         slot: LogIndex,
         next_door: &'a Acceptor,
     ) -> Option<&'a Batch> {
-        let kept = self.base < slot && slot <= self.upto;
-        if kept { self.value(slot, next_door) } else { None }
+        if slot <= self.upto { self.value(slot, next_door) } else { None }
     }
 
     /// The value of a slot that is chosen.
@@ -247,28 +245,41 @@ impl Learner {
 
     /// These are the values of the first slots that were not known, chosen by the same vote where
     /// this replica counted it.
+    #[inline]
     fn hand_out_run(
         &mut self,
-        mut values: &[Batch],
+        values: &[Batch],
         vote: Option<Vote>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        while !values.is_empty() {
-            // Who votes is told in the order of slots, too.
-            let change = values.iter().position(Batch::is_membership);
-            let (now, later) = values.split_at(change.map_or(values.len(), |place| place + 1));
-            let first = self.upto.next();
-            self.upto = after(self.upto, now.len());
-            effects.commit_run(first, now.iter());
-            if let Some(vote) = vote {
-                self.remember(first, now.len() as u64, vote);
-            }
-            if let Some(place) = change
-                && self.members.execute(self.upto, &now[place])
-            {
+        if values.iter().any(Batch::is_membership) {
+            return self.hand_out_changes(values, vote, effects);
+        }
+        let first = self.upto.next();
+        self.upto = after(self.upto, values.len());
+        effects.commit_run(first, values.iter());
+        if let Some(vote) = vote {
+            self.remember(first, values.len() as u64, vote);
+        }
+    }
+
+    /// The same for values that may change who votes: that is told in the order of slots, too.
+    #[cold]
+    fn hand_out_changes(
+        &mut self,
+        values: &[Batch],
+        vote: Option<Vote>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        for value in values {
+            self.upto = self.upto.next();
+            effects.commit_run(self.upto, std::iter::once(value));
+            if self.members.execute(self.upto, value) {
                 effects.members(self.members.current().clone(), false);
             }
-            values = later;
+            if let Some(vote) = vote {
+                self.remember(self.upto, 1, vote);
+            }
         }
     }
 

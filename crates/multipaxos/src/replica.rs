@@ -23,8 +23,10 @@ pub struct MultiPaxos {
     pub(crate) role: Role,
 }
 
-/// What the replica does beside accepting and learning.
+/// What the replica does beside accepting and learning. Every step asks for it, so it is told by a
+/// byte of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum Role {
     Follower(Follower),
     Canvasser(Canvasser),
