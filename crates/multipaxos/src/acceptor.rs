@@ -392,7 +392,7 @@ mod tests {
     use consensus_core::{Effect, Incarnation, Kept};
 
     fn ballot(round: u64) -> Ballot {
-        Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
+        Ballot::new(round, Some(NodeId(0)), Incarnation(1))
     }
 
     fn pvalue(round: u64, slot: u64) -> Pvalue {

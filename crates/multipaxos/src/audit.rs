@@ -161,9 +161,9 @@ impl Audit for MultiPaxos {
         if !matches!(leader.phase, Phase::Open | Phase::Draining) {
             return None;
         }
-        let Ballot { round, node, incarnation } = leader.ballot;
-        let node = node.map_or(0, |node| u64::from(node.0));
-        Some((round << 24) | (node << 16) | u64::from(incarnation.0 & 0xffff))
+        let ballot = leader.ballot;
+        let node = ballot.node().map_or(0, |node| u64::from(node.0));
+        Some((ballot.round << 24) | (node << 16) | u64::from(ballot.incarnation().0 & 0xffff))
     }
 
     fn entry(&self, index: LogIndex) -> Option<&Batch> {

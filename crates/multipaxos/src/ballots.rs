@@ -95,7 +95,7 @@ mod tests {
             chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (chance >> 33) % below
         };
-        let ballot = |round| Ballot { round, ..Ballot::ZERO };
+        let ballot = |round| Ballot::ZERO.with_round(round);
         let (mut ballots, mut map, mut base) = (Ballots::default(), BTreeMap::new(), 0u64);
         for _ in 0..4000 {
             if draw(9) == 0 {

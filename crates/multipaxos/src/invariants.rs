@@ -36,7 +36,7 @@ pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), &'static str> {
 
 /// The acceptor next door has promised what its proposer works with, and nothing since.
 fn owns(replica: &MultiPaxos, ballot: Ballot, promised: Ballot) -> Result<(), &'static str> {
-    if ballot.node != Some(replica.node.id) {
+    if ballot.node() != Some(replica.node.id) {
         return Err("works with another's ballot");
     }
     if ballot == promised { Ok(()) } else { Err("works with a ballot, and promised another") }

@@ -515,7 +515,7 @@ mod tests {
     }
 
     fn ballot(round: u64) -> Ballot {
-        Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
+        Ballot::new(round, Some(NodeId(0)), Incarnation(1))
     }
 
     /// An acceptor that accepted these values, each with the ballot's round.

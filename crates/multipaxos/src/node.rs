@@ -192,7 +192,7 @@ impl Node {
     /// incarnation, so that no round needs to be remembered for it (§2.5).
     pub(crate) fn next_ballot(&self) -> Ballot {
         let promised = self.acceptor.promised();
-        if planted("M22") && promised == self.seen && promised.node == Some(self.id) {
+        if planted("M22") && promised == self.seen && promised.node() == Some(self.id) {
             return promised;
         }
         Ballot::above(self.seen, self.id, self.incarnation)
@@ -354,7 +354,7 @@ mod tests {
     use consensus_core::{Cluster, ClusterId, ProtocolConfig};
 
     fn ballot(round: u64) -> Ballot {
-        Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
+        Ballot::new(round, Some(NodeId(0)), Incarnation(1))
     }
 
     fn recover(records: Vec<Record>) -> Result<Node, RecoverError> {
@@ -384,7 +384,7 @@ mod tests {
         assert_eq!(node.acceptor.promised(), ballot(5));
         assert_eq!(node.first_unchosen(), LogIndex(3));
         assert!(node.next_ballot() > ballot(5));
-        assert_eq!(node.next_ballot().incarnation, Incarnation(2));
+        assert_eq!(node.next_ballot().incarnation(), Incarnation(2));
     }
 
     #[test]

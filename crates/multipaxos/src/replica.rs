@@ -206,7 +206,7 @@ impl MultiPaxos {
     /// Whom it takes for the leader.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         match &self.role {
-            Role::Follower(follower) => follower.leader.and_then(|ballot| ballot.node),
+            Role::Follower(follower) => follower.leader.and_then(Ballot::node),
             Role::Leader(_) => Some(self.node.id),
             Role::Canvasser(_) | Role::Scout(_) => None,
         }
@@ -392,7 +392,9 @@ impl MultiPaxos {
             Role::Follower(_) | Role::Canvasser(_) if !self.node.is_voter() => {}
             Role::Follower(follower) if self.node.config.lease.is_some() && !follower.lost => {
                 // The leader may hold a lease, so it must give way first.
-                if let Some(ballot @ Ballot { node: Some(leader), .. }) = follower.leader {
+                if let Some(ballot) = follower.leader
+                    && let Some(leader) = ballot.node()
+                {
                     effects.send(leader, Message::Wish { ballot });
                 }
             }
@@ -507,7 +509,7 @@ impl MultiPaxos {
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        self.leave_role(leader.and_then(|ballot| ballot.node), effects);
+        self.leave_role(leader.and_then(Ballot::node), effects);
         self.role = Role::Follower(Follower::new(leader, &self.node, env, effects));
     }
 

@@ -53,7 +53,7 @@ impl MultiPaxos {
             Role::Follower(follower) => follower.leader == Some(ballot),
             Role::Canvasser(_) | Role::Scout(_) | Role::Leader(_) => false,
         };
-        if follows && ballot.node == Some(from) && self.node.is_voter() {
+        if follows && ballot.node() == Some(from) && self.node.is_voter() {
             effects.reached("takes over from the leader");
             self.become_scout(Some(ballot), env, effects);
         }

@@ -42,7 +42,7 @@ fn pms_2_2_nothing_is_accepted_below_a_promise() {
     assert_eq!(lab.count("accepted"), 0);
     let Message::Nack { ballot, promised } = lab.take(2, 0, "nack") else { panic!("no nack") };
     assert_eq!(ballot, accept_of(accept).ballot);
-    assert_eq!(promised.node, Some(NodeId(1)));
+    assert_eq!(promised.node(), Some(NodeId(1)));
 }
 
 /// PMS §2.2: an accept needs a ballot that is *not lower* than the promised one. An acceptor that
