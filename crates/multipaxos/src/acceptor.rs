@@ -322,7 +322,7 @@ impl MultiPaxos {
         } else {
             self.accept_each(ballot, first, &batches, effects);
         }
-        effects.promise(from, || Message::Accepted { ballot, slot: first, count, again });
+        effects.send_made(from, || Message::Accepted { ballot, slot: first, count, again });
         let chosen = if planted("M36") { chosen.next() } else { chosen };
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);

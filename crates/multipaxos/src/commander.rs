@@ -216,7 +216,9 @@ impl Leader {
             return false;
         }
         let mut chosen = false;
-        while let Some(commander) = self.open.next_in(slot, end, &node.acceptor) {
+        while slot < end
+            && let Some(commander) = self.open.next_in(slot, end, &node.acceptor)
+        {
             slot = commander.end;
             self.electorate.follow(node);
             if commander.chosen || !self.electorate.voters.contains(from) {

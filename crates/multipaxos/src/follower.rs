@@ -62,7 +62,9 @@ impl Follower {
             effects.cancel_timer(Timer::Election);
         }
         self.lost &= planted("M44");
-        self.leader = leader;
+        if self.leader != leader {
+            self.leader = leader;
+        }
         effects.set_timer(Timer::Silence, Delay::fixed(env.cluster.timing.election_min));
     }
 

@@ -298,7 +298,7 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         let (ballot, chosen) = (self.ballot, node.learner.upto());
-        effects.send(to, Message::Accept(Accept { ballot, slot, batches, chosen, again }));
+        effects.send_made(to, || Message::Accept(Accept { ballot, slot, batches, chosen, again }));
     }
 
     /// Says that it is alive, and how far slots are chosen.
