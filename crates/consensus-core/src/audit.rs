@@ -62,6 +62,18 @@ pub trait Audit: ConsensusProtocol {
         let _ = each;
     }
 
+    /// The index as of which this replica, as a leader, would answer a read that came now, as soon
+    /// as it heard that it still leads. `None` if it would not, or while it does not know it.
+    fn reads_as_of(&self) -> Option<LogIndex> {
+        None
+    }
+
+    /// The timers without which this replica, as it stands between two steps, might wait for ever:
+    /// it waits for something that can get lost.
+    fn relies_on(&self, each: &mut dyn FnMut(Self::Timer)) {
+        let _ = each;
+    }
+
     /// Would this replica answer a read by its lease, at this time by its own clock? Nobody may be
     /// elected while another one would.
     fn holds_lease(&self, env: &Env<'_>) -> bool {

@@ -72,6 +72,11 @@ impl<T> InFlight<T> {
         self.writes.retain(|(_, what)| keep(what));
     }
 
+    /// What is under way, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.writes.iter().map(|(_, what)| what)
+    }
+
     /// Is nothing under way?
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()

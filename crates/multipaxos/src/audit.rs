@@ -4,7 +4,7 @@ use crate::invariants;
 use crate::leader::Phase;
 use crate::message::Message;
 use crate::record::Record;
-use crate::replica::{MultiPaxos, Role};
+use crate::replica::{MultiPaxos, Role, Timer};
 use consensus_core::{Audit, Ballot, Batch, Certificate, Claim, Env, Ledger, LogIndex, Topic};
 
 fn at_most(ballot: Ballot) -> Claim {
@@ -29,6 +29,8 @@ impl Audit for MultiPaxos {
     const LOG_MATCHING: bool = false;
 
     const MARKS: &'static [&'static str] = &[
+        "asks whether it could take over",
+        "one without a vote would raise the ballot",
         "accept answered again",
         "accept sent again",
         "a run of slots is asked for at once",
@@ -180,6 +182,28 @@ impl Audit for MultiPaxos {
             value: VOTE,
             signers: vote.acceptors,
         })
+    }
+
+    /// How far slots are executed, once all that phase 1 showed is.
+    fn reads_as_of(&self) -> Option<LogIndex> {
+        match &self.role {
+            Role::Leader(leader) => leader.may_read(&self.node).then_some(self.node.learner.upto()),
+            Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => None,
+        }
+    }
+
+    /// Who follows waits for a leader; who asks, for answers; who leads, for both, and for its heir.
+    fn relies_on(&self, each: &mut dyn FnMut(Timer)) {
+        let timers: &[Timer] = match &self.role {
+            Role::Follower(follower) if follower.lost => &[Timer::Election],
+            Role::Follower(_) => &[Timer::Silence],
+            Role::Canvasser(_) | Role::Scout(_) => &[Timer::Election, Timer::Retry],
+            Role::Leader(leader) if leader.transfer.is_some() => {
+                &[Timer::Heartbeat, Timer::CheckQuorum, Timer::Retry, Timer::Transfer]
+            }
+            Role::Leader(_) => &[Timer::Heartbeat, Timer::CheckQuorum, Timer::Retry],
+        };
+        timers.iter().copied().for_each(each);
     }
 
     fn holds_lease(&self, env: &Env<'_>) -> bool {

@@ -18,6 +18,8 @@ pub(crate) struct Follower {
     pub(crate) lost: bool,
     /// The highest priority of those that the leader heard.
     pub(crate) priority: u8,
+    /// The leader offers its place, and this replica asks whether it would be elected.
+    pub(crate) offered: Option<Canvasser>,
     /// Up to where values were known at the last heartbeat.
     upto_at_heartbeat: LogIndex,
 }
@@ -25,7 +27,8 @@ pub(crate) struct Follower {
 impl Follower {
     /// Before the first input: as after a lost leader, but no timer runs.
     pub(crate) fn idle(node: &Node) -> Self {
-        Self { leader: None, lost: true, priority: 0, upto_at_heartbeat: node.learner.upto() }
+        let upto_at_heartbeat = node.learner.upto();
+        Self { leader: None, lost: true, priority: 0, offered: None, upto_at_heartbeat }
     }
 
     /// Begins to follow, or to wait, and gives whoever leads the shortest election timeout.
@@ -63,6 +66,7 @@ impl Follower {
         }
         self.lost &= planted("M44");
         if self.leader != leader {
+            self.offered = None;
             self.leader = leader;
         }
         effects.set_timer(Timer::Silence, Delay::fixed(env.cluster.timing.election_min));
@@ -78,6 +82,7 @@ impl Follower {
     ) {
         self.lost = true;
         self.leader = None;
+        self.offered = None;
         let timing = &env.cluster.timing;
         let rest = timing.election_max.saturating_sub(timing.election_min);
         let lesser = node.priority() < self.priority;
@@ -123,18 +128,32 @@ pub(crate) struct Canvasser {
 impl Canvasser {
     /// Begins to ask, for one election timeout.
     pub(crate) fn new(node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) -> Self {
-        let mut lost = Votes::default();
-        lost.add(node.id);
-        let canvasser = Self { ballot: node.next_ballot(), lost };
+        let canvasser = Self::idle(node);
         effects.set_timer(Timer::Election, env.cluster.timing.election());
         canvasser.ask(node, env, effects);
+        canvasser
+    }
+
+    fn idle(node: &Node) -> Self {
+        let mut lost = Votes::default();
+        lost.add(node.id);
+        Self { ballot: node.next_ballot(), lost }
+    }
+
+    /// Asks whether it could take over from the leader of this ballot, once; meanwhile it follows.
+    pub(crate) fn of_heir(leader: Ballot, node: &Node, effects: &mut Effects<MultiPaxos>) -> Self {
+        let canvasser = Self::idle(node);
+        let (ballot, upto) = (canvasser.ballot, node.learner.upto());
+        let canvass = Message::Canvass { ballot, upto, offered: Some(leader) };
+        effects.send(node.voters().without(node.id), canvass);
         canvasser
     }
 
     /// Asks those who did not say yes.
     pub(crate) fn ask(&self, node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         let silent = node.voters().without(node.id).minus(self.lost.from());
-        effects.send(silent, Message::Canvass { ballot: self.ballot });
+        let (ballot, upto) = (self.ballot, node.learner.upto());
+        effects.send(silent, Message::Canvass { ballot, upto, offered: None });
         effects.set_timer(Timer::Retry, retry(env));
     }
 

@@ -3,7 +3,9 @@
 
 use crate::commander::cost_of;
 use crate::leader::{Leader, Phase};
+use crate::node::OwnVote;
 use crate::replica::{MultiPaxos, Role};
+use crate::scout::Scout;
 use consensus_core::{Ballot, LogIndex};
 
 /// What is checked after every step, in release builds, too. Each takes a comparison or two.
@@ -58,9 +60,23 @@ pub(crate) fn check(replica: &MultiPaxos) -> Result<(), String> {
         require(kept, || format!("slot {slot} is chosen, and its value is gone"))?;
     }
     match &replica.role {
-        Role::Leader(leader) => check_leader(replica, leader),
-        Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => Ok(()),
+        Role::Leader(leader) => {
+            check_own_promise(replica, &leader.scout)?;
+            check_leader(replica, leader)
+        }
+        Role::Scout(scout) => check_own_promise(replica, scout),
+        Role::Follower(_) | Role::Canvasser(_) => Ok(()),
     }
+}
+
+/// The promise next door counts, or it will once it is on the disk: other members may leave no one
+/// else whose promise could count.
+fn check_own_promise(replica: &MultiPaxos, scout: &Scout) -> Result<(), String> {
+    let is_due = |vote: &OwnVote| *vote == OwnVote::Promise(scout.ballot);
+    let counts = scout.promised_by().contains(replica.node.id);
+    require(counts || replica.node.own_votes.iter().any(is_due), || {
+        "the own promise counts neither now nor later".into()
+    })
 }
 
 /// Every slot that the leader passed is open or chosen (a hole would hold back the state machines

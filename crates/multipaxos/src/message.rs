@@ -17,12 +17,18 @@ pub enum Message {
     Canvass {
         /// A ballot that the sender might prepare; the reply repeats it.
         ballot: Ballot,
+        /// The sender knows what is chosen up to here.
+        upto: LogIndex,
+        /// The leader of this ballot offers its place to the sender, so that it makes no difference
+        /// whether the receiver hears that leader.
+        offered: Option<Ballot>,
     },
     /// The answer to a canvass: no promise.
     CanvassReply {
         /// The canvass' ballot.
         ballot: Ballot,
-        /// Has the sender heard no leader for the shortest election timeout?
+        /// Has the sender heard no leader for the shortest election timeout, or does that leader
+        /// offer its place?
         lost: bool,
         /// The highest ballot that the sender knows of; one to outbid.
         seen: Ballot,
@@ -133,6 +139,8 @@ pub enum Message {
     TimeoutNow {
         /// The leader's ballot.
         ballot: Ballot,
+        /// It shall ask first whether it would be elected: nobody but the settings wants it to lead.
+        ask: bool,
     },
     /// The sender does not know what was chosen in these slots and the later ones.
     Learn {
@@ -354,7 +362,9 @@ impl Message {
     #[inline(never)]
     fn check_other(&self, from: NodeId) -> Result<(), Rejected> {
         match self {
-            Self::Canvass { ballot } => own(*ballot, from),
+            Self::Canvass { ballot, upto, offered } => {
+                own(*ballot, from).and(position(*upto)).and(offered.map_or(Ok(()), round))
+            }
             Self::Prepare { ballot, from: first, handed } => {
                 if handed.is_some_and(|handed| handed >= *ballot) {
                     return Err(Rejected("handed over by a ballot that is not lower"));
@@ -365,7 +375,7 @@ impl Message {
                 own(*ballot, from).and(position(*chosen)).and(position(*settled))
             }
             Self::Commit { ballot, chosen } => own(*ballot, from).and(position(*chosen)),
-            Self::TimeoutNow { ballot } => own(*ballot, from),
+            Self::TimeoutNow { ballot, .. } => own(*ballot, from),
             Self::CanvassReply { ballot, seen, .. } => round(*ballot).and(round(*seen)),
             Self::HeartbeatReply { ballot, known, .. } => round(*ballot).and(position(*known)),
             Self::Wish { ballot } => round(*ballot),

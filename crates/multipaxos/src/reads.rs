@@ -203,7 +203,7 @@ impl Leader {
     }
 
     /// Does this leader know everything that was chosen under lower ballots?
-    fn may_read(&self, node: &Node) -> bool {
+    pub(crate) fn may_read(&self, node: &Node) -> bool {
         let knows = node.learner.upto() >= self.adopted && self.phase != Phase::Asking;
         knows || planted("M91")
     }

@@ -81,6 +81,19 @@ impl MultiPaxos {
         }
     }
 
+    /// One who has no vote, by members that it does not know of yet: it was removed, and may not
+    /// know it. With others of its kind, or with a voter that hears nobody, it might raise the
+    /// ballot and depose the leader of those who vote. It gets no answer but what it missed.
+    pub(crate) fn is_outdated(&mut self, from: NodeId, upto: LogIndex, effects: Out<'_>) -> bool {
+        let outdated = upto < self.node.version() && !self.node.voters().contains(from);
+        if outdated && !planted("M141") {
+            effects.reached("one without a vote would raise the ballot");
+            self.on_learn(from, upto.next(), effects);
+            return true;
+        }
+        false
+    }
+
     /// Is a change of members final? Then whoever was removed may be switched off, and a leader
     /// that does not vote makes room for one that does.
     pub(crate) fn settle(&mut self, env: &Env<'_>, effects: Out<'_>) {
@@ -95,7 +108,7 @@ impl MultiPaxos {
         if !self.node.is_voter() && !planted("M86") {
             effects.reached("removed leader makes room");
             let heir = leader.heir(&self.node);
-            effects.send(heir, Message::TimeoutNow { ballot: leader.ballot });
+            effects.send(heir, Message::TimeoutNow { ballot: leader.ballot, ask: false });
             self.become_beaten(env, effects);
         }
     }

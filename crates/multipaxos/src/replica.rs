@@ -227,10 +227,15 @@ impl MultiPaxos {
 
     fn on_message(&mut self, from: NodeId, message: Message, env: &Env<'_>, effects: Out<'_>) {
         match message {
-            Message::Canvass { ballot } => self.on_canvass(from, ballot, effects),
+            Message::Canvass { upto, .. } if self.is_outdated(from, upto, effects) => {}
+            Message::Canvass { ballot, offered, .. } => {
+                self.on_canvass(from, ballot, offered, effects);
+            }
             Message::CanvassReply { ballot, lost, seen } => {
                 self.on_canvass_reply(from, ballot, lost, seen, env, effects);
             }
+            Message::Prepare { from: first, .. }
+                if self.is_outdated(from, first.previous(), effects) => {}
             Message::Prepare { ballot, from: first, handed } => {
                 self.on_prepare(from, ballot, first, handed, env, effects);
             }
@@ -266,7 +271,9 @@ impl MultiPaxos {
             Message::QuorumReadReply { reader, round, last } => {
                 self.on_quorum_read_reply(from, reader, round, last);
             }
-            Message::TimeoutNow { ballot } => self.on_timeout_now(from, ballot, env, effects),
+            Message::TimeoutNow { ballot, ask } => {
+                self.on_timeout_now(from, (ballot, ask), env, effects);
+            }
             Message::Learn { from: first } => self.on_learn(from, first, effects),
             Message::Learned { from: first, batches, chosen } => {
                 self.on_learned(from, first, &batches, chosen, effects);
@@ -408,11 +415,19 @@ impl MultiPaxos {
 
     /// Has this replica lost the leader, too? A scout wants to be given a chance and says no.
     #[cold]
-    fn on_canvass(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) {
+    fn on_canvass(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        offered: Option<Ballot>,
+        effects: Out<'_>,
+    ) {
+        let offers = |leader: Option<Ballot>| offered.is_some() && leader == offered;
         let lost = match &self.role {
-            Role::Follower(follower) => follower.lost,
+            Role::Follower(follower) => follower.lost || offers(follower.leader),
             Role::Canvasser(_) => true,
-            Role::Scout(_) | Role::Leader(_) => false,
+            Role::Leader(leader) => offers(Some(leader.ballot)),
+            Role::Scout(_) => false,
         };
         if !lost {
             effects.reached("canvass refused");
@@ -431,11 +446,16 @@ impl MultiPaxos {
         effects: Out<'_>,
     ) {
         self.node.see(seen);
-        if let Role::Canvasser(canvasser) = &mut self.role {
-            canvasser.on_reply(from, ballot, lost);
-            if canvasser.agreed(&self.node) {
-                self.become_scout(None, env, effects);
+        let (canvasser, handed) = match &mut self.role {
+            Role::Canvasser(canvasser) => (canvasser, None),
+            Role::Follower(Follower { offered: Some(canvasser), leader, .. }) => {
+                (canvasser, *leader)
             }
+            Role::Follower(_) | Role::Scout(_) | Role::Leader(_) => return,
+        };
+        canvasser.on_reply(from, ballot, lost);
+        if canvasser.agreed(&self.node) {
+            self.become_scout(handed, env, effects);
         }
     }
 

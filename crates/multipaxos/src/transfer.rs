@@ -1,6 +1,7 @@
 //! Handing over (Raft thesis §3.10): the leader takes nothing new, waits until the other replica
 //! knows all that is chosen, and tells it to raise the ballot at once.
 
+use crate::follower::Canvasser;
 use crate::leader::Leader;
 use crate::message::Message;
 use crate::node::Node;
@@ -16,13 +17,17 @@ pub(crate) struct Transfer {
     told: LogIndex,
     /// The heir was told to raise the ballot.
     sent: bool,
+    /// The settings want it, and no operator: the heir asks first whether it would be elected. It
+    /// may be one that reaches this leader only; told to raise the ballot, it would depose a leader
+    /// that works, and not be elected.
+    ask: bool,
 }
 
 impl MultiPaxos {
     /// An operator wants this leader to hand over.
     pub(crate) fn on_transfer(&mut self, to: NodeId, env: &Env<'_>, effects: Out<'_>) {
         if let Role::Leader(leader) = &mut self.role {
-            leader.hand_over_to(to, &self.node, env, effects);
+            leader.hand_over_to(to, false, &self.node, env, effects);
         }
     }
 
@@ -37,7 +42,7 @@ impl MultiPaxos {
         if let Role::Leader(leader) = &mut self.role
             && leader.ballot == ballot
         {
-            leader.hand_over_to(from, &self.node, env, effects);
+            leader.hand_over_to(from, false, &self.node, env, effects);
         }
     }
 
@@ -45,15 +50,19 @@ impl MultiPaxos {
     pub(crate) fn on_timeout_now(
         &mut self,
         from: NodeId,
-        ballot: Ballot,
+        (ballot, ask): (Ballot, bool),
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        let follows = match &self.role {
-            Role::Follower(follower) => follower.leader == Some(ballot),
-            Role::Canvasser(_) | Role::Scout(_) | Role::Leader(_) => false,
-        };
-        if follows && ballot.node() == Some(from) && self.node.is_voter() {
+        let Role::Follower(follower) = &mut self.role else { return };
+        let follows = follower.leader == Some(ballot);
+        if !follows || ballot.node() != Some(from) || !self.node.is_voter() {
+            return;
+        }
+        if ask {
+            effects.reached("asks whether it could take over");
+            follower.offered = Some(Canvasser::of_heir(ballot, &self.node, effects));
+        } else {
             effects.reached("takes over from the leader");
             self.become_scout(Some(ballot), env, effects);
         }
@@ -74,6 +83,7 @@ impl Leader {
     fn hand_over_to(
         &mut self,
         to: NodeId,
+        ask: bool,
         node: &Node,
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
@@ -82,7 +92,7 @@ impl Leader {
             tracing::debug!(%to, "does not vote, or leads already");
             return;
         }
-        self.transfer = Some(Transfer { to, told: LogIndex::ZERO, sent: false });
+        self.transfer = Some(Transfer { to, told: LogIndex::ZERO, sent: false, ask });
         effects.set_timer(Timer::Transfer, Delay::fixed(env.cluster.timing.election_max));
     }
 
@@ -94,7 +104,7 @@ impl Leader {
         env: &Env<'_>,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        let Some(Transfer { to, told, sent: false }) = self.transfer else { return };
+        let Some(Transfer { to, told, sent: false, ask }) = self.transfer else { return };
         if !self.open.is_empty() {
             return;
         }
@@ -102,11 +112,12 @@ impl Leader {
         if self.known.get(&to).is_some_and(|known| *known >= upto) {
             effects.reached("hand-over");
             self.end_lease();
-            effects.send(to, Message::TimeoutNow { ballot: self.ballot });
-            self.transfer = Some(Transfer { to, told, sent: true });
+            let wary = ask && !planted("M140");
+            effects.send(to, Message::TimeoutNow { ballot: self.ballot, ask: wary });
+            self.transfer = Some(Transfer { to, told, sent: true, ask });
         } else if told < upto.next() {
             // One more than told, as nothing may be chosen yet.
-            self.transfer = Some(Transfer { to, told: upto.next(), sent: false });
+            self.transfer = Some(Transfer { to, told: upto.next(), sent: false, ask });
             self.beat(node, env, effects);
         }
     }
@@ -127,7 +138,7 @@ impl Leader {
             self.preferred = true;
             effects.reached("hand-over to a higher priority");
             let to = *to;
-            self.hand_over_to(to, node, env, effects);
+            self.hand_over_to(to, true, node, env, effects);
         }
     }
 

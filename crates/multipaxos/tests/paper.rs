@@ -262,7 +262,7 @@ fn pms_2_5_a_restart_forgets_no_promise_and_reuses_no_ballot() {
     assert!(ballot(&second) > ballot(&first));
     lab.crash(1, 0);
     lab.restart(1);
-    lab.hand(2, 1, Message::Canvass { ballot: lab_ballot(2) });
+    lab.hand(2, 1, Message::Canvass { ballot: lab_ballot(2), upto: LogIndex::ZERO, offered: None });
     let Message::CanvassReply { seen, .. } = lab.take(1, 2, "canvass-reply") else { panic!() };
     assert_eq!(seen, ballot(&first));
 }

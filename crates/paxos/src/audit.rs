@@ -2,8 +2,9 @@
 
 use crate::invariants;
 use crate::message::{Decision, Message, Proposal};
+use crate::proposer::Phase;
 use crate::record::Record;
-use crate::replica::Paxos;
+use crate::replica::{Paxos, Timer};
 use consensus_core::{Audit, Ballot, Batch, Certificate, Claim, Ledger, LogIndex, Topic};
 
 /// An acceptor accepts one value under a ballot, and counts for it.
@@ -115,6 +116,19 @@ impl Audit for Paxos {
             value: u128::from(chosen.batch.fingerprint().0),
             signers: chosen.counted?,
         })
+    }
+
+    /// Who asks waits for answers, or for others to finish; who accepted what nobody calls chosen,
+    /// for its proposer (§2.3); who knows something, for the time to tell it.
+    fn relies_on(&self, each: &mut dyn FnMut(Timer)) {
+        each(Timer::Spread);
+        if !matches!(self.proposer.phase(), Phase::Idle) {
+            each(Timer::Retry);
+        } else if !self.proposer.is_ready()
+            && self.acceptor.last_accepted() > self.learner.committed()
+        {
+            each(Timer::Doubt);
+        }
     }
 
     fn check(&self) -> Result<(), String> {

@@ -6,7 +6,7 @@ use crate::invariants;
 use crate::lies;
 use crate::message::{Body, Message, Sequence, View, ViewChange, Vote};
 use crate::record::Record;
-use crate::replica::Pbft;
+use crate::replica::{Pbft, Phase, Timer};
 use consensus_core::{
     Audit, Batch, Certificate, Claim, Env, Envelope, Fingerprint, Ledger, LogIndex, Proof, Topic,
 };
@@ -151,6 +151,18 @@ impl Audit for Pbft {
 
     fn check_since(&self, before: &Self) -> Result<(), String> {
         invariants::check_step(before, self).map_err(str::to_owned)
+    }
+
+    /// What got lost is said again (Castro's thesis §5.2); a request that waits may have a faulty
+    /// primary, and so may a view that enough others asked for (§4.4, §4.5.2).
+    fn relies_on(&self, each: &mut dyn FnMut(Timer)) {
+        each(Timer::Repeat);
+        // What waits in a new view goes to its primary once the disk knows of the view.
+        let asked = !self.requests.is_idle() && self.writes.is_empty();
+        let waits = self.phase == Phase::Normal && asked;
+        if self.watching || waits {
+            each(Timer::View);
+        }
     }
 
     fn equivocate(message: &Message, env: &Env<'_>) -> Option<Message> {

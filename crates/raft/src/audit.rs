@@ -3,7 +3,7 @@
 use crate::invariants;
 use crate::message::Message;
 use crate::record::Record;
-use crate::replica::{Raft, Role};
+use crate::replica::{Raft, Role, Timer};
 use crate::server::Server;
 use consensus_core::{Audit, Batch, Certificate, Claim, Env, Ledger, LogIndex, NodeId, Topic};
 
@@ -19,11 +19,13 @@ impl Audit for Raft {
         "a candidate needs a snapshot",
         "a deposed leader speaks",
         "a follower needs a snapshot",
+        "a pre-vote for one that asks no more",
         "a read finds no lease",
         "a read is given up with the leadership",
         "a read waits for the first commit of the term",
         "a server must catch up before it votes",
         "a server of a higher priority takes over",
+        "asks whether it could take over",
         "a tail for one that asks for votes no more",
         "a tail is of no use",
         "a tail waits until a majority has answered",
@@ -154,6 +156,21 @@ impl Audit for Raft {
 
     fn check_since(&self, before: &Self) -> Result<(), String> {
         invariants::check_step(before, self).map_err(str::to_owned)
+    }
+
+    /// Thesis §6.4: its commit index, once an entry of its own term is committed.
+    fn reads_as_of(&self) -> Option<LogIndex> {
+        let leads = matches!(self.role, Role::Leader(_)) && self.server.has_committed_in_term();
+        leads.then_some(self.server.commit_index)
+    }
+
+    /// Figure 2, rules for servers: each waits for one it might never hear of again.
+    fn relies_on(&self, each: &mut dyn FnMut(Timer)) {
+        each(Timer::Election);
+        if let Role::Leader(leader) = &self.role {
+            each(Timer::Heartbeat);
+            leader.hand_over.iter().for_each(|_| each(Timer::HandOver));
+        }
     }
 
     /// Thesis §6.4.1.

@@ -24,7 +24,7 @@ impl PreCandidate {
         let (term, last) = (server.current_term.next(), server.log.last());
         effects.set_timer(Timer::Election, server.config.timing.election());
         let commit = server.commit_index;
-        effects.send(server.peers(), Message::PreVote { term, last, commit });
+        effects.send(server.peers(), Message::PreVote { term, last, commit, offered: false });
         let mut role = Self { votes: NodeSet::EMPTY, answered: NodeSet::EMPTY, tail: None };
         let next = role.count(server, server.id);
         (role, next)

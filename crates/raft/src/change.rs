@@ -168,7 +168,7 @@ impl Leader {
         let voters = server.current().voters.iter();
         let matched = |id| self.progress.get(id).map(|peer| (peer.matched(), id));
         if let Some((_, heir)) = voters.filter_map(matched).max() {
-            effects.send(heir, Message::TimeoutNow { term: server.current_term });
+            effects.send(heir, Message::TimeoutNow { term: server.current_term, ask: false });
         }
         Next::Follower
     }

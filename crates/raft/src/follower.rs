@@ -6,7 +6,7 @@ use crate::read::Forwarded;
 use crate::replica::{Next, Raft, Timer};
 use crate::server::Server;
 use consensus_core::mutant::planted;
-use consensus_core::{Effects, LogIndex, NodeId};
+use consensus_core::{Effects, LogIndex, NodeId, NodeSet};
 use tracing::debug;
 
 /// A follower.
@@ -27,6 +27,8 @@ pub(crate) struct Follower {
     pub(crate) verified: LogIndex,
     /// The highest priority of a voter, as the leader says.
     pub(crate) priority: u8,
+    /// The leader offers it the leadership: who would vote for it, itself included.
+    pub(crate) votes: NodeSet,
     /// Reads for which the leader is asked.
     pub(crate) reads: Forwarded,
 }
@@ -49,6 +51,7 @@ impl Follower {
             bound: false,
             verified: LogIndex::ZERO,
             priority: 0,
+            votes: NodeSet::EMPTY,
             reads: Forwarded::default(),
         }
     }
@@ -104,6 +107,40 @@ impl Follower {
                 Next::Stay
             }
         }
+    }
+
+    /// The leader offers its place. Asks whether a majority would vote for this server; if not,
+    /// nothing has happened, and it goes on to follow.
+    pub(crate) fn canvass(&mut self, server: &Server, effects: &mut Effects<Raft>) -> Next {
+        effects.reached("asks whether it could take over");
+        let (term, last) = (server.current_term.next(), server.log.last());
+        let commit = server.commit_index;
+        effects.send(server.peers(), Message::PreVote { term, last, commit, offered: true });
+        self.votes.insert(server.id);
+        self.judge(server)
+    }
+
+    /// Somebody would vote for it.
+    pub(crate) fn count(
+        &mut self,
+        server: &Server,
+        from: NodeId,
+        effects: &mut Effects<Raft>,
+    ) -> Next {
+        if self.votes.is_empty() && !planted("R145") {
+            effects.reached("a pre-vote for one that asks no more");
+            return Next::Stay;
+        }
+        self.votes.insert(from);
+        self.judge(server)
+    }
+
+    fn judge(&mut self, server: &Server) -> Next {
+        if !server.is_quorum(self.votes) {
+            return Next::Stay;
+        }
+        self.votes = NodeSet::EMPTY;
+        Next::Candidate { transfer: true }
     }
 
     /// The leader of this term spoke. False if it is another one than before: a term has one

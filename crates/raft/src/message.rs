@@ -24,6 +24,9 @@ pub enum Message {
         last: EntryId,
         /// Committed, as far as the sender knows: so that who refuses knows what it lacks.
         commit: LogIndex,
+        /// The leader of the term before offers its place to the sender, so that it makes no
+        /// difference whether the receiver hears that leader.
+        offered: bool,
     },
     /// The answer to a pre-vote: no promise.
     PreVoteReply {
@@ -121,6 +124,8 @@ pub enum Message {
     TimeoutNow {
         /// The leader's term.
         term: Term,
+        /// It shall ask first whether it would win: nobody but the settings wants it to lead.
+        ask: bool,
     },
     /// The sender's operator wants it to lead: the leader may hand over. In place of an election
     /// by wish where there are leases.
@@ -341,7 +346,7 @@ impl Message {
             | Self::HeartbeatReply { term, .. }
             | Self::StaleTerm { term }
             | Self::Compacted { term, .. }
-            | Self::TimeoutNow { term }
+            | Self::TimeoutNow { term, .. }
             | Self::WishToLead { term }
             | Self::ReadIndex { term, .. }
             | Self::ReadReply { term, .. } => *term,
@@ -372,7 +377,8 @@ impl Message {
             {
                 Err(Rejected("in another server's name"))
             }
-            Self::PreVote { term, last, commit } | Self::RequestVote { term, last, commit, .. } => {
+            Self::PreVote { term, last, commit, .. }
+            | Self::RequestVote { term, last, commit, .. } => {
                 check_candidate(*term, *last, *commit)
             }
             Self::Tail(tail) => check_entries(tail.prev, &tail.entries, tail.term),

@@ -11,6 +11,7 @@ use crate::read::Asker;
 use crate::record::{Record, Remembered};
 use crate::server::Server;
 use crate::snapshot::NOTHING;
+use crate::transfer::HandOver;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input, Links,
@@ -249,8 +250,8 @@ impl Raft {
             // Snapshots stand outside the terms, too: they say what is decided.
             Message::Snapshot(message) => return effects.snapshot(from, *message),
             // Pre-votes stand outside the terms: they change nobody's (thesis §9.6).
-            Message::PreVote { term, last, commit } => {
-                return self.on_pre_vote(from, term, (last, commit), effects);
+            Message::PreVote { term, last, commit, offered } => {
+                return self.on_pre_vote(from, (term, offered), (last, commit), effects);
             }
             Message::PreVoteReply { term, granted } => {
                 return self.on_pre_vote_reply(from, term, granted, effects);
@@ -282,7 +283,7 @@ impl Raft {
             Message::AppendEntries(_) | Message::Heartbeat { .. } | Message::Compacted { .. } => {
                 self.on_word_of_leader(from, message, effects)
             }
-            Message::TimeoutNow { .. } => self.on_timeout_now(),
+            Message::TimeoutNow { ask, .. } => self.on_timeout_now(ask, effects),
             Message::ReadReply { life, ticket, index, .. } => {
                 if let Role::Follower(follower) = &mut self.role {
                     follower.on_read_reply(&self.server, (life, ticket), index, effects);
@@ -335,7 +336,9 @@ impl Raft {
             Message::HeartbeatReply { round, verified, priority, .. } => {
                 leader.on_heartbeat_reply(server, from, (round, verified, priority), effects);
             }
-            Message::WishToLead { .. } => leader.begin_hand_over(server, from, effects),
+            Message::WishToLead { .. } => {
+                leader.begin_hand_over(server, HandOver { to: from, ask: false }, effects);
+            }
             _ => {}
         }
     }

@@ -19,23 +19,28 @@ const PAUSE: u8 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HandOver {
     pub(crate) to: NodeId,
+    /// The settings want it, and no operator: the heir asks first whether a majority would follow.
+    /// It may be one that reaches this leader only; told to campaign, it would depose a leader that
+    /// works, lose, and be told again by the next.
+    pub(crate) ask: bool,
 }
 
 impl Leader {
-    /// Somebody wants another server to lead.
+    /// An operator, or the settings, want another server to lead.
     pub(crate) fn begin_hand_over(
         &mut self,
         server: &Server,
-        to: NodeId,
+        heir: HandOver,
         effects: &mut Effects<Raft>,
     ) {
+        let to = heir.to;
         let votes = server.current().is_voter(to) && self.progress.get(to).is_some();
         if !votes {
             effects.reached("hand-over refused: not another voter");
             debug!(?to, "is not another voter and cannot lead");
             return;
         }
-        self.hand_over = Some(HandOver { to });
+        self.hand_over = Some(heir);
         // Whom it tells to campaign others will heed although they hear this leader, from now on
         // and however late the message comes.
         self.lease.end();
@@ -46,15 +51,16 @@ impl Leader {
     /// This server has made progress or shown that it lives. If it is to lead and has the whole
     /// log, its time has come.
     pub(crate) fn urge(&self, server: &Server, from: NodeId, effects: &mut Effects<Raft>) {
-        if self.hand_over != Some(HandOver { to: from }) {
+        let Some(HandOver { ask, .. }) = self.hand_over.filter(|heir| heir.to == from) else {
             return;
-        }
+        };
         let last = server.log.last().index;
         let has_all = self.progress.get(from).is_some_and(|peer| peer.matched() == last);
         let has_all = has_all || planted("R75");
         if has_all {
             effects.reached("told to campaign");
-            effects.send(from, Message::TimeoutNow { term: server.current_term });
+            let ask = ask && !planted("R144");
+            effects.send(from, Message::TimeoutNow { term: server.current_term, ask });
         }
     }
 
@@ -74,7 +80,7 @@ impl Leader {
         let current = server.has_committed_in_term() && peer.matched() >= server.commit_index;
         if higher && current && server.current().is_voter(to) {
             effects.reached("a server of a higher priority takes over");
-            self.begin_hand_over(server, to, effects);
+            self.begin_hand_over(server, HandOver { to, ask: true }, effects);
         }
     }
 

@@ -12,21 +12,24 @@ impl Raft {
     pub(crate) fn on_pre_vote(
         &self,
         from: NodeId,
-        term: Term,
+        (term, offered): (Term, bool),
         (last, commit): (EntryId, LogIndex),
         effects: &mut Effects<Self>,
     ) {
+        let heeded = offered && term == self.server.current_term.next();
         if term <= self.server.current_term && planted("E-31b") {
             debug!(?from, "of an older term: ignored");
         } else if term <= self.server.current_term {
             effects.send(from, Message::StaleTerm { term: self.server.current_term });
-        } else if !self.hears_leader() {
+        } else if heeded || !self.hears_leader() {
             let granted = self.server.is_up_to_date(last);
             if !granted {
                 effects.reached("pre-vote refused: the log is behind");
             }
             effects.send(from, Message::PreVoteReply { term, granted });
-            self.server.bring_up_to_date(from, (last, commit), effects);
+            if !offered {
+                self.server.bring_up_to_date(from, (last, commit), effects);
+            }
         } else {
             effects.reached("pre-vote ignored: the leader lives");
         }
@@ -50,6 +53,12 @@ impl Raft {
                 role.answered.insert(from);
             }
             self.take_up(effects);
+        } else if let Role::Follower(follower) = &mut self.role
+            && current
+            && granted
+        {
+            let next = follower.count(&self.server, from, effects);
+            self.transition(next, effects);
         } else if planted("R04") && term == self.server.current_term {
             let next = self.on_vote(from, self.server.id, granted);
             self.transition(next, effects);

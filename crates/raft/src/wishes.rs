@@ -5,6 +5,7 @@ use crate::follower::Follower;
 use crate::message::Message;
 use crate::read::Asker;
 use crate::replica::{Next, Raft, Role};
+use crate::transfer::HandOver;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Change, ChangeRefusal, Effects, NodeId, Read, ReadMode, Refusal};
 use core::time::Duration;
@@ -100,19 +101,23 @@ impl Raft {
     #[cold]
     pub(crate) fn hand_over(&mut self, to: NodeId, effects: &mut Effects<Self>) {
         if let Role::Leader(leader) = &mut self.role {
-            leader.begin_hand_over(&self.server, to, effects);
+            leader.begin_hand_over(&self.server, HandOver { to, ask: false }, effects);
         } else if to == self.server.id {
             self.campaign(effects);
         }
     }
 
-    /// The leader of this term wants this server to lead (thesis §3.10). No pre-vote: the leader
-    /// lives, and others are to heed the election all the same.
-    pub(crate) fn on_timeout_now(&self) -> Next {
+    /// The leader of this term wants this server to lead (thesis §3.10). Others are to heed the
+    /// election although the leader lives. Only if nobody but the settings wants it does this
+    /// server ask before whether it would win.
+    pub(crate) fn on_timeout_now(&mut self, ask: bool, effects: &mut Effects<Self>) -> Next {
         if matches!(self.role, Role::Leader(_)) || !self.server.may_campaign() {
             debug!("told to campaign, and is no voter");
             return Next::Stay;
         }
-        Next::Candidate { transfer: true }
+        match &mut self.role {
+            Role::Follower(follower) if ask => follower.canvass(&self.server, effects),
+            _ => Next::Candidate { transfer: true },
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod calm;
 mod core;
+mod hub;
 mod rest;
 
 use crate::nemesis::{Churn, Comebacks, Exiles, Nemesis, Sieges};
@@ -202,6 +203,7 @@ impl<'a, P: Audit> Run<'a, P> {
         self.world.retire_clients();
         self.world.retire_readers();
         let core = self.heal_core();
+        self.demand_of_hub(core);
         self.demand_progress(core, "healed quorum");
         self.heal_rest();
         self.demand_progress(self.able_members(), "healed cluster");
@@ -335,12 +337,27 @@ impl<'a, P: Audit> Run<'a, P> {
     /// O13: fresh clients at these nodes get all their answers in time, and these nodes catch up
     /// with everything that was committed before.
     fn demand_progress(&mut self, nodes: NodeSet, what: &str) {
-        if self.world.violation().is_some() {
-            return;
+        let (start, before) = (self.world.now(), self.world.last_committed());
+        let Some(first) = self.demand_answers(nodes, what) else { return };
+        if self.recovery.is_none() {
+            self.recovery = Some(self.world.now() - start);
+            self.first_answers = Some(first);
         }
-        let start = self.world.now();
-        let bound = self.options.timing.election_max * self.options.patience;
-        let before = self.world.last_committed();
+        self.converge(nodes, before, what);
+    }
+
+    /// How long all have to get their answers, or to catch up.
+    fn bound(&self) -> Duration {
+        self.options.timing.election_max * self.options.patience
+    }
+
+    /// O13: fresh clients at these nodes get all their answers in time. How long it took until each
+    /// had its first; `None` if not all had theirs.
+    fn demand_answers(&mut self, nodes: NodeSet, what: &str) -> Option<Duration> {
+        if self.world.violation().is_some() {
+            return None;
+        }
+        let (start, bound) = (self.world.now(), self.bound());
         self.world.tell(|| format!("{what} {nodes:?}: fresh clients ask"));
         let ends: Vec<ClientId> = (0..FRESH_CLIENTS).map(|_| self.add_fresh(nodes)).collect();
         let reader = self.add_fresh_reader(nodes);
@@ -348,39 +365,33 @@ impl<'a, P: Audit> Run<'a, P> {
             ends.iter().all(|client| world.client_ended(*client))
                 && reader.is_none_or(|reader| world.reader_ended(reader))
         });
-        if !answered {
-            let detail = format!("the {what} {nodes:?} left fresh clients without answers");
-            return self.stuck("progress", bound, detail);
-        }
-        let doubtful = self.world.completions().iter().find(|done| {
+        let refused = self.world.completions().iter().find(|done| {
             ends.contains(&done.client) && !matches!(done.outcome, Outcome::Committed { .. })
         });
-        if let Some(done) = doubtful {
-            let detail = format!("a fresh client of the {what} {nodes:?} ended with {done:?}");
-            return self.stuck("answers", bound, detail);
+        let mut reads = self.world.reads().iter();
+        let unread = reads.find(|done| reader == Some(done.client) && done.answer.is_err());
+        let wrong = match (answered, refused, unread) {
+            (false, _, _) => Some(("progress", "left fresh clients without answers".to_owned())),
+            (_, Some(done), _) => Some(("answers", format!("ended a fresh client with {done:?}"))),
+            (_, _, Some(done)) => Some(("answers", format!("ended a fresh reader with {done:?}"))),
+            _ => None,
+        };
+        if let Some((name, why)) = wrong {
+            self.stuck(name, bound, format!("the {what} {nodes:?} {why}"));
+            return None;
         }
-        let unread = self
-            .world
-            .reads()
-            .iter()
-            .find(|done| reader == Some(done.client) && done.answer.is_err());
-        if let Some(done) = unread {
-            let detail = format!("a fresh reader of the {what} {nodes:?} ended with {done:?}");
-            return self.stuck("answers", bound, detail);
-        }
-        if self.recovery.is_none() {
-            self.recovery = Some(self.world.now() - start);
-            let first = self.world.completions().iter().filter(|done| done.nth == 0);
-            let first = first.filter(|done| ends.contains(&done.client)).map(|done| done.ended);
-            self.first_answers = first.max().map(|at| at - start);
-        }
-        self.converge(nodes, before, bound, what);
+        let first = self.world.completions().iter().filter(|done| done.nth == 0);
+        let first = first.filter(|done| ends.contains(&done.client)).map(|done| done.ended);
+        Some(first.max().unwrap_or(start) - start)
     }
 
     /// All of these apply what was committed before. A little traffic goes on, as some algorithms
     /// tell what was chosen only with what is proposed next.
-    fn converge(&mut self, nodes: NodeSet, before: LogIndex, bound: Duration, what: &str) {
-        let start = self.world.now();
+    fn converge(&mut self, nodes: NodeSet, before: LogIndex, what: &str) {
+        if self.world.violation().is_some() {
+            return;
+        }
+        let (start, bound) = (self.world.now(), self.bound());
         let gap = self.options.timing.heartbeat * 4;
         let first = nodes.iter().next().expect("a core has a node");
         let mut rng = Rng::new(self.rng.next_u64());
@@ -457,9 +468,14 @@ impl<'a, P: Audit> Run<'a, P> {
     fn add_fresh(&mut self, nodes: NodeSet) -> ClientId {
         let (target, patience) = self.fresh(nodes);
         let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.options.registers);
-        self.world.add_client(target, patience, move |nth| {
+        let client = self.world.add_client(target, patience, move |nth| {
             (nth < FRESH_COMMANDS).then(|| (operation(&mut rng, registers).encode(), None))
-        })
+        });
+        if self.rng.chance(2_000) {
+            let lost = self.rng.between(1, self.options.nodes as u64) as u32;
+            self.world.lose_answers(client, lost);
+        }
+        client
     }
 
     fn stuck(&mut self, name: &'static str, bound: Duration, detail: String) {

@@ -26,7 +26,7 @@ impl<P: Audit> Run<'_, P> {
         if self.world.violation().is_some() || !self.world.traitors().is_empty() {
             return; // Nothing rests while a traitor talks.
         }
-        let bound = self.options.timing.election_max * self.options.patience;
+        let bound = self.bound();
         self.world.retire_clients();
         self.world.retire_readers();
         let able = self.able();

@@ -14,20 +14,65 @@ pub struct Case {
     pub leader: NodeId,
     /// This node was cut off while the last commands were committed.
     pub behind: Option<NodeId>,
-    /// Commands come at the very moment at which links are cut, so that replicas differ in what
-    /// they took last; if not, they come when a leader that lost its quorum knows it.
-    pub busy: bool,
+    /// What replicas hold when the links are cut.
+    pub way: Way,
+}
+
+/// What replicas hold when the links are cut, and when commands come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// All hold the same. Commands come when a leader that lost its quorum knows it.
+    Calm,
+    /// Commands come at the very moment of the cut, so that replicas differ in what they took last.
+    Busy,
+    /// Before, leader after leader lost the others, with commands in its log that nobody else has,
+    /// while those decided more without it and forgot it behind a snapshot: no two logs are alike.
+    /// Commands come at the moment of the cut.
+    Frayed,
+    /// As [`Busy`](Self::Busy), and the settings want the first node to lead, which does so before
+    /// the cut. Only where there are such settings.
+    Preferred,
+}
+
+/// The setting by which node 0 should lead.
+pub(super) const FIRST: &str = "leader=first";
+
+impl Way {
+    /// All ways.
+    pub const ALL: [Self; 4] = [Self::Calm, Self::Busy, Self::Frayed, Self::Preferred];
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Calm => "calm",
+            Self::Busy => "busy",
+            Self::Frayed => "frayed",
+            Self::Preferred => "preferred",
+        })
+    }
 }
 
 impl Case {
     /// Every log is the same when the links are cut, and commands come a little later.
     pub fn calm(graph: Graph, leader: NodeId) -> Self {
-        Self { graph, leader, behind: None, busy: false }
+        Self { graph, leader, behind: None, way: Way::Calm }
     }
 
-    /// Commands are under way while the links are cut.
-    pub fn busy(graph: Graph, leader: NodeId) -> Self {
-        Self { busy: true, ..Self::calm(graph, leader) }
+    /// The same, but otherwise. Where a node is preferred, it and the first one change places.
+    #[must_use]
+    pub fn by(self, way: Way) -> Self {
+        if way != Way::Preferred {
+            return Self { way, ..self };
+        }
+        let leader = self.leader.0;
+        let place = |node: NodeId| match node.0 {
+            0 => self.leader,
+            it if it == leader => NodeId(0),
+            _ => node,
+        };
+        let behind = self.behind.map(place);
+        Self { graph: self.graph.swapped(0, leader), leader: NodeId(0), behind, way }
     }
 
     /// Must commands go on? Where replicas may crash, if a node reaches a quorum both ways, itself
@@ -41,36 +86,37 @@ impl Case {
         }
     }
 
-    /// Can the algorithm run in a cluster of this size?
+    /// Can the algorithm run in a cluster of this size, and this way?
     pub fn is_possible<P: Audit>(&self) -> bool {
-        P::Config::for_cluster(&Cluster::new(ClusterId(1), self.graph.nodes())).is_ok()
+        let preferable = P::Config::VARIANTS.iter().any(|variant| variant.name == FIRST);
+        let runs = P::Config::for_cluster(&Cluster::new(ClusterId(1), self.graph.nodes())).is_ok();
+        runs && (preferable || self.way != Way::Preferred)
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { graph, leader, behind, busy } = self;
+        let Self { graph, leader, behind, way } = self;
         write!(f, "{} nodes, links {graph}, leader {leader}", graph.nodes())?;
         if let Some(behind) = behind {
             write!(f, ", {behind} behind")?;
         }
-        f.write_str(if *busy { ", busy" } else { "" })
+        if *way == Way::Calm { Ok(()) } else { write!(f, ", {way}") }
     }
 }
 
 /// Each of these graphs with the leader at each place.
-pub fn all(graphs: &[Graph], busy: bool) -> Vec<Case> {
+pub fn all(graphs: &[Graph], way: Way) -> Vec<Case> {
     let places = |graph: &Graph| {
         let graph = *graph;
-        (0..graph.nodes() as u8)
-            .map(move |leader| Case { busy, ..Case::calm(graph, NodeId(leader)) })
+        (0..graph.nodes() as u8).map(move |leader| Case::calm(graph, NodeId(leader)).by(way))
     };
     graphs.iter().flat_map(places).collect()
 }
 
 /// So many cases of a seed: directed graphs, thin and dense, in which some node reaches a majority
-/// both ways; a leader anywhere; now and then a node that was cut off before; every other one
-/// busy. For sizes of which there are too many graphs to run them all.
+/// both ways; a leader anywhere; now and then a node that was cut off before; one of
+/// each way in turn. For sizes of which there are too many graphs to run them all.
 ///
 /// # Panics
 /// If there are fewer than two nodes or more than [`Graph::LIMIT`].
@@ -82,7 +128,7 @@ pub fn sample(nodes: usize, count: usize, seed: u64) -> Vec<Case> {
         let leader = rng.below(nodes as u64) as u8;
         let other = (leader + 1 + rng.below(nodes as u64 - 1) as u8) % nodes as u8;
         let behind = rng.chance(2_500).then_some(NodeId(other));
-        Case { graph, leader: NodeId(leader), behind, busy: nth % 2 == 1 }
+        Case { behind, ..Case::calm(graph, NodeId(leader)) }.by(Way::ALL[nth % Way::ALL.len()])
     });
     cases.collect()
 }
@@ -229,12 +275,12 @@ pub const NAMED: &[Named] = &[
 ];
 
 impl Named {
-    /// The case, calm or busy.
-    pub fn case(&self, busy: bool) -> Case {
+    /// The case.
+    pub fn case(&self, way: Way) -> Case {
         let graph = Graph::of_links(self.nodes, self.links);
         let graph = self.arcs.iter().fold(graph, |graph, (from, to)| graph.with(*from, *to));
         let behind = self.behind.map(NodeId);
-        Case { graph, leader: NodeId(self.leader), behind, busy }
+        Case { behind, ..Case::calm(graph, NodeId(self.leader)) }.by(way)
     }
 }
 
@@ -244,11 +290,11 @@ pub fn named(name: &str) -> Option<&'static Named> {
 }
 
 /// What is run every day: the named cases, all directed graphs of three nodes, and every seventh
-/// of four, the leader at each place; every other time busy.
+/// of four, the leader at each place; one of each way in turn.
 pub fn selection() -> Vec<Case> {
     let sample: Vec<Graph> = Graph::directed(4).into_iter().step_by(7).collect();
-    let named = NAMED.iter().flat_map(|named| [named.case(false), named.case(true)]);
-    let graphs = all(&Graph::directed(3), false).into_iter().chain(all(&sample, false));
-    let alternate = |(nth, case): (usize, Case)| Case { busy: nth % 2 == 1, ..case };
+    let named = NAMED.iter().flat_map(|named| Way::ALL.map(|way| named.case(way)));
+    let graphs = all(&Graph::directed(3), Way::Calm).into_iter().chain(all(&sample, Way::Calm));
+    let alternate = |(nth, case): (usize, Case)| case.by(Way::ALL[nth % Way::ALL.len()]);
     named.chain(graphs.enumerate().map(alternate)).collect()
 }

@@ -85,6 +85,18 @@ impl Graph {
         from == to || self.arcs & self.bit(from, to) != 0
     }
 
+    /// The same graph, in which two nodes have changed their names.
+    #[must_use]
+    pub fn swapped(&self, one: u8, other: u8) -> Self {
+        let name = |node: u8| match node {
+            it if it == one => other,
+            it if it == other => one,
+            it => it,
+        };
+        let arcs = pairs(self.nodes).filter(|(from, to)| self.reaches(*from, *to));
+        arcs.fold(Self::empty(self.nodes), |graph, (from, to)| graph.with(name(from), name(to)))
+    }
+
     /// Those that a node both hears and is heard by, itself included.
     pub fn both_ways(&self, node: u8) -> NodeSet {
         let linked = |other: &u8| self.reaches(node, *other) && self.reaches(*other, node);

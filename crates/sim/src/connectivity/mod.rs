@@ -22,7 +22,7 @@ mod case;
 mod graph;
 mod run;
 
-pub use case::{Case, NAMED, Named, all, named, sample, selection};
+pub use case::{Case, NAMED, Named, Way, all, named, sample, selection};
 pub use graph::Graph;
 pub use run::{LIMIT, Verdict, run, trace};
 

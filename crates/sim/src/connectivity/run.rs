@@ -1,11 +1,12 @@
 //! One case, run and judged.
 
-use super::case::Case;
+use super::case::{Case, FIRST, Way};
 use crate::registers::{Operation, Registers};
 use crate::report::{Finding, Violation};
 use crate::world::{Setup, World};
 use consensus_core::{
-    Audit, Cluster, ClusterId, FaultModel, LogIndex, NodeId, NodeSet, Outcome, Patience, Role,
+    Audit, Cluster, ClusterId, FaultModel, LogIndex, NodeId, NodeSet, Outcome, Patience,
+    ProtocolConfig, Role,
 };
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,13 @@ const SETTLED: u32 = 10;
 const WINDOWS: u32 = 4;
 const WINDOW: u32 = 6;
 
+/// Commands that a leader alone has in its log where logs are frayed, and those that the others
+/// decide after it; more than they keep behind a snapshot.
+const OWN: u32 = 16;
+const MORE: u64 = 9;
+const TRAILING: u64 = 2;
+const SNAPSHOTS: u64 = 4;
+
 /// Heartbeats within which a leader hears that it was outbid, and makes room.
 const MAKES_ROOM: u32 = 4;
 
@@ -42,10 +50,6 @@ pub struct Verdict {
     pub changes: u64,
     /// Epochs begun after that, by anybody.
     pub epochs: u64,
-    /// No progress, and for a reason that is in the algorithm: every node that reaches a quorum has
-    /// neighbours with longer logs, who may not vote for it (Raft, §5.4.1), and has no quorum
-    /// without them.
-    pub barred: bool,
     /// From the mending of all links until ten commands were committed, where none were before.
     pub recovery: Option<f64>,
     /// What was wrong first.
@@ -81,15 +85,26 @@ impl<'a, P: Audit> Run<'a, P> {
     fn new(case: &'a Case, seed: u64) -> Self {
         let cluster = Cluster::new(ClusterId(u128::from(seed)), case.graph.nodes());
         let timeout = cluster.timing.election_max;
+        let usual = P::Config::for_cluster(&cluster).expect("a case that is possible");
         let mut setup = Setup::<P>::new(cluster, seed);
         setup.compare_states_every = Some(8);
+        match case.way {
+            Way::Calm | Way::Busy => {}
+            Way::Frayed => {
+                setup.config = Some(usual.with_trailing(TRAILING));
+                setup.snapshot_every = Some(SNAPSHOTS);
+            }
+            Way::Preferred => {
+                let preferring = usual.with_variants(&[FIRST.to_owned()], &setup.cluster);
+                setup.config = Some(preferring.expect("a case that is possible"));
+            }
+        }
         let verdict = Verdict {
             must_live: case.must_live::<P>(),
             progress: None,
             elections: 0,
             changes: 0,
             epochs: 0,
-            barred: false,
             recovery: None,
             violation: None,
             events: 0,
@@ -115,9 +130,12 @@ impl<'a, P: Audit> Run<'a, P> {
         if !self.establish() || !self.commit_some() {
             return self.blame("O13", "a leader before the cut", "nobody led, or served".into());
         }
+        if self.case.way == Way::Frayed {
+            self.fray();
+        }
         let before = self.world.leader_changes();
         self.cut();
-        if !self.case.busy {
+        if self.case.way == Way::Calm {
             self.wait(2);
         }
         self.add_clients();
@@ -194,6 +212,35 @@ impl<'a, P: Audit> Run<'a, P> {
         committed(&self.world, before) == 5
     }
 
+    /// Leader after leader loses all others with commands that it alone gets to see, until too few
+    /// are left to have one; in between the rest decides more. Where nobody leads, whoever is next.
+    fn fray(&mut self) {
+        let all = self.world.cluster().nodes();
+        let enough = P::INFO.quorum(all.len());
+        let (mut left, mut next) = (all, Some(self.case.leader));
+        while let Some(node) = next {
+            left.remove(node);
+            self.world.isolate(node);
+            (0..OWN).for_each(|_| drop(self.world.submit(node, Operation::Append(2, 0).encode())));
+            next = None;
+            if left.len() >= enough && self.decide_among(left) {
+                let leader = self.world.leader().filter(|leader| left.contains(*leader));
+                next = leader.or(left.iter().next());
+            }
+        }
+        self.wait(2);
+    }
+
+    /// Those who are left decide more than the ones before them had.
+    fn decide_among(&mut self, left: NodeSet) -> bool {
+        let node = left.iter().next().expect("a quorum has a node");
+        let client = self.world.add_client(node, self.patience(), |nth| {
+            (nth < MORE).then(|| (Operation::Append(1, nth).encode(), None))
+        });
+        let limit = self.world.now() + self.timeout * LIMIT;
+        self.world.run_until(limit, |world| world.client_ended(client))
+    }
+
     /// From now on the links are those of the graph.
     fn cut(&mut self) {
         for from in self.world.cluster().nodes().iter() {
@@ -230,22 +277,7 @@ impl<'a, P: Audit> Run<'a, P> {
     /// O13: ten commands are committed in time.
     fn demand_progress(&mut self) {
         self.verdict.progress = self.time_to_commit();
-        self.verdict.barred = self.verdict.progress.is_none() && self.is_barred();
-        if !self.verdict.barred {
-            self.judge_time("progress over these links", self.verdict.progress);
-        }
-    }
-
-    /// Is every hub kept from leading by the logs of those whose votes it needs? Only where a
-    /// leader's log is never overwritten, so that it must hold what is committed from the start.
-    fn is_barred(&self) -> bool {
-        let last = |node: NodeId| self.world.status(node).map(|status| status.last);
-        let quorum = P::INFO.quorum(self.case.graph.nodes());
-        let electable = |node: &NodeId| {
-            let linked = self.case.graph.both_ways(node.0);
-            linked.iter().filter(|voter| last(*voter) <= last(*node)).count() >= quorum
-        };
-        P::LOG_MATCHING && !self.world.cluster().nodes().iter().any(|node| electable(&node))
+        self.judge_time("progress over these links", self.verdict.progress);
     }
 
     /// Where nobody reaches a quorum both ways, no quorum can have agreed on anything new.
@@ -327,7 +359,8 @@ impl<'a, P: Audit> Run<'a, P> {
 
     /// All links work again: commands go on, who led still leads, and everybody catches up.
     fn mend(&mut self, worked: bool) {
-        let quiet = worked && self.verdict.violation.is_none();
+        // Who is preferred may well take over now.
+        let quiet = worked && self.case.way != Way::Preferred && self.verdict.violation.is_none();
         let (changes, epoch) = (self.world.leader_changes(), self.highest_epoch());
         self.world.heal_all();
         self.add_clients();
@@ -425,7 +458,6 @@ mod tests {
     use super::super::{Graph, hunt, named};
     use super::*;
     use crate::toy::{Config, Mistake, Toy};
-    use consensus_core::ProtocolConfig;
 
     /// A case of the toy, whose only leader ever is node 0, with a mistake in it.
     fn toy(case: &Case, mistake: Mistake) -> Verdict {
@@ -449,7 +481,7 @@ mod tests {
     #[test]
     fn a_leader_that_keeps_its_quorum_goes_on() {
         for graph in [Graph::full(3), Graph::of_links(3, &[(0, 1)]).with(2, 0)] {
-            for case in [Case::calm(graph, NodeId(0)), Case::busy(graph, NodeId(0))] {
+            for case in [Way::Calm, Way::Busy].map(|way| Case::calm(graph, NodeId(0)).by(way)) {
                 let verdict = toy(&case, Mistake::None);
                 assert_eq!(verdict.violation, None, "{case}");
                 assert!(verdict.must_live && verdict.progress.is_some_and(|took| took < 0.5));

@@ -1,6 +1,6 @@
 //! O20: what holds of one replica by itself, and what it takes the disks of others for. Its own
 //! invariants go over all of its state: they are looked at in its first steps, when its role has
-//! changed, and now and then.
+//! changed, and now and then. And O13 for it alone: that it waits for nothing without a timer.
 
 use super::Verdict;
 use super::disks::Disks;
@@ -39,6 +39,20 @@ pub(crate) fn of_beliefs<P: Audit>(replica: &P, disks: &Disks<P>) -> Verdict {
         }
     });
     verdict
+}
+
+/// O13 for one replica: every timer that it relies on is set.
+pub(crate) fn of_timers<P: Audit>(replica: &P, is_set: impl Fn(P::Timer) -> bool) -> Verdict {
+    let mut missing = None;
+    replica.relies_on(&mut |timer| {
+        if missing.is_none() && !is_set(timer) {
+            missing = Some(timer);
+        }
+    });
+    missing.map_or(Ok(()), |timer| {
+        let detail = format!("waits for what may never come, without the timer {timer:?}");
+        Err(Finding::new("O13", "nobody waits for ever", detail))
+    })
 }
 
 #[cfg(test)]

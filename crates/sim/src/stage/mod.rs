@@ -26,7 +26,7 @@ pub use table::{Table, saying};
 
 use crate::keys::SimKeys;
 use crate::oracle::Verdict;
-use crate::oracle::soundness::looks_closely;
+use crate::oracle::soundness::{looks_closely, of_timers};
 use crate::registers::Registers;
 use crate::report::{Finding, Violation};
 use crate::scenario::payload_text;
@@ -284,7 +284,18 @@ impl<P: Audit> Stage<P> {
             let verdict = self.witness.ends_at(id, status.last);
             self.judge(id, verdict);
         }
+        self.waits_in_vain(id);
         self.check_news(id);
+    }
+
+    /// O13: after all that a step did, the timers that the replica relies on are set.
+    fn waits_in_vain(&mut self, id: NodeId) {
+        let actor = &self.actors[id.index()];
+        let Some(replica) = &actor.replica else { return };
+        if self.violation.is_none() && self.witness.is_correct(id) {
+            let verdict = of_timers(replica, |timer| actor.timers.contains_key(&timer));
+            self.judge(id, verdict);
+        }
     }
 
     /// O20: what holds of one replica by itself, and what it counts on.

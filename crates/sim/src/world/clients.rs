@@ -8,8 +8,9 @@ use crate::oracle::history::{Key, key_of};
 use crate::report::Finding;
 use bytes::Bytes;
 use consensus_core::{
-    Answers, Audit, Batch, Client, ClientId, Command, Input, NodeId, NodeSet, Outcome, Patience,
-    Position, Reply, Request, RequestId, Role, SessionId, Signer, StateMachine, Tag, Takes, Todo,
+    Answer, Answers, Audit, Batch, Client, ClientId, Command, Input, NodeId, NodeSet, Outcome,
+    Patience, Position, Reply, Request, RequestId, Role, SessionId, Signer, StateMachine, Tag,
+    Takes, Todo,
 };
 use core::time::Duration;
 
@@ -29,6 +30,8 @@ pub(super) struct SimClient {
     pending: Option<u64>,
     /// Nodes that it cannot reach, nor hear.
     cut: NodeSet,
+    /// So many more results of commands get lost on their way to it.
+    deaf_to: u32,
     ended: bool,
 }
 
@@ -64,6 +67,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             current: None,
             pending: None,
             cut: NodeSet::EMPTY,
+            deaf_to: 0,
             ended: false,
         });
         self.next_command(place);
@@ -106,6 +110,14 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     pub fn cut_client(&mut self, client: ClientId, from: NodeSet) {
         if let Some(place) = self.client_of(client) {
             self.clients[place].cut = from;
+        }
+    }
+
+    /// The next results of commands, so many, get lost on their way to the client: what it asks for
+    /// again has been done.
+    pub fn lose_answers(&mut self, client: ClientId, count: u32) {
+        if let Some(place) = self.client_of(client) {
+            self.clients[place].deaf_to = count;
         }
     }
 
@@ -237,6 +249,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     pub(super) fn send_reply(&mut self, place: usize, reply: Reply) {
         if place == NOBODY {
             return;
+        }
+        let client = &mut self.clients[place];
+        if client.deaf_to > 0 && matches!(reply.answer, Answer::Done { .. }) {
+            client.deaf_to -= 1;
+            return self.fault("result lost");
         }
         if let Some(at) = self.client_link(place, reply.from) {
             self.queue.push(at, Event::Reply { client: place, reply });

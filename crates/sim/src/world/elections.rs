@@ -61,7 +61,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     /// The epoch that this node would know if its power were cut just now.
-    fn durable_epoch(&self, id: NodeId) -> Option<u64> {
+    pub(super) fn durable_epoch(&self, id: NodeId) -> Option<u64> {
         self.after_a_power_cut(id).map(|(copy, _)| copy.status().epoch)
     }
 

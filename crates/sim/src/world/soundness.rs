@@ -1,9 +1,9 @@
 //! O20 after a step, and who may read by a lease.
 
 use super::World;
-use crate::oracle::soundness::{of_beliefs, of_step};
+use crate::oracle::soundness::{of_beliefs, of_step, of_timers};
 use crate::report::Finding;
-use consensus_core::{Audit, Env, NodeId, Role, StateMachine};
+use consensus_core::{Audit, Env, LogIndex, NodeId, Role, StateMachine};
 
 impl<P: Audit, S: StateMachine> World<P, S> {
     /// After a step of a replica that had this role before; `before` is what it was, if the step is
@@ -17,6 +17,41 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let verdict = verdict.and_then(|()| of_beliefs(replica, &self.disks));
         if self.judge(id, verdict) {
             self.answers_by_no_lease(id);
+        }
+    }
+
+    /// O13: after all that a step did, the timers that the replica relies on are set.
+    pub(super) fn waits_in_vain(&mut self, id: NodeId) {
+        if self.violation.is_some() || !self.is_correct(id) {
+            return;
+        }
+        let node = &self.nodes[id.index()];
+        let Some(replica) = &node.replica else { return };
+        let is_set = |timer| node.timers.get(&timer).is_some_and(|slot| slot.deadline.is_some());
+        let verdict = of_timers(replica, is_set);
+        self.judge(id, verdict);
+    }
+
+    /// O9, whether somebody reads just now or not: the leader of the highest epoch, by the members
+    /// that were decided last, would answer as of what is decided, or not yet.
+    pub(super) fn reads_what_is_decided(&mut self, id: NodeId) {
+        if self.violation.is_some() || !self.is_correct(id) {
+            return;
+        }
+        let Some(replica) = &self.nodes[id.index()].replica else { return };
+        let decided = self.last_committed();
+        let Some(index) = replica.reads_as_of().filter(|index| *index < decided) else { return };
+        let version = self.members(id).map_or(LogIndex::ZERO, |(members, _)| members.version);
+        let status = replica.status();
+        let newer = |other: &NodeId| match self.status(*other) {
+            Some(it) if it.epoch == status.epoch => it.leader != Some(id),
+            Some(it) => it.epoch > status.epoch,
+            None => self.durable_epoch(*other) >= Some(status.epoch),
+        };
+        let others = self.cluster().nodes().without(id).minus(self.condemned());
+        if version == self.decided_members().version && !others.iter().any(|it| newer(&it)) {
+            let detail = format!("would answer a read as of {index}; {decided} is decided");
+            self.fail(Some(id), Finding::new("O9", "a leader reads what is decided", detail));
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use synod_algorithms::{Algorithm, Visitor};
-use synod_sim::connectivity::{self, Case, Graph, NAMED, Verdict};
+use synod_sim::connectivity::{self, Case, Graph, NAMED, Verdict, Way};
 use table::{Row, Run};
 
 /// Flags of `synod connectivity`.
@@ -54,6 +54,13 @@ pub(crate) struct Args {
     /// With --trace: commands come while the links are cut, not two election timeouts later
     #[arg(long, requires = "trace")]
     busy: bool,
+    /// With --trace: the same, and before, leader after leader was cut off with commands that nobody
+    /// else has
+    #[arg(long, requires = "trace", conflicts_with = "busy")]
+    frayed: bool,
+    /// With --trace: as --busy, and the settings want the leader to lead
+    #[arg(long, requires = "trace", conflicts_with_all = ["busy", "frayed"])]
+    preferred: bool,
     /// The seed of every run, and of what is drawn
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
@@ -79,8 +86,7 @@ Examples:
   synod connectivity --nodes 5 --sample 300 --seed 7    300 of them, drawn, with a leader each
   synod connectivity --algo raft --nodes 4 --graph \"0>1 1-2 2-3\" --leader 0 --trace --busy
 
-Exits with 1 if a case failed. A case that stands still because the algorithm's own rule forbids the
-only possible leader is listed, and is no failure.";
+Exits with 1 if a case failed.";
 
 /// Cases that are listed together.
 struct Suite {
@@ -132,9 +138,9 @@ fn suites(args: &Args) -> Result<Vec<Suite>, Failure> {
     }
     let Some(nodes) = args.nodes.map(usize::from) else {
         let mut all = vec![named()];
-        all.extend(both("3 nodes, directed", &Graph::directed(3)));
-        all.extend(both("4 nodes, directed", &Graph::directed(4)));
-        all.extend(both("5 nodes, undirected", &Graph::undirected(5)));
+        all.extend(each_way("3 nodes, directed", &Graph::directed(3)));
+        all.extend(each_way("4 nodes, directed", &Graph::directed(4)));
+        all.extend(each_way("5 nodes, undirected", &Graph::undirected(5)));
         all.push(drawn(5, PAGE_SAMPLE, args.seed));
         return Ok(all);
     };
@@ -153,7 +159,7 @@ fn suites(args: &Args) -> Result<Vec<Suite>, Failure> {
         return Err(Failure::usage(why));
     }
     let graphs = if args.undirected { Graph::undirected(nodes) } else { Graph::directed(nodes) };
-    Ok(both(&format!("{nodes} nodes, {kind}"), &graphs))
+    Ok(each_way(&format!("{nodes} nodes, {kind}"), &graphs))
 }
 
 fn plain(case: Case) -> (String, Case) {
@@ -161,10 +167,8 @@ fn plain(case: Case) -> (String, Case) {
 }
 
 fn named() -> Suite {
-    let named = NAMED.iter().flat_map(|named| {
-        let busy = format!("{}, busy", named.name);
-        [(named.name.to_owned(), named.case(false)), (busy, named.case(true))]
-    });
+    let named =
+        NAMED.iter().flat_map(|it| Way::ALL.map(|way| (table::title(it, way), it.case(way))));
     Suite { title: "named".into(), cases: named.collect() }
 }
 
@@ -174,33 +178,30 @@ fn drawn(nodes: usize, count: usize, seed: u64) -> Suite {
     Suite { title: format!("{nodes} nodes, directed, {count} drawn"), cases }
 }
 
-/// These graphs, calm and busy.
-fn both(title: &str, graphs: &[Graph]) -> Vec<Suite> {
-    let suite = |(busy, load): (bool, &str)| Suite {
-        title: format!("{title}, {load}"),
-        cases: connectivity::all(graphs, busy).into_iter().map(plain).collect(),
+/// These graphs, each way.
+fn each_way(title: &str, graphs: &[Graph]) -> Vec<Suite> {
+    let suite = |way: Way| Suite {
+        title: format!("{title}, {way}"),
+        cases: connectivity::all(graphs, way).into_iter().map(plain).collect(),
     };
-    [(false, "calm"), (true, "busy")].map(suite).into()
+    Way::ALL.map(suite).into()
 }
 
 fn one_graph(nodes: usize, links: &str, args: &Args) -> Result<Vec<Suite>, Failure> {
     let graph = Graph::parse(nodes, links).map_err(Failure::usage)?;
-    let mut suites = both(links, &[graph]);
     for node in [args.leader, args.behind].into_iter().flatten() {
         if usize::from(node) >= nodes {
             return Err(Failure::usage(format!("there is no node {node} among {nodes}")));
         }
     }
-    for suite in &mut suites {
-        if let Some(leader) = args.leader {
-            suite.cases.retain(|(_, case)| case.leader == NodeId(leader));
-        }
-        for (name, case) in &mut suite.cases {
-            case.behind = args.behind.map(NodeId);
-            *name = case.to_string();
-        }
-    }
-    Ok(suites)
+    let leaders = args.leader.map_or_else(|| (0..nodes as u8).collect(), |leader| vec![leader]);
+    let behind = args.behind.map(NodeId);
+    let suite = |way: Way| {
+        let case = |leader| Case { behind, ..Case::calm(graph, NodeId(leader)) }.by(way);
+        let cases = leaders.iter().map(|leader| plain(case(*leader))).collect();
+        Suite { title: format!("{links}, {way}"), cases }
+    };
+    Ok(Way::ALL.map(suite).into())
 }
 
 struct RunCase(Case, u64);
@@ -266,10 +267,18 @@ fn trace(args: &Args) -> Outcome {
         return Err(Failure::usage("--trace shows one run: name one algorithm with --algo"));
     };
     let suites = suites(args)?;
-    let (_, case) = suites[usize::from(args.busy)].cases[0];
+    let way = match (args.busy, args.frayed, args.preferred) {
+        (true, _, _) => Way::Busy,
+        (_, true, _) => Way::Frayed,
+        (_, _, true) => Way::Preferred,
+        _ => Way::Calm,
+    };
+    let cases = suites.iter().flat_map(|suite| &suite.cases);
+    let case = cases.map(|(_, case)| *case).find(|case| case.way == way);
+    let case = case.expect("each graph is there each way");
     let Some((verdict, log)) = algorithm.dispatch(TraceCase(case, args.seed)) else {
         let nodes = case.graph.nodes();
-        return Err(Failure::usage(format!("{algorithm} cannot run with {nodes} nodes")));
+        return Err(Failure::usage(format!("{algorithm} cannot run so with {nodes} nodes")));
     };
     log.iter().for_each(say);
     let run = Run { name: case.to_string(), case, verdict };

@@ -3,7 +3,7 @@
 use serde_json::json;
 use std::collections::BTreeMap;
 use synod_algorithms::Algorithm;
-use synod_sim::connectivity::{Case, LIMIT, NAMED, Verdict};
+use synod_sim::connectivity::{Case, LIMIT, NAMED, Named, Verdict, Way};
 
 /// One case that was run.
 #[derive(Clone, Debug)]
@@ -165,6 +165,11 @@ fn summary(rows: &[Row]) -> String {
     table(&HEAD.map(str::to_owned), &lines)
 }
 
+/// What a named case is called.
+pub(super) fn title(named: &Named, way: Way) -> String {
+    if way == Way::Calm { named.name.to_owned() } else { format!("{}, {way}", named.name) }
+}
+
 /// The named cases: a line each, a column for each algorithm.
 fn named(rows: &[Row]) -> Option<String> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.title == "named").collect();
@@ -174,10 +179,10 @@ fn named(rows: &[Row]) -> Option<String> {
     let algorithms = rows.iter().map(|row| row.algorithm.to_string());
     let head: Vec<String> = ["case".to_owned()].into_iter().chain(algorithms).collect();
     let mut lines = Vec::new();
-    for name in NAMED.iter().flat_map(|it| [it.name.to_owned(), format!("{}, busy", it.name)]) {
+    for name in NAMED.iter().flat_map(|it| Way::ALL.map(|way| title(it, way))) {
         let outcome = |row: &&Row| {
             let run = row.runs.iter().find(|run| run.name == name);
-            run.map_or_else(|| "too few nodes".to_owned(), Run::outcome)
+            run.map_or_else(|| "none".to_owned(), Run::outcome)
         };
         let outcomes: Vec<String> = rows.iter().map(outcome).collect();
         lines.push([name].into_iter().chain(outcomes).collect());
@@ -208,7 +213,7 @@ pub(super) fn page(rows: &[Row]) -> String {
     if let Some(named) = named(rows) {
         parts.push("## Cases with a history".to_owned());
         parts.extend(NAMED.iter().map(|it| {
-            let case = it.case(false);
+            let case = it.case(Way::Calm);
             format!("* **{}**: {}.\n  {case}", it.name, it.trap)
         }));
         parts.push(named);
@@ -229,8 +234,8 @@ Made by `synod connectivity --out docs/connectivity.md`. A cluster elects a lead
 place and commits something. Then only the links of a graph are left, for ever; nothing else goes
 wrong, and clients reach every node. Graphs are listed up to renaming, and the leader stands at
 each place. Where cases are *drawn*, each is one graph in which a node reaches a majority both ways,
-with the leader at one place, every other one busy, and in a quarter of them a node that was cut off
-while the last commands were committed; `--sample` draws others.
+with the leader at one place, one of each way in turn, and in a quarter of them a node that was cut
+off while the last commands were committed; `--sample` draws others.
 
 * **must live**: where replicas may crash, some node reaches a quorum *both ways*, itself counted.
   Where they may lie (PBFT), a quorum reach *each other* both ways, since everybody counts what
@@ -240,7 +245,11 @@ while the last commands were committed; `--sample` draws others.
   election timeouts (the longest, 600 ms). More than LIMIT is a failure; the aim is 6. *Calm*:
   commands come two timeouts after the cut. *Busy*: at the cut, so that a leader that lost its
   quorum still takes some and spreads them as far as it can, and clients have to find out that it
-  can do no more.
+  can do no more. *Frayed*: before the cut, leader after leader lost the others with commands in
+  its log that nobody else has, while those decided more without it and forgot it behind a
+  snapshot, until too few were left; then as *busy*. No two logs are alike. *Preferred*: as *busy*,
+  and the settings want the leader before the cut to lead (Raft and Multi-Paxos): it must not be
+  given the leadership where it reaches too few to keep it.
 * **elections when settled**: from 10 timeouts on, for 24 more. Any election is a failure, and so
   is any new term, ballot or view, except a view that no more replicas ask for than may be faulty.
   Commands must go on in each window of six timeouts, and of every client.
