@@ -306,13 +306,16 @@ impl<P: ConsensusProtocol> Effects<P> {
         }
     }
 
-    /// The same for a promise that is made where it will lie, as it comes with every command.
-    /// Should it be none, it is sent as what it is.
+    /// The same for a message that is made where it will lie, as it comes with every command. What
+    /// is stored piece by piece and moved at once costs the machine a wait.
     #[inline]
-    pub fn promise(&mut self, to: NodeId, make: impl FnOnce() -> P::Message) {
+    pub fn send_made(&mut self, to: impl Into<NodeSet>, make: impl FnOnce() -> P::Message) {
+        let to = to.into();
         match &mut self.place {
             Some(place) if P::INFO.links == Links::Any => {
-                place.outbox.promise(to, self.last_needed, make);
+                if !to.is_empty() {
+                    place.outbox.make(to, self.last_needed, make);
+                }
             }
             _ => self.send(to, make()),
         }
