@@ -3,10 +3,13 @@
 
 mod lab;
 
-use consensus_core::{Batch, ConsensusProtocol, Input, LogIndex, NodeId, Refusal, Role, Tag};
+use consensus_core::{
+    Authenticator, Batch, Command, ConsensusProtocol, Input, LogIndex, NodeId, Refusal, Role,
+    Signer, Tag,
+};
 use lab::{
-    Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, new_view_of, pre_prepare, said,
-    sequence, signed, view_change_of, vote,
+    CLUSTER, Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, keys_of, new_view_of,
+    pre_prepare, said, sequence, signed, view_change_of, vote,
 };
 use synod_pbft::{
     Body, CheckpointCertificate, Digest, Endorsement, Message, NewView, PreparedCertificate,
@@ -297,11 +300,33 @@ fn a_liars_nonsense_is_survived() {
     }
 }
 
+/// §3: a service is safe however many of its clients are faulty, and it goes on. This one asks for
+/// two things under one number, and signs both.
+#[test]
+fn a_client_that_numbers_two_requests_alike_disturbs_nobody() {
+    let mut lab = Lab::new(4);
+    let short = signed("x");
+    let mut long = Command { payload: vec![7; 500].into(), ..short.clone() };
+    long.tag = keys_of(Signer::Client(long.client)).sign(&long.signed_bytes(CLUSTER));
+    let (short, long) = (Batch::of(&[short]), Batch::of(&[long]));
+    for backup in [1, 2, 3] {
+        lab.give(backup, Input::Propose(short.clone()));
+        lab.give(backup, Input::Propose(long.clone()));
+        lab.give(backup, Input::Drained);
+    }
+    lab.carry_all();
+    decide(&mut lab, "next");
+    for id in 0..4 {
+        assert_eq!(lab.committed(id), [short.clone(), batch("next")], "replica {id}");
+    }
+}
+
 /// The tests above fail with the bugs that they are about.
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_for_liars_are_found() {
-    let tests: [(&str, fn()); 3] = [
+    let tests: [(&str, fn()); 4] = [
+        ("B80", a_client_that_numbers_two_requests_alike_disturbs_nobody),
         ("B62", a_certificate_is_of_the_primary_and_of_backups),
         ("B63", a_new_view_shows_view_changes_for_itself),
         ("B66", a_liars_words_take_bounded_room),
