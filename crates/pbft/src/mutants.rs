@@ -211,6 +211,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the unit tests of requests.rs: a client that signs both"),
     Mutant::new("B81", "what is to get a number again takes no room", &["O14"])
         .beyond_simulation("the unit tests of requests.rs: a liar that relays what is over"),
+    Mutant::new("B82", "long requests lead to no checkpoint before its number comes", &["O13"])
+        .beyond_simulation("tests/paper.rs: requests that are long"),
+    Mutant::new("B83", "a view-change may become longer than any frame", &["O13", "O14"])
+        .beyond_simulation("tests/paper.rs: requests that are long"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
 ];

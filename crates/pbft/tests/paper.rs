@@ -216,6 +216,54 @@ fn the_water_marks_bound_the_primary() {
     assert!((0..4).all(|id| lab.committed(id).len() == 6));
 }
 
+/// §4.3, §4.4: what prepared above the stable checkpoint is in every view-change, and one that does
+/// not fit a frame would keep a faulty primary in office. So long requests move the water marks
+/// sooner, and wait for that.
+#[test]
+fn long_requests_lead_to_a_checkpoint_before_its_number_comes() {
+    let one = batch("10").bytes().len();
+    let mut lab = Lab::with_checkpoints_after(4, 2 * one);
+    for number in 10..17 {
+        lab.propose(0, &number.to_string());
+    }
+    assert_eq!(lab.count("pre-prepare"), 4 * 3, "twice as much, and the number after that waits");
+    for kind in ["pre-prepare", "prepare", "commit"] {
+        assert_eq!(lab.count("checkpoint"), 0);
+        lab.carry_kind(kind);
+    }
+    assert_eq!(lab.count("checkpoint"), 2 * 4 * 3, "at the numbers 2 and 4");
+    lab.carry_all();
+    assert!((0..4).all(|id| lab.committed(id).len() == 7), "it goes on");
+    lab.propose(1, "unheard");
+    lab.flying.clear();
+    lab.fire(1, Timer::View);
+    let view_change = view_change_of(&lab.take(1, 2, "view-change")).view_change;
+    assert_eq!(view_change.stable.expect("number 6 is stable").sequence, sequence(6));
+    assert_eq!(view_change.prepared.len(), 1);
+}
+
+/// §4.3: a backup takes what an honest primary gives numbers to in whatever order it comes, and no
+/// more of what a liar does.
+#[test]
+fn a_backup_takes_so_many_bytes_above_the_stable_checkpoint() {
+    let text = |number: u64| batch(&(10 + number).to_string());
+    let one = text(1).bytes().len();
+    let orders: [(&[u64], usize); 5] = [
+        (&[1, 2, 3, 4, 5, 6], 4),
+        (&[4, 3, 2, 1], 4),
+        (&[2, 4, 1, 3], 4),
+        (&[4, 2], 2),
+        (&[9, 8, 7, 6, 5, 4, 3], 4),
+    ];
+    for (order, taken) in orders {
+        let mut lab = Lab::with_checkpoints_after(4, 2 * one);
+        for number in order {
+            lab.hand(0, 1, pre_prepare(0, *number, 0, &text(*number)));
+        }
+        assert_eq!(lab.count("prepare"), taken * 3, "{order:?}");
+    }
+}
+
 /// §4.4: backups that wait for a silent primary change the view; the request is executed in it,
 /// and the old primary follows when it is back.
 #[test]
@@ -593,7 +641,10 @@ fn three_replicas_are_no_cluster() {
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_beyond_simulation_are_found() {
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 11] = [
+        ("B82", long_requests_lead_to_a_checkpoint_before_its_number_comes),
+        ("B83", long_requests_lead_to_a_checkpoint_before_its_number_comes),
+        ("B83", a_backup_takes_so_many_bytes_above_the_stable_checkpoint),
         ("B06b", the_certificate_of_the_latest_view_counts),
         ("B09b", timeouts_double_until_something_is_executed),
         ("B27", a_new_primary_repeats_nothing_before_its_disk_knows_of_the_view),

@@ -168,6 +168,12 @@ impl Lab {
         Self::with(Config { checkpoint_interval: 2, window: 4, ..config })
     }
 
+    /// A checkpoint after so many bytes.
+    pub(crate) fn with_checkpoints_after(size: usize, checkpoint_bytes: usize) -> Self {
+        let config = Config::for_cluster(&Cluster::new(CLUSTER, size)).expect("a cluster");
+        Self::with(Config { checkpoint_bytes, ..config })
+    }
+
     fn with(config: Config) -> Self {
         let cluster = Cluster::new(CLUSTER, config.nodes);
         let (flying, nodes) = (Vec::new(), Vec::new());
