@@ -30,9 +30,9 @@ fn a_prepare_of_the_primary_is_not_let_in() {
 /// both; who was told the loser learns what was decided.
 #[test]
 fn a_primary_that_equivocates_decides_one_thing_at_most() {
-    let mut lab = Lab::new(4);
+    let mut lab = Lab::new(4).without_oracles();
     let (x, y) = (batch("x"), batch("y"));
-    lab.cut.insert(0);
+    lab.cut([0]);
     lab.hand(0, 1, pre_prepare(0, 1, 0, &x));
     for backup in [2, 3] {
         lab.hand(0, backup, pre_prepare(0, 1, 0, &y));
@@ -63,7 +63,7 @@ fn requests_of_nobody_are_not_let_in() {
     let bad = Batch::of(&[forged.clone()]);
     lab.give(0, Input::Propose(Batch::of(&[forged, signed("good")])));
     lab.give(0, Input::Drained);
-    assert_eq!(lab.nodes[0].refused, [(bad.clone(), Refusal::BadSignature)]);
+    assert_eq!(lab.refused(0), [(bad.clone(), Refusal::BadSignature)]);
     lab.carry_all();
     assert_eq!(lab.committed(3), [batch("good")], "the good one is taken");
     let why = Err("a request is not signed by its client");
@@ -76,7 +76,7 @@ fn requests_of_nobody_are_not_let_in() {
 #[test]
 fn checkpoints_of_other_states_do_not_count() {
     let mut lab = Lab::with_small_window(4);
-    lab.cut.insert(3);
+    lab.cut([3]);
     decide(&mut lab, "a");
     lab.propose(0, "b");
     for kind in ["pre-prepare", "prepare", "commit"] {
@@ -86,9 +86,9 @@ fn checkpoints_of_other_states_do_not_count() {
     let lie = lab.equivocate(3, &said(3, honest.body));
     lab.hand(3, 0, lie);
     let is_stable = |record: &Record| matches!(record, Record::Stable(_));
-    assert!(!lab.nodes[0].disk.iter().any(is_stable));
+    assert!(!lab.disk(0).iter().any(is_stable));
     lab.carry(2, 0, "checkpoint");
-    assert!(lab.nodes[0].disk.iter().any(is_stable));
+    assert!(lab.disk(0).iter().any(is_stable));
 }
 
 /// §4.4: every backup computes anew what follows from the view-changes, and believes no primary
@@ -222,7 +222,7 @@ fn a_liars_words_take_bounded_room() {
                 let _ = lab.try_hand(3, to, said(3, body.clone()));
             }
         }
-        lab.flying.clear();
+        lab.lose_all();
         if round == 40 {
             before = room(&lab);
         }
@@ -290,8 +290,8 @@ fn a_liars_nonsense_is_survived() {
         }
     }
     assert!(let_in > 0, "some of it is well-formed");
-    lab.flying.clear();
-    lab.cut.insert(3);
+    lab.lose_all();
+    lab.cut([3]);
     for text in ["a", "b", "c", "d", "e"] {
         decide(&mut lab, text);
     }
