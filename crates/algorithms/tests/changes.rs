@@ -43,8 +43,8 @@ impl StateMachine for Nothing {
     }
 }
 
-/// Raft thesis §4.2.1: a server that is to vote and never starts stays a learner. Its operator hears
-/// of that, and may ask for something else before and after.
+/// Raft thesis §4.2.1: a server that is to vote and never starts stays a learner. Its operator
+/// hears of that, and may ask for something else before and after.
 #[tokio::test]
 async fn a_new_voter_that_never_starts_blocks_no_other_change() -> Result {
     let path = format!("synod-changes-{}", std::process::id());

@@ -19,7 +19,7 @@ impl Pbft {
         LogIndex(self.low_mark().0.saturating_add(self.config.window))
     }
 
-    /// "When a sequence number divisible by some constant is executed", and when enough was executed
+    /// "When a sequence number divisible by some constant is executed", and when much was executed
     /// since the last one: all replicas execute the same, so they agree on where that is.
     pub(crate) fn take_checkpoint(
         &mut self,

@@ -240,8 +240,8 @@ pub(crate) mod tests {
         assert_eq!((requests.bytes(), requests.is_idle()), (0, true));
     }
 
-    /// Safety holds however many clients are faulty (§3). This one gives two requests one number, and
-    /// signs both: what is given back later is what was taken.
+    /// Safety holds however many clients are faulty (§3). This one gives two requests one number,
+    /// and signs both: what is given back later is what was taken.
     #[test]
     pub(crate) fn a_client_that_numbers_two_requests_alike_upsets_no_count() {
         let long = Command { payload: Bytes::from(vec![7; 500]), ..command(1, 1, 1) };

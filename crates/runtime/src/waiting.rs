@@ -27,8 +27,8 @@ impl Connection {
         self.say(frame::encode(&ToClient::Reply(reply)));
     }
 
-    /// Sends an answer to a question. One that is longer than all that may wait never comes through,
-    /// however often it is asked for; who asked is told.
+    /// Sends an answer to a question. One that is longer than all that may wait never comes
+    /// through, however often it is asked for; who asked is told.
     pub(crate) fn reply_to_query(&self, reply: QueryReply) {
         let QueryReply { from, client, number, .. } = reply;
         let mut answer = frame::encode(&ToClient::QueryReply(reply));
