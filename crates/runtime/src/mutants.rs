@@ -195,6 +195,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N44", "an answer that fits no queue ends the connection, each time", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N45", "a machine that was suspended trusts the lease from before", &["O9"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -217,13 +219,14 @@ mod tests {
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
         use crate::wish::tests as wish;
-        let tests: [(&str, fn()); 24] = [
+        let tests: [(&str, fn()); 25] = [
             ("N40", wish::a_change_that_waits_gives_way_to_another_unless_that_is_refused),
             ("N41", wish::who_waits_for_a_change_that_was_given_up_is_told),
             ("N42", crate::links::tests::links_that_ended_take_no_room),
             ("N43", crate::client_link::tests::what_was_called_back_never_leaves),
             ("N43", crate::client::tests::what_could_not_be_asked_is_not_asked_later),
             ("N44", waiting::who_asks_for_more_than_an_answer_can_hold_is_told),
+            ("N45", crate::clock::tests::a_machine_that_slept_knows_it),
             ("N22", snapshots::a_snapshot_of_another_replica_or_cluster_is_not_taken),
             ("N23", snapshots::who_asks_for_the_older_snapshot_gets_on_with_it),
             ("N24", snapshots::snapshots_of_all_lengths_are_given_whole),
