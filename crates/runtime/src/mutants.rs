@@ -197,6 +197,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N45", "a machine that was suspended trusts the lease from before", &["O9"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N46", "a client that is gone without a word keeps its place for ever", &["O14"])
+        .beyond_simulation("the real runtime; tests/upkeep.rs"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
