@@ -115,7 +115,7 @@ pub enum Refusal {
     NotLeader(Option<NodeId>),
     /// Too much is under way; try again later.
     Busy,
-    /// The command is larger than the cluster takes.
+    /// The command or question is larger than the cluster takes, or the answer to the question is.
     TooLarge,
     /// The command's signature is not its client's.
     BadSignature,
@@ -131,7 +131,7 @@ impl fmt::Display for Refusal {
             Self::NotLeader(Some(leader)) => write!(f, "not the leader; that is {leader}"),
             Self::NotLeader(None) => f.write_str("not the leader, and none is known"),
             Self::Busy => f.write_str("busy: too many commands under way"),
-            Self::TooLarge => f.write_str("the command is too large"),
+            Self::TooLarge => f.write_str("the command, or the answer, is too large"),
             Self::BadSignature => f.write_str("the request's signature is not its client's"),
             Self::Stopping => f.write_str("the replica is shutting down"),
             Self::Unsupported => f.write_str("this algorithm, as configured, does not offer that"),
