@@ -112,6 +112,7 @@ pub fn client(first_port: u16) -> Result<ClusterClient> {
         cluster,
         info: MultiPaxos::INFO,
         addresses,
+        // No two clients share a name at a time. On several machines, draw it.
         id: ClientId(u64::from(std::process::id())),
         // No two lives of a client share both numbers.
         opening: std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64,

@@ -2,7 +2,6 @@
 
 use crate::id::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 use std::fmt;
 
 /// A proposal number (Lamport, "Paxos Made Simple", §2.2: different proposers choose from
@@ -10,60 +9,87 @@ use std::fmt;
 ///
 /// Ordered by round, then node, then incarnation. The incarnation keeps a restarted proposer, which
 /// remembers no round that it only proposed in, from using a ballot of its earlier life.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+///
+/// Two words: every message is compared with what was promised.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(from = "Parts", into = "Parts")]
 pub struct Ballot {
     /// Raised to outbid others.
     pub round: u64,
-    /// The proposer.
-    pub node: Option<NodeId>,
-    /// The proposer's life.
-    pub incarnation: Incarnation,
+    /// The proposer's number and 1, and then its life; grows with both.
+    owner: u64,
+}
+
+/// A ballot as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Ballot")]
+struct Parts {
+    round: u64,
+    node: Option<NodeId>,
+    incarnation: Incarnation,
+}
+
+impl From<Parts> for Ballot {
+    fn from(parts: Parts) -> Self {
+        Self::new(parts.round, parts.node, parts.incarnation)
+    }
+}
+
+impl From<Ballot> for Parts {
+    fn from(ballot: Ballot) -> Self {
+        Self { round: ballot.round, node: ballot.node(), incarnation: ballot.incarnation() }
+    }
 }
 
 impl Ballot {
     /// Lower than every ballot that a proposer can own.
-    pub const ZERO: Self = Self { round: 0, node: None, incarnation: Incarnation(0) };
+    pub const ZERO: Self = Self { round: 0, owner: 0 };
+
+    /// A ballot of this proposer in this life of it.
+    #[inline]
+    pub fn new(round: u64, node: Option<NodeId>, incarnation: Incarnation) -> Self {
+        let node = node.map_or(0, |node| u64::from(node.0) + 1);
+        Self { round, owner: (node << 32) | u64::from(incarnation.0) }
+    }
+
+    /// The proposer.
+    #[inline]
+    pub fn node(self) -> Option<NodeId> {
+        let node = (self.owner >> 32).checked_sub(1)?;
+        Some(NodeId(node as u8))
+    }
+
+    /// The proposer's life.
+    #[inline]
+    pub fn incarnation(self) -> Incarnation {
+        Incarnation(self.owner as u32)
+    }
+
+    /// The same proposer's ballot of another round.
+    #[must_use]
+    pub fn with_round(self, round: u64) -> Self {
+        Self { round, ..self }
+    }
 
     /// A ballot of this proposer that is higher than `seen`.
     #[must_use]
     pub fn above(seen: Self, node: NodeId, incarnation: Incarnation) -> Self {
-        let ballot = Self { round: seen.round.saturating_add(1), node: Some(node), incarnation };
+        let ballot = Self::new(seen.round.saturating_add(1), Some(node), incarnation);
         debug_assert!(ballot > seen || seen.round == u64::MAX);
         ballot
     }
 
     /// The ballot as one number that grows with it, for the oracles.
     pub fn rank(self) -> u128 {
-        (u128::from(self.round) << 64) | u128::from(self.owner())
-    }
-
-    /// Node and incarnation as one number that grows with them.
-    #[inline]
-    fn owner(self) -> u64 {
-        (self.node.map_or(0, |node| u64::from(node.0) + 1) << 32) | u64::from(self.incarnation.0)
-    }
-}
-
-impl PartialOrd for Ballot {
-    #[inline]
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// Every message is compared with what was promised: two words instead of three parts.
-impl Ord for Ballot {
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.round, self.owner()).cmp(&(other.round, other.owner()))
+        (u128::from(self.round) << 64) | u128::from(self.owner)
     }
 }
 
 impl fmt::Debug for Ballot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.node {
+        match self.node() {
             None => write!(f, "b{}", self.round),
-            Some(node) => write!(f, "b{}.{}.{}", self.round, node, self.incarnation.0),
+            Some(node) => write!(f, "b{}.{}.{}", self.round, node, self.incarnation().0),
         }
     }
 }

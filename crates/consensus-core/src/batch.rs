@@ -79,15 +79,18 @@ impl CommandRef<'_> {
         COMMAND_HEADER + self.tag.len() + self.payload.len()
     }
 
-    fn header(&self) -> [u8; COMMAND_HEADER] {
-        let mut header = [0; COMMAND_HEADER];
-        header[..8].copy_from_slice(&self.client.0.to_le_bytes());
-        header[8..16].copy_from_slice(&self.session.0.to_le_bytes());
-        header[16..24].copy_from_slice(&self.request.0.to_le_bytes());
+    /// Writes it as it stands in a batch. Word by word: a header that is put together first and
+    /// moved at once, in larger parts, costs the machine a wait.
+    #[inline(always)]
+    fn frame(&self, bytes: &mut Vec<u8>) {
         let payload = u32::try_from(self.payload.len()).expect("payload fits 32 bits");
-        header[24..28].copy_from_slice(&payload.to_le_bytes());
-        header[28] = u8::try_from(self.tag.len()).expect("a tag fits 255 bytes");
-        header
+        bytes.extend_from_slice(&self.client.0.to_le_bytes());
+        bytes.extend_from_slice(&self.session.0.to_le_bytes());
+        bytes.extend_from_slice(&self.request.0.to_le_bytes());
+        bytes.extend_from_slice(&payload.to_le_bytes());
+        bytes.push(u8::try_from(self.tag.len()).expect("a tag fits 255 bytes"));
+        bytes.extend_from_slice(self.tag);
+        bytes.extend_from_slice(self.payload);
     }
 }
 
@@ -156,9 +159,7 @@ impl Batch {
         assert!(count <= MAX_COMMANDS, "too many commands for one batch");
         let mut bytes = Vec::with_capacity(length);
         for command in commands {
-            bytes.extend_from_slice(&command.header());
-            bytes.extend_from_slice(command.tag);
-            bytes.extend_from_slice(command.payload);
+            command.frame(&mut bytes);
         }
         Self::new(bytes.into(), count)
     }

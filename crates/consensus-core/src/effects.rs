@@ -115,7 +115,7 @@ pub enum Refusal {
     NotLeader(Option<NodeId>),
     /// Too much is under way; try again later.
     Busy,
-    /// The command is larger than the cluster takes.
+    /// The command or question is larger than the cluster takes, or the answer to the question is.
     TooLarge,
     /// The command's signature is not its client's.
     BadSignature,
@@ -131,7 +131,7 @@ impl fmt::Display for Refusal {
             Self::NotLeader(Some(leader)) => write!(f, "not the leader; that is {leader}"),
             Self::NotLeader(None) => f.write_str("not the leader, and none is known"),
             Self::Busy => f.write_str("busy: too many commands under way"),
-            Self::TooLarge => f.write_str("the command is too large"),
+            Self::TooLarge => f.write_str("the command, or the answer, is too large"),
             Self::BadSignature => f.write_str("the request's signature is not its client's"),
             Self::Stopping => f.write_str("the replica is shutting down"),
             Self::Unsupported => f.write_str("this algorithm, as configured, does not offer that"),
@@ -306,13 +306,16 @@ impl<P: ConsensusProtocol> Effects<P> {
         }
     }
 
-    /// The same for a promise that is made where it will lie, as it comes with every command.
-    /// Should it be none, it is sent as what it is.
+    /// The same for a message that is made where it will lie, as it comes with every command. What
+    /// is stored piece by piece and moved at once costs the machine a wait.
     #[inline]
-    pub fn promise(&mut self, to: NodeId, make: impl FnOnce() -> P::Message) {
+    pub fn send_made(&mut self, to: impl Into<NodeSet>, make: impl FnOnce() -> P::Message) {
+        let to = to.into();
         match &mut self.place {
             Some(place) if P::INFO.links == Links::Any => {
-                place.outbox.promise(to, self.last_needed, make);
+                if !to.is_empty() {
+                    place.outbox.make(to, self.last_needed, make);
+                }
             }
             _ => self.send(to, make()),
         }

@@ -27,8 +27,8 @@ mod switched {
     pub const NAMES: &[&str] = &[
         // crates/consensus-core
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
-        "K07", "K08", "K09", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
-        "S-version", "S-drift", "S-echo", "S-place",
+        "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
+        "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -41,10 +41,10 @@ mod switched {
         "M42", "M43", "M44", "M45", "M46", "M47", "M48", "M49", "M50", "M51", "M52", "M05", "M71",
         "M72", "M73", "M74", "M75", "M76", "M77", "M78", "M79", "M80", "M81", "M82", "M83", "M84",
         "M85", "M86", "M87", "M90", "M91", "M92", "M93", "M94", "M95", "M96", "M97", "M98", "M99",
-        "M100", "M101", "M102", "M103", "M104", "M110", "M111", "M112", "M113", "M114", "M120",
-        "M121", "M130", "M131", "M132", "M133", "M134", "M135", "M136", "M137", "M138", "M139",
-        "M140", "M141", "M150", "M151", "M122", "M123", "M160", "M170", "M171", "M180", "M181",
-        "M182", "M184",
+        "M100", "M101", "M102", "M103", "M105", "M106", "M107", "M110", "M111", "M112", "M113",
+        "M114", "M120", "M121", "M130", "M131", "M132", "M133", "M134", "M135", "M136", "M137",
+        "M138", "M139", "M140", "M141", "M150", "M151", "M122", "M123", "M160", "M170", "M171",
+        "M104", "M180", "M181", "M182", "M184",
         // crates/raft
         "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R15a", "R15b", "R15c",
         "E-19a", "E-19b", "E-20", "E-21", "E-22", "E-23", "E-31a", "E-31b", "R40", "R41", "R42",
@@ -61,14 +61,14 @@ mod switched {
         "B21", "B22", "B23", "B24", "B25", "B26", "B27", "B28", "B29", "B30", "B31", "B32", "B33",
         "B34", "B35", "B36", "B37", "B38", "B39", "B40", "B41", "B42", "B43", "B44", "B45", "B46",
         "B47", "B48", "B49", "B50", "E-32", "B51", "B52", "B53", "B54", "B60", "B61", "B62", "B63",
-        "B64", "B65", "B66", "B67", "B68", "B69", "B70", "B71",
+        "B64", "B65", "B66", "B67", "B68", "B69", "B70", "B71", "B80", "B81", "B82", "B83",
         // crates/runtime
         "D01", "D02", "D05", "D06", "D07", "D08", "D09", "D10", "D11", "D12", "D13", "D14", "D15",
         "D03", "D16", "D17", "D18", "D19", "D20", "D21", "D22", "D23", "D24", "D25", "D26", "D27",
         "D28", "D29", "D30", "D31", "D32", "D33", "D34", "D35", "N01", "N03", "N04", "N05", "N06",
         "N07", "N08", "N09", "N10", "N11", "N12", "N13", "N14", "N15", "N16", "N17", "N18", "N19",
-        "N20", "N21", "N22", "N23", "N24", "N25", "Q01", "Q02", "Q03", "Q04", "F01", "F02", "F03",
-        "F04",
+        "N20", "N21", "N22", "N23", "N24", "N25", "N40", "N41", "N42", "N43", "N44", "N45", "N46",
+        "Q01", "Q02", "Q03", "Q04", "F01", "F02", "F03", "F04",
     ];
 
     thread_local! {
@@ -220,6 +220,12 @@ pub const OPERATED: &[Mutant] = &[
         .beyond_simulation(PROPERTIES),
     Mutant::new("S-echo", "the answer to an earlier question is taken", &["O9", "O10"])
         .beyond_simulation(PROPERTIES),
+    Mutant::new(
+        "S-stuck",
+        "the rest of a snapshot is waited for though another of its index is all there is",
+        &["O13"],
+    )
+    .beyond_simulation("two snapshots of one index that differ: a unit test of `snapshot.rs`"),
     Mutant::new("S-place", "a chunk's digest does not cover where its bytes stand", &["O15"])
         .beyond_simulation("a message that is altered on its way; tests/properties.rs"),
 ];

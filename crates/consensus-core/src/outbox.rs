@@ -1,7 +1,7 @@
 //! Holds promises back until the disk has what they promise. Shared by all drivers, so that no
 //! driver and no algorithm decides it anew.
 
-use crate::id::{NodeId, NodeSet, RecordNumber};
+use crate::id::{NodeSet, RecordNumber};
 use crate::mutant::planted;
 use crate::protocol::{Gate, Links, Message};
 
@@ -10,8 +10,9 @@ use crate::protocol::{Gate, Links, Message};
 pub struct Outbox<M> {
     links: Links,
     durable: RecordNumber,
+    /// What waits for the disk. On links without order also what waits for nothing but the driver.
     held: Vec<Held<M>>,
-    /// Waits for nothing but the driver.
+    /// On FIFO links, what waits for nothing but the driver.
     leaving: Vec<(NodeSet, M)>,
 }
 
@@ -39,18 +40,18 @@ impl<M: Clone> Outbox<M> {
         to.minus(wait)
     }
 
-    /// Makes a promise where it will lie, on links without order: it waits for the record `after`.
-    /// Should it be none, it moves.
+    /// Makes a message where it will lie, on links without order. If it is a promise it waits for
+    /// the record `after`.
     #[inline]
-    pub(crate) fn promise(&mut self, to: NodeId, after: RecordNumber, make: impl FnOnce() -> M)
+    pub(crate) fn make(&mut self, to: NodeSet, after: RecordNumber, make: impl FnOnce() -> M)
     where
         M: Message,
     {
-        let to = NodeSet::only(to);
         self.held.extend(std::iter::once_with(|| Held { to, message: make(), after }));
-        if self.held.last().is_some_and(|held| held.message.gate() == Gate::Free) {
-            let free = self.held.pop().map(|held| (held.to, held.message));
-            self.leaving.extend(free);
+        if let Some(held) = self.held.last_mut()
+            && held.message.gate() == Gate::Free
+        {
+            held.after = RecordNumber::ZERO;
         }
     }
 
@@ -61,11 +62,7 @@ impl<M: Clone> Outbox<M> {
         if self.links == Links::Fifo {
             return self.put_in_order(to, message, after);
         }
-        if self.is_early(after) {
-            self.held.push(Held { to, message, after });
-        } else {
-            self.leaving.push((to, message));
-        }
+        self.held.push(Held { to, message, after });
     }
 
     fn put_in_order(&mut self, to: NodeSet, message: M, after: RecordNumber) {
@@ -78,34 +75,28 @@ impl<M: Clone> Outbox<M> {
     /// Gives out what may leave now, in order of sending to each node.
     #[inline]
     pub fn leave(&mut self, mut go: impl FnMut(NodeSet, M)) {
-        if !self.leaving.is_empty() {
-            self.leaving.drain(..).for_each(|(to, message)| go(to, message));
-        }
-        if self.held.is_empty() {
-            return;
-        }
         if self.links == Links::Fifo {
-            while let Some((to, message)) = self.pop_in_order() {
-                go(to, message);
-            }
-            return;
+            return self.leave_in_order(&mut go);
         }
-        // Later messages wait for later records.
-        let done = self.held.iter().take_while(|held| !self.is_early(held.after)).count();
-        self.held.drain(..done).for_each(|held| go(held.to, held.message));
+        let durable = self.durable;
+        let free = self.held.extract_if(.., |held| !is_early(held.after, durable));
+        free.for_each(|held| go(held.to, held.message));
     }
 
-    /// Is it too early for what waits for this record?
-    #[inline]
-    fn is_early(&self, after: RecordNumber) -> bool {
-        let early = if planted("K-outbox") { 1 } else { 0 };
-        after.0 > self.durable.0 + early
+    fn leave_in_order(&mut self, go: &mut impl FnMut(NodeSet, M)) {
+        for (to, message) in self.leaving.drain(..) {
+            go(to, message);
+        }
+        while let Some((to, message)) = self.pop_in_order() {
+            go(to, message);
+        }
     }
 
     /// Which of these receivers have to wait.
     #[inline]
     fn waiting(&self, to: NodeSet, after: RecordNumber) -> NodeSet {
-        let mut wait = if self.is_early(after) { to } else { NodeSet::EMPTY };
+        let early = is_early(after, self.durable);
+        let mut wait = if early { to } else { NodeSet::EMPTY };
         if self.links == Links::Fifo {
             for held in &self.held {
                 wait = wait.or(held.to.and(to));
@@ -161,9 +152,17 @@ impl<M: Clone> Outbox<M> {
     }
 }
 
+/// Is it too early for what waits for this record?
+#[inline]
+fn is_early(after: RecordNumber, durable: RecordNumber) -> bool {
+    let early = if planted("K-outbox") { 1 } else { 0 };
+    after.0 > durable.0 + early
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::NodeId;
 
     fn two() -> NodeSet {
         [NodeId(1), NodeId(2)].into_iter().collect()

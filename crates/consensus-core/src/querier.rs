@@ -127,7 +127,8 @@ impl Querier {
         }
         pending.refused = Some(why);
         pending.open = false;
-        if why == Refusal::Unsupported {
+        let final_word = matches!(why, Refusal::Unsupported | Refusal::TooLarge);
+        if final_word {
             self.pending = None;
             return Ask::Ended(Err(Some(why)));
         }
@@ -260,8 +261,10 @@ mod tests {
 
     #[test]
     fn what_an_algorithm_does_not_offer_is_not_asked_for_again() {
-        let (mut querier, _) = querier();
-        let ended = querier.receive(ms(1), &reply(0, Err(Refusal::Unsupported)));
-        assert_eq!(ended, Ask::Ended(Err(Some(Refusal::Unsupported))));
+        for why in [Refusal::Unsupported, Refusal::TooLarge] {
+            let (mut querier, _) = querier();
+            let ended = querier.receive(ms(1), &reply(0, Err(why)));
+            assert_eq!(ended, Ask::Ended(Err(Some(why))));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A list that is shared instead of copied.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::VecDeque;
 use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -70,6 +71,22 @@ impl<T> Run<T> {
                 Self(Kept::Many(things.drain(..).collect()))
             }
         }
+    }
+}
+
+impl<T: Default> Run<T> {
+    /// Takes the first things out of a queue, so many.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn taken_from_front(queue: &mut VecDeque<T>, count: usize) -> Self {
+        if count == 1 {
+            return queue.pop_front().expect("there is one thing").into();
+        }
+        let taken = queue.range_mut(..count).map(std::mem::take);
+        let run = if count == 0 { Self::default() } else { Self(Kept::Many(taken.collect())) };
+        queue.drain(..count);
+        run
     }
 }
 
@@ -157,6 +174,9 @@ mod tests {
             assert_eq!(*run, *list);
             assert_eq!(run, Run::from(&list[..]));
             assert_eq!(run, Run::taken_from(&mut list.clone()));
+            let mut queue: VecDeque<u64> = list.iter().copied().chain([9]).collect();
+            assert_eq!(run, Run::taken_from_front(&mut queue, list.len()));
+            assert_eq!(queue, [9], "the rest stays");
             assert_eq!(run.clone().into_one().ok(), (list.len() == 1).then(|| list[0]));
             assert_eq!(Fingerprint::of(&run), Fingerprint::of(&list));
             assert_eq!(format!("{run:?}"), format!("{list:?}"));

@@ -132,12 +132,19 @@ impl Incoming {
         let mixed = self.meta.is_some() && planted("S-mix");
         let known = self.meta.as_ref() == Some(&meta) || mixed;
         let newer = self.meta.as_ref().is_none_or(|known| known.index < meta.index);
-        let other = offset == 0 && !known;
+        // Of another one it is the beginning that is offered, unless that has the same index: then
+        // who has it believes that it is asked to go on.
+        let same = self.index() == Some(meta.index) && !planted("S-stuck");
+        let other = !known && (offset == 0 || same);
         if other && !newer {
             // Who had the newer one may be gone for good.
             self.offers += 1;
         }
-        let begins = other && (newer || self.offers >= ENOUGH_OFFERS);
+        let enough = newer || self.offers >= ENOUGH_OFFERS;
+        if other && enough && offset > 0 {
+            self.abandon();
+        }
+        let begins = other && enough && offset == 0;
         let follows = known && offset == self.received;
         let taken = begins || follows || (known && planted("S-offset"));
         if !taken {
@@ -268,5 +275,35 @@ mod tests {
         assert_eq!((offer(), offer()), (None, None));
         assert!(offer().expect("there is no other").first);
         assert_eq!(incoming.index(), Some(LogIndex(7)));
+    }
+
+    /// Two snapshots of one index that are not of one kind should not be. But if it comes to that,
+    /// and who had the first is gone, the other one is taken from its beginning.
+    #[test]
+    fn another_snapshot_of_the_same_index_is_begun_anew() {
+        let mut incoming = Incoming::new();
+        incoming.receive(chunk(7, b"01234567", 0, 4), LogIndex(0)).expect("the first");
+        let other = |offset| {
+            let meta = SnapshotMeta { epoch: 2, ..meta(7) };
+            SnapshotMessage::chunk(meta, offset, Bytes::from_static(b"abcd"), offset > 0)
+        };
+        for _ in 0..3 {
+            assert_eq!(incoming.ask(), SnapshotMessage::Ask { of: Some(LogIndex(7)), offset: 4 });
+            assert_eq!(incoming.receive(other(4), LogIndex(0)), None, "nothing is mixed");
+        }
+        assert_eq!(incoming.ask(), SnapshotMessage::Ask { of: None, offset: 0 });
+        assert!(incoming.receive(other(0), LogIndex(0)).expect("from the beginning").first);
+        let whole = incoming.receive(other(4), LogIndex(0)).expect("the rest");
+        assert!(matches!(whole.then, Then::Whole(meta) if meta.epoch == 2));
+    }
+
+    /// The test above sees what it is there for.
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn a_receiver_that_waits_for_the_rest_of_what_is_gone_is_found() {
+        crate::mutant::plant(Some("S-stuck"));
+        let passed = std::panic::catch_unwind(another_snapshot_of_the_same_index_is_begun_anew);
+        crate::mutant::plant(None);
+        assert!(passed.is_err(), "S-stuck survived");
     }
 }

@@ -1,5 +1,6 @@
 //! The acceptor: the memory of the cluster (§2.2). It looks at ballots only, never at values.
 
+use crate::ballots::Ballots;
 use crate::message::{Accept, Message, Promise, Pvalue, after};
 use crate::node::Node;
 use crate::record::Record;
@@ -17,14 +18,17 @@ use consensus_core::{Ballot, Batch, Effects, Env, LogIndex, NodeId, RecordNumber
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Acceptor {
     promised: Ballot,
-    accepted: Slots<Accepted>,
+    /// What was accepted last.
+    values: Slots<Batch>,
+    /// Under which ballots.
+    ballots: Ballots,
 }
 
 /// The highest-numbered proposal that was accepted in a slot.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Accepted {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted<'a> {
     pub(crate) ballot: Ballot,
-    pub(crate) batch: Batch,
+    pub(crate) batch: &'a Batch,
 }
 
 impl Acceptor {
@@ -72,15 +76,16 @@ impl Acceptor {
         self.promised = ballot;
         let count = batches.len() as u64;
         let number = effects.write_kept(slot, count, || record(ballot, slot, batches.clone()));
-        self.accepted.insert_run(slot, batches, |batch| Accepted { ballot, batch });
+        self.ballots.set(slot, LogIndex(slot.0 + count), ballot, || self.values.last());
+        self.values.insert_run(slot, batches);
         number
     }
 
     /// The record of what was accepted in so many slots from this one on, by one message.
     pub(crate) fn record(&self, slot: LogIndex, count: u64) -> Option<Record> {
         let ballot = self.accepted(slot)?.ballot;
-        let held = self.accepted_from(slot).take(count as usize);
-        let batches: Run<Batch> = held.map(|(_, held)| held.batch.clone()).collect();
+        let held = self.values.from(slot).take(count as usize);
+        let batches: Run<Batch> = held.map(|(_, batch)| batch.clone()).collect();
         (batches.len() as u64 == count).then(|| record(ballot, slot, batches))
     }
 
@@ -97,7 +102,7 @@ impl Acceptor {
         match self.accepted(slot) {
             Some(held) if held.ballot == ballot => effects.reached("accept answered again"),
             Some(held) => {
-                let same = held.batch == *batch;
+                let same = held.batch == batch;
                 let mark = if same { "value accepted again" } else { "accepted value replaced" };
                 effects.reached(mark);
                 if same && planted("M35") {
@@ -115,8 +120,7 @@ impl Acceptor {
     /// Accepts in memory only: for planted bugs.
     pub(crate) fn accept_without_record(&mut self, pvalue: Pvalue) {
         self.promised = pvalue.ballot;
-        let Pvalue { ballot, slot, batch } = pvalue;
-        self.accepted.insert(slot, Accepted { ballot, batch });
+        self.hold(pvalue);
     }
 
     /// Takes a record that was found on the disk.
@@ -124,8 +128,13 @@ impl Acceptor {
         if !planted("M32") {
             self.recall_promise(pvalue.ballot);
         }
+        self.hold(pvalue);
+    }
+
+    fn hold(&mut self, pvalue: Pvalue) {
         let Pvalue { ballot, slot, batch } = pvalue;
-        self.accepted.insert(slot, Accepted { ballot, batch });
+        self.ballots.set(slot, slot.next(), ballot, || self.values.last());
+        self.values.insert(slot, batch);
     }
 
     /// Takes a promise that was found on the disk.
@@ -139,32 +148,57 @@ impl Acceptor {
     }
 
     /// What it accepted last in a slot.
-    pub(crate) fn accepted(&self, slot: LogIndex) -> Option<&Accepted> {
-        self.accepted.get(slot)
+    pub(crate) fn accepted(&self, slot: LogIndex) -> Option<Accepted<'_>> {
+        self.value(slot).map(|batch| Accepted { ballot: self.ballots.of(slot), batch })
     }
 
-    /// What it accepted last from a slot on, as far as there is no gap.
-    pub(crate) fn run_from(&self, slot: LogIndex) -> impl Iterator<Item = &Accepted> {
-        self.accepted.run_from(slot)
+    /// The same without its ballot.
+    #[inline]
+    pub(crate) fn value(&self, slot: LogIndex) -> Option<&Batch> {
+        self.values.get(slot)
+    }
+
+    /// The values that it accepted last in so many slots from this one on, as far as there is no
+    /// gap.
+    #[inline]
+    pub(crate) fn run_of(&self, slot: LogIndex, count: usize) -> &[Batch] {
+        let run = self.values.run_from(slot);
+        run.get(..count).unwrap_or(run)
+    }
+
+    /// The same as far as they were accepted under this ballot.
+    #[inline]
+    pub(crate) fn run_under(&self, ballot: Ballot, slot: LogIndex, count: usize) -> &[Batch] {
+        let run = self.run_of(slot, count);
+        &run[..self.ballots.count(ballot, slot, run.len())]
+    }
+
+    /// Does it hold values that it accepted under this ballot in so many slots from this one on?
+    pub(crate) fn holds(&self, ballot: Ballot, slot: LogIndex, count: usize) -> bool {
+        let held = |slot| self.accepted(slot).is_some_and(|held| held.ballot == ballot);
+        let mut slots = (slot.0..slot.0 + count as u64).map(LogIndex);
+        self.run_under(ballot, slot, count).len() == count || slots.all(held)
     }
 
     /// The last slot with an accepted value.
     pub(crate) fn last(&self) -> LogIndex {
-        self.accepted.last()
+        self.values.last()
     }
 
     /// Everything accepted from a slot on, lowest slot first.
     pub(crate) fn accepted_from(
         &self,
         from: LogIndex,
-    ) -> impl Iterator<Item = (LogIndex, &Accepted)> {
-        self.accepted.from(from)
+    ) -> impl Iterator<Item = (LogIndex, Accepted<'_>)> {
+        let values = self.values.from(from);
+        values.map(|(slot, batch)| (slot, Accepted { ballot: self.ballots.of(slot), batch }))
     }
 
     /// Slots up to here are chosen, and in a snapshot: nobody needs to know what was accepted
     /// there.
     pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
-        self.accepted.forget_upto(slot);
+        self.values.forget_upto(slot);
+        self.ballots.forget_upto(slot);
     }
 
     /// Phase 1b: one piece of the report, with at most `limit` bytes of values but at least one
@@ -202,7 +236,7 @@ impl Acceptor {
                 piece.next = Some(if planted("M33") { slot.next() } else { slot });
                 break;
             }
-            piece.accepted.push(Pvalue { ballot: *ballot, slot, batch: batch.clone() });
+            piece.accepted.push(Pvalue { ballot, slot, batch: batch.clone() });
         }
         if planted("M03") {
             piece.next = None;
@@ -244,7 +278,8 @@ impl MultiPaxos {
         let Node { acceptor, learner, config, .. } = &self.node;
         let forgotten = if planted("M79") { LogIndex::ZERO } else { learner.base() };
         let limit = config.max_message_bytes;
-        let piece = acceptor.report(first, forgotten, learner.values_from(first), limit);
+        let chosen = learner.values_from(first, acceptor);
+        let piece = acceptor.report(first, forgotten, chosen, limit);
         if forgotten >= first {
             effects.reached("promise says what is forgotten");
         }
@@ -287,7 +322,7 @@ impl MultiPaxos {
         } else {
             self.accept_each(ballot, first, &batches, effects);
         }
-        effects.promise(from, || Message::Accepted { ballot, slot: first, count, again });
+        effects.send_made(from, || Message::Accepted { ballot, slot: first, count, again });
         let chosen = if planted("M36") { chosen.next() } else { chosen };
         let Node { acceptor, learner, .. } = &mut self.node;
         learner.learn_from_leader(ballot, chosen, acceptor, effects);
@@ -327,7 +362,14 @@ impl MultiPaxos {
     }
 
     /// A ballot below the promised one gets no answer but the higher ballot.
+    #[inline]
     pub(crate) fn refused(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) -> bool {
+        // What is promised was seen.
+        ballot != self.node.acceptor.promised() && self.refused_other(from, ballot, effects)
+    }
+
+    #[cold]
+    fn refused_other(&mut self, from: NodeId, ballot: Ballot, effects: Out<'_>) -> bool {
         self.node.see(ballot);
         let promised = self.node.acceptor.promised();
         if ballot < promised {
@@ -350,7 +392,7 @@ mod tests {
     use consensus_core::{Effect, Incarnation, Kept};
 
     fn ballot(round: u64) -> Ballot {
-        Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
+        Ballot::new(round, Some(NodeId(0)), Incarnation(1))
     }
 
     fn pvalue(round: u64, slot: u64) -> Pvalue {

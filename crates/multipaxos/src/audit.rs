@@ -35,7 +35,6 @@ impl Audit for MultiPaxos {
         "accept sent again",
         "a run of slots is asked for at once",
         "acceptance of an earlier ballot",
-        "acceptance of an executed slot",
         "accepted value replaced",
         "accepted without a promise before",
         "answer to a read of an earlier life",
@@ -164,16 +163,16 @@ impl Audit for MultiPaxos {
         if !matches!(leader.phase, Phase::Open | Phase::Draining) {
             return None;
         }
-        let Ballot { round, node, incarnation } = leader.ballot;
-        let node = node.map_or(0, |node| u64::from(node.0));
-        Some((round << 24) | (node << 16) | u64::from(incarnation.0 & 0xffff))
+        let ballot = leader.ballot;
+        let node = ballot.node().map_or(0, |node| u64::from(node.0));
+        Some((ballot.round << 24) | (node << 16) | u64::from(ballot.incarnation().0 & 0xffff))
     }
 
     fn entry(&self, index: LogIndex) -> Option<&Batch> {
-        if let Some(chosen) = self.node.learner.get(index) {
+        if let Some(chosen) = self.node.learner.get(index, self.acceptor()) {
             return Some(chosen);
         }
-        self.acceptor().accepted(index).map(|accepted| &accepted.batch)
+        self.acceptor().value(index)
     }
 
     fn certificate(&self, index: LogIndex) -> Option<Certificate> {

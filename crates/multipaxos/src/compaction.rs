@@ -63,7 +63,8 @@ impl Receivers {
             return forget.min(*needed);
         }
         let Config { held_entries, held_bytes, .. } = node.config;
-        let bound = node.learner.start_of_last(snapshot, held_entries, held_bytes);
+        let most = (held_entries, held_bytes);
+        let bound = node.learner.start_of_last(snapshot, most, &node.acceptor);
         forget.min(bound.max(*needed))
     }
 }
@@ -87,7 +88,8 @@ impl MultiPaxos {
         node.learner.covered(meta.index);
         let Config { trailing_entries, trailing_bytes, .. } = node.config;
         let trailing_bytes = if planted("M151") { usize::MAX } else { trailing_bytes };
-        let forget = node.learner.start_of_last(meta.index, trailing_entries, trailing_bytes);
+        let most = (trailing_entries, trailing_bytes);
+        let forget = node.learner.start_of_last(meta.index, most, &node.acceptor);
         let forget = match &mut self.role {
             Role::Leader(leader) => {
                 leader.receivers.covered(meta.index, effects);
@@ -161,6 +163,24 @@ impl MultiPaxos {
     }
 }
 
+impl Learner {
+    /// What others told is written although the acceptor may hold the same: it may still accept
+    /// another value there, under a lower ballot than the one that got this one chosen.
+    fn record_choices(&self, records: &mut Vec<Record>) {
+        let mut noted = self.base();
+        for (slot, batch) in self.told().filter(|_| !planted("M76")) {
+            if slot.previous() > noted {
+                records.push(Record::Chosen { upto: slot.previous() });
+            }
+            records.push(Record::Learned { slot, batch: batch.clone() });
+            noted = slot;
+        }
+        if self.upto() > noted {
+            records.push(Record::Chosen { upto: self.upto() });
+        }
+    }
+}
+
 impl Node {
     /// Slots up to here are forgotten.
     pub(crate) fn forget_upto(&mut self, slot: LogIndex) {
@@ -180,7 +200,7 @@ impl Node {
         self.learner.install(meta);
         let members = self.learner.members().current();
         effects.members(members.clone(), members.version <= self.finished);
-        self.learner.hand_out(effects);
+        self.learner.hand_out(&self.acceptor, effects);
     }
 
     /// Writes what there is to remember in place of all that was written.
@@ -212,25 +232,8 @@ impl Node {
         if !planted("M75") {
             records.push(Record::Promised { ballot: acceptor.promised() });
         }
-        self.record_choices(learner, &mut records);
+        learner.record_choices(&mut records);
         records
-    }
-
-    fn record_choices(&self, learner: &Learner, records: &mut Vec<Record>) {
-        let mut slot = learner.base();
-        for batch in learner.values_from(slot.next()) {
-            let accepted = self.acceptor.accepted(slot.next());
-            if accepted.is_none_or(|accepted| accepted.batch != *batch) && !planted("M76") {
-                if slot > learner.base() {
-                    records.push(Record::Chosen { upto: slot });
-                }
-                records.push(Record::Learned { slot: slot.next(), batch: batch.clone() });
-            }
-            slot = slot.next();
-        }
-        if slot > learner.base() {
-            records.push(Record::Chosen { upto: slot });
-        }
     }
 
     /// Tells who asks for forgotten slots that they are.

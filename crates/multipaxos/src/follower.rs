@@ -67,8 +67,8 @@ impl Follower {
         self.lost &= planted("M44");
         if self.leader != leader {
             self.offered = None;
+            self.leader = leader;
         }
-        self.leader = leader;
         effects.set_timer(Timer::Silence, Delay::fixed(env.cluster.timing.election_min));
     }
 

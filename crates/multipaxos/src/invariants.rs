@@ -1,7 +1,7 @@
 //! What must hold of one replica, and of a step between two of its states. What must hold between
 //! replicas is the oracles' business.
 
-use crate::acceptor::cost;
+use crate::commander::cost_of;
 use crate::leader::{Leader, Phase};
 use crate::node::OwnVote;
 use crate::replica::{MultiPaxos, Role};
@@ -38,7 +38,7 @@ pub(crate) fn check_cheap(replica: &MultiPaxos) -> Result<(), &'static str> {
 
 /// The acceptor next door has promised what its proposer works with, and nothing since.
 fn owns(replica: &MultiPaxos, ballot: Ballot, promised: Ballot) -> Result<(), &'static str> {
-    if ballot.node != Some(replica.node.id) {
+    if ballot.node() != Some(replica.node.id) {
         return Err("works with another's ballot");
     }
     if ballot == promised { Ok(()) } else { Err("works with a ballot, and promised another") }
@@ -53,6 +53,11 @@ pub(crate) fn check(replica: &MultiPaxos) -> Result<(), String> {
         require(accepted.ballot <= acceptor.promised(), || {
             format!("slot {slot} was accepted under {:?}, above the promise", accepted.ballot)
         })?;
+    }
+    let learner = &replica.node.learner;
+    for slot in (learner.base().0 + 1..=learner.upto().0).map(LogIndex) {
+        let kept = learner.get(slot, acceptor).is_some();
+        require(kept, || format!("slot {slot} is chosen, and its value is gone"))?;
     }
     match &replica.role {
         Role::Leader(leader) => {
@@ -80,19 +85,18 @@ fn check_leader(replica: &MultiPaxos, leader: &Leader) -> Result<(), String> {
     let learner = &replica.node.learner;
     let mut slot = learner.upto().next();
     while slot < leader.next {
-        let known = leader.open.get(slot).is_some() || learner.knows(slot);
+        let known = leader.open.contains(slot) || learner.knows(slot);
         require(known, || format!("slot {slot} is neither open nor chosen"))?;
         slot = slot.next();
     }
-    for (slot, commander) in leader.open.from(LogIndex::ZERO) {
+    for (slot, _) in leader.open.from(LogIndex::ZERO) {
         require(slot > learner.upto(), || format!("slot {slot} is executed and still open"))?;
         let held = replica.acceptor().accepted(slot);
-        let mine = held.is_some_and(|held| {
-            held.ballot == leader.ballot && cost(&held.batch) == commander.cost
-        });
+        let mine = held.is_some_and(|held| held.ballot == leader.ballot);
         require(mine, || format!("slot {slot} was proposed and not accepted next door"))?;
     }
-    let (counted, kept) = leader.recount();
+    let costs = leader.open.commanders().map(|it| cost_of(it, replica.acceptor()));
+    let (counted, kept) = (costs.sum::<usize>(), leader.open.bytes());
     require(counted == kept, || format!("{counted} bytes are open, not {kept}"))
 }
 
@@ -113,8 +117,9 @@ pub(crate) fn check_step(before: &MultiPaxos, after: &MultiPaxos) -> Result<(), 
     let (old, new) = (&before.node.learner, &after.node.learner);
     require(old.upto() <= new.upto(), || "what was executed shrank".into())?;
     let first = base.next();
-    for (slot, value) in (first.0..).map(LogIndex).zip(old.values_from(first)) {
-        let kept = new.get(slot).is_some_and(|chosen| chosen == value);
+    let values = old.values_from(first, before.acceptor());
+    for (slot, value) in (first.0..).map(LogIndex).zip(values) {
+        let kept = new.get(slot, after.acceptor()).is_some_and(|chosen| chosen == value);
         require(kept, || format!("slot {slot}: the chosen value changed"))?;
     }
     match (&before.role, &after.role) {

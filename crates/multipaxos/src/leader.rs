@@ -2,7 +2,7 @@
 //! anew, many at a time. Each open slot has a commander, as in PMMC.
 
 use crate::acceptor::cost;
-use crate::commander::Commander;
+use crate::commander::{Electorate, Open};
 use crate::compaction::Receivers;
 use crate::config::{Commits, Sending};
 use crate::follower::retry;
@@ -11,7 +11,6 @@ use crate::node::Node;
 use crate::reads::Confirmation;
 use crate::replica::{MultiPaxos, Timer};
 use crate::scout::Scout;
-use crate::slots::Slots;
 use crate::transfer::Transfer;
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
@@ -43,6 +42,7 @@ pub(crate) struct Leader {
     /// The members in force, and the slot that says so.
     pub(crate) members: NodeSet,
     pub(crate) version: LogIndex,
+    pub(crate) electorate: Electorate,
     /// Members before, who may not know that they are no longer.
     pub(crate) leaving: NodeSet,
     /// Reads and the lease.
@@ -67,8 +67,7 @@ pub(crate) struct Leader {
     /// together.
     unsent: LogIndex,
     /// Slots that are proposed in and not yet executed.
-    pub(crate) open: Slots<Commander>,
-    pub(crate) open_bytes: usize,
+    pub(crate) open: Open,
     /// Commands that wait for room in the window. They have no slot and left no trace.
     queue: VecDeque<Batch>,
     queue_bytes: usize,
@@ -122,6 +121,7 @@ impl Leader {
             wish: None,
             members: node.learner.members().current().members(),
             version: node.version(),
+            electorate: Electorate::of(node),
             leaving: NodeSet::EMPTY,
             confirmation: Confirmation::default(),
             transfer: None,
@@ -134,8 +134,7 @@ impl Leader {
             receivers: Receivers::default(),
             next: node.first_unchosen(),
             unsent: node.first_unchosen(),
-            open: Slots::starting_at(node.first_unchosen()),
-            open_bytes: 0,
+            open: Open::default(),
             queue: VecDeque::new(),
             queue_bytes: 0,
             heard: scout.promised_by(),
@@ -155,7 +154,7 @@ impl Leader {
     /// Commands of clients. They wait until the driver has drained its input, and then for room in
     /// the window; if too much waits they are handed back.
     pub(crate) fn propose(&mut self, batch: Batch, node: &Node, effects: &mut Effects<MultiPaxos>) {
-        let pending = self.open_bytes + self.queue_bytes;
+        let pending = self.open.bytes() + self.queue_bytes;
         if self.transfer.is_some() {
             effects.reached("busy: handing over");
             effects.refuse(batch, Refusal::Busy);
@@ -198,7 +197,7 @@ impl Leader {
     /// What may be proposed of what waits: as much as the window and one message take.
     fn take_queued(&mut self, node: &Node) -> Run<Batch> {
         let config = &node.config;
-        let (mut bytes, mut slots) = (self.open_bytes, self.open.len());
+        let (mut bytes, mut slots) = (self.open.bytes(), self.open.slots());
         let (mut count, mut length) = (0, 0);
         for batch in &self.queue {
             let cost = cost(batch);
@@ -215,7 +214,7 @@ impl Leader {
         if !planted("M52") {
             self.queue_bytes -= length;
         }
-        self.queue.drain(..count).collect()
+        Run::taken_from_front(&mut self.queue, count)
     }
 
     /// Phase 2a: proposes a value in a slot, to the acceptor next door, too.
@@ -237,17 +236,13 @@ impl Leader {
         node: &mut Node,
         effects: &mut Effects<MultiPaxos>,
     ) {
-        for (slot, batch) in (first.0..).map(LogIndex).zip(batches.iter()) {
-            assert!(!node.learner.knows(slot), "proposing in chosen slot {slot}");
-            let mut accepted = Votes::default();
-            if planted("M24") {
-                accepted.add(node.id);
-            }
-            let cost = cost(batch);
-            self.open_bytes += cost;
-            assert!(self.open.get(slot).is_none(), "two proposals of one ballot in slot {slot}");
-            self.open.insert(slot, Commander { cost, accepted, chosen: false });
+        assert!(!node.learner.knows_any(first, batches.len()), "proposing in a chosen slot");
+        let mut accepted = Votes::default();
+        if planted("M24") {
+            accepted.add(node.id);
         }
+        let bytes = batches.iter().map(cost).sum();
+        self.open.propose(first, batches.len(), bytes, accepted);
         node.accept_own(self.ballot, first, batches, effects);
         self.unsent = self.unsent.min(first);
     }
@@ -258,17 +253,18 @@ impl Leader {
         while self.unsent < self.next {
             let first = self.unsent;
             let (mut bytes, mut end) = (0, first);
-            let fits = |(slot, commander): &(LogIndex, &Commander)| {
+            let fits = |(slot, batch): &(LogIndex, &Batch)| {
                 let follows = *slot == end || planted("M112");
-                let cost = commander.cost;
+                let cost = cost(batch);
                 let fits = follows && (bytes == 0 || bytes + cost <= node.config.max_message_bytes);
                 bytes += cost;
                 end = end.next();
                 fits
             };
-            let run = self.open.from(first).take_while(fits);
-            let values = run.filter_map(|(slot, _)| node.acceptor.accepted(slot));
-            let batches: Run<Batch> = values.map(|held| held.batch.clone()).collect();
+            let slots = self.open.from(first).map(|(slot, _)| slot);
+            let values = slots.filter_map(|slot| Some((slot, node.acceptor.value(slot)?)));
+            let run = values.take_while(fits);
+            let batches: Run<Batch> = run.map(|(_, batch)| batch.clone()).collect();
             self.unsent = after(first, batches.len().max(1));
             if !batches.is_empty() {
                 self.send_new(first, batches, node, effects);
@@ -278,7 +274,7 @@ impl Leader {
 
     /// Asks for the first time.
     fn send_new(
-        &self,
+        &mut self,
         first: LogIndex,
         batches: Run<Batch>,
         node: &Node,
@@ -287,6 +283,7 @@ impl Leader {
         if batches.len() > 1 {
             effects.reached("a run of slots is asked for at once");
         }
+        self.electorate.follow(node);
         let to = self.receivers(node);
         self.send_accept(first, batches, to, false, node, effects);
     }
@@ -301,7 +298,7 @@ impl Leader {
         effects: &mut Effects<MultiPaxos>,
     ) {
         let (ballot, chosen) = (self.ballot, node.learner.upto());
-        effects.send(to, Message::Accept(Accept { ballot, slot, batches, chosen, again }));
+        effects.send_made(to, || Message::Accept(Accept { ballot, slot, batches, chosen, again }));
     }
 
     /// Says that it is alive, and how far slots are chosen.
@@ -351,10 +348,10 @@ impl Leader {
     /// Who is asked to accept: all, or just so many that they are a quorum with the acceptor next
     /// door.
     fn receivers(&self, node: &Node) -> NodeSet {
-        let peers = node.peers();
-        let (Sending::Thrifty, Some(quorums)) = (node.config.sending, node.quorums()) else {
-            return peers;
-        };
+        if node.config.sending != Sending::Thrifty {
+            return self.electorate.peers;
+        }
+        let Some(quorums) = node.quorums() else { return self.electorate.peers };
         let voters = node.voters().without(node.id);
         let quick = voters.and(self.heard).minus(self.slow);
         let needed = quorums.phase_2() - usize::from(node.is_voter());
@@ -384,15 +381,15 @@ impl Leader {
             if commander.chosen {
                 continue;
             }
-            if bytes > 0 && bytes + commander.cost > node.config.max_message_bytes {
+            let Some(batch) = node.acceptor.value(slot) else { continue };
+            if bytes > 0 && bytes + cost(batch) > node.config.max_message_bytes {
                 break;
             }
-            let Some(held) = node.acceptor.accepted(slot) else { continue };
-            bytes += commander.cost;
+            bytes += cost(batch);
             let silent = node.peers().minus(commander.accepted.from());
             effects.reached("accept sent again");
             slow = slow.or(silent);
-            let again = held.batch.clone().into();
+            let again = batch.clone().into();
             self.send_accept(slot, again, silent, true, node, effects);
         }
         self.slow = slow;
@@ -451,11 +448,5 @@ impl Leader {
         if self.wish.take().is_some() {
             effects.refuse_change(ChangeRefusal::NotLeader(leader));
         }
-    }
-
-    /// Bytes of values that are open, counted anew.
-    pub(crate) fn recount(&self) -> (usize, usize) {
-        let open = self.open.from(LogIndex::ZERO);
-        (open.map(|(_, commander)| commander.cost).sum(), self.open_bytes)
     }
 }

@@ -144,6 +144,7 @@
 
 mod acceptor;
 mod audit;
+mod ballots;
 mod commander;
 mod compaction;
 mod config;

@@ -433,7 +433,7 @@ impl Promise {
             if pvalue.slot < free {
                 return Err(Rejected("slots are not in order"));
             }
-            if pvalue.ballot > self.ballot || pvalue.ballot.node.is_none() {
+            if pvalue.ballot > self.ballot || pvalue.ballot.node().is_none() {
                 return Err(Rejected("accepted under a ballot that cannot be"));
             }
             free = pvalue.slot.next();
@@ -465,7 +465,7 @@ fn round(ballot: Ballot) -> Result<(), Rejected> {
 }
 
 fn own(ballot: Ballot, from: NodeId) -> Result<(), Rejected> {
-    if ballot.node != Some(from) {
+    if ballot.node() != Some(from) {
         return Err(Rejected("another replica's ballot"));
     }
     round(ballot)
@@ -488,7 +488,7 @@ mod tests {
     use consensus_core::Message as _;
 
     fn ballot(round: u64, node: u8) -> Ballot {
-        Ballot { round, node: Some(NodeId(node)), incarnation: Incarnation(1) }
+        Ballot::new(round, Some(NodeId(node)), Incarnation(1))
     }
 
     fn promise(accepted: &[(u64, u64)], next: Option<u64>) -> Message {

@@ -285,9 +285,20 @@ pub const MUTANTS: &[Mutant] = &[
         &["O4", "O6", "O1"],
     ),
     Mutant::new(
-        "M104",
-        "own acceptances that are counted together count for a slot more",
+        "M105",
+        "a vote for a part of what was proposed together counts for all of it",
         &["O6", "O16", "O1"],
+    ),
+    Mutant::new(
+        "M106",
+        "what others tell is not kept where the acceptor holds the same, and then no more",
+        &["O1", "O18", "O15"],
+    )
+    .beyond_simulation("rare: an accept of a ballot between these two, late; its directed test"),
+    Mutant::new(
+        "M107",
+        "a leader goes on to count and to ask by the members that it began with",
+        &["O6", "O16", "O1", "O13"],
     ),
     Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
     Mutant::new("M134", "changes members during a hand-over", &["O13"])

@@ -58,22 +58,6 @@ pub(crate) enum OwnVote {
     Members(LogIndex),
 }
 
-impl OwnVote {
-    /// This vote and the one after it, if they can be counted together.
-    pub(crate) fn joined(self, next: Self) -> Option<Self> {
-        match (self, next) {
-            (
-                Self::Accepted { ballot, slot, count },
-                Self::Accepted { ballot: same, slot: at, count: more },
-            ) if ballot == same && slot.0 + count == at.0 => {
-                let more = if planted("M104") { more + 1 } else { more };
-                Some(Self::Accepted { ballot, slot, count: count + more })
-            }
-            _ => None,
-        }
-    }
-}
-
 impl Node {
     /// Reads the records, oldest first.
     pub(crate) fn recover(
@@ -115,7 +99,7 @@ impl Node {
 
     /// The first step of a life: what the disk knew is given out again.
     pub(crate) fn start(&mut self, effects: &mut Effects<MultiPaxos>) {
-        self.learner.replay(effects);
+        self.learner.replay(&self.acceptor, effects);
         let members = self.learner.members().current();
         if !members.voters.is_empty() {
             // The first ones are final by themselves. Who joins does not know them.
@@ -208,7 +192,7 @@ impl Node {
     /// incarnation, so that no round needs to be remembered for it (§2.5).
     pub(crate) fn next_ballot(&self) -> Ballot {
         let promised = self.acceptor.promised();
-        if planted("M22") && promised == self.seen && promised.node == Some(self.id) {
+        if planted("M22") && promised == self.seen && promised.node() == Some(self.id) {
             return promised;
         }
         Ballot::above(self.seen, self.id, self.incarnation)
@@ -247,7 +231,7 @@ impl Node {
         batches: &[Batch],
         effects: &mut Effects<MultiPaxos>,
     ) -> bool {
-        match self.learner.learn_from_other(from, batches, effects) {
+        match self.learner.learn_from_other(from, batches, &self.acceptor, effects) {
             Ok(news) => news,
             Err(Contradiction(slot)) => {
                 tracing::error!(%slot, "told another value than the one known to be chosen");
@@ -327,18 +311,16 @@ fn read(
             if slot != learner.upto().next() {
                 return Err("a chosen value is missing before a learned one");
             }
-            learner.recall(slot, batch);
+            learner.recall(Some(batch), acceptor);
         }
         Record::Chosen { upto } => {
             while learner.upto() < upto {
-                let slot = learner.upto().next();
-                let Some(held) = acceptor.accepted(slot) else {
+                if !learner.recall(None, acceptor) {
                     if planted("M48") {
                         break;
                     }
                     return Err("a chosen value is missing");
-                };
-                learner.recall(slot, held.batch.clone());
+                }
             }
         }
     }
@@ -372,7 +354,7 @@ mod tests {
     use consensus_core::{Cluster, ClusterId, ProtocolConfig};
 
     fn ballot(round: u64) -> Ballot {
-        Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
+        Ballot::new(round, Some(NodeId(0)), Incarnation(1))
     }
 
     fn recover(records: Vec<Record>) -> Result<Node, RecoverError> {
@@ -402,7 +384,7 @@ mod tests {
         assert_eq!(node.acceptor.promised(), ballot(5));
         assert_eq!(node.first_unchosen(), LogIndex(3));
         assert!(node.next_ballot() > ballot(5));
-        assert_eq!(node.next_ballot().incarnation, Incarnation(2));
+        assert_eq!(node.next_ballot().incarnation(), Incarnation(2));
     }
 
     #[test]

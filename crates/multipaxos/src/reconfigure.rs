@@ -173,7 +173,7 @@ impl Leader {
     }
 
     fn value(&self, slot: LogIndex, node: &Node, effects: &mut Effects<MultiPaxos>) -> Batch {
-        if let Some(chosen) = node.learner.get(slot) {
+        if let Some(chosen) = node.learner.get(slot, &node.acceptor) {
             return chosen.clone();
         }
         let hole = self.scout.is_hole(slot);

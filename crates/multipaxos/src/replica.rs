@@ -23,8 +23,10 @@ pub struct MultiPaxos {
     pub(crate) role: Role,
 }
 
-/// What the replica does beside accepting and learning.
+/// What the replica does beside accepting and learning. Every step asks for it, so it is told by a
+/// byte of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum Role {
     Follower(Follower),
     Canvasser(Canvasser),
@@ -119,7 +121,7 @@ impl ConsensusProtocol for MultiPaxos {
 
     #[inline]
     fn decided(&self, index: LogIndex) -> Option<&Batch> {
-        self.node.learner.handed_out(index)
+        self.node.learner.handed_out(index, &self.node.acceptor)
     }
 
     fn kept(&self, first: LogIndex, count: u64) -> Option<Record> {
@@ -204,7 +206,7 @@ impl MultiPaxos {
     /// Whom it takes for the leader.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         match &self.role {
-            Role::Follower(follower) => follower.leader.and_then(|ballot| ballot.node),
+            Role::Follower(follower) => follower.leader.and_then(Ballot::node),
             Role::Leader(_) => Some(self.node.id),
             Role::Canvasser(_) | Role::Scout(_) => None,
         }
@@ -232,8 +234,8 @@ impl MultiPaxos {
             Message::CanvassReply { ballot, lost, seen } => {
                 self.on_canvass_reply(from, ballot, lost, seen, env, effects);
             }
-            Message::Prepare { from: first, .. }
-                if self.is_outdated(from, first.previous(), effects) => {}
+            Message::Prepare { ballot, from: first, .. }
+                if !self.follows(ballot) && self.is_outdated(from, first.previous(), effects) => {}
             Message::Prepare { ballot, from: first, handed } => {
                 self.on_prepare(from, ballot, first, handed, env, effects);
             }
@@ -360,17 +362,8 @@ impl MultiPaxos {
             self.node.durable = upto;
             self.node.stalled = false;
         }
-        let mut before: Option<OwnVote> = None;
         while let Some(vote) = self.node.own_votes.pop(upto) {
-            let both = before.and_then(|before| before.joined(vote));
-            let done = if both.is_some() { None } else { before };
-            before = both.or(Some(vote));
-            if let Some(done) = done {
-                self.on_own_vote(done, env, effects);
-            }
-        }
-        if let Some(last) = before {
-            self.on_own_vote(last, env, effects);
+            self.on_own_vote(vote, env, effects);
         }
     }
 
@@ -407,7 +400,9 @@ impl MultiPaxos {
             Role::Follower(_) | Role::Canvasser(_) if !self.node.is_voter() => {}
             Role::Follower(follower) if self.node.config.lease.is_some() && !follower.lost => {
                 // The leader may hold a lease, so it must give way first.
-                if let Some(ballot @ Ballot { node: Some(leader), .. }) = follower.leader {
+                if let Some(ballot) = follower.leader
+                    && let Some(leader) = ballot.node()
+                {
                     effects.send(leader, Message::Wish { ballot });
                 }
             }
@@ -439,6 +434,11 @@ impl MultiPaxos {
             effects.reached("canvass refused");
         }
         effects.send(from, Message::CanvassReply { ballot, lost, seen: self.node.seen });
+    }
+
+    /// A leader that was removed with a change still asks the members of that change.
+    fn follows(&self, ballot: Ballot) -> bool {
+        matches!(&self.role, Role::Follower(follower) if follower.leader == Some(ballot))
     }
 
     #[cold]
@@ -535,7 +535,7 @@ impl MultiPaxos {
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        self.leave_role(leader.and_then(|ballot| ballot.node), effects);
+        self.leave_role(leader.and_then(Ballot::node), effects);
         self.role = Role::Follower(Follower::new(leader, &self.node, env, effects));
     }
 

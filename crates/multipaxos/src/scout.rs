@@ -1,6 +1,5 @@
 //! Phase 1 for all slots at once (PMS §3; PMMC's scout): what may be proposed under a new ballot.
 
-use crate::acceptor::Accepted;
 use crate::follower::retry;
 use crate::message::{Message, Promise, after};
 use crate::node::Node;
@@ -23,7 +22,7 @@ pub(crate) struct Scout {
     missing: BTreeMap<NodeId, LogIndex>,
     promises: Votes,
     /// The highest-numbered proposal reported in each slot.
-    pvalues: BTreeMap<LogIndex, Accepted>,
+    pvalues: BTreeMap<LogIndex, (Ballot, Batch)>,
 }
 
 impl Scout {
@@ -45,8 +44,8 @@ impl Scout {
             pvalues: BTreeMap::new(),
         };
         let own = if planted("M26") { node.acceptor.last().next() } else { from };
-        for (slot, Accepted { ballot, batch }) in node.acceptor.accepted_from(own) {
-            scout.absorb(slot, *ballot, batch.clone());
+        for (slot, held) in node.acceptor.accepted_from(own) {
+            scout.absorb(slot, held.ballot, held.batch.clone());
         }
         if planted("M133") {
             scout.promises.add(node.id);
@@ -108,7 +107,7 @@ impl Scout {
         }
         for pvalue in promise.accepted {
             let known = self.pvalues.get(&pvalue.slot);
-            if known.is_some_and(|known| known.ballot < pvalue.ballot) {
+            if known.is_some_and(|(known, _)| *known < pvalue.ballot) {
                 effects.reached("reported value outdone by a higher ballot");
             }
             self.absorb(pvalue.slot, pvalue.ballot, pvalue.batch);
@@ -136,12 +135,12 @@ impl Scout {
     /// P2c: in each slot the value of the highest-numbered proposal counts.
     fn absorb(&mut self, slot: LogIndex, ballot: Ballot, batch: Batch) {
         let higher = match self.pvalues.get(&slot) {
-            Some(known) if planted("M21") => ballot < known.ballot,
-            Some(known) => ballot > known.ballot,
+            Some((known, _)) if planted("M21") => ballot < *known,
+            Some((known, _)) => ballot > *known,
             None => true,
         };
         if higher {
-            self.pvalues.insert(slot, Accepted { ballot, batch });
+            self.pvalues.insert(slot, (ballot, batch));
         }
     }
 
@@ -191,8 +190,9 @@ impl Scout {
 
     /// What must be proposed in a slot that phase 1 found in use.
     pub(crate) fn value(&self, slot: LogIndex, node: &Node) -> Batch {
-        let reported =
-            if planted("M01") { node.acceptor.accepted(slot) } else { self.pvalues.get(&slot) };
-        reported.map_or_else(Batch::noop, |accepted| accepted.batch.clone())
+        if planted("M01") {
+            return node.acceptor.value(slot).cloned().unwrap_or_default();
+        }
+        self.pvalues.get(&slot).map_or_else(Batch::noop, |(_, batch)| batch.clone())
     }
 }

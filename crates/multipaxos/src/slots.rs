@@ -3,7 +3,7 @@
 //! more than a near one.
 
 use consensus_core::{LogIndex, Run};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// A map from slots to values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,23 +11,18 @@ pub(crate) struct Slots<T> {
     /// The slot of the first value in `run`, or where that would stand.
     first: LogIndex,
     /// Values of slots without gap.
-    run: VecDeque<T>,
+    run: Vec<T>,
     /// Values of other slots.
     apart: BTreeMap<LogIndex, T>,
 }
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Self { first: LogIndex(1), run: VecDeque::new(), apart: BTreeMap::new() }
+        Self { first: LogIndex(1), run: Vec::new(), apart: BTreeMap::new() }
     }
 }
 
 impl<T> Slots<T> {
-    /// No values, and the first to come is probably this slot's.
-    pub(crate) fn starting_at(first: LogIndex) -> Self {
-        Self { first, ..Self::default() }
-    }
-
     /// The slot after the run.
     fn end(&self) -> LogIndex {
         LogIndex(self.first.0 + self.run.len() as u64)
@@ -46,60 +41,10 @@ impl<T> Slots<T> {
         self.apart.get(&slot)
     }
 
-    /// The value in a slot, to be changed.
-    pub(crate) fn get_mut(&mut self, slot: LogIndex) -> Option<&mut T> {
-        match self.place(slot).and_then(|place| self.run.get_mut(place)) {
-            Some(value) => Some(value),
-            None if self.apart.is_empty() => None,
-            None => self.apart.get_mut(&slot),
-        }
-    }
-
-    /// Slots with a value.
-    pub(crate) fn len(&self) -> usize {
-        self.run.len() + self.apart.len()
-    }
-
-    /// Is there no value?
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Takes out a value of a slot up to this one, if there is one.
-    pub(crate) fn pop_upto(&mut self, slot: LogIndex) -> Option<T> {
-        if !self.apart.is_empty() {
-            return self.pop_with_holes(slot);
-        }
-        let value = if self.first <= slot { self.run.pop_front()? } else { return None };
-        self.first = self.first.next();
-        Some(value)
-    }
-
-    #[cold]
-    fn pop_with_holes(&mut self, slot: LogIndex) -> Option<T> {
-        let apart = self.apart.first_key_value().is_some_and(|(first, _)| *first < self.first);
-        let value = match apart {
-            false if self.first <= slot && !self.run.is_empty() => {
-                self.first = self.first.next();
-                self.run.pop_front()
-            }
-            _ => {
-                let first = self.apart.first_entry().filter(|first| *first.key() <= slot)?;
-                let (at, value) = first.remove_entry();
-                if self.run.is_empty() {
-                    self.first = self.first.max(at.next());
-                }
-                Some(value)
-            }
-        };
-        self.close_up();
-        value
-    }
-
     /// Puts a value into a slot, in place of the one that was there.
     pub(crate) fn insert(&mut self, slot: LogIndex, value: T) {
         if slot == self.end() {
-            self.run.push_back(value);
+            self.run.push(value);
             if !self.apart.is_empty() {
                 self.close_up();
             }
@@ -113,32 +58,29 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Puts what is made of these things into slots without gap, of which the first is given.
+    /// Puts these things into slots without gap, of which the first is given.
     #[inline]
-    pub(crate) fn insert_run<U: Clone + Default>(
-        &mut self,
-        first: LogIndex,
-        things: Run<U>,
-        make: impl Fn(U) -> T,
-    ) {
+    pub(crate) fn insert_run(&mut self, first: LogIndex, things: Run<T>)
+    where
+        T: Clone + Default,
+    {
         if first == self.end() && self.apart.is_empty() {
-            return things.append_to(&mut self.run, make);
+            return things.append_to(&mut self.run, |thing| thing);
         }
         for (slot, thing) in (first.0..).map(LogIndex).zip(things.iter()) {
-            self.insert(slot, make(thing.clone()));
+            self.insert(slot, thing.clone());
         }
     }
 
     /// The values from a slot on, as far as they are known to stand without gap.
-    pub(crate) fn run_from(&self, slot: LogIndex) -> impl Iterator<Item = &T> {
-        let skip = self.place(slot).unwrap_or(self.run.len()).min(self.run.len());
-        self.run.range(skip..)
+    pub(crate) fn run_from(&self, slot: LogIndex) -> &[T] {
+        self.place(slot).and_then(|place| self.run.get(place..)).unwrap_or_default()
     }
 
     /// Takes up what follows the run without gap.
     fn close_up(&mut self) {
         while let Some(value) = self.apart.remove(&self.end()) {
-            self.run.push_back(value);
+            self.run.push(value);
         }
     }
 
@@ -153,7 +95,7 @@ impl<T> Slots<T> {
     pub(crate) fn from(&self, slot: LogIndex) -> impl Iterator<Item = (LogIndex, &T)> {
         let skip = self.place(slot).unwrap_or(0).min(self.run.len());
         let before = self.apart.range(slot.min(self.first)..self.first);
-        let run = (self.first.0 + skip as u64..).map(LogIndex).zip(self.run.range(skip..));
+        let run = (self.first.0 + skip as u64..).map(LogIndex).zip(&self.run[skip..]);
         let after = self.apart.range(slot.max(self.end())..);
         let apart = |(slot, value): (&LogIndex, _)| (*slot, value);
         before.map(apart).chain(run).chain(after.map(apart))
@@ -200,18 +142,6 @@ mod tests {
                 slots.insert(slot, step);
                 map.insert(slot, step);
             }
-            if draw(9) == 0 {
-                let upto = LogIndex(base + draw(5));
-                let mut popped = Vec::new();
-                while let Some(value) = slots.pop_upto(upto) {
-                    popped.push(value);
-                }
-                let later = map.split_off(&upto.next());
-                assert_eq!(popped, map.into_values().collect::<Vec<_>>());
-                map = later;
-            }
-            assert_eq!((slots.len(), slots.is_empty()), (map.len(), map.is_empty()));
-            assert_eq!(slots.get_mut(slot).copied(), map.get(&slot).copied());
             assert_eq!(slots.get(slot), map.get(&slot));
             let last = map.last_key_value().map_or(LogIndex::ZERO, |(slot, _)| *slot);
             assert_eq!(slots.last(), last);

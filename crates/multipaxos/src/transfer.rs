@@ -56,7 +56,7 @@ impl MultiPaxos {
     ) {
         let Role::Follower(follower) = &mut self.role else { return };
         let follows = follower.leader == Some(ballot);
-        if !follows || ballot.node != Some(from) || !self.node.is_voter() {
+        if !follows || ballot.node() != Some(from) || !self.node.is_voter() {
             return;
         }
         if ask {

@@ -42,7 +42,7 @@ fn pms_2_2_nothing_is_accepted_below_a_promise() {
     assert_eq!(lab.count("accepted"), 0);
     let Message::Nack { ballot, promised } = lab.take(2, 0, "nack") else { panic!("no nack") };
     assert_eq!(ballot, accept_of(accept).ballot);
-    assert_eq!(promised.node, Some(NodeId(1)));
+    assert_eq!(promised.node(), Some(NodeId(1)));
 }
 
 /// PMS §2.2: an accept needs a ballot that is *not lower* than the promised one. An acceptor that
@@ -262,7 +262,7 @@ fn pms_2_5_a_restart_forgets_no_promise_and_reuses_no_ballot() {
     assert!(ballot(&second) > ballot(&first));
     lab.crash(1, 0);
     lab.restart(1);
-    lab.hand(2, 1, Message::Canvass { ballot: lab_ballot(2) });
+    lab.hand(2, 1, Message::Canvass { ballot: lab_ballot(2), upto: LogIndex::ZERO, offered: None });
     let Message::CanvassReply { seen, .. } = lab.take(1, 2, "canvass-reply") else { panic!() };
     assert_eq!(seen, ballot(&first));
 }

@@ -178,7 +178,7 @@ mod tests {
     const ANY: Accepting = Accepting::NotBelowPromise;
 
     fn ballot(round: u64) -> Ballot {
-        Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) }
+        Ballot::new(round, Some(NodeId(0)), Incarnation(1))
     }
 
     fn acceptor() -> (Acceptor, Effects<Paxos>) {

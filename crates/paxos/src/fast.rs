@@ -94,25 +94,25 @@ pub enum Fast {
 
 /// The number of a proposer in the fast round of any slot: below all classic rounds.
 pub(crate) fn fast_ballot(node: NodeId, incarnation: Incarnation) -> Ballot {
-    Ballot { round: 0, node: Some(node), incarnation }
+    Ballot::new(0, Some(node), incarnation)
 }
 
 /// Is this number of the fast round?
 pub(crate) fn is_fast(ballot: Ballot) -> bool {
-    ballot.round == 0 && ballot.node.is_some()
+    ballot.round == 0 && ballot.node().is_some()
 }
 
 /// The number under which the coordinator of a slot recovers from a collision. Each slot has its
 /// own coordinator, in turn.
 pub(crate) fn recovery(slot: LogIndex, cluster: &Cluster) -> Ballot {
     let turn = slot.previous().0 % cluster.size as u64;
-    Ballot { round: 1, node: Some(NodeId(turn as u8)), incarnation: Incarnation(0) }
+    Ballot::new(1, Some(NodeId(turn as u8)), Incarnation(0))
 }
 
 /// Is this the number of a recovery? It is of no single life of its proposer, so what is said
 /// under it is a promise not to say anything else under it after a restart.
 pub(crate) fn is_recovery(ballot: Ballot) -> bool {
-    ballot.round == 1 && ballot.node.is_some() && ballot.incarnation == Incarnation(0)
+    ballot.round == 1 && ballot.node().is_some() && ballot.incarnation() == Incarnation(0)
 }
 
 /// Does an acceptance under `held` show the value that was chosen under `chosen`? Above the chosen
@@ -262,7 +262,7 @@ impl Paxos {
     fn report_collision(&mut self, slot: LogIndex, env: &Env<'_>, effects: &mut Effects<Self>) {
         let ballot = recovery(slot, env.cluster);
         self.proposer.saw(ballot);
-        let Some(coordinator) = ballot.node.filter(|node| *node != self.id) else {
+        let Some(coordinator) = ballot.node().filter(|node| *node != self.id) else {
             return self.recover(slot, env, effects);
         };
         let answer = if planted("P75") {
@@ -281,7 +281,7 @@ impl Paxos {
         let ballot = recovery(slot, env.cluster);
         let is_unused = self.acceptor.instance(slot).is_none_or(|it| it.promised < ballot);
         let is_open = slot == self.learner.first_unknown() && (is_unused || planted("P79"));
-        if ballot.node != Some(self.id) || !is_open || !self.proposer.may_recover() {
+        if ballot.node() != Some(self.id) || !is_open || !self.proposer.may_recover() {
             return;
         }
         if let Ok(accepted) = self.acceptor.on_prepare(slot, ballot, effects) {

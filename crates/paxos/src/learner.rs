@@ -102,7 +102,7 @@ impl Learner {
         if self.chosen.contains_key(&slot) {
             return None;
         }
-        let ballot = if planted("P42") { Ballot { round: 0, ..ballot } } else { ballot };
+        let ballot = if planted("P42") { ballot.with_round(0) } else { ballot };
         let first = Overheard { fingerprint, acceptors: NodeSet::EMPTY };
         let heard = self.overheard.entry((slot, ballot)).or_insert(first);
         if heard.fingerprint == fingerprint {
@@ -205,7 +205,7 @@ mod tests {
     use consensus_core::Incarnation;
 
     fn at(round: u64) -> ChosenAt {
-        let ballot = Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) };
+        let ballot = Ballot::new(round, Some(NodeId(0)), Incarnation(1));
         ChosenAt { slot: LogIndex(1), ballot }
     }
 

@@ -157,13 +157,13 @@ impl Message {
     pub(crate) fn is_plausible(&self, from: NodeId, cluster: &Cluster) -> bool {
         let slot_is_good = |slot: LogIndex| (1..=FAR).contains(&slot.0);
         let known = |ballot: &Ballot| {
-            ballot.round <= FAR && ballot.node.is_some_and(|node| cluster.contains(node))
+            ballot.round <= FAR && ballot.node().is_some_and(|node| cluster.contains(node))
         };
         let known_at = |slot: LogIndex, ballot: &Ballot| slot_is_good(slot) && known(ballot);
         let carried =
             |chosen: &Option<ChosenAt>| chosen.iter().all(|at| known_at(at.slot, &at.ballot));
         let own =
-            |slot: LogIndex, ballot: &Ballot| known_at(slot, ballot) && ballot.node == Some(from);
+            |slot: LogIndex, ballot: &Ballot| known_at(slot, ballot) && ballot.node() == Some(from);
         cluster.contains(from)
             && match self {
                 Self::Prepare { slot, ballot, chosen, repeat: _ } => {

@@ -102,8 +102,7 @@ impl Proposer {
         }
         let mut ballot = Ballot::above(self.seen, self.id, self.incarnation);
         if planted("P04") {
-            ballot.round = u64::from(self.outbid) + 1;
-            ballot.incarnation = Incarnation(0);
+            ballot = Ballot::new(u64::from(self.outbid) + 1, Some(self.id), Incarnation(0));
         }
         self.seen = self.seen.max(ballot);
         self.phase = Phase::Preparing(Preparing::new(ChosenAt { slot, ballot }));
@@ -236,7 +235,7 @@ impl Proposer {
             && !is_fast(at.ballot)
             && planted("P45")
         {
-            self.seen = Ballot { round: at.ballot.round - 1, ..at.ballot };
+            self.seen = at.ballot.with_round(at.ballot.round - 1);
         }
         self.phase = Phase::Idle;
         self.outbid = self.outbid.saturating_add(1);

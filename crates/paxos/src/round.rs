@@ -207,7 +207,7 @@ impl Paxos {
         let chosen = self.learner.on_accepted(from, at, fingerprint, quorum);
         if let Some((decision, acceptors)) = chosen {
             self.learn(decision, Some(acceptors), effects);
-        } else if at.ballot.node != Some(self.id) && self.config.learners == Learners::All {
+        } else if at.ballot.node() != Some(self.id) && self.config.learners == Learners::All {
             self.overhear(from, at, fingerprint, effects);
         }
     }
@@ -292,7 +292,7 @@ impl Paxos {
         if self.proposer.on_chosen(slot, &batch) {
             effects.cancel_timer(Timer::Retry);
         }
-        if counted.is_some_and(|_| ballot.node == Some(self.id)) {
+        if counted.is_some_and(|_| ballot.node() == Some(self.id)) {
             self.give_way(ChosenAt { slot, ballot }, effects);
         }
         let held = self.acceptor.accepted(slot);

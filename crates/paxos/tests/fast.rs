@@ -313,7 +313,7 @@ fn who_reports_a_collision_has_promised() {
     assert_eq!(lab.count("promise"), 0);
     lab.sync(1);
     assert_eq!(lab.count("promise"), 1);
-    let next = Ballot { round: 1, node: Some(NodeId(0)), incarnation: Incarnation(0) };
+    let next = Ballot::new(1, Some(NodeId(0)), Incarnation(0));
     let last = lab.disk(1).last();
     assert_eq!(last, Some(&Record::Promised { slot: LogIndex(1), ballot: next }));
 }

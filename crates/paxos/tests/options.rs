@@ -119,7 +119,7 @@ fn an_overheard_quorum_is_of_one_ballot_and_does_not_name_an_older_value() {
     let mut lab = lab(5, Config { learners: Learners::All, ..usual(5) });
     lab.without_oracles(); // Nobody sent what is handed over here.
     let slot = LogIndex(1);
-    let ballot = |round| Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) };
+    let ballot = |round| Ballot::new(round, Some(NodeId(0)), Incarnation(1));
     let accept = |round, text: &str| Message::Accept {
         slot,
         ballot: ballot(round),

@@ -108,8 +108,7 @@ fn after_a_duel_the_third_proposal_is_for_the_value_of_the_highest_ballot() {
 /// under ballot 2, in every order; y is proposed.
 #[test]
 fn the_order_of_the_promises_does_not_matter() {
-    let ballot =
-        |round, node| Ballot { round, node: Some(NodeId(node)), incarnation: Incarnation(1) };
+    let ballot = |round, node| Ballot::new(round, Some(NodeId(node)), Incarnation(1));
     let reports = [
         Some(Proposal { ballot: ballot(1, 1), batch: batch("x") }),
         Some(Proposal { ballot: ballot(2, 2), batch: batch("y") }),
@@ -152,7 +151,7 @@ fn repeated_and_old_promises_do_not_count() {
     assert_eq!(lab.count("accept"), 0, "node 1 and itself are two of five");
     // Outbid, it starts a new ballot; the promises to the old one are worth nothing now.
     let Message::Promise { slot, ballot, .. } = promise else { panic!() };
-    let promised = Ballot { round: 7, node: Some(NodeId(4)), incarnation: Incarnation(1) };
+    let promised = Ballot::new(7, Some(NodeId(4)), Incarnation(1));
     lab.hand(4, 0, Message::Nack { slot, ballot, promised });
     lab.fire(0, Timer::Retry);
     for from in 1..5 {
@@ -190,8 +189,8 @@ fn a_late_nack_changes_nothing() {
     let mut lab = Lab::new(3);
     lab.propose(0, "x");
     lab.carry(0, 1, "prepare");
-    let ballot = Ballot { round: 0, node: Some(NodeId(0)), incarnation: Incarnation(1) };
-    let promised = Ballot { round: 5, node: Some(NodeId(2)), incarnation: Incarnation(1) };
+    let ballot = Ballot::new(0, Some(NodeId(0)), Incarnation(1));
+    let promised = Ballot::new(5, Some(NodeId(2)), Incarnation(1));
     lab.hand(2, 0, Message::Nack { slot: LogIndex(1), ballot, promised });
     lab.carry(1, 0, "promise");
     assert_eq!(lab.count("accept"), 2);
@@ -255,13 +254,13 @@ fn an_acceptor_remembers_across_a_crash() {
     lab.carry(0, 1, "accept");
     lab.crash(1, 0);
     lab.restart(1);
-    let low = Ballot { round: 0, node: Some(NodeId(2)), incarnation: Incarnation(1) };
+    let low = Ballot::new(0, Some(NodeId(2)), Incarnation(1));
     let prepare =
         |ballot| Message::Prepare { slot: LogIndex(1), ballot, chosen: None, repeat: false };
     lab.lose_all();
     lab.hand(2, 1, prepare(low));
     lab.take(1, 2, "nack");
-    lab.hand(2, 1, prepare(Ballot { round: 9, ..low }));
+    lab.hand(2, 1, prepare(low.with_round(9)));
     let Message::Promise { accepted, .. } = lab.take(1, 2, "promise") else { panic!() };
     assert_eq!(accepted.expect("it accepted before the crash").batch, batch("x"));
 }
@@ -464,8 +463,7 @@ fn implausible_messages_are_refused() {
     let cluster = Cluster::new(ClusterId(1), 3);
     let (keys, meter) = (NoKeys, AuthMeter::default());
     let env = Env::new(core::time::Duration::ZERO, &cluster, &keys, &meter);
-    let ballot =
-        |node, round| Ballot { round, node: Some(NodeId(node)), incarnation: Incarnation(1) };
+    let ballot = |node, round| Ballot::new(round, Some(NodeId(node)), Incarnation(1));
     let prepare = |slot, ballot| Message::Prepare {
         slot: LogIndex(slot),
         ballot,
@@ -491,7 +489,7 @@ fn implausible_messages_are_refused() {
 fn contradicting_records_are_refused() {
     let cluster = Cluster::new(ClusterId(1), 3);
     let config = Config::for_cluster(&cluster).expect("a cluster");
-    let ballot = |round| Ballot { round, node: Some(NodeId(0)), incarnation: Incarnation(1) };
+    let ballot = |round| Ballot::new(round, Some(NodeId(0)), Incarnation(1));
     let slot = LogIndex(1);
     let recover = |records| {
         let durable = Durable::of(Incarnation(2), records);

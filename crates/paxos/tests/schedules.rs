@@ -154,11 +154,8 @@ fn one_value_a_slot_whatever_happens() {
 /// Something that a replica could say, true or not.
 fn babble(from: usize, chance: &mut Chance) -> Message {
     let slot = LogIndex(chance.below(6) as u64 + 1);
-    let mut ballot = |node: usize| Ballot {
-        round: chance.below(8) as u64,
-        node: Some(NodeId(node as u8)),
-        incarnation: Incarnation(1),
-    };
+    let mut ballot =
+        |node: usize| Ballot::new(chance.below(8) as u64, Some(NodeId(node as u8)), Incarnation(1));
     let (own, other) = (ballot(from), ballot(0));
     let at = ChosenAt { slot, ballot: other };
     let value = batch(["x", "y"][chance.below(2)]);
@@ -166,7 +163,7 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
     let repeat = chance.below(2) == 0;
     match chance.below(9) {
         8 => {
-            let ballot = Ballot { round: 0, ..own };
+            let ballot = own.with_round(0);
             Message::Propose { slot, ballot, batch: value, chosen: Some(at) }
         }
         0 => Message::Prepare { slot, ballot: own, chosen: Some(at), repeat },

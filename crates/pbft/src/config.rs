@@ -11,6 +11,11 @@ pub struct Config {
     pub nodes: usize,
     /// A checkpoint is taken at every sequence number that this divides (§4.3: "say, 100").
     pub checkpoint_interval: u64,
+    /// A checkpoint is also taken when so many bytes of requests were executed since the last one;
+    /// and what was given numbers above the stable checkpoint is kept below twice that, but for
+    /// the last number. A view-change shows all of it, a new-view that of a quorum, and both must
+    /// fit a frame, or the primary could never be replaced.
+    pub checkpoint_bytes: usize,
     /// `L` of the water marks: how far above the stable checkpoint numbers are given out (§4.3:
     /// "say, 200"). At least twice the interval, or work stops while a checkpoint is agreed on.
     pub window: u64,
@@ -41,6 +46,7 @@ impl ProtocolConfig for Config {
         Ok(Self {
             nodes: cluster.size,
             checkpoint_interval: 128,
+            checkpoint_bytes: checkpoint_bytes(cluster.size),
             window: 256,
             view_timeout: cluster.timing.election(),
             repeat: cluster.timing.heartbeat().times(2),
@@ -58,7 +64,23 @@ impl ProtocolConfig for Config {
     }
 }
 
+/// Bytes that a new-view may have, with room for signatures in a frame of 32 MiB.
+const NEW_VIEW: usize = 30 << 20;
+/// The last number of a view-change may be as long as a driver's longest batch.
+const LONGEST_BATCH: usize = 2 << 20;
+
+/// Of so many replicas a quorum speaks in a new-view.
+fn checkpoint_bytes(nodes: usize) -> usize {
+    let each = NEW_VIEW / quorum::byzantine(nodes);
+    (each.saturating_sub(LONGEST_BATCH) / 2).max(256 << 10)
+}
+
 impl Config {
+    /// The most bytes that have numbers above the stable checkpoint, but for the last number.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.checkpoint_bytes.saturating_mul(2)
+    }
+
     /// Checks that the settings can work together.
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.nodes < 4 {
@@ -66,6 +88,9 @@ impl Config {
         }
         if self.checkpoint_interval == 0 || self.window < 2 * self.checkpoint_interval {
             return Err("the window must be at least two checkpoint intervals".into());
+        }
+        if self.checkpoint_bytes == 0 {
+            return Err("a checkpoint must be of something".into());
         }
         Ok(())
     }

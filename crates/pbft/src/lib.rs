@@ -32,7 +32,8 @@
 //! * Messages are signed (the paper's §4); vectors of MACs (§5.2) are not there.
 //! * The log survives a crash of all replicas: a vote leaves when its record is on disk. A primary
 //!   that restarts gives no numbers in the view it was in and asks for the next.
-//! * Certificates carry the requests, so that a new view never waits for them.
+//! * Certificates carry the requests, so that a new view never waits for them. So what lies between
+//!   the water marks is bounded in bytes, too, and so many bytes lead to a checkpoint.
 //! * Replicas repeat what got no answer, and show each other what was decided, with proof.
 //! * The digest in a checkpoint is that of the executed requests: equal histories, equal states.
 //!

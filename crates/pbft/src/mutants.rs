@@ -207,6 +207,14 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation(
         "the unit tests of requests.rs: a primary and a client that help each other",
     ),
+    Mutant::new("B80", "of two requests with one number the last counts, by its length", &["O18"])
+        .beyond_simulation("the unit tests of requests.rs: a client that signs both"),
+    Mutant::new("B81", "what is to get a number again takes no room", &["O14"])
+        .beyond_simulation("the unit tests of requests.rs: a liar that relays what is over"),
+    Mutant::new("B82", "long requests lead to no checkpoint before its number comes", &["O13"])
+        .beyond_simulation("tests/paper.rs: requests that are long"),
+    Mutant::new("B83", "a view-change may become longer than any frame", &["O13", "O14"])
+        .beyond_simulation("tests/paper.rs: requests that are long"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
 ];
@@ -221,11 +229,13 @@ mod tests {
     fn bugs_planted_for_unit_tests_are_found() {
         use crate::checkpoint::tests::a_replica_that_executed_something_else_than_a_quorum_stops;
         use crate::requests::tests as requests;
-        let tests: [(&str, fn()); 5] = [
+        let tests: [(&str, fn()); 7] = [
             ("B53", requests::what_waits_is_counted_in_bytes),
             ("B65", requests::a_request_was_executed_if_it_or_a_later_one_of_its_client_was),
             ("B69", requests::each_client_is_watched_in_its_turn),
             ("B71", requests::each_client_is_watched_in_its_turn),
+            ("B80", requests::a_client_that_numbers_two_requests_alike_upsets_no_count),
+            ("B81", requests::what_is_to_get_a_number_once_more_is_counted),
             ("B70", a_replica_that_executed_something_else_than_a_quorum_stops),
         ];
         for (name, test) in tests {

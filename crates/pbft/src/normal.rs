@@ -65,10 +65,11 @@ impl Pbft {
 
     /// The primary gives numbers to what waits, up to the high water mark.
     pub(crate) fn order(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
-        if self.may_order() && self.requests.has_queue() && self.next > self.high_mark() {
+        let open = |it: &Self| it.next <= it.high_mark() && it.has_room(it.next, 0);
+        if self.may_order() && self.requests.has_queue() && !open(self) {
             effects.reached("primary waits at the high water mark");
         }
-        while self.may_order() && self.requests.has_queue() && self.next <= self.high_mark() {
+        while self.may_order() && self.requests.has_queue() && open(self) {
             let Some(batch) = self.requests.next_batch() else { return };
             let sequence = self.next;
             self.next = sequence.next();
@@ -99,13 +100,32 @@ impl Pbft {
         (sequence > self.low_mark() && sequence <= self.high_mark()) || planted("B08")
     }
 
+    /// May so many bytes of requests get this number? All that has numbers above the stable
+    /// checkpoint, but for the last of them, is kept within bounds: a view-change shows it. A
+    /// primary that goes by that is believed in whatever order its pre-prepares come, and whichever
+    /// are lost; one that does not is not.
+    fn has_room(&self, sequence: Sequence, length: usize) -> bool {
+        let (mut bytes, mut last) = (0, (sequence, length));
+        for (number, slot) in self.slots.range(self.low_mark().next()..) {
+            let proposal = slot.proposal.as_ref().filter(|_| slot.view == self.view);
+            let Some(proposal) = proposal.filter(|_| *number != sequence) else { continue };
+            let other = (*number, proposal.batch.bytes().len());
+            bytes += last.min(other).1;
+            last = last.max(other);
+        }
+        bytes < self.config.window_bytes() || planted("B83")
+    }
+
     pub(crate) fn on_pre_prepare(
         &mut self,
         (vote, batch, tag): (Vote, Batch, Tag),
         env: &Env<'_>,
         effects: &mut Effects<Self>,
     ) {
-        if self.phase != Phase::Normal || vote.view != self.view || !self.in_window(vote.sequence) {
+        let works = self.phase == Phase::Normal && vote.view == self.view;
+        let open =
+            self.in_window(vote.sequence) && self.has_room(vote.sequence, batch.bytes().len());
+        if !works || !open {
             effects.reached("pre-prepare out of view or window");
             return tracing::trace!(?vote, "a pre-prepare out of view or window");
         }

@@ -39,6 +39,8 @@ pub struct Pbft {
     pub(crate) stable: Option<CheckpointCertificate>,
     pub(crate) checkpoints: BTreeMap<Sequence, Votes>,
     pub(crate) own_checkpoint: Option<Message>,
+    /// Bytes of requests that were executed since the last checkpoint.
+    pub(crate) since_checkpoint: usize,
     /// The latest view-change of each replica that asks for a later view.
     pub(crate) view_changes: BTreeMap<NodeId, SignedViewChange>,
     /// The new-view that started the current view, to show to those who missed it.
@@ -185,6 +187,7 @@ impl Pbft {
             stable: None,
             checkpoints: BTreeMap::new(),
             own_checkpoint: None,
+            since_checkpoint: 0,
             view_changes: BTreeMap::new(),
             new_view: None,
             requests: Requests::default(),

@@ -29,6 +29,8 @@ pub(crate) struct Requests {
     ordered: BTreeSet<Key>,
     /// The primary's requests without a number.
     queue: VecDeque<Batch>,
+    /// Bytes of `queue`.
+    queued: usize,
     /// The last request of each client that was executed: a copy of it stops no timer and starts
     /// none. The client's number grows with the session, too.
     executed: BTreeMap<ClientId, (SessionId, RequestId)>,
@@ -49,11 +51,16 @@ impl Requests {
             })
     }
 
-    /// Takes a request to wait for. False if it waits already.
+    /// Takes a request to wait for. False if it waits already: a client that gives two requests one
+    /// number is faulty, and the first of them counts.
     pub(crate) fn wait_for(&mut self, command: &Command) -> bool {
-        let new = self.waiting.insert(key_of(command), command.clone()).is_none();
+        let key = key_of(command);
+        let new = !self.waiting.contains_key(&key);
         if new {
             self.bytes += command.framed_len();
+        }
+        if new || planted("B80") {
+            self.waiting.insert(key, command.clone());
         }
         new
     }
@@ -85,8 +92,10 @@ impl Requests {
         Some(Batch::of(std::slice::from_ref(command)))
     }
 
+    /// Bytes that are held. What is to get a number waits to be executed, too, as a rule. But a
+    /// liar can relay what was executed long ago: all of it is signed.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        if planted("B81") { self.bytes } else { self.bytes.max(self.queued) }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -97,15 +106,18 @@ impl Requests {
     pub(crate) fn enqueue(&mut self, batch: Batch) {
         let fresh: Vec<Command> =
             batch.commands().filter(|command| self.ordered.insert(key_of(command))).collect();
-        match fresh.len() {
-            0 => {}
-            all if all == batch.len() => self.queue.push_back(batch),
-            _ => self.queue.push_back(Batch::of(&fresh)),
+        if fresh.is_empty() {
+            return;
         }
+        let batch = if fresh.len() == batch.len() { batch } else { Batch::of(&fresh) };
+        self.queued += batch.bytes().len();
+        self.queue.push_back(batch);
     }
 
     pub(crate) fn next_batch(&mut self) -> Option<Batch> {
-        self.queue.pop_front()
+        let batch = self.queue.pop_front()?;
+        self.queued -= batch.bytes().len();
+        Some(batch)
     }
 
     pub(crate) fn has_queue(&self) -> bool {
@@ -123,6 +135,7 @@ impl Requests {
     pub(crate) fn on_new_view(&mut self) {
         self.ordered.clear();
         self.queue.clear();
+        self.queued = 0;
     }
 
     /// Everything that waits, to be relayed or ordered, in batches of about so many bytes.
@@ -225,5 +238,37 @@ pub(crate) mod tests {
         assert_eq!(requests.bytes(), all[0].framed_len());
         requests.on_executed(&Batch::of(&all[..1]), LogIndex(3));
         assert_eq!((requests.bytes(), requests.is_idle()), (0, true));
+    }
+
+    /// Safety holds however many clients are faulty (§3). This one gives two requests one number,
+    /// and signs both: what is given back later is what was taken.
+    #[test]
+    pub(crate) fn a_client_that_numbers_two_requests_alike_upsets_no_count() {
+        let long = Command { payload: Bytes::from(vec![7; 500]), ..command(1, 1, 1) };
+        for (first, second) in [(command(1, 1, 1), &long), (long.clone(), &command(1, 1, 1))] {
+            let mut requests = Requests::default();
+            assert!(requests.wait_for(&first));
+            assert!(!requests.wait_for(second), "it waits under this number already");
+            assert_eq!(requests.bytes(), first.framed_len());
+            requests.on_executed(&Batch::of(std::slice::from_ref(second)), LogIndex(1));
+            assert_eq!((requests.bytes(), requests.is_idle()), (0, true));
+        }
+    }
+
+    /// Whoever relays what was executed already fills a primary's memory to the bound, no further.
+    #[test]
+    pub(crate) fn what_is_to_get_a_number_once_more_is_counted() {
+        let mut requests = Requests::default();
+        let batch = Batch::of(&[command(1, 1, 9)]);
+        requests.on_executed(&batch, LogIndex(1));
+        requests.enqueue(batch.clone());
+        requests.enqueue(batch.clone());
+        assert_eq!(requests.bytes(), batch.bytes().len(), "once");
+        requests.enqueue(Batch::of(&[command(2, 1, 9)]));
+        assert_eq!(requests.bytes(), 2 * batch.bytes().len());
+        assert_eq!(requests.next_batch(), Some(batch.clone()));
+        assert_eq!(requests.bytes(), batch.bytes().len());
+        requests.on_new_view();
+        assert_eq!(requests.bytes(), 0);
     }
 }

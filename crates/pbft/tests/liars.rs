@@ -3,10 +3,13 @@
 
 mod lab;
 
-use consensus_core::{Batch, ConsensusProtocol, Input, LogIndex, NodeId, Refusal, Role, Tag};
+use consensus_core::{
+    Authenticator, Batch, Command, ConsensusProtocol, Input, LogIndex, NodeId, Refusal, Role,
+    Signer, Tag,
+};
 use lab::{
-    Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, new_view_of, pre_prepare, said,
-    sequence, signed, view_change_of, vote,
+    CLUSTER, Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, keys_of, new_view_of,
+    pre_prepare, said, sequence, signed, view_change_of, vote,
 };
 use synod_pbft::{
     Body, CheckpointCertificate, Digest, Endorsement, Message, NewView, PreparedCertificate,
@@ -27,9 +30,9 @@ fn a_prepare_of_the_primary_is_not_let_in() {
 /// both; who was told the loser learns what was decided.
 #[test]
 fn a_primary_that_equivocates_decides_one_thing_at_most() {
-    let mut lab = Lab::new(4);
+    let mut lab = Lab::new(4).without_oracles();
     let (x, y) = (batch("x"), batch("y"));
-    lab.cut.insert(0);
+    lab.cut([0]);
     lab.hand(0, 1, pre_prepare(0, 1, 0, &x));
     for backup in [2, 3] {
         lab.hand(0, backup, pre_prepare(0, 1, 0, &y));
@@ -60,7 +63,7 @@ fn requests_of_nobody_are_not_let_in() {
     let bad = Batch::of(&[forged.clone()]);
     lab.give(0, Input::Propose(Batch::of(&[forged, signed("good")])));
     lab.give(0, Input::Drained);
-    assert_eq!(lab.nodes[0].refused, [(bad.clone(), Refusal::BadSignature)]);
+    assert_eq!(lab.refused(0), [(bad.clone(), Refusal::BadSignature)]);
     lab.carry_all();
     assert_eq!(lab.committed(3), [batch("good")], "the good one is taken");
     let why = Err("a request is not signed by its client");
@@ -73,7 +76,7 @@ fn requests_of_nobody_are_not_let_in() {
 #[test]
 fn checkpoints_of_other_states_do_not_count() {
     let mut lab = Lab::with_small_window(4);
-    lab.cut.insert(3);
+    lab.cut([3]);
     decide(&mut lab, "a");
     lab.propose(0, "b");
     for kind in ["pre-prepare", "prepare", "commit"] {
@@ -83,9 +86,9 @@ fn checkpoints_of_other_states_do_not_count() {
     let lie = lab.equivocate(3, &said(3, honest.body));
     lab.hand(3, 0, lie);
     let is_stable = |record: &Record| matches!(record, Record::Stable(_));
-    assert!(!lab.nodes[0].disk.iter().any(is_stable));
+    assert!(!lab.disk(0).iter().any(is_stable));
     lab.carry(2, 0, "checkpoint");
-    assert!(lab.nodes[0].disk.iter().any(is_stable));
+    assert!(lab.disk(0).iter().any(is_stable));
 }
 
 /// §4.4: every backup computes anew what follows from the view-changes, and believes no primary
@@ -219,7 +222,7 @@ fn a_liars_words_take_bounded_room() {
                 let _ = lab.try_hand(3, to, said(3, body.clone()));
             }
         }
-        lab.flying.clear();
+        lab.lose_all();
         if round == 40 {
             before = room(&lab);
         }
@@ -287,8 +290,8 @@ fn a_liars_nonsense_is_survived() {
         }
     }
     assert!(let_in > 0, "some of it is well-formed");
-    lab.flying.clear();
-    lab.cut.insert(3);
+    lab.lose_all();
+    lab.cut([3]);
     for text in ["a", "b", "c", "d", "e"] {
         decide(&mut lab, text);
     }
@@ -297,11 +300,33 @@ fn a_liars_nonsense_is_survived() {
     }
 }
 
+/// §3: a service is safe however many of its clients are faulty, and it goes on. This one asks for
+/// two things under one number, and signs both.
+#[test]
+fn a_client_that_numbers_two_requests_alike_disturbs_nobody() {
+    let mut lab = Lab::new(4);
+    let short = signed("x");
+    let mut long = Command { payload: vec![7; 500].into(), ..short.clone() };
+    long.tag = keys_of(Signer::Client(long.client)).sign(&long.signed_bytes(CLUSTER));
+    let (short, long) = (Batch::of(&[short]), Batch::of(&[long]));
+    for backup in [1, 2, 3] {
+        lab.give(backup, Input::Propose(short.clone()));
+        lab.give(backup, Input::Propose(long.clone()));
+        lab.give(backup, Input::Drained);
+    }
+    lab.carry_all();
+    decide(&mut lab, "next");
+    for id in 0..4 {
+        assert_eq!(lab.committed(id), [short.clone(), batch("next")], "replica {id}");
+    }
+}
+
 /// The tests above fail with the bugs that they are about.
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_for_liars_are_found() {
-    let tests: [(&str, fn()); 3] = [
+    let tests: [(&str, fn()); 4] = [
+        ("B80", a_client_that_numbers_two_requests_alike_disturbs_nobody),
         ("B62", a_certificate_is_of_the_primary_and_of_backups),
         ("B63", a_new_view_shows_view_changes_for_itself),
         ("B66", a_liars_words_take_bounded_room),

@@ -14,7 +14,7 @@ use synod_pbft::{Body, Timer};
 #[test]
 fn an_execution_ends_the_doubling_of_timeouts() {
     let mut lab = Lab::new(4);
-    lab.cut.insert(0);
+    lab.cut([0]);
     for id in [1, 2, 3] {
         lab.propose(id, "x");
         lab.fire(id, Timer::View);
@@ -22,7 +22,7 @@ fn an_execution_ends_the_doubling_of_timeouts() {
     lab.carry_all();
     assert_eq!((lab.view(2), lab.committed(2)), (1, &[batch("x")][..]));
     lab.propose(2, "y");
-    assert_eq!(lab.nodes[2].timers[&Timer::View], lab.config.view_timeout);
+    assert_eq!(lab.timer(2, Timer::View).expect("it runs"), lab.config.view_timeout);
 }
 
 /// §4.1: a copy of a request that was executed, from its client or relayed, is nothing to wait
@@ -34,7 +34,7 @@ fn a_copy_of_what_was_executed_is_not_waited_for() {
     lab.propose(2, "x");
     lab.hand(1, 3, said(1, Body::Request { batch: batch("x") }));
     for id in [2, 3] {
-        assert!(!lab.nodes[id].timers.contains_key(&Timer::View), "at {id}");
+        assert!(lab.timer(id, Timer::View).is_none(), "at {id}");
     }
 }
 
@@ -60,10 +60,10 @@ fn lost_checkpoints_are_said_again() {
         for kind in ["pre-prepare", "prepare", "commit"] {
             lab.carry_kind(kind);
         }
-        lab.flying.clear();
+        lab.lose_all();
     }
     lab.propose(0, "e");
-    assert_eq!((lab.committed(0).len(), lab.flying.len()), (4, 0), "nothing is stable");
+    assert_eq!((lab.committed(0).len(), lab.flying().len()), (4, 0), "nothing is stable");
     for id in 0..4 {
         lab.ask_around(id);
     }
@@ -84,7 +84,7 @@ fn a_checkpoint_waits_for_what_led_to_it() {
     for kind in ["pre-prepare", "prepare"] {
         lab.carry_kind(kind);
     }
-    lab.slow.insert(2);
+    lab.slow([2]);
     for from in [0, 1, 3] {
         lab.carry(from, 2, "commit");
     }
@@ -100,8 +100,8 @@ fn a_checkpoint_waits_for_what_led_to_it() {
 fn a_restart_remembers_its_vote_in_the_latest_view() {
     let mut lab = Lab::new(4);
     lab.hand(0, 2, pre_prepare(0, 1, 0, &batch("x")));
-    lab.flying.clear();
-    lab.cut.insert(0);
+    lab.lose_all();
+    lab.cut([0]);
     for id in [1, 2, 3] {
         lab.propose(id, "y");
         lab.fire(id, Timer::View);
@@ -111,7 +111,7 @@ fn a_restart_remembers_its_vote_in_the_latest_view() {
     let ordered = lab.carry(1, 2, "pre-prepare");
     lab.crash(2, 0);
     lab.restart(2);
-    lab.flying.clear();
+    lab.lose_all();
     lab.hand(1, 2, pre_prepare(1, 1, 1, &batch("x")));
     assert_eq!(lab.count("prepare"), 0, "x was for view 0");
     lab.hand(1, 2, ordered);
@@ -130,7 +130,7 @@ fn a_restart_remembers_its_stable_checkpoint() {
     lab.restart(2);
     lab.hand(0, 2, pre_prepare(0, 8, 0, &batch("last")));
     assert_eq!(lab.count("prepare"), 3);
-    lab.flying.clear();
+    lab.lose_all();
     lab.fire(2, Timer::View);
     let view_change = view_change_of(&lab.take(2, 1, "view-change")).view_change;
     assert_eq!(view_change.stable.map(|stable| stable.sequence), Some(sequence(4)));
@@ -144,12 +144,12 @@ fn what_clients_ask_for_takes_bounded_room() {
     let mut lab = Lab::with_little_room(4);
     let one = batch("00").bytes().len();
     let fits = lab.config.max_pending_bytes / one;
-    lab.cut.insert(1);
+    lab.cut([1]);
     for number in 10..10 + 2 * fits {
         lab.give(1, Input::Propose(batch(&number.to_string())));
     }
     let refused = (10 + fits..10 + 2 * fits).map(|number| batch(&number.to_string()));
-    assert!(lab.nodes[1].refused.iter().map(|(batch, _)| batch.clone()).eq(refused));
+    assert!(lab.refused(1).iter().map(|(batch, _)| batch.clone()).eq(refused));
 }
 
 /// The tests above fail with the bugs that they are about.

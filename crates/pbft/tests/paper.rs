@@ -20,14 +20,14 @@ fn the_normal_case_takes_three_phases() {
     lab.propose(0, "x");
     for (kind, messages) in [("pre-prepare", 3), ("prepare", 9), ("commit", 12)] {
         assert_eq!(lab.count(kind), messages, "{kind}");
-        assert_eq!(lab.flying.len(), messages, "nothing else is said");
+        assert_eq!(lab.flying().len(), messages, "nothing else is said");
         assert!((0..4).all(|id| lab.committed(id).is_empty()), "too early");
         if kind == "prepare" {
             assert_eq!(lab.count_from(kind, |from| from == 0), 0);
         }
         lab.carry_kind(kind);
     }
-    assert!(lab.flying.is_empty());
+    assert!(lab.flying().is_empty());
     for id in 0..4 {
         assert_eq!(lab.committed(id), [batch("x")]);
     }
@@ -36,7 +36,7 @@ fn the_normal_case_takes_three_phases() {
 /// §4.2: prepares and commits count when they match the pre-prepare in digest.
 #[test]
 fn only_votes_for_the_same_requests_count() {
-    let mut lab = Lab::new(4);
+    let mut lab = Lab::new(4).without_oracles();
     let (x, y) = (batch("x"), batch("y"));
     lab.hand(0, 1, pre_prepare(0, 1, 0, &x));
     lab.hand(2, 1, said(2, Body::Prepare(vote(0, 1, &y))));
@@ -53,7 +53,7 @@ fn only_votes_for_the_same_requests_count() {
 /// §4.2: votes are of *different* replicas.
 #[test]
 fn a_repeated_vote_counts_once() {
-    let mut lab = Lab::new(7);
+    let mut lab = Lab::new(7).without_oracles();
     let x = batch("x");
     lab.hand(0, 1, pre_prepare(0, 1, 0, &x));
     for from in [2, 2, 2, 2, 3] {
@@ -77,7 +77,7 @@ fn a_quorum_is_needed_and_enough() {
     for (nodes, needed) in [(4, 3), (5, 4), (6, 4), (7, 5)] {
         for (alive, works) in [(needed, true), (needed - 1, false)] {
             let mut lab = Lab::new(nodes);
-            lab.cut.extend(alive..nodes);
+            lab.cut(alive..nodes);
             decide(&mut lab, "x");
             let done = (0..alive).all(|id| lab.committed(id) == [batch("x")]);
             let none = (0..nodes).all(|id| lab.committed(id).is_empty());
@@ -113,7 +113,7 @@ fn a_backup_accepts_one_pre_prepare_for_a_number() {
     assert_eq!(lab.count("prepare"), 3, "no second word");
     lab.crash(1, 0);
     lab.restart(1);
-    lab.flying.clear();
+    lab.lose_all();
     lab.hand(0, 1, pre_prepare(0, 1, 0, &y));
     assert_eq!(lab.count("prepare"), 0, "its disk remembers");
     lab.hand(0, 1, pre_prepare(0, 1, 0, &x));
@@ -131,7 +131,7 @@ fn a_backup_relays_to_the_primary() {
     assert_eq!(lab.count("pre-prepare"), 3, "one number for two copies");
     lab.carry_all();
     assert_eq!(lab.committed(2), [batch("x")]);
-    assert!(!lab.nodes[2].timers.contains_key(&Timer::View), "nothing is waited for");
+    assert!(lab.timer(2, Timer::View).is_none(), "nothing is waited for");
 }
 
 /// §4.1: every replica answers, and the client believes f + 1 equal answers.
@@ -146,14 +146,14 @@ fn a_client_needs_an_honest_replica_among_those_who_answer() {
 /// own when it is there. A pre-prepare does not wait.
 #[test]
 fn votes_leave_and_count_when_they_are_on_disk() {
-    let mut lab = Lab::new(4);
-    lab.slow.extend([0, 1]);
+    let mut lab = Lab::new(4).without_oracles();
+    lab.slow([0, 1]);
     lab.propose(0, "x");
     assert_eq!(lab.count("pre-prepare"), 3, "while the disk works");
     lab.carry(0, 1, "pre-prepare");
-    lab.flying.clear();
+    lab.lose_all();
     lab.hand(2, 1, said(2, Body::Prepare(vote(0, 1, &batch("x")))));
-    assert!(lab.flying.is_empty(), "its own prepare neither left nor counted");
+    assert!(lab.flying().is_empty(), "its own prepare neither left nor counted");
     lab.sync(1);
     assert_eq!(lab.count("prepare"), 3);
     assert_eq!(lab.count("commit"), 0, "prepared, but its disk does not know");
@@ -180,10 +180,10 @@ fn a_stable_checkpoint_trims_the_log() {
     assert_eq!(lab.count("checkpoint"), 4 * 3);
     lab.carry_all();
     let stable = |record: &Record| matches!(record, Record::Stable(it) if it.sequence.0 == 2);
-    assert!((0..4).all(|id| lab.nodes[id].disk.iter().any(stable)));
+    assert!((0..4).all(|id| lab.disk(id).iter().any(stable)));
     decide(&mut lab, "c");
     lab.propose(1, "unheard");
-    lab.flying.clear();
+    lab.lose_all();
     lab.fire(1, Timer::View);
     let view_change = view_change_of(&lab.take(1, 2, "view-change")).view_change;
     let proof = view_change.stable.expect("number 2 is stable");
@@ -216,12 +216,60 @@ fn the_water_marks_bound_the_primary() {
     assert!((0..4).all(|id| lab.committed(id).len() == 6));
 }
 
+/// §4.3, §4.4: what prepared above the stable checkpoint is in every view-change, and one that does
+/// not fit a frame would keep a faulty primary in office. So long requests move the water marks
+/// sooner, and wait for that.
+#[test]
+fn long_requests_lead_to_a_checkpoint_before_its_number_comes() {
+    let one = batch("10").bytes().len();
+    let mut lab = Lab::with_checkpoints_after(4, 2 * one);
+    for number in 10..17 {
+        lab.propose(0, &number.to_string());
+    }
+    assert_eq!(lab.count("pre-prepare"), 4 * 3, "twice as much, and the number after that waits");
+    for kind in ["pre-prepare", "prepare", "commit"] {
+        assert_eq!(lab.count("checkpoint"), 0);
+        lab.carry_kind(kind);
+    }
+    assert_eq!(lab.count("checkpoint"), 2 * 4 * 3, "at the numbers 2 and 4");
+    lab.carry_all();
+    assert!((0..4).all(|id| lab.committed(id).len() == 7), "it goes on");
+    lab.propose(1, "unheard");
+    lab.lose_all();
+    lab.fire(1, Timer::View);
+    let view_change = view_change_of(&lab.take(1, 2, "view-change")).view_change;
+    assert_eq!(view_change.stable.expect("number 6 is stable").sequence, sequence(6));
+    assert_eq!(view_change.prepared.len(), 1);
+}
+
+/// §4.3: a backup takes what an honest primary gives numbers to in whatever order it comes, and no
+/// more of what a liar does.
+#[test]
+fn a_backup_takes_so_many_bytes_above_the_stable_checkpoint() {
+    let text = |number: u64| batch(&(10 + number).to_string());
+    let one = text(1).bytes().len();
+    let orders: [(&[u64], usize); 5] = [
+        (&[1, 2, 3, 4, 5, 6], 4),
+        (&[4, 3, 2, 1], 4),
+        (&[2, 4, 1, 3], 4),
+        (&[4, 2], 2),
+        (&[9, 8, 7, 6, 5, 4, 3], 4),
+    ];
+    for (order, taken) in orders {
+        let mut lab = Lab::with_checkpoints_after(4, 2 * one);
+        for number in order {
+            lab.hand(0, 1, pre_prepare(0, *number, 0, &text(*number)));
+        }
+        assert_eq!(lab.count("prepare"), taken * 3, "{order:?}");
+    }
+}
+
 /// §4.4: backups that wait for a silent primary change the view; the request is executed in it,
 /// and the old primary follows when it is back.
 #[test]
 fn a_silent_primary_loses_the_view() {
     let mut lab = Lab::new(4);
-    lab.cut.insert(0);
+    lab.cut([0]);
     for id in [1, 2, 3] {
         lab.propose(id, "x");
     }
@@ -234,7 +282,7 @@ fn a_silent_primary_loses_the_view() {
         assert_eq!((lab.view(id), lab.committed(id)), (1, &[batch("x")][..]));
     }
     assert_eq!(lab.replica(1).status().role, Role::Leader, "replica v mod n");
-    lab.cut.clear();
+    lab.cut([]);
     lab.ask_around(0);
     lab.carry_all();
     assert_eq!((lab.view(0), lab.committed(0)), (1, &[batch("x")][..]));
@@ -245,17 +293,17 @@ fn a_silent_primary_loses_the_view() {
 #[test]
 fn a_new_primary_waits_for_its_disk() {
     let mut lab = Lab::new(4);
-    lab.cut.insert(0);
+    lab.cut([0]);
     for id in [1, 2, 3] {
         lab.propose(id, "x");
         lab.fire(id, Timer::View);
     }
-    lab.slow.insert(1);
-    lab.flying.retain(|flying| flying.to == 1);
+    lab.slow([1]);
+    lab.keep(|flying| flying.to == NodeId(1));
     lab.carry_kind("view-change");
     assert_eq!(lab.replica(1).status().role, Role::Leader);
     lab.propose(1, "y");
-    assert!(lab.flying.is_empty());
+    assert!(lab.flying().is_empty());
     lab.sync(1);
     assert_eq!((lab.count("new-view"), lab.count("pre-prepare")), (2, 2));
 }
@@ -280,24 +328,24 @@ fn f_plus_one_view_changes_take_a_replica_along() {
 #[test]
 fn timeouts_double_until_something_is_executed() {
     let mut lab = Lab::new(4);
-    lab.cut.insert(0);
+    lab.cut([0]);
     for id in [1, 2, 3] {
         lab.propose(id, "x");
     }
-    let first = lab.nodes[3].timers[&Timer::View];
+    let first = lab.timer(3, Timer::View).expect("it runs");
     assert_eq!(first, lab.config.view_timeout);
     for (view, factor) in [(1, 2), (2, 4)] {
         for id in [1, 2, 3] {
-            if lab.nodes[id].timers.contains_key(&Timer::View) && lab.view(id) < view {
+            if lab.timer(id, Timer::View).is_some() && lab.view(id) < view {
                 lab.fire(id, Timer::View);
             }
         }
         while lab.count("view-change") > 0 {
             lab.carry_kind("view-change");
         }
-        lab.flying.clear(); // The new primary is not heard.
+        lab.lose_all(); // The new primary is not heard.
         assert_eq!(lab.view(3), view);
-        assert_eq!(lab.nodes[3].timers[&Timer::View], first.times(factor), "view {view}");
+        assert_eq!(lab.timer(3, Timer::View).expect("it runs"), first.times(factor), "view {view}");
     }
 }
 
@@ -330,9 +378,9 @@ fn a_new_view_begins_at_the_latest_stable_checkpoint() {
     for kind in ["pre-prepare", "prepare", "commit"] {
         lab.carry_kind(kind);
     }
-    lab.flying.retain(|flying| flying.to != 1);
+    lab.keep(|flying| flying.to != NodeId(1));
     lab.carry_all();
-    lab.cut.insert(0);
+    lab.cut([0]);
     for id in [1, 2, 3] {
         lab.propose(id, "x");
         lab.fire(id, Timer::View);
@@ -353,10 +401,10 @@ fn a_new_view_begins_at_the_latest_stable_checkpoint() {
 fn a_restart_remembers_what_the_new_view_carried() {
     let mut lab = a_view_change_with_a_gap();
     lab.carry(1, 2, "new-view");
-    lab.flying.clear();
+    lab.lose_all();
     lab.crash(2, 0);
     lab.restart(2);
-    lab.flying.clear();
+    lab.lose_all();
     lab.hand(1, 2, pre_prepare(1, 2, 1, &batch("other")));
     assert_eq!(lab.count("prepare"), 0, "number 2 is for what prepared before");
     lab.hand(1, 2, pre_prepare(1, 2, 1, &batch("prepared")));
@@ -370,15 +418,15 @@ fn a_new_primary_repeats_nothing_before_its_disk_knows_of_the_view() {
     lab.propose(0, "prepared");
     lab.carry_kind("pre-prepare");
     lab.carry_kind("prepare");
-    lab.flying.clear();
-    lab.cut.insert(0);
+    lab.lose_all();
+    lab.cut([0]);
     for id in [1, 2, 3] {
         lab.fire(id, Timer::View);
     }
-    lab.slow.insert(1);
+    lab.slow([1]);
     lab.carry_kind("view-change");
     assert_eq!(lab.replica(1).status().role, Role::Leader);
-    lab.flying.clear();
+    lab.lose_all();
     for _ in 0..3 {
         lab.fire(1, Timer::Repeat);
     }
@@ -393,11 +441,11 @@ fn a_new_primary_repeats_nothing_before_its_disk_knows_of_the_view() {
 fn a_new_view_that_got_lost_is_shown_again() {
     let mut lab = a_view_change_with_a_gap();
     let mut shown = |ticks| {
-        lab.flying.clear();
+        lab.lose_all();
         for _ in 0..ticks {
             lab.fire(1, Timer::Repeat);
         }
-        lab.flying.clear();
+        lab.lose_all();
         lab.hand(3, 1, bare_view_change(3, 1));
         lab.count("new-view-again")
     };
@@ -414,9 +462,9 @@ fn the_certificate_of_the_latest_view_counts() {
     lab.carry(0, 3, "pre-prepare");
     lab.carry(2, 3, "prepare");
     assert_eq!(lab.count_from("commit", |from| from == 3), 3);
-    lab.flying.clear();
+    lab.lose_all();
     // Without it, view 1 begins with nothing, and y prepares in it at replica 2 alone.
-    lab.cut.insert(3);
+    lab.cut([3]);
     lab.propose(1, "y");
     for id in [0, 1, 2] {
         lab.fire(id, Timer::View);
@@ -428,9 +476,9 @@ fn the_certificate_of_the_latest_view_counts() {
     lab.carry(1, 2, "pre-prepare");
     lab.carry(0, 2, "prepare");
     assert_eq!(lab.count_from("commit", |from| from == 2), 2);
-    lab.flying.clear();
+    lab.lose_all();
     // View 2 hears of both.
-    lab.cut = [1].into();
+    lab.cut([1]);
     for id in [0, 2] {
         lab.fire(id, Timer::View);
     }
@@ -446,9 +494,9 @@ fn a_replica_that_left_a_view_does_not_vote_in_it() {
     let mut lab = Lab::new(4);
     lab.propose(2, "x");
     lab.fire(2, Timer::View);
-    lab.flying.clear();
+    lab.lose_all();
     lab.hand(0, 2, pre_prepare(0, 1, 0, &batch("x")));
-    assert!(lab.flying.is_empty());
+    assert!(lab.flying().is_empty());
     lab.crash(2, 0);
     lab.restart(2);
     lab.hand(0, 2, pre_prepare(0, 1, 0, &batch("x")));
@@ -460,13 +508,13 @@ fn a_replica_that_left_a_view_does_not_vote_in_it() {
 #[test]
 fn a_restarted_primary_gives_no_number_in_its_old_view() {
     let mut lab = Lab::new(4);
-    lab.slow.insert(0);
+    lab.slow([0]);
     lab.propose(0, "x");
     lab.carry(0, 1, "pre-prepare");
-    lab.flying.clear();
+    lab.lose_all();
     lab.crash(0, 0);
-    assert!(lab.nodes[0].disk.is_empty(), "it forgot that number 1 was given");
-    lab.slow.clear();
+    assert!(lab.disk(0).is_empty(), "it forgot that number 1 was given");
+    lab.slow([]);
     lab.restart(0);
     lab.propose(0, "y");
     assert_eq!(lab.count("pre-prepare"), 0);
@@ -508,11 +556,11 @@ fn what_was_executed_survives_a_crash_of_all() {
 #[test]
 fn a_replica_that_lags_asks_on_as_long_as_it_is_shown_something() {
     let mut lab = Lab::with_small_pages(4);
-    lab.cut.insert(3);
+    lab.cut([3]);
     for text in ["a", "b", "c", "d"] {
         decide(&mut lab, text);
     }
-    lab.cut.clear();
+    lab.cut([]);
     lab.ask_around(3);
     lab.carry_all();
     assert_eq!(lab.committed(3).len(), 1, "one page");
@@ -528,11 +576,11 @@ fn a_replica_that_lags_asks_on_as_long_as_it_is_shown_something() {
 #[test]
 fn a_replica_that_was_away_is_brought_back() {
     let mut lab = Lab::new(4);
-    lab.cut.insert(3);
+    lab.cut([3]);
     for text in ["a", "b", "c"] {
         decide(&mut lab, text);
     }
-    lab.cut.clear();
+    lab.cut([]);
     lab.ask_around(3);
     lab.carry_kind("fetch");
     let shown = lab.take(1, 3, "fetched");
@@ -561,10 +609,10 @@ fn lost_votes_are_repeated() {
     for lost in ["pre-prepare", "prepare", "commit"] {
         let mut lab = Lab::new(4);
         lab.propose(0, "x");
-        while !lab.flying.is_empty() {
-            lab.flying.retain(|flying| flying.message.kind().name != lost);
-            if !lab.flying.is_empty() {
-                let kind = lab.flying[0].message.kind().name;
+        while !lab.flying().is_empty() {
+            lab.keep(|flying| flying.message.kind().name != lost);
+            if !lab.flying().is_empty() {
+                let kind = lab.flying()[0].message.kind().name;
                 lab.carry_kind(kind);
             }
         }
@@ -593,7 +641,10 @@ fn three_replicas_are_no_cluster() {
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_beyond_simulation_are_found() {
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 11] = [
+        ("B82", long_requests_lead_to_a_checkpoint_before_its_number_comes),
+        ("B83", long_requests_lead_to_a_checkpoint_before_its_number_comes),
+        ("B83", a_backup_takes_so_many_bytes_above_the_stable_checkpoint),
         ("B06b", the_certificate_of_the_latest_view_counts),
         ("B09b", timeouts_double_until_something_is_executed),
         ("B27", a_new_primary_repeats_nothing_before_its_disk_knows_of_the_view),

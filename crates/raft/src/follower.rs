@@ -191,7 +191,7 @@ impl Follower {
         }
         self.verified = self.verified.max(last);
         let matched = if planted("R55") { server.log.last().index } else { last };
-        effects.promise(from, || Message::AppendReply { term, matched, repair });
+        effects.send_made(from, || Message::AppendReply { term, matched, repair });
         // Step 5. Not the follower's own last index: its tail may be another leader's.
         let known = if planted("R07") { server.log.last().index } else { last };
         server.commit_to(leader_commit.min(known), effects);

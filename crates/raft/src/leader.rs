@@ -186,8 +186,10 @@ impl Leader {
             }
             let (term, leader) = (server.current_term, server.id);
             let leader_commit = server.commit_index;
-            let append = AppendEntries { term, leader, prev, entries, leader_commit, repair };
-            effects.send(to, Message::AppendEntries(append));
+            effects.send_made(to, || {
+                let append = AppendEntries { term, leader, prev, entries, leader_commit, repair };
+                Message::AppendEntries(append)
+            });
         }
     }
 

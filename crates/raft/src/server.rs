@@ -437,8 +437,8 @@ mod tests {
             kinds
         };
         let matched = LogIndex(1);
-        effects.promise(candidate, || Message::AppendReply { term, matched, repair: false });
-        effects.promise(candidate, || Message::Vote { term, candidate, granted: false });
+        effects.send_made(candidate, || Message::AppendReply { term, matched, repair: false });
+        effects.send_made(candidate, || Message::Vote { term, candidate, granted: false });
         effects.send(server.peers(), Message::StaleTerm { term });
         assert_eq!(left(&mut effects), [(1, "vote"), (2, "stale-term")]);
         effects.synced(RecordNumber(1));

@@ -10,7 +10,7 @@ mod read;
 pub use operator::{operate, status};
 pub use read::ReadError;
 
-use crate::client_link::{CONNECT, Link, LinkEvent, MAX_FRAME, Order};
+use crate::client_link::{CONNECT, Departures, Link, LinkEvent, MAX_FRAME, Order};
 use crate::frame;
 use crate::report::{MembersReport, StatusReport};
 use crate::wire::{Hello, ToReplica};
@@ -95,8 +95,9 @@ pub struct ClusterClient {
     started: Instant,
     /// Names each sending, so that news of an earlier one is not taken for news of this one.
     serial: u64,
-    /// Did anything leave during this call?
-    sent: bool,
+    /// The first sending of the command under way.
+    first: u64,
+    departures: Arc<Departures>,
     /// What went wrong last with each replica.
     troubles: BTreeMap<NodeId, String>,
     /// Replicas that must have been dialled before the first command.
@@ -142,7 +143,8 @@ impl ClusterClient {
             learning: false,
             started: Instant::now(),
             serial: 0,
-            sent: false,
+            first: 1,
+            departures: Arc::default(),
             troubles,
             undialled: if hears_all { nodes } else { NodeSet::EMPTY },
             tasks: JoinSet::new(),
@@ -161,7 +163,8 @@ impl ClusterClient {
         let (orders, inbox) = unbounded_channel();
         self.links.insert(node, orders);
         let (hello, events) = (self.hello.clone(), self.tell.clone());
-        let link = Link { node, address, hello, stays: self.hears_all, events };
+        let (stays, departures) = (self.hears_all, Arc::clone(&self.departures));
+        let link = Link { node, address, hello, stays, departures, events };
         self.tasks.spawn(link.run(inbox));
     }
 
@@ -190,7 +193,7 @@ impl ClusterClient {
         while let Ok(event) = self.events.try_recv() {
             self.note(&event);
         }
-        self.sent = false;
+        self.first = self.serial + 1;
         let todo = self.client.begin(self.started.elapsed(), payload, &*self.keys);
         self.drive(todo).await
     }
@@ -202,8 +205,6 @@ impl ClusterClient {
     /// If the last command did not end so.
     pub async fn resume(&mut self) -> Result<Outcome, ClientError> {
         let todo = self.client.resume(self.started.elapsed());
-        // Something left in the call that this continues.
-        self.sent = true;
         self.drive(todo.ok_or(ClientError::NothingToResume)?).await
     }
 
@@ -236,7 +237,9 @@ impl ClusterClient {
             match todo {
                 Todo::Send(to, request) => self.send(to, &ToReplica::Request(request)),
                 Todo::Wait => {}
-                Todo::Ended(Outcome::Refused(_) | Outcome::Unknown) if !self.sent => {
+                Todo::Ended(Outcome::Refused(_) | Outcome::Unknown)
+                    if self.departures.call_back(self.first, self.serial) =>
+                {
                     self.client.abandon();
                     return Err(self.unreachable());
                 }
@@ -276,9 +279,7 @@ impl ClusterClient {
                     Todo::Wait
                 }
             }
-            LinkEvent::Up(_) | LinkEvent::Sent | LinkEvent::Answer(_) | LinkEvent::Members(_) => {
-                Todo::Wait
-            }
+            LinkEvent::Up(_) | LinkEvent::Answer(_) | LinkEvent::Members(_) => Todo::Wait,
         }
     }
 
@@ -291,7 +292,6 @@ impl ClusterClient {
             LinkEvent::Down { node, why, .. } => {
                 self.troubles.insert(*node, why.clone());
             }
-            LinkEvent::Sent => self.sent = true,
             LinkEvent::Reply(reply) => {
                 if let Answer::Refused(Refusal::NotLeader(Some(leader)))
                 | Answer::Lost(Some(leader)) = reply.answer
@@ -348,5 +348,49 @@ impl ClusterClient {
     fn said(&self) -> String {
         let said = self.troubles.iter().map(|(node, why)| format!("{node}: {why}"));
         said.collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use consensus_core::{ClusterId, FaultModel, Links, NoKeys, Takes};
+
+    const INFO: ProtocolInfo = ProtocolInfo {
+        name: "toy",
+        title: "Toy",
+        paper: "",
+        faults: FaultModel::Crash,
+        answers: Answers::ClientReplica,
+        takes: Takes::Leader,
+        links: Links::Any,
+    };
+
+    /// "No replica could be reached, so that surely nothing happened": nor may it happen later.
+    #[test]
+    pub(crate) fn what_could_not_be_asked_is_not_asked_later() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            // Takes the connection and says nothing, as a machine that is just starting.
+            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+            let ms = Duration::from_millis;
+            let mut client = ClusterClient::connect(ClientConfig {
+                cluster: Cluster::new(ClusterId(1), 1),
+                info: INFO,
+                addresses: [(NodeId(0), listener.local_addr().expect("bound"))].into(),
+                id: ClientId(7),
+                opening: 1,
+                patience: Patience { attempt: ms(20), pause: ms(5), give_up: ms(50) },
+                target: NodeId(0),
+                keys: Arc::new(NoKeys),
+            })
+            .expect("a sound configuration");
+            let outcome = client.call(Bytes::from_static(b"command")).await;
+            assert!(matches!(outcome, Err(ClientError::Unreachable(_))), "{outcome:?}");
+            assert!(client.serial > 0);
+            for serial in 1..=client.serial {
+                assert!(!client.departures.leave(serial), "sending {serial} still waits");
+            }
+        });
     }
 }

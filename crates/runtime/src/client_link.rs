@@ -7,10 +7,12 @@ use crate::frame::{FrameError, FrameReader};
 use crate::report::MembersReport;
 use crate::wire::{DialError, Hello, ToClient, dial};
 use bytes::Bytes;
+use consensus_core::mutant::planted;
 use consensus_core::{NodeId, QueryReply, Reply};
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -36,6 +38,46 @@ pub(crate) async fn open(
     Ok((reader, writer))
 }
 
+/// Which requests have left, and which never will: between a client and its links. A request waits
+/// for its link to connect, and the client may have given it up by then. What is called back before
+/// it left stays here, so that "surely nothing happened" goes on being true.
+#[derive(Debug, Default)]
+pub(crate) struct Departures(Mutex<Bounds>);
+
+#[derive(Debug, Default)]
+struct Bounds {
+    /// The last that left.
+    left: u64,
+    /// All up to this one stay, if they have not left.
+    called_back: u64,
+}
+
+impl Departures {
+    fn bounds(&self) -> MutexGuard<'_, Bounds> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// May this request leave? If so, from now on it has.
+    pub(crate) fn leave(&self, serial: u64) -> bool {
+        let mut bounds = self.bounds();
+        let may = serial > bounds.called_back || planted("N43");
+        if may {
+            bounds.left = bounds.left.max(serial);
+        }
+        may
+    }
+
+    /// Calls back the requests from `first` to `last`. False if one of them has left.
+    pub(crate) fn call_back(&self, first: u64, last: u64) -> bool {
+        let mut bounds = self.bounds();
+        let none_left = bounds.left < first;
+        if none_left {
+            bounds.called_back = bounds.called_back.max(last);
+        }
+        none_left
+    }
+}
+
 /// One request to one replica.
 pub(crate) struct Order {
     pub(crate) serial: u64,
@@ -46,8 +88,6 @@ pub(crate) struct Order {
 pub(crate) enum LinkEvent {
     /// The replica let the client in.
     Up(NodeId),
-    /// A request is about to be written.
-    Sent,
     /// A replica answered a command.
     Reply(Reply),
     /// A replica answered a question.
@@ -72,6 +112,7 @@ pub(crate) struct Link {
     pub(crate) hello: Hello,
     /// Connected even when there is nothing to ask, because answers may come.
     pub(crate) stays: bool,
+    pub(crate) departures: Arc<Departures>,
     pub(crate) events: Sender<LinkEvent>,
 }
 
@@ -136,9 +177,8 @@ impl Link {
     ) -> (String, Option<u64>) {
         let mut last = None;
         loop {
-            if let Some(order) = next.take() {
+            if let Some(order) = next.take().filter(|order| self.departures.leave(order.serial)) {
                 last = Some(order.serial);
-                self.tell(LinkEvent::Sent).await;
                 if let Err(error) = self.write(&mut writer, &order.frame).await {
                     return (error.to_string(), last);
                 }
@@ -173,5 +213,54 @@ impl Link {
 
     async fn write(&self, writer: &mut OwnedWriteHalf, frame: &[u8]) -> io::Result<()> {
         timeout(CONNECT, writer.write_all(frame)).await?
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::frame::{self, PREAMBLE, payload_len};
+    use crate::wire::{Greeting, MAX_HELLO};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc::{channel, unbounded_channel};
+
+    /// Lets a client in, and gives the first frame that it sends.
+    async fn first_frame(listener: TcpListener) -> Bytes {
+        let (stream, _) = listener.accept().await.expect("a client");
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = FrameReader::new(reader);
+        reader.preamble().await.expect("a preamble");
+        reader.next(MAX_HELLO).await.expect("a hello");
+        let welcome = [&PREAMBLE[..], &frame::encode(&Greeting::Welcome(NodeId(0)))].concat();
+        writer.write_all(&welcome).await.expect("it listens");
+        reader.next(MAX_FRAME).await.expect("a frame").expect("a frame")
+    }
+
+    /// A replica that was away comes back when the client has told its caller that surely nothing
+    /// happened. What waited for the connection must not leave over it.
+    #[test]
+    pub(crate) fn what_was_called_back_never_leaves() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+            let (address, hello) = (listener.local_addr().expect("bound"), Hello::Status);
+            let departures = Arc::new(Departures::default());
+            let (events, _news) = channel(9);
+            let (node, stays) = (NodeId(0), false);
+            let link =
+                Link { node, address, hello, stays, departures: Arc::clone(&departures), events };
+            let (orders, inbox) = unbounded_channel();
+            let frames: Vec<Bytes> = (0..3u64).map(|serial| frame::encode(&serial)).collect();
+            for (serial, frame) in (0..).zip(&frames).skip(1) {
+                orders.send(Order { serial, frame: frame.clone() }).expect("the link is there");
+            }
+            assert!(departures.call_back(1, 1), "nothing has left");
+            let link = tokio::spawn(link.run(inbox));
+            let came = first_frame(listener).await;
+            let sent = &frames[2];
+            assert_eq!(came, sent.slice(sent.len() - payload_len(sent)..));
+            assert!(!departures.call_back(2, 2), "it has left");
+            link.abort();
+        });
     }
 }

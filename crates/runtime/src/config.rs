@@ -106,6 +106,9 @@ pub struct Limits {
     pub max_strangers: usize,
     /// How long a connection may take to say who it is.
     pub handshake: Duration,
+    /// A client that says nothing for so long loses its connection, and makes a new one when it has
+    /// something to ask. Else those whose machines are gone would fill `max_clients` in the end.
+    pub client_idle: Duration,
     /// How long a piece of 64 KiB may take to get through a connection.
     pub write_timeout: Duration,
     /// A snapshot is taken when so many bytes of records were written since the last one.
@@ -136,6 +139,7 @@ impl Default for Limits {
             max_clients: 4096,
             max_strangers: 256,
             handshake: Duration::from_secs(5),
+            client_idle: Duration::from_secs(3600),
             write_timeout: Duration::from_secs(5),
             snapshot_after: 64 * MIB as u64,
             snapshot_chunk: 256 * 1024,
@@ -193,6 +197,7 @@ impl Limits {
                 "snapshot_chunk must be 64 bytes to 16 MiB, and at most half of max_frame",
             ),
             (self.snapshot_after > 0, "snapshot_after must not be 0"),
+            (!self.client_idle.is_zero(), "client_idle must not be 0"),
             (self.burst > 0 && self.pipeline > 0, "burst and pipeline must not be 0"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {

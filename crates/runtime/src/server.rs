@@ -3,6 +3,7 @@
 //! the connection.
 
 use crate::codec;
+use crate::config::Limits;
 use crate::driver::query_reply;
 use crate::frame::{self, FrameReader, PREAMBLE};
 use crate::inbound::Inbound;
@@ -15,6 +16,7 @@ use crate::waiting::{Connection, refusal};
 use crate::wire::{Greeting, Hello, MAX_HELLO, ToClient, ToReplica};
 use crate::wish::{self, Denied, Wish};
 use crate::write::write_queue;
+use consensus_core::mutant::planted;
 use consensus_core::{
     ClientId, ConsensusProtocol, Env, Envelope, Incarnation, MEMBERSHIP_CLIENT, NodeId, Query,
     Refusal, Request,
@@ -256,8 +258,11 @@ impl<P: ConsensusProtocol> Server<P> {
         mut reader: FrameReader<OwnedReadHalf>,
         connection: &Arc<Connection>,
     ) -> io::Result<()> {
-        let limit = self.shared.limits.max_frame;
-        while let Some(frame) = reader.next(limit).await.map_err(io::Error::other)? {
+        let Limits { max_frame, client_idle, .. } = self.shared.limits;
+        let idle = if planted("N46") { Duration::MAX } else { client_idle };
+        loop {
+            let next = timeout(idle, reader.next(max_frame)).await?;
+            let Some(frame) = next.map_err(io::Error::other)? else { return Ok(()) };
             let said = codec::decode::<ToReplica>(&frame).map_err(io::Error::other)?;
             let client = match &said {
                 ToReplica::Request(request) => request.command.client,
@@ -279,7 +284,6 @@ impl<P: ConsensusProtocol> Server<P> {
                 }
             }
         }
-        Ok(())
     }
 
     /// Passes a question to the node, under the same bounds as a command.

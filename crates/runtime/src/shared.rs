@@ -1,5 +1,6 @@
 //! What all tasks of a node share.
 
+use crate::clock::Clock;
 use crate::config::Limits;
 use crate::report::{CounterReport, MembersReport, StatusReport};
 use crate::room::Room;
@@ -14,7 +15,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 /// What the node loop tells beside the replica's own status.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) keys: Arc<dyn Authenticator>,
     pub(crate) meter: AuthMeter,
     pub(crate) limits: Limits,
-    pub(crate) started: Instant,
+    pub(crate) clock: Clock,
     pub(crate) counts: Arc<Mutex<Counters>>,
     pub(crate) rejected: AtomicU64,
     pub(crate) status: watch::Receiver<Status>,
@@ -60,7 +60,7 @@ impl fmt::Debug for Shared {
 impl Shared {
     /// Time since the node started.
     pub(crate) fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.clock.now()
     }
 
     pub(crate) fn counters(&self) -> Counters {
@@ -159,7 +159,7 @@ pub(crate) mod tests {
             keys: Arc::new(NoKeys),
             meter: AuthMeter::default(),
             limits: Limits::default(),
-            started: Instant::now(),
+            clock: Clock::start(),
             counts: Arc::default(),
             rejected: AtomicU64::new(0),
             status,

@@ -2,6 +2,7 @@
 //! starts the tasks.
 
 use crate::chance::Chance;
+use crate::clock::Clock;
 use crate::codec;
 use crate::config::NodeConfig;
 use crate::directory::{Begun, Directory, Newness};
@@ -238,7 +239,7 @@ fn share<P: ConsensusProtocol>(
         keys: Arc::clone(&config.keys),
         meter: AuthMeter::default(),
         limits: config.limits,
-        started: Instant::now(),
+        clock: Clock::start(),
         counts: Arc::new(Mutex::new(Counters::default())),
         rejected: AtomicU64::new(0),
         status,
@@ -314,7 +315,7 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
         status,
         gathered: Vec::new(),
         gathered_bytes: 0,
-        proposed_at: shared.started,
+        proposed_at: Instant::now(),
         stop_at: None,
     };
     let (snapshots, control_in, wishes_in) = (snapshotted, controlled, wished);

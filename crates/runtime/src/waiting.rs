@@ -24,16 +24,23 @@ pub(crate) struct Connection {
 impl Connection {
     /// Sends an answer. A client that does not take its answers is cut off: it will ask again.
     pub(crate) fn reply(&self, reply: Reply) {
-        self.say(&ToClient::Reply(reply));
+        self.say(frame::encode(&ToClient::Reply(reply)));
     }
 
-    /// Sends an answer to a question.
+    /// Sends an answer to a question. One that is longer than all that may wait never comes
+    /// through, however often it is asked for; who asked is told.
     pub(crate) fn reply_to_query(&self, reply: QueryReply) {
-        self.say(&ToClient::QueryReply(reply));
+        let QueryReply { from, client, number, .. } = reply;
+        let mut answer = frame::encode(&ToClient::QueryReply(reply));
+        if !self.replies.takes(answer.len()) && !planted("N44") {
+            let refused = QueryReply { from, client, number, answer: Err(Refusal::TooLarge) };
+            answer = frame::encode(&ToClient::QueryReply(refused));
+        }
+        self.say(answer);
     }
 
-    fn say(&self, words: &ToClient) {
-        if self.replies.push(frame::encode(words)).is_err() {
+    fn say(&self, frame: Bytes) {
+        if self.replies.push(frame).is_err() {
             tracing::debug!(client = self.client.0, "a client does not take its answers");
             self.replies.close();
         }
@@ -430,5 +437,31 @@ pub(crate) mod tests {
             desk.waiting.executed(executed(&request));
         }
         assert!(desk.connection.replies.push(Bytes::new()).is_err(), "closed");
+    }
+
+    /// An answer that fits no queue would only end the connection, each time anew.
+    #[test]
+    pub(crate) fn who_asks_for_more_than_an_answer_can_hold_is_told() {
+        let limit = 200;
+        for (length, fits) in [(100, true), (limit, false)] {
+            let desk = desk(limit);
+            let answer = Ok((LogIndex(3), Bytes::from(vec![7; length])));
+            let client = desk.connection.client;
+            desk.connection.reply_to_query(QueryReply {
+                from: NodeId(0),
+                client,
+                number: 5,
+                answer,
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let frames = runtime.block_on(desk.connection.replies.take_all()).expect("open");
+            let payload = &frames[0][frames[0].len() - frame::payload_len(&frames[0])..];
+            let Ok(ToClient::QueryReply(told)) = codec::decode(payload) else {
+                panic!("no answer")
+            };
+            assert_eq!((told.client, told.number), (client, 5));
+            assert_eq!(told.answer.is_ok(), fits);
+            assert!(fits || told.answer == Err(Refusal::TooLarge));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What an operator can want of a node, and what becomes of it.
 
+use consensus_core::mutant::planted;
 use consensus_core::{Change, ChangeRefusal, LogIndex, Membership, NodeId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -75,8 +76,10 @@ pub(crate) struct Asked {
 /// The wishes that a node works on.
 #[derive(Default)]
 pub(crate) struct Wishes {
-    /// A change of members that the protocol took, or is just being asked for.
-    pub(crate) change: Option<(Change, Asker)>,
+    /// A change of members that the protocol is just being asked for.
+    asking: Option<(Change, Asker)>,
+    /// A change of members that the protocol took.
+    change: Option<(Change, Asker)>,
     pub(crate) transfer: Option<(NodeId, Instant, Asker)>,
     pub(crate) snapshot: Vec<Asker>,
 }
@@ -87,26 +90,49 @@ pub(crate) fn answer(asker: Asker, answer: Result<Granted, Denied>) {
 }
 
 impl Wishes {
-    /// The members that are in force, committed and not under change.
-    pub(crate) fn settled(&mut self, members: &Membership) {
-        let fits = |change: &Change| {
-            (change.voters, change.learners) == (members.voters, members.learners)
-        };
-        if let Some((_, asker)) = self.change.take_if(|(change, _)| fits(change)) {
-            answer(asker, Ok(Granted::Members(members.clone())));
+    /// The protocol is asked for other members. Whether it can change them now it knows best: a
+    /// change that waits, for a new voter to catch up, gives way to another one.
+    pub(crate) fn ask(&mut self, change: Change, asker: Asker) {
+        self.asking = Some((change, asker));
+    }
+
+    /// The protocol was asked. What it did not refuse it took, in place of what it was about.
+    pub(crate) fn asked(&mut self) {
+        let Some(taken) = self.asking.take() else { return };
+        if self.change.is_some() && planted("N40") {
+            return answer(taken.1, Err(Denied::Change(ChangeRefusal::UnderWay)));
+        }
+        if let Some((_, before)) = self.change.replace(taken) {
+            answer(before, Err(Denied::Late));
         }
     }
 
-    /// The protocol did not begin the change.
+    /// The members that are in force, committed and not under change. If that was known before, the
+    /// protocol says so because nothing more comes of the change that it was about.
+    pub(crate) fn settled(&mut self, members: &Membership, known: bool) {
+        let fits = |(change, _): &mut (Change, Asker)| {
+            (change.voters, change.learners) == (members.voters, members.learners)
+        };
+        for wish in [&mut self.change, &mut self.asking] {
+            if let Some((_, asker)) = wish.take_if(fits) {
+                answer(asker, Ok(Granted::Members(members.clone())));
+            }
+        }
+        if let Some((_, asker)) = self.change.take_if(|_| known && !planted("N41")) {
+            answer(asker, Err(Denied::Late));
+        }
+    }
+
+    /// The protocol did not begin the change that it was asked for.
     pub(crate) fn refused(&mut self, why: ChangeRefusal) {
-        if let Some((_, asker)) = self.change.take() {
+        if let Some((_, asker)) = self.asking.take() {
             answer(asker, Err(Denied::Change(why)));
         }
     }
 
     /// The replica no longer leads.
     pub(crate) fn deposed(&mut self) {
-        if let Some((_, asker)) = self.change.take() {
+        for (_, asker) in self.change.take().into_iter().chain(self.asking.take()) {
             answer(asker, Err(Denied::Lost));
         }
     }
@@ -122,5 +148,60 @@ impl Wishes {
         if let Some((_, _, asker)) = self.transfer.take() {
             answer(asker, outcome);
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use consensus_core::NodeSet;
+    use tokio::sync::oneshot::Receiver;
+
+    type Answer = Receiver<Result<Granted, Denied>>;
+
+    fn three() -> Membership {
+        Membership { voters: NodeSet::first(3), ..Membership::default() }
+    }
+
+    /// The protocol takes a change to these voters, or refuses it.
+    fn wish(wishes: &mut Wishes, voters: usize, refused: Option<ChangeRefusal>) -> Answer {
+        let (asker, answer) = oneshot::channel();
+        let change = Change { voters: NodeSet::first(voters), ..Change::of(&three()) };
+        wishes.ask(change, asker);
+        refused.into_iter().for_each(|why| wishes.refused(why));
+        wishes.asked();
+        answer
+    }
+
+    /// Raft thesis §4.2.1: a server that is to vote and never comes must not keep the operator from
+    /// other changes. The protocol takes one; who asked for the first is told.
+    #[test]
+    pub(crate) fn a_change_that_waits_gives_way_to_another_unless_that_is_refused() {
+        let mut wishes = Wishes::default();
+        let mut first = wish(&mut wishes, 4, None);
+        let refused = ChangeRefusal::TooEarly;
+        let mut second = wish(&mut wishes, 5, Some(refused));
+        assert_eq!(second.try_recv(), Ok(Err(Denied::Change(refused))));
+        assert!(first.try_recv().is_err(), "it goes on");
+        let mut third = wish(&mut wishes, 2, None);
+        assert_eq!(first.try_recv(), Ok(Err(Denied::Late)));
+        let two = Membership { voters: NodeSet::first(2), ..three() };
+        wishes.settled(&two, false);
+        assert_eq!(third.try_recv(), Ok(Ok(Granted::Members(two))));
+    }
+
+    /// A leader that gives a new voter up says once more which members there are.
+    #[test]
+    pub(crate) fn who_waits_for_a_change_that_was_given_up_is_told() {
+        let mut wishes = Wishes::default();
+        let mut answer = wish(&mut wishes, 4, None);
+        let learns = Membership { learners: NodeSet::only(NodeId(3)), ..three() };
+        wishes.settled(&learns, false);
+        assert!(answer.try_recv().is_err(), "the new voter learns first");
+        wishes.settled(&learns, true);
+        assert_eq!(answer.try_recv(), Ok(Err(Denied::Late)));
+        let mut lost = wish(&mut wishes, 4, None);
+        wishes.deposed();
+        assert_eq!(lost.try_recv(), Ok(Err(Denied::Lost)));
     }
 }

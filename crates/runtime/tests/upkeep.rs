@@ -9,6 +9,7 @@ use consensus_core::{
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 use support::toy::Toy;
 use support::{Counter, ToyCluster, number};
@@ -389,6 +390,31 @@ async fn who_waits_at_a_leader_that_steps_down_is_told() -> Result {
     Ok(())
 }
 
+/// A client whose machine is gone never ends its connection. One that lives makes a new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_says_nothing_for_long_gives_up_its_place() -> Result {
+    let mut cluster = ToyCluster::<false>::unstarted(1);
+    let mut config = NodeConfig { create: true, ..cluster.config(LEADER) };
+    config.limits.client_idle = Duration::from_millis(50);
+    cluster.nodes.insert(LEADER, start(config, Counter::default()).await?);
+    let node = &cluster.nodes[&LEADER];
+    let mut client = cluster.client();
+    for number in 1..=2 {
+        let mut outcome = client.call(Bytes::new()).await?;
+        while outcome == Outcome::Unknown {
+            outcome = client.resume().await?;
+        }
+        assert_eq!(applied(outcome), number);
+        let gone = async {
+            while node.report().clients > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(long(), gone).await.expect("its place is free");
+    }
+    Ok(())
+}
+
 /// The tests above fail with the bugs that they are about, in processes of their own.
 #[cfg(feature = "mutants")]
 #[test]
@@ -398,10 +424,16 @@ fn bugs_planted_in_reads_and_starts_are_found() -> Result {
         ("N19", "a_question_waits_for_its_index"),
         ("N20", "each_start_has_a_number_of_its_own"),
         ("N21", "who_waits_at_a_leader_that_steps_down_is_told"),
+        ("N46", "a_client_that_says_nothing_for_long_gives_up_its_place"),
     ];
+    let mut children = Vec::new();
     for (bug, test) in tests {
         let mut child = std::process::Command::new(std::env::current_exe()?);
-        let ran = child.args(["--exact", test]).env("SYNOD_MUTANT", bug).output()?;
+        let child = child.args(["--exact", test]).env("SYNOD_MUTANT", bug);
+        children.push((bug, child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?));
+    }
+    for (bug, child) in children {
+        let ran = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&ran.stdout);
         assert!(!ran.status.success() && said.contains("1 failed"), "{bug}: {said}");
     }

@@ -140,6 +140,7 @@ impl<P: ConsensusProtocol, const FRAMED: bool> Node for Ours<P, FRAMED> {
         }
     }
 
+    #[inline(always)]
     fn hear(&mut self, letter: Letter<P::Message>) {
         let Letter { from, message } = letter;
         let envelope = Envelope { from: NodeId(from as u8), message };

@@ -14,12 +14,12 @@ use synod_sim::{Item, said_by};
 
 /// The ballot of a proposer in its first life.
 fn ballot(round: u64, node: NodeId) -> Ballot {
-    Ballot { round, node: Some(node), incarnation: Incarnation(1) }
+    Ballot::new(round, Some(node), Incarnation(1))
 }
 
 /// `2.P1`; `none` is lower than every ballot.
 fn ballot_item(ballot: Ballot) -> Item {
-    match ballot.node {
+    match ballot.node() {
         Some(node) => Item::Ballot(ballot.round, node),
         None => Item::word("none"),
     }

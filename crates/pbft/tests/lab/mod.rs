@@ -1,25 +1,28 @@
-//! A laboratory: replicas on a table, where the test carries every message, syncs every disk,
-//! pulls every plug and forges what a liar would by hand.
+//! A laboratory: the simulator's table with PBFT on it, where the test carries every message, syncs
+//! every disk, pulls every plug and forges what a liar would by hand. After every step the oracles
+//! and the replica's own invariants are asked, and what a restart would remember.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use bytes::Bytes;
 use consensus_core::{
     AuthMeter, Authenticator, Batch, Canonical, ClientId, Cluster, ClusterId, Command,
-    ConsensusProtocol, Delay, Durable, Effect, Effects, Env, Envelope, Incarnation, Input,
-    LogIndex, Message as _, NodeId, NodeSet, Outbox, ProtocolConfig, RecordNumber, Refusal,
-    RequestId, SessionId, Signer, Tag,
+    ConsensusProtocol, Delay, Durable, Env, Incarnation, Input, LogIndex, Message as _, NodeId,
+    NodeSet, ProtocolConfig, Refusal, RequestId, SessionId, Signer, Tag,
 };
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 use synod_pbft::{
     Body, Config, Digest, Message, NewView, Pbft, Record, Sequence, SignedViewChange, Timer, View,
     ViewChange, Vote, invariants,
 };
-use synod_sim::SimKeys;
+use synod_sim::{Flight, SimKeys, Table};
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(1);
-const SEED: u64 = 11;
+/// That of a table.
+const SEED: u64 = 0;
+
+/// A message on its way.
+pub(crate) type Flying = Flight<Message>;
 
 pub(crate) fn keys_of(signer: Signer) -> SimKeys {
     SimKeys::new(SEED, signer)
@@ -112,35 +115,17 @@ fn view_change_bytes(view_change: &ViewChange) -> Vec<u8> {
     fields.finish()
 }
 
-/// A replica with its disk and what it wants.
-pub(crate) struct Node {
-    replica: Option<Pbft>,
-    effects: Effects<Pbft>,
-    outbox: Outbox<Message>,
-    pub(crate) disk: Vec<Record>,
-    incarnation: Incarnation,
-    pub(crate) timers: BTreeMap<Timer, Delay>,
-    pub(crate) committed: Vec<Batch>,
-    pub(crate) refused: Vec<(Batch, Refusal)>,
-}
-
-/// A message on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct Flying {
-    pub(crate) from: usize,
-    pub(crate) to: usize,
-    pub(crate) message: Message,
-}
-
 pub(crate) struct Lab {
-    pub(crate) cluster: Cluster,
+    table: Table<Pbft>,
     pub(crate) config: Config,
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) flying: Vec<Flying>,
     /// Nobody hears them, and they hear nobody.
-    pub(crate) cut: BTreeSet<usize>,
+    cut: NodeSet,
     /// Their disks wait for [`Lab::sync`]; all others are done at once.
-    pub(crate) slow: BTreeSet<usize>,
+    slow: NodeSet,
+}
+
+fn set(ids: impl IntoIterator<Item = usize>) -> NodeSet {
+    ids.into_iter().map(|id| NodeId(id as u8)).collect()
 }
 
 impl Lab {
@@ -168,142 +153,111 @@ impl Lab {
         Self::with(Config { checkpoint_interval: 2, window: 4, ..config })
     }
 
+    /// A checkpoint after so many bytes.
+    pub(crate) fn with_checkpoints_after(size: usize, checkpoint_bytes: usize) -> Self {
+        let config = Config::for_cluster(&Cluster::new(CLUSTER, size)).expect("a cluster");
+        Self::with(Config { checkpoint_bytes, ..config })
+    }
+
     fn with(config: Config) -> Self {
-        let cluster = Cluster::new(CLUSTER, config.nodes);
-        let (flying, nodes) = (Vec::new(), Vec::new());
-        let (cut, slow) = (BTreeSet::new(), BTreeSet::new());
-        let mut lab = Self { cluster, config, nodes, flying, cut, slow };
-        for id in 0..lab.cluster.size {
-            lab.nodes.push(Node {
-                replica: None,
-                effects: Effects::after_recovery(0),
-                outbox: Outbox::after_recovery(0, Pbft::INFO.links),
-                disk: Vec::new(),
-                incarnation: Incarnation(0),
-                timers: BTreeMap::new(),
-                committed: Vec::new(),
-                refused: Vec::new(),
-            });
-            lab.restart(id);
+        let table = Table::new(Cluster::new(CLUSTER, config.nodes), config.clone());
+        Self { table, config, cut: NodeSet::EMPTY, slow: NodeSet::EMPTY }
+    }
+
+    /// From now on the oracles see nothing: for tests in which what a replica says is forged, as
+    /// they believe each to say what it sent.
+    pub(crate) fn without_oracles(mut self) -> Self {
+        self.table.without_oracles();
+        self
+    }
+
+    /// From now on nobody hears these, and they hear nobody. What flies already arrives.
+    pub(crate) fn cut(&mut self, ids: impl IntoIterator<Item = usize>) {
+        self.cut = set(ids);
+    }
+
+    /// From now on the disks of these, and of no others, wait for [`Lab::sync`].
+    pub(crate) fn slow(&mut self, ids: impl IntoIterator<Item = usize>) {
+        self.slow = set(ids);
+        let instant = self.table.cluster().nodes().minus(self.slow);
+        self.table.on(0, |stage, _| stage.set_instant(instant));
+    }
+
+    /// Does something to a replica. Then: what would a restart remember, if everything written came
+    /// to the disk?
+    fn on(&mut self, id: usize, act: impl FnOnce(&mut Table<Pbft>)) {
+        let before = self.table.flying().len();
+        act(&mut self.table);
+        for flying in &self.table.flying()[before..] {
+            if self.cut.contains(flying.from) || self.cut.contains(flying.to) {
+                self.table.lose(flying);
+            }
         }
-        lab
+        if self.table.is_up(id) {
+            let durable = Durable::of(Incarnation(u32::MAX), self.table.disk(id).to_vec());
+            let recovered = Pbft::recover(NodeId(id as u8), self.config.clone(), durable);
+            let recovered = recovered.expect("what it wrote it can read");
+            let remembered = invariants::check_recovered(self.replica(id), &recovered);
+            remembered.unwrap_or_else(|broken| panic!("replica {id}: {broken}"));
+        }
     }
 
     /// Pulls the plug. Of the writes that were not synced the first `kept` reach the disk.
     pub(crate) fn crash(&mut self, id: usize, kept: usize) {
-        let node = &mut self.nodes[id];
-        node.replica = None;
-        let synced = node.outbox.durable_upto().0 as usize;
-        node.disk.truncate((synced + kept).min(node.disk.len()));
+        self.table.crash(id, kept);
     }
 
     pub(crate) fn restart(&mut self, id: usize) {
-        let node = &mut self.nodes[id];
-        node.incarnation.0 += 1;
-        let records = node.disk.clone();
-        node.effects = Effects::after_recovery(records.len());
-        node.outbox = Outbox::after_recovery(records.len(), Pbft::INFO.links);
-        node.timers.clear();
-        node.committed.clear();
-        let durable = Durable::of(node.incarnation, records);
-        let recovered = Pbft::recover(NodeId(id as u8), self.config.clone(), durable);
-        node.replica = Some(recovered.expect("what it wrote it can read"));
-        self.give(id, Input::Start);
+        self.on(id, |table| table.restart(id));
     }
 
     /// One input, and no `Drained` after it.
     pub(crate) fn give(&mut self, id: usize, input: Input<Pbft>) {
-        let (keys, meter) = (keys(id), AuthMeter::default());
-        let env = Env::new(Duration::ZERO, &self.cluster, &keys, &meter);
-        let node = &mut self.nodes[id];
-        let Some(replica) = &mut node.replica else { return };
-        let before = replica.clone();
-        replica.step(input, &env, &mut node.effects);
-        assert_eq!(node.effects.halted(), None);
-        invariants::check_step(&before, replica).expect("invariants hold");
-        for effect in node.effects.drain().collect::<Vec<_>>() {
-            let node = &mut self.nodes[id];
-            match effect {
-                Effect::Write { number, record, .. } => {
-                    node.disk.push(record);
-                    assert_eq!(node.disk.len() as u64, number.0, "one write stream");
-                }
-                Effect::Send { to, message, after } => {
-                    assert!(!to.contains(NodeId(id as u8)), "nobody writes to himself");
-                    let now = node.outbox.offer(to, &message, after);
-                    self.fly(id, now, &message);
-                }
-                Effect::SetTimer { timer, delay } => {
-                    node.timers.insert(timer, delay);
-                }
-                Effect::CancelTimer { timer } => {
-                    node.timers.remove(&timer);
-                }
-                Effect::Commit { index, batch } => {
-                    node.committed.push(batch);
-                    assert_eq!(index, LogIndex(node.committed.len() as u64), "no gap");
-                }
-                Effect::Refuse { batch, why } => node.refused.push((batch, why)),
-                _ => {}
-            }
-        }
-        self.rehearse(id);
-        if !self.slow.contains(&id) {
+        self.on(id, |table| table.give(id, input));
+        if !self.slow.contains(NodeId(id as u8)) {
             self.sync(id);
-        }
-    }
-
-    /// After every step: what would a restart remember, if everything written came to the disk?
-    fn rehearse(&self, id: usize) {
-        let node = &self.nodes[id];
-        let durable = Durable::of(Incarnation(node.incarnation.0 + 1), node.disk.clone());
-        let recovered = Pbft::recover(NodeId(id as u8), self.config.clone(), durable);
-        let recovered = recovered.expect("what it wrote it can read");
-        let remembered = invariants::check_recovered(self.replica(id), &recovered);
-        remembered.unwrap_or_else(|broken| panic!("replica {id}: {broken}"));
-    }
-
-    fn fly(&mut self, from: usize, to: NodeSet, message: &Message) {
-        let heard = to.iter().map(NodeId::index).filter(|to| !self.cut.contains(to));
-        if !self.cut.contains(&from) {
-            let flights = heard.map(|to| Flying { from, to, message: message.clone() });
-            self.flying.extend(flights.collect::<Vec<_>>());
         }
     }
 
     /// The disk has everything that was written.
     pub(crate) fn sync(&mut self, id: usize) {
-        let upto = RecordNumber(self.nodes[id].disk.len() as u64);
-        if self.nodes[id].outbox.durable_upto() == upto {
-            return;
-        }
-        for (to, message) in self.nodes[id].outbox.durable(upto) {
-            self.fly(id, to, &message);
-        }
-        self.give(id, Input::Durable(upto));
-        self.give(id, Input::Drained);
+        self.on(id, |table| table.sync(id));
     }
 
     pub(crate) fn propose(&mut self, id: usize, text: &str) {
-        self.give(id, Input::Propose(batch(text)));
-        self.give(id, Input::Drained);
+        self.on(id, |table| table.on(id, |stage, id| stage.propose(id, batch(text))));
     }
 
     /// Fires a timer that is set.
     pub(crate) fn fire(&mut self, id: usize, timer: Timer) {
-        assert!(self.nodes[id].timers.remove(&timer).is_some(), "{timer:?} is not set at {id}");
-        self.give(id, Input::Timer(timer));
-        self.give(id, Input::Drained);
+        self.on(id, |table| table.fire(id, timer));
+    }
+
+    /// How long a timer runs, if it is set.
+    pub(crate) fn timer(&self, id: usize, timer: Timer) -> Option<Delay> {
+        self.table.timer(id, timer)
+    }
+
+    /// What flies, oldest first.
+    pub(crate) fn flying(&self) -> Vec<Flying> {
+        self.table.flying()
+    }
+
+    /// Throws away whatever flies.
+    pub(crate) fn lose_all(&mut self) {
+        self.table.lose_all();
+    }
+
+    /// Throws away what flies, but for this.
+    pub(crate) fn keep(&mut self, kept: impl Fn(&Flying) -> bool) {
+        for flying in self.flying().iter().filter(|flying| !kept(flying)) {
+            self.table.lose(flying);
+        }
     }
 
     /// Takes a message of a kind off the table, the oldest first.
     pub(crate) fn take(&mut self, from: usize, to: usize, kind: &str) -> Message {
-        let wanted = |flying: &Flying| {
-            flying.from == from && flying.to == to && flying.message.kind().name == kind
-        };
-        let at = self.flying.iter().position(wanted);
-        let at = at.unwrap_or_else(|| panic!("no {kind} from {from} to {to}: {:?}", self.flying));
-        self.flying.remove(at).message
+        self.table.take(from, to, kind)
     }
 
     /// Carries a message of a kind.
@@ -313,14 +267,17 @@ impl Lab {
         message
     }
 
+    fn deliver(&mut self, flying: &Flying) {
+        self.table.lose(flying);
+        let message = Message::clone(&flying.message);
+        self.hand(flying.from.index(), flying.to.index(), message);
+    }
+
     /// Carries those of a kind that fly now; what they cause stays on the table.
     pub(crate) fn carry_kind(&mut self, kind: &str) {
-        let now = std::mem::take(&mut self.flying).into_iter();
-        let (carried, left) = now.partition(|flying| flying.message.kind().name == kind);
-        self.flying = left;
-        for Flying { from, to, message } in carried {
-            self.hand(from, to, message);
-        }
+        let now = self.flying();
+        let carried = now.iter().filter(|flying| flying.message.kind().name == kind);
+        carried.for_each(|flying| self.deliver(flying));
     }
 
     /// Hands a message over, whether it was sent or not.
@@ -337,21 +294,17 @@ impl Lab {
         to: usize,
         message: Message,
     ) -> Result<(), &'static str> {
-        let (keys, meter) = (keys(to), AuthMeter::default());
-        let env = Env::new(Duration::ZERO, &self.cluster, &keys, &meter);
-        let envelope = Envelope { from: NodeId(from as u8), message };
-        let verified = Pbft::verify(envelope, &env).map_err(|rejected| rejected.0)?;
-        self.give(to, Input::Message(verified));
-        self.give(to, Input::Drained);
-        Ok(())
+        let mut handed = Ok(());
+        let from = NodeId(from as u8);
+        self.on(to, |table| table.on(to, |stage, to| handed = stage.hand(from, to, message)));
+        handed.map_err(|rejected| rejected.0)
     }
 
     /// Carries whatever flies, oldest first, until nothing does.
     pub(crate) fn carry_all(&mut self) {
         let mut carried = 0;
-        while !self.flying.is_empty() {
-            let Flying { from, to, message } = self.flying.remove(0);
-            self.hand(from, to, message);
+        while let Some(oldest) = self.flying().first() {
+            self.deliver(oldest);
             carried += 1;
             assert!(carried < 100_000, "they never stop talking");
         }
@@ -359,24 +312,24 @@ impl Lab {
 
     /// How many messages of a kind fly.
     pub(crate) fn count(&self, kind: &str) -> usize {
-        self.count_from(kind, |_| true)
+        self.table.count(kind)
     }
 
     /// How many of them from such replicas.
     pub(crate) fn count_from(&self, kind: &str, from: impl Fn(usize) -> bool) -> usize {
-        let counted = |it: &&Flying| it.message.kind().name == kind && from(it.from);
-        self.flying.iter().filter(counted).count()
+        let counted = |it: &&Flying| it.message.kind().name == kind && from(it.from.index());
+        self.flying().iter().filter(counted).count()
     }
 
     /// Lies under a replica's own key: what contradicts this message.
     pub(crate) fn equivocate(&self, by: usize, message: &Message) -> Message {
         let (keys, meter) = (keys(by), AuthMeter::default());
-        let env = Env::new(Duration::ZERO, &self.cluster, &keys, &meter);
+        let env = Env::new(Duration::ZERO, self.table.cluster(), &keys, &meter);
         <Pbft as consensus_core::Audit>::equivocate(message, &env).expect("it can be contradicted")
     }
 
     pub(crate) fn replica(&self, id: usize) -> &Pbft {
-        self.nodes[id].replica.as_ref().expect("it runs")
+        self.table.replica(id)
     }
 
     pub(crate) fn view(&self, id: usize) -> u64 {
@@ -384,7 +337,17 @@ impl Lab {
     }
 
     pub(crate) fn committed(&self, id: usize) -> &[Batch] {
-        &self.nodes[id].committed
+        self.table.committed(id)
+    }
+
+    /// What it would not take, and why.
+    pub(crate) fn refused(&self, id: usize) -> &[(Batch, Refusal)] {
+        self.table.stage().refused(NodeId(id as u8))
+    }
+
+    /// What it wrote.
+    pub(crate) fn disk(&self, id: usize) -> &[Record] {
+        self.table.disk(id)
     }
 
     /// What a laggard does when time passes without news.
@@ -434,13 +397,13 @@ pub(crate) fn new_view_of(message: &Message) -> &NewView {
 pub(crate) fn a_view_change_with_a_gap() -> Lab {
     let mut lab = Lab::new(4);
     lab.propose(0, "lost");
-    lab.flying.clear();
+    lab.lose_all();
     lab.propose(0, "prepared");
     lab.carry_kind("pre-prepare");
     lab.carry_kind("prepare");
     assert_eq!(lab.count("commit"), 12);
-    lab.flying.clear();
-    lab.cut.insert(0);
+    lab.lose_all();
+    lab.cut([0]);
     for id in [1, 2, 3] {
         lab.fire(id, Timer::View);
     }

@@ -49,14 +49,14 @@ impl ClusterClient {
         while let Ok(event) = self.events.try_recv() {
             self.note(&event);
         }
-        self.sent = false;
+        let first = self.serial + 1;
         let mut ask = self.querier.begin(self.started.elapsed(), question, consistency);
         loop {
             match ask {
                 Ask::Send(to, query) => self.send(to.into(), &ToReplica::Query(query)),
                 Ask::Wait => {}
                 Ask::Ended(Ok(answer)) => return Ok(answer),
-                Ask::Ended(Err(_)) if !self.sent => {
+                Ask::Ended(Err(_)) if self.departures.call_back(first, self.serial) => {
                     return Err(ReadError::Unreachable(self.said()));
                 }
                 Ask::Ended(Err(why)) => {

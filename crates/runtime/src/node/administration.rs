@@ -5,9 +5,7 @@ use crate::handle::StopReason;
 use crate::snapshots::{Order, SnapshotEvent};
 use crate::wish::{Asked, Asker, Denied, Granted, Wish, answer};
 use consensus_core::mutant::planted;
-use consensus_core::{
-    ChangeRefusal, ConsensusProtocol, Input, NodeId, Role, SnapshotMeta, StateMachine,
-};
+use consensus_core::{ConsensusProtocol, Input, NodeId, Role, SnapshotMeta, StateMachine};
 use tokio::time::Instant;
 
 impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
@@ -15,13 +13,10 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
         let Asked { wish, asker } = asked;
         match wish {
             Wish::Change(change) => {
-                let wishes = &mut self.driver.wishes;
-                if wishes.change.is_some() {
-                    answer(asker, Err(Denied::Change(ChangeRefusal::UnderWay)));
-                    return Ok(());
-                }
-                wishes.change = Some((change.clone(), asker));
-                self.step(Input::Change(change))
+                self.driver.wishes.ask(change.clone(), asker);
+                self.step(Input::Change(change))?;
+                self.driver.wishes.asked();
+                Ok(())
             }
             Wish::Transfer(to) => self.transfer(to, asker),
             Wish::Snapshot => {

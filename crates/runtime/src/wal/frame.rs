@@ -204,4 +204,18 @@ pub(crate) mod tests {
             assert_eq!(find_seal(&bytes, 0, SALT), None, "cut short");
         }
     }
+
+    /// `docs/formats.md` shows a whole log; it is one.
+    #[test]
+    fn the_log_that_is_shown_is_what_is_written() {
+        let owner = Owner { cluster: ClusterId(0xfeed), node: NodeId(2) };
+        let record = (RECORD_KIND, b"ok".to_vec());
+        let place = (HEADER + FRAME + 2) as u64;
+        let log = forge(owner, 1, &[record, (SEAL_KIND, seal_of(place, 1).to_vec())]);
+        let read = read_frames(&log, Header::check(&log, Path::new(""), owner).expect("a header"));
+        assert_eq!((read.records.len(), read.sealed, read.end), (1, place as usize, log.len()));
+        let hex: String = log.iter().map(|byte| format!("{byte:02x}")).collect();
+        let page = include_str!("../../../../docs/formats.md").replace('\n', "");
+        assert!(page.contains(&hex), "{hex}");
+    }
 }
