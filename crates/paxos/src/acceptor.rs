@@ -30,7 +30,7 @@ impl Instance {
         match self.promised {
             promised if promised == ballot || promised == Ballot::ZERO => false,
             promised if is_fast(promised) => {
-                let own_again = planted("P90") && promised.node == ballot.node;
+                let own_again = planted("P90") && promised.node() == ballot.node();
                 !planted("P72") && !own_again
             }
             _ => !(planted("P73") && self.accepted.is_none()),
@@ -340,11 +340,7 @@ mod tests {
 
     /// Every script of five.
     fn every_script_plays_as_told() -> Result<(), String> {
-        let node = |round, node, life| Ballot {
-            round,
-            node: Some(NodeId(node)),
-            incarnation: Incarnation(life),
-        };
+        let node = |round, node, life| Ballot::new(round, Some(NodeId(node)), Incarnation(life));
         let classic = [node(1, 0, 1), node(1, 1, 1), node(2, 0, 2)];
         let fast = [node(0, 0, 1), node(0, 0, 2), node(0, 1, 1)];
         let mut all: Vec<_> = classic.iter().copied().map(Comes::Prepare).collect();
