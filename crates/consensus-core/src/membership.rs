@@ -205,7 +205,8 @@ impl Change {
         let (voters, learners) = (self.voters, self.learners);
         let mut contacts = current.contacts.clone();
         contacts.extend(self.contacts.clone());
-        contacts.retain(|node, _| voters.or(learners).contains(*node));
+        let rest = if planted("S-contact") { voters } else { voters.or(learners) };
+        contacts.retain(|node, _| rest.contains(*node));
         let version = current.version;
         Ok(Membership { version, voters, outgoing: NodeSet::EMPTY, learners, contacts })
     }
@@ -277,6 +278,38 @@ mod tests {
         let members = Membership { learners: set(&[3, 4]), ..three() };
         assert!(!members.is_quorum(set(&[0, 3, 4])));
         assert_eq!(members.members(), set(&[0, 1, 2, 3, 4]));
+    }
+
+    /// Whoever takes part can be reached: of every change from all to some of four nodes, in
+    /// whatever parts, the contacts of just those remain, and the new ones count.
+    fn contacts_are_those_of_the_members() -> bool {
+        let contact = |node: u8, text: &str| (NodeId(node), format!("{text}{node}"));
+        let contacts = (0..4).map(|node| contact(node, "old")).collect();
+        let current = Membership { learners: set(&[3]), contacts, ..three() };
+        let parts = |number: u32| [0, 1, 2, 3].map(|node| number / 3u32.pow(node) % 3);
+        (0..81).map(parts).filter(|parts| parts.contains(&1)).all(|parts| {
+            let of = |part| (0..4).filter(move |node| parts[usize::from(*node)] == part);
+            let mut wish = Change::of(&current).at(NodeId(1), "new1");
+            wish.voters = of(1).map(NodeId).collect();
+            wish.learners = of(2).map(NodeId).collect();
+            let rest = of(1).chain(of(2));
+            let expected = rest.map(|node| contact(node, if node == 1 { "new" } else { "old" }));
+            wish.apply_to(&current).is_ok_and(|members| members.contacts == expected.collect())
+        })
+    }
+
+    #[test]
+    fn whoever_takes_part_can_be_reached() {
+        assert!(contacts_are_those_of_the_members());
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn a_member_that_cannot_be_reached_is_found() {
+        crate::mutant::plant(Some("S-contact"));
+        let passed = contacts_are_those_of_the_members();
+        crate::mutant::plant(None);
+        assert!(!passed, "S-contact survived");
     }
 
     #[test]
