@@ -1,5 +1,6 @@
 //! The settings.
 
+use consensus_core::mutant::planted;
 use consensus_core::quorum::{self, QuorumError, Quorums};
 use consensus_core::{
     Cluster, ConfigError, Drift, Membership, NodeId, NodeSet, ProtocolConfig, Variant,
@@ -219,7 +220,8 @@ impl Config {
 
     /// Can these members agree on anything?
     pub(crate) fn suits(&self, members: &Membership) -> bool {
-        self.quorums(members.voters.len()).is_some()
+        let voters = if planted("M182") { members.members() } else { members.voters };
+        self.quorums(voters.len()).is_some()
     }
 }
 

@@ -5,6 +5,9 @@
 
 use consensus_core::mutant::Mutant;
 
+/// A leader that did not see a change of members which others went on from.
+const CHANGES: &str = "rare, two leaders about one change of members: `tests/changes.rs`";
+
 /// All planted bugs.
 pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
@@ -342,4 +345,16 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("an oracle that sees what slots cost: its directed test"),
     Mutant::new("M170", "a replica with quorum reads does not ask for Drained", &["O18", "O13"]),
     Mutant::new("M171", "a scout does not wait for its own promise to be durable", &["O13"]),
+    Mutant::new(
+        "M180",
+        "a leader that asks new members does not see that they have forgotten slots",
+        &["O1", "O5", "O6", "O18"],
+    )
+    .beyond_simulation(CHANGES),
+    Mutant::new("M181", "a change of members that is known behind a gap stops no leader", &["O19"])
+        .beyond_simulation(CHANGES),
+    Mutant::new("M182", "learners count where members must be enough for a quorum", &["O13"])
+        .beyond_simulation(CHANGES),
+    Mutant::new("M184", "a leader reads while it asks new members for promises", &["O9", "O5"])
+        .beyond_simulation(CHANGES),
 ];

@@ -291,7 +291,8 @@ impl MultiPaxos {
             Role::Leader(leader) => &leader.scout,
             Role::Follower(_) | Role::Canvasser(_) => return,
         };
-        if scout.on_forgotten(&promise, &self.node) && !planted("M82") {
+        let unseen = planted("M82") || (planted("M180") && matches!(self.role, Role::Leader(_)));
+        if scout.on_forgotten(&promise, &self.node) && !unseen {
             effects.reached("scout needs a snapshot first");
             effects.fetch(from);
             self.become_beaten(env, effects);

@@ -5,11 +5,14 @@
 
 mod lab;
 
-use consensus_core::{Batch, Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex};
-use consensus_core::{ProtocolConfig, ReadMode, Role};
+use consensus_core::{
+    AuthMeter, Batch, Cluster, ClusterId, ConsensusProtocol as _, Effects, Env, Input, LogIndex,
+    NoKeys, ProtocolConfig, ReadMode, RecordNumber, Role,
+};
+use core::time::Duration;
 use lab::Lab;
 use std::collections::{BTreeMap, BTreeSet};
-use synod_multipaxos::{Config, Timer};
+use synod_multipaxos::{Config, MultiPaxos, Timer};
 
 /// A small generator (splitmix64), so that a seed is a run.
 struct Chance(u64);
@@ -206,6 +209,74 @@ fn any_schedule_keeps_agreement() {
     }
     assert!(chosen > 300 * 5, "{chosen} slots were chosen");
     assert!(leaders > 300 * 5, "{leaders} leaders were seen");
+}
+
+/// What a replica does after such inputs, and how it is then.
+fn behaviour(mut replica: MultiPaxos, cluster: &Cluster, inputs: Vec<Input<MultiPaxos>>) -> String {
+    let (keys, meter) = (NoKeys, AuthMeter::default());
+    let env = Env::new(Duration::ZERO, cluster, &keys, &meter);
+    let mut effects = Effects::after_recovery(1 << 20);
+    for input in inputs {
+        replica.step(input, &env, &mut effects);
+    }
+    let done: Vec<_> = effects.drain().collect();
+    format!("{done:?} {:?} {}", replica.status(), replica.awaits_durable())
+}
+
+/// `ConsensusProtocol::awaits_durable`: who does not wait for the disk need not be told of it, so
+/// the news changes nothing, neither now nor at whatever comes next.
+fn no_news_is_missed(lab: &Lab, id: usize) -> Result<bool, String> {
+    let replica = lab.replica(id);
+    if replica.awaits_durable() {
+        return Ok(false);
+    }
+    let cluster = lab.cluster();
+    let news = || Input::Durable(RecordNumber(1 << 20));
+    let nothing = behaviour(replica.clone(), cluster, vec![]);
+    if behaviour(replica.clone(), cluster, vec![news()]) != nothing {
+        return Err(format!("n{id} does not wait for its disk, and news of it are news"));
+    }
+    for timer in lab.timers(id) {
+        let untold = behaviour(replica.clone(), cluster, vec![Input::Timer(timer)]);
+        let told = behaviour(replica.clone(), cluster, vec![news(), Input::Timer(timer)]);
+        if told != untold {
+            return Err(format!("n{id} at {timer:?}: {told}, and untold of its disk {untold}"));
+        }
+    }
+    Ok(true)
+}
+
+/// Disks that are mostly behind, and a look at every step at one who does not wait for its own.
+fn nobody_misses_news() -> Result<usize, String> {
+    let mut looked_at = 0;
+    for seed in 0..60 {
+        let mut run = Run::new(seed);
+        for step in 0..600 {
+            run.disturb(step);
+            let id = run.chance.below(run.lab.size());
+            if run.lab.is_up(id) {
+                looked_at += usize::from(no_news_is_missed(&run.lab, id)?);
+            }
+        }
+    }
+    Ok(looked_at)
+}
+
+/// A driver tells of the disk only who waits for it.
+#[test]
+fn who_does_not_wait_for_the_disk_misses_nothing() {
+    let looked_at = nobody_misses_news().unwrap_or_else(|why| panic!("{why}"));
+    assert!(looked_at > 1_000, "only {looked_at} did not wait");
+}
+
+/// The same sees the bugs that are planted for it.
+#[cfg(feature = "mutants")]
+#[test]
+fn who_should_wait_for_the_disk_and_does_not_is_found() {
+    consensus_core::mutant::plant(Some("M171"));
+    let passed = nobody_misses_news();
+    consensus_core::mutant::plant(None);
+    assert!(passed.is_err(), "M171 was not found");
 }
 
 /// The planted bugs that break agreement, found without clock and oracles.

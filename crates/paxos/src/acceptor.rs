@@ -29,7 +29,10 @@ impl Instance {
     fn has_voted_or_promised(&self, ballot: Ballot) -> bool {
         match self.promised {
             promised if promised == ballot || promised == Ballot::ZERO => false,
-            promised if is_fast(promised) => !planted("P72"),
+            promised if is_fast(promised) => {
+                let own_again = planted("P90") && promised.node() == ballot.node();
+                !planted("P72") && !own_again
+            }
             _ => !(planted("P73") && self.accepted.is_none()),
         }
     }
@@ -169,7 +172,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{Incarnation, NodeId};
+    use consensus_core::{Effect, Incarnation, NodeId};
 
     const SLOT: LogIndex = LogIndex(1);
     const ANY: Accepting = Accepting::NotBelowPromise;
@@ -234,6 +237,140 @@ mod tests {
             assert!(acceptor.on_accept(SLOT, ballot(1), &value, ANY, &mut effects).is_ok());
         }
         assert_eq!(effects.iter().count(), 2);
+    }
+
+    /// What may come to an acceptor.
+    #[derive(Clone, Copy, Debug)]
+    enum Comes {
+        Prepare(Ballot),
+        Accept(Ballot),
+        /// A crash after the disk was done, and a new life.
+        Restart,
+    }
+
+    /// An acceptor as the papers tell it: the rules, and nothing else.
+    #[derive(Clone, Copy, Default)]
+    struct Told {
+        promised: Ballot,
+        accepted: Option<Ballot>,
+    }
+
+    impl Told {
+        /// Is it answered with yes?
+        fn takes(&mut self, comes: Comes, rule: Accepting) -> bool {
+            let yes = match comes {
+                // "A number greater than that of any prepare request to which it has already
+                // responded"; the same again is that very request.
+                Comes::Prepare(ballot) => ballot >= self.promised,
+                // Fast Paxos, §3.1: the first proposal of the round, or that one again.
+                Comes::Accept(ballot) if is_fast(ballot) => {
+                    [Ballot::ZERO, ballot].contains(&self.promised)
+                }
+                Comes::Accept(ballot) if rule == ANY => ballot >= self.promised,
+                Comes::Accept(ballot) => ballot == self.promised,
+                Comes::Restart => true,
+            };
+            match comes {
+                Comes::Prepare(ballot) if yes => self.promised = ballot,
+                Comes::Accept(ballot) if yes => {
+                    (self.promised, self.accepted) = (ballot, Some(ballot));
+                }
+                _ => {}
+            }
+            yes
+        }
+    }
+
+    /// The value that a proposer proposes under this number: a number names a value.
+    fn value_of(ballot: Ballot) -> Batch {
+        let word = format!("{ballot:?}");
+        Batch::of(&[consensus_core::Command {
+            client: consensus_core::ClientId(1),
+            session: consensus_core::SessionId(1),
+            request: consensus_core::RequestId(1),
+            payload: word.into_bytes().into(),
+            tag: consensus_core::Tag::none(),
+        }])
+    }
+
+    /// The same script to both; says where they part.
+    fn plays_as_told(script: &[Comes], rule: Accepting) -> Result<(), String> {
+        let (mut acceptor, mut effects) = acceptor();
+        let (mut told, mut disk) = (Told::default(), Vec::new());
+        for (step, comes) in script.iter().enumerate() {
+            let before = told;
+            let yes = told.takes(*comes, rule);
+            let answer = match *comes {
+                Comes::Prepare(ballot) => {
+                    let answer = acceptor.on_prepare(SLOT, ballot, &mut effects);
+                    let reports = |it: &Option<Proposal>| it.as_ref().map(|it| it.ballot);
+                    if answer.as_ref().is_ok_and(|it| reports(it) != before.accepted) {
+                        return Err(format!("{script:?}, step {step}: reports {answer:?}"));
+                    }
+                    answer.is_ok()
+                }
+                Comes::Accept(ballot) => {
+                    let value = value_of(ballot);
+                    acceptor.on_accept(SLOT, ballot, &value, rule, &mut effects).is_ok()
+                }
+                Comes::Restart => {
+                    acceptor = Acceptor::default();
+                    disk.iter()
+                        .cloned()
+                        .all(|(ballot, batch)| acceptor.restore(SLOT, ballot, batch))
+                }
+            };
+            disk.extend(effects.drain().filter_map(|effect| match effect {
+                Effect::Write { record: Record::Promised { ballot, .. }, .. } => {
+                    Some((ballot, None))
+                }
+                Effect::Write { record: Record::Accepted { ballot, batch, .. }, .. } => {
+                    Some((ballot, Some(batch)))
+                }
+                _ => None,
+            }));
+            let held = acceptor.instance(SLOT).cloned().unwrap_or_default();
+            let accepted = told.accepted.map(|ballot| Proposal { ballot, batch: value_of(ballot) });
+            if answer != yes || (held.promised, held.accepted) != (told.promised, accepted) {
+                return Err(format!("{script:?}, step {step}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every script of five.
+    fn every_script_plays_as_told() -> Result<(), String> {
+        let node = |round, node, life| Ballot::new(round, Some(NodeId(node)), Incarnation(life));
+        let classic = [node(1, 0, 1), node(1, 1, 1), node(2, 0, 2)];
+        let fast = [node(0, 0, 1), node(0, 0, 2), node(0, 1, 1)];
+        let mut all: Vec<_> = classic.iter().copied().map(Comes::Prepare).collect();
+        all.extend(classic.iter().chain(&fast).copied().map(Comes::Accept));
+        all.push(Comes::Restart);
+        for number in 0..all.len().pow(5) {
+            let script = [0, 1, 2, 3, 4].map(|at| all[number / all.len().pow(at) % all.len()]);
+            for rule in [ANY, Accepting::OnlyPromised] {
+                plays_as_told(&script, rule)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// §2.2, P1a and phases 1(b) and 2(b), "Fast Paxos" §3.1, and §2.5: after whatever came before,
+    /// an acceptor answers and remembers what the papers say, over restarts, too.
+    #[test]
+    fn an_acceptor_does_what_the_papers_tell() {
+        assert_eq!(every_script_plays_as_told(), Ok(()));
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn an_acceptor_that_does_otherwise_is_found() {
+        for bug in ["P05", "P23", "P24", "P25", "P27", "P72", "P73", "P90"] {
+            consensus_core::mutant::plant(Some(bug));
+            let passed = every_script_plays_as_told().is_ok();
+            consensus_core::mutant::plant(None);
+            assert!(!passed, "{bug} survived");
+        }
     }
 
     /// Slots are independent instances of Paxos.

@@ -236,6 +236,12 @@ pub const MUTANTS: &[Mutant] = &[
         &["O7", "O1", "O6", "O16"],
     )
     .beyond_simulation("rare: a coordinator that crashes, and late copies of other promises"),
+    Mutant::new(
+        "P90",
+        "fast: a proposer that was restarted may have the fast vote of an acceptor again",
+        &["O1", "O6", "O7", "O16"],
+    )
+    .beyond_simulation("rare: a proposer that forgets its own vote alone: a test in `acceptor.rs`"),
     Mutant::new("P81", "fast: who won a fast round never gives way to a rival", &["O13"])
         .beyond_simulation("a client that asks at one replica only; no oracle asks for fairness"),
 ];

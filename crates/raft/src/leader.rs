@@ -277,7 +277,8 @@ impl Leader {
         let hint = match conflict {
             Conflict::Short { last } if peer.wants_snapshot() => {
                 // It has what was forgotten, from a snapshot or from before.
-                if start <= last && last <= server.log.last().index {
+                let behind = last < start || (planted("R181") && last == start);
+                if !behind && last <= server.log.last().index {
                     peer.agrees_upto(last);
                 }
                 return;

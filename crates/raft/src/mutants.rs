@@ -384,4 +384,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
     Mutant::new("R170", "a follower that gathers reads does not ask for Drained", &["O18", "O13"]),
     Mutant::new("R171", "a candidate does not wait for its own vote to be durable", &["O13"]),
+    Mutant::new(
+        "R180",
+        "a leader that has forgotten all that is committed does not know of its term's commit",
+        &["O13", "O9"],
+    )
+    .beyond_simulation("a cluster in which nobody writes: `tests/forgetting.rs`"),
+    Mutant::new("R181", "a follower that has just what is forgotten is not fed", &["O13"]),
 ];

@@ -132,7 +132,9 @@ impl Server {
     /// Has an entry of the current term been committed? Until then a leader knows neither what is
     /// committed (§8) nor whether a change of members may be begun (Ongaro 2015).
     pub(crate) fn has_committed_in_term(&self) -> bool {
-        self.log.term_at(self.commit_index) == Some(self.current_term)
+        let index = self.commit_index;
+        let forgotten = planted("R180") && self.log.get(index).is_none();
+        self.log.term_at(index) == Some(self.current_term) && !forgotten
     }
 
     /// Tells the driver who takes part. A server that joins does not know yet.
