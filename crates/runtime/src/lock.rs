@@ -25,8 +25,8 @@ impl DirLock {
     }
 }
 
-/// To close the file is not enough: a process that is just being started has it open, too, until its
-/// program is loaded, and the lock is on the file that they share.
+/// To close the file is not enough: a process that is just being started has it open, too, until
+/// its program is loaded, and the lock is on the file that they share.
 impl Drop for DirLock {
     fn drop(&mut self) {
         if planted("N47") {
