@@ -184,6 +184,12 @@ impl Audit for MultiPaxos {
         })
     }
 
+    fn goes_by(&self) -> Option<(LogIndex, bool)> {
+        let version = self.node.version();
+        let known = !self.node.voters().is_empty();
+        known.then_some((version, version <= self.node.finished()))
+    }
+
     /// How far slots are executed, once all that phase 1 showed is.
     fn reads_as_of(&self) -> Option<LogIndex> {
         match &self.role {
