@@ -198,7 +198,8 @@ impl Audit for MultiPaxos {
         }
     }
 
-    /// Who follows waits for a leader; who asks, for answers; who leads, for both, and for its heir.
+    /// Who follows waits for a leader; who asks, for answers; who leads, for both, and for its
+    /// heir.
     fn relies_on(&self, each: &mut dyn FnMut(Timer)) {
         let timers: &[Timer] = match &self.role {
             Role::Follower(follower) if follower.lost => &[Timer::Election],
