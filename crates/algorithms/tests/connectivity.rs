@@ -71,7 +71,7 @@ fn drawn_graphs_of_five_nodes_go_on() {
 /// A case is a run, bit for bit.
 #[test]
 fn a_case_and_a_seed_are_a_run() {
-    let case = NAMED[0].case(true);
+    let case = NAMED[0].case(Way::Busy);
     for algorithm in Algorithm::ALL {
         assert_eq!(algorithm.dispatch(RunCase(case)), algorithm.dispatch(RunCase(case)));
     }

@@ -62,6 +62,12 @@ pub trait Audit: ConsensusProtocol {
         let _ = each;
     }
 
+    /// The version of the members that this replica goes by, and whether they are final: its driver
+    /// was told just that. `None` where it does not know any.
+    fn goes_by(&self) -> Option<(LogIndex, bool)> {
+        None
+    }
+
     /// The index as of which this replica, as a leader, would answer a read that came now, as soon
     /// as it heard that it still leads. `None` if it would not, or while it does not know it.
     fn reads_as_of(&self) -> Option<LogIndex> {

@@ -112,4 +112,24 @@ mod tests {
         let high = Ballot::above(low, NodeId(0), Incarnation(1));
         assert!(high > low && high.rank() > low.rank() && low.rank() > Ballot::ZERO.rank());
     }
+
+    /// PMS §2.2, the numbers are ordered and no two proposers share one: two words say what three
+    /// parts say, in the same order, and what is written is the parts.
+    #[test]
+    fn two_words_hold_three_parts() {
+        let nodes = [None, Some(NodeId(0)), Some(NodeId(1)), Some(NodeId(u8::MAX))];
+        let mut before = None;
+        for round in [0, 1, u64::MAX] {
+            for node in nodes {
+                for life in [0, 1, u32::MAX].map(Incarnation) {
+                    let ballot = Ballot::new(round, node, life);
+                    assert_eq!((ballot.round, ballot.node()), (round, node));
+                    assert_eq!(ballot.incarnation(), life);
+                    assert_eq!(Ballot::from(Parts::from(ballot)), ballot);
+                    assert!(before < Some(ballot), "{ballot:?} is above {before:?}");
+                    before = Some(ballot);
+                }
+            }
+        }
+    }
 }

@@ -184,6 +184,12 @@ impl Audit for MultiPaxos {
         })
     }
 
+    fn goes_by(&self) -> Option<(LogIndex, bool)> {
+        let version = self.node.version();
+        let known = !self.node.voters().is_empty();
+        known.then_some((version, version <= self.node.finished()))
+    }
+
     /// How far slots are executed, once all that phase 1 showed is.
     fn reads_as_of(&self) -> Option<LogIndex> {
         match &self.role {
@@ -192,7 +198,8 @@ impl Audit for MultiPaxos {
         }
     }
 
-    /// Who follows waits for a leader; who asks, for answers; who leads, for both, and for its heir.
+    /// Who follows waits for a leader; who asks, for answers; who leads, for both, and for its
+    /// heir.
     fn relies_on(&self, each: &mut dyn FnMut(Timer)) {
         let timers: &[Timer] = match &self.role {
             Role::Follower(follower) if follower.lost => &[Timer::Election],

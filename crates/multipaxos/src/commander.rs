@@ -6,11 +6,11 @@ use crate::acceptor::{Acceptor, cost};
 use crate::leader::Leader;
 use crate::learner::Vote;
 use crate::message::after;
-use crate::node::Node;
-use crate::replica::MultiPaxos;
+use crate::node::{Node, OwnVote};
+use crate::replica::{MultiPaxos, Out, Role};
 use crate::votes::Votes;
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Effects, Env, LogIndex, NodeId, NodeSet};
+use consensus_core::{Ballot, Effects, Env, LogIndex, NodeId, NodeSet, RecordNumber};
 use std::collections::VecDeque;
 
 /// Gets values chosen in slots without gap: those that the acceptor next door accepted.
@@ -237,6 +237,45 @@ impl Leader {
     fn make_room(&mut self, node: &mut Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {
         self.open.retire(node.learner.upto(), &node.acceptor);
         self.pass(node.learner.upto(), node, env, effects);
+    }
+}
+
+impl MultiPaxos {
+    /// The disk has the own acceptor's votes up to here: they count now.
+    pub(crate) fn on_durable(&mut self, upto: RecordNumber, env: &Env<'_>, effects: Out<'_>) {
+        if upto > self.node.durable {
+            self.node.durable = upto;
+            self.node.stalled = false;
+        }
+        while let Some(vote) = self.node.own_votes.pop(upto) {
+            self.on_own_vote(vote, env, effects);
+        }
+    }
+
+    fn on_own_vote(&mut self, vote: OwnVote, env: &Env<'_>, effects: Out<'_>) {
+        match (vote, &mut self.role) {
+            (OwnVote::Promise(ballot), Role::Scout(scout)) => {
+                scout.on_own_promise(&self.node, ballot);
+                self.lead_if_elected(env, effects);
+            }
+            (OwnVote::Accepted { ballot, slot, count }, Role::Leader(leader)) => {
+                let votes = (ballot, slot, count);
+                leader.on_own_accepted(votes, &mut self.node, env, effects);
+            }
+            (OwnVote::Promise(ballot), Role::Leader(leader)) => {
+                leader.scout.on_own_promise(&self.node, ballot);
+                leader.go_on(&mut self.node, env, effects);
+            }
+            (OwnVote::Members(version), _) => {
+                self.node.members_durable = version;
+                self.settle(env, effects);
+            }
+            // A ballot that was given up before the disk was done, or one that a quorum of
+            // others promised already.
+            (OwnVote::Promise(_) | OwnVote::Accepted { .. }, _) => {
+                effects.reached("own vote durable too late");
+            }
+        }
     }
 }
 

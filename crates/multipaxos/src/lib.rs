@@ -111,10 +111,10 @@
 //! | §2.2, abandoning a ballot that was outbid | `MultiPaxos::on_nack` |
 //! | §3, no-ops in the gaps | `Leader::adopt`, `Scout::value` |
 //! | §3, up to α commands ahead; PMMC, WINDOW | `Leader::fill_window`, [`Config::window_bytes`] |
-//! | §3, commands are executed in order | `Learner::learn` |
+//! | §3, commands are executed in order | `Learner::hand_out_run` |
 //! | §3, the set of servers is part of the state | `reconfigure.rs`, `members.rs` |
 //! | PMMC, scout | `scout.rs` |
-//! | PMMC, commander | `Commander` in `leader.rs` |
+//! | PMMC, commander | `commander.rs` |
 //! | PMMC, failure detection instead of duels | `follower.rs` |
 //! | PMMC §4.2, garbage collection; "Paxos Made Live" §5.5, snapshots | `compaction.rs` |
 //! | PMMC §4.3, read-only commands; "Paxos Made Live" §5.2, leases | `reads.rs` |

@@ -139,7 +139,8 @@ pub enum Message {
     TimeoutNow {
         /// The leader's ballot.
         ballot: Ballot,
-        /// It shall ask first whether it would be elected: nobody but the settings wants it to lead.
+        /// It shall ask first whether it would be elected: nobody but the settings wants it to
+        /// lead.
         ask: bool,
     },
     /// The sender does not know what was chosen in these slots and the later ones.

@@ -6,14 +6,14 @@ use crate::follower::{Canvasser, Follower, retry};
 use crate::invariants;
 use crate::leader::Leader;
 use crate::message::{Message, Promise};
-use crate::node::{Node, OwnVote};
+use crate::node::Node;
 use crate::record::Record;
 use crate::scout::Scout;
 use consensus_core::mutant::planted;
 use consensus_core::{
     Answers, Ballot, Batch, ConsensusProtocol, Durable, Effects, Env, Envelope, FaultModel, Input,
-    Links, LogIndex, NodeId, ProtocolInfo, RecordNumber, RecoverError, Refusal, Rejected,
-    SnapshotMeta, Status, Takes, Verified,
+    Links, LogIndex, NodeId, ProtocolInfo, RecoverError, Refusal, Rejected, SnapshotMeta, Status,
+    Takes, Verified,
 };
 
 /// A replica of Multi-Paxos: proposer, acceptor and learner on one node.
@@ -356,43 +356,6 @@ impl MultiPaxos {
         }
     }
 
-    /// The disk has the own acceptor's votes up to here: they count now.
-    fn on_durable(&mut self, upto: RecordNumber, env: &Env<'_>, effects: Out<'_>) {
-        if upto > self.node.durable {
-            self.node.durable = upto;
-            self.node.stalled = false;
-        }
-        while let Some(vote) = self.node.own_votes.pop(upto) {
-            self.on_own_vote(vote, env, effects);
-        }
-    }
-
-    fn on_own_vote(&mut self, vote: OwnVote, env: &Env<'_>, effects: Out<'_>) {
-        match (vote, &mut self.role) {
-            (OwnVote::Promise(ballot), Role::Scout(scout)) => {
-                scout.on_own_promise(&self.node, ballot);
-                self.lead_if_elected(env, effects);
-            }
-            (OwnVote::Accepted { ballot, slot, count }, Role::Leader(leader)) => {
-                let votes = (ballot, slot, count);
-                leader.on_own_accepted(votes, &mut self.node, env, effects);
-            }
-            (OwnVote::Promise(ballot), Role::Leader(leader)) => {
-                leader.scout.on_own_promise(&self.node, ballot);
-                leader.go_on(&mut self.node, env, effects);
-            }
-            (OwnVote::Members(version), _) => {
-                self.node.members_durable = version;
-                self.settle(env, effects);
-            }
-            // A ballot that was given up before the disk was done, or one that a quorum of
-            // others promised already.
-            (OwnVote::Promise(_) | OwnVote::Accepted { .. }, _) => {
-                effects.reached("own vote durable too late");
-            }
-        }
-    }
-
     /// An operator wants this replica to lead: it does not ask around first.
     #[cold]
     fn on_campaign(&mut self, env: &Env<'_>, effects: Out<'_>) {
@@ -591,7 +554,7 @@ impl MultiPaxos {
 
     /// A quorum has promised: phase 1 is over, for all slots.
     #[cold]
-    fn lead_if_elected(&mut self, env: &Env<'_>, effects: Out<'_>) {
+    pub(crate) fn lead_if_elected(&mut self, env: &Env<'_>, effects: Out<'_>) {
         let Role::Scout(scout) = &self.role else { return };
         if !self.node.is_voter() {
             effects.reached("scout learns that it votes no more");

@@ -58,7 +58,7 @@ impl ProtocolConfig for Config {
 
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        let usual = Self { max_pending_bytes: 512, ..usual };
+        let usual = Self { max_pending_bytes: 512, checkpoint_bytes: 300, ..usual };
         let sizes = Self { max_batch_bytes: 1, max_fetched_bytes: 1, ..usual };
         Ok(Self { checkpoint_interval: 2, window: 4, ..sizes })
     }

@@ -158,6 +158,12 @@ impl Audit for Raft {
         invariants::check_step(before, self).map_err(str::to_owned)
     }
 
+    fn goes_by(&self) -> Option<(LogIndex, bool)> {
+        let (members, commit) = (self.server.current(), self.server.commit_index);
+        let known = !members.voters.is_empty();
+        known.then_some((members.version, members.version <= commit))
+    }
+
     /// Thesis §6.4: its commit index, once an entry of its own term is committed.
     fn reads_as_of(&self) -> Option<LogIndex> {
         let leads = matches!(self.role, Role::Leader(_)) && self.server.has_committed_in_term();

@@ -124,7 +124,9 @@ impl Server {
         if agrees {
             let all = planted("R136").then(|| self.log.last().index);
             self.durable_index = self.durable_index.max(all.unwrap_or(last.index));
-            self.tell_members(effects);
+            if !planted("R146") {
+                self.tell_members(effects);
+            }
             return self.forget(NOTHING, effects);
         }
         effects.reached("snapshot installed in place of the log");

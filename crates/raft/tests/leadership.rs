@@ -65,7 +65,8 @@ fn hand_over_is_to_voters() {
         lab.give(0, Input::Transfer(NodeId(nobody)));
         assert!(lab.flying.is_empty() && !lab.nodes[0].timers.contains_key(&Timer::HandOver));
     }
-    lab.hand(0, 3, Message::TimeoutNow { term: Term(1) });
+    lab.hand(0, 3, Message::TimeoutNow { term: Term(1), ask: false });
+    lab.hand(0, 3, Message::TimeoutNow { term: Term(1), ask: true });
     assert_eq!(lab.status(3).role, Role::Follower);
     lab.give(1, Input::Transfer(NodeId(2)));
     assert!(lab.flying.is_empty());
@@ -96,6 +97,41 @@ fn a_server_of_a_higher_priority_takes_over() {
         lab.carry_all();
     }
     assert_eq!(lab.status(1).role, Role::Leader);
+}
+
+/// A server of a higher priority may reach the leader and nobody else. It asks before it campaigns,
+/// so that nothing comes of it: the leader that works stays in office.
+#[test]
+fn a_server_of_a_higher_priority_asks_whether_it_would_win() {
+    let mut lab = Lab::new(5);
+    lab.config.priorities.insert(NodeId(1), 5);
+    (0..5).for_each(|id| lab.restart(id));
+    lab.elect(0);
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry(0, 1, "heartbeat");
+    lab.carry(1, 0, "heartbeat-reply");
+    lab.carry(0, 1, "timeout-now");
+    lab.carry(1, 0, "pre-vote");
+    lab.carry(0, 1, "pre-vote-reply");
+    lab.flying.retain(|flying| flying.from != 1 && flying.to != 1);
+    assert_eq!((lab.status(1).role, lab.status(1).epoch), (Role::Follower, 1));
+    assert_eq!((lab.status(0).role, lab.status(0).epoch), (Role::Leader, 1));
+    lab.fire(0, Timer::HandOver);
+    lab.propose(0, "x");
+    lab.carry_all_but(NodeId(1).into());
+    assert_eq!(lab.status(0).role, Role::Leader);
+    assert!(lab.nodes[0].refused.is_empty());
+}
+
+/// Pre-votes move only who asked for them: late ones find a server that follows.
+#[test]
+fn pre_votes_that_nobody_asked_for_elect_nobody() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    for voter in [0, 2, 0, 2] {
+        lab.hand(voter, 1, Message::PreVoteReply { term: Term(2), granted: true });
+    }
+    assert_eq!((lab.status(1).role, lab.status(1).epoch), (Role::Follower, 1));
 }
 
 /// … not while it lags; and if it does not take over, it is left alone for a while.
@@ -135,7 +171,8 @@ fn who_has_a_lower_priority_waits_longer() {
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 1, "heartbeat");
     lab.carry(1, 0, "heartbeat-reply");
-    lab.flying.retain(|flying| flying.message != Message::TimeoutNow { term: Term(1) });
+    let told = Message::TimeoutNow { term: Term(1), ask: true };
+    lab.flying.retain(|flying| flying.message != told);
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 2, "heartbeat");
     lab.carry(0, 2, "heartbeat");

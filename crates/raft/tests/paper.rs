@@ -22,7 +22,7 @@ fn request_vote(term: u64, candidate: u8, last: EntryId) -> Message {
 }
 
 fn pre_vote(term: u64, last: EntryId) -> Message {
-    Message::PreVote { term: Term(term), last, commit: LogIndex::ZERO }
+    Message::PreVote { term: Term(term), last, commit: LogIndex::ZERO, offered: false }
 }
 
 fn append(term: u64, leader: u8, prev: EntryId, terms: &[u64], commit: u64) -> Message {

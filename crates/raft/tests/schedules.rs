@@ -390,7 +390,7 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
     let yes = number(2) == 0;
     let entry = |term| Entry { term: Term(term), batch: batch(&format!("{term}")) };
     match number(11) {
-        0 => Message::PreVote { term, last, commit: other },
+        0 => Message::PreVote { term, last, commit: other, offered: yes },
         1 => Message::PreVoteReply { term, granted: yes },
         2 => Message::RequestVote { term, candidate: sender, last, commit: other, transfer: yes },
         3 => Message::Vote { term, candidate: NodeId(0), granted: yes },

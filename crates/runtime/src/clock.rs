@@ -11,9 +11,9 @@ use tokio::time::Instant;
 const STEP: Duration = Duration::from_millis(50);
 
 /// Time since the node started. It never runs backwards, and it does not stand still while the
-/// machine is suspended, as the system's monotonic clock may do: a leader that wakes up would go on
-/// to trust its lease, when others have long elected another. The wall clock shows that. Who sets it
-/// ahead ends a lease early, which costs a round of messages.
+/// machine is suspended, as the system's monotonic clock may do: a leader that wakes up would go
+/// on to trust its lease, when others have long elected another. The wall clock shows that. Who
+/// sets it ahead ends a lease early, which costs a round of messages.
 #[derive(Debug)]
 pub(crate) struct Clock(Mutex<Reading>);
 

@@ -199,6 +199,12 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N46", "a client that is gone without a word keeps its place for ever", &["O14"])
         .beyond_simulation("the real runtime; tests/upkeep.rs"),
+    Mutant::new(
+        "N47",
+        "the lock on a directory is let go of when its last user closes it",
+        &["O13"],
+    )
+    .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -221,7 +227,7 @@ mod tests {
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
         use crate::wish::tests as wish;
-        let tests: [(&str, fn()); 25] = [
+        let tests: [(&str, fn()); 26] = [
             ("N40", wish::a_change_that_waits_gives_way_to_another_unless_that_is_refused),
             ("N41", wish::who_waits_for_a_change_that_was_given_up_is_told),
             ("N42", crate::links::tests::links_that_ended_take_no_room),
@@ -229,6 +235,7 @@ mod tests {
             ("N43", crate::client::tests::what_could_not_be_asked_is_not_asked_later),
             ("N44", waiting::who_asks_for_more_than_an_answer_can_hold_is_told),
             ("N45", crate::clock::tests::a_machine_that_slept_knows_it),
+            ("N47", crate::lock::tests::the_lock_is_free_though_a_child_has_the_file_open),
             ("N22", snapshots::a_snapshot_of_another_replica_or_cluster_is_not_taken),
             ("N23", snapshots::who_asks_for_the_older_snapshot_gets_on_with_it),
             ("N24", snapshots::snapshots_of_all_lengths_are_given_whole),

@@ -9,7 +9,6 @@ use consensus_core::{
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 use support::toy::Toy;
 use support::{Counter, ToyCluster, number};
@@ -430,7 +429,8 @@ fn bugs_planted_in_reads_and_starts_are_found() -> Result {
     for (bug, test) in tests {
         let mut child = std::process::Command::new(std::env::current_exe()?);
         let child = child.args(["--exact", test]).env("SYNOD_MUTANT", bug);
-        children.push((bug, child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?));
+        let child = child.stdout(std::process::Stdio::piped());
+        children.push((bug, child.stderr(std::process::Stdio::null()).spawn()?));
     }
     for (bug, child) in children {
         let ran = child.wait_with_output()?;

@@ -275,6 +275,9 @@ impl Options {
         } else {
             &[3, 3, 3, 3, 3, 5, 5, 5, 4, 2]
         });
+        // Beyond eight voters Raft counts in another way. They cost much, so they are rare.
+        let large = !byzantine && Rng::for_purpose(seed, 19).chance(100);
+        let nodes = if large { 9 } else { nodes };
         let operators = Operators::drawn(&mut Rng::for_purpose(seed, 12), Offers::of::<P>(), false);
         let traitors = match (byzantine, rng.below(8)) {
             (false, _) | (true, 0..3) => 0,

@@ -200,6 +200,15 @@ pub const NAMED: &[Named] = &[
         behind: Some(0),
     },
     Named {
+        name: "dead weight",
+        trap: "only the centre of a star reaches a quorum; frayed, its log is long and worth nothing",
+        nodes: 5,
+        links: &[(0, 1), (0, 2), (0, 3), (0, 4)],
+        arcs: &[],
+        leader: 0,
+        behind: None,
+    },
+    Named {
         name: "howard-abraham",
         trap: "two outsiders that hear a follower each keep deposing the leader",
         nodes: 5,

@@ -221,7 +221,11 @@ impl<'a, P: Audit> Run<'a, P> {
         while let Some(node) = next {
             left.remove(node);
             self.world.isolate(node);
-            (0..OWN).for_each(|_| drop(self.world.submit(node, Operation::Append(2, 0).encode())));
+            for _ in 0..OWN {
+                // Each an entry by itself.
+                drop(self.world.submit(node, Operation::Append(2, 0).encode()));
+                self.world.run_for(Duration::from_millis(1));
+            }
             next = None;
             if left.len() >= enough && self.decide_among(left) {
                 let leader = self.world.leader().filter(|leader| left.contains(*leader));

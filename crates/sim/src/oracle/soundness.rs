@@ -5,7 +5,7 @@
 use super::Verdict;
 use super::disks::Disks;
 use crate::report::Finding;
-use consensus_core::{Audit, Role};
+use consensus_core::{Audit, LogIndex, Role};
 
 /// So many steps of a node are all looked at closely.
 const FIRST: u64 = 64;
@@ -53,6 +53,18 @@ pub(crate) fn of_timers<P: Audit>(replica: &P, is_set: impl Fn(P::Timer) -> bool
         let detail = format!("waits for what may never come, without the timer {timer:?}");
         Err(Finding::new("O13", "nobody waits for ever", detail))
     })
+}
+
+/// O19: the driver knows the members that the replica goes by, and whether they are final; it keeps
+/// links to them, and tells operators whom they may switch off.
+pub(crate) fn of_members<P: Audit>(replica: &P, told: Option<(LogIndex, bool)>) -> Verdict {
+    match replica.goes_by() {
+        known @ Some(_) if known != told => {
+            let detail = format!("goes by {known:?} (version, final); the driver knows {told:?}");
+            Err(Finding::new("O19", "a driver knows the members", detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -515,7 +515,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let deposed = self.observe(id);
         self.carry_out(id);
         self.check_log(id);
-        self.waits_in_vain(id);
+        self.relies_on_its_driver(id);
         self.reads_what_is_decided(id);
         self.check_news(id);
         self.answer_queries(id);

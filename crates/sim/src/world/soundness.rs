@@ -1,7 +1,7 @@
 //! O20 after a step, and who may read by a lease.
 
 use super::World;
-use crate::oracle::soundness::{of_beliefs, of_step, of_timers};
+use crate::oracle::soundness::{of_beliefs, of_members, of_step, of_timers};
 use crate::report::Finding;
 use consensus_core::{Audit, Env, LogIndex, NodeId, Role, StateMachine};
 
@@ -20,15 +20,17 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
     }
 
-    /// O13: after all that a step did, the timers that the replica relies on are set.
-    pub(super) fn waits_in_vain(&mut self, id: NodeId) {
+    /// O13 and O19, after all that a step did: the timers that the replica relies on are set, and its
+    /// driver knows its members.
+    pub(super) fn relies_on_its_driver(&mut self, id: NodeId) {
         if self.violation.is_some() || !self.is_correct(id) {
             return;
         }
         let node = &self.nodes[id.index()];
         let Some(replica) = &node.replica else { return };
         let is_set = |timer| node.timers.get(&timer).is_some_and(|slot| slot.deadline.is_some());
-        let verdict = of_timers(replica, is_set);
+        let told = node.members.as_ref().map(|(members, sure)| (members.version, *sure));
+        let verdict = of_timers(replica, is_set).and_then(|()| of_members(replica, told));
         self.judge(id, verdict);
     }
 
