@@ -420,7 +420,10 @@ impl Leader {
         }
         self.disk = disk;
         self.heard.insert(node.id);
-        let electable = node.is_phase_1_quorum(self.heard) || !planted("M138");
+        // Who still needs promises, of the members of a change, and does not get them, holds back
+        // one who might.
+        let asks = self.phase == Phase::Asking && !planted("M142");
+        let electable = node.is_phase_1_quorum(self.heard) || !(asks || planted("M138"));
         let answered = node.is_phase_2_quorum(self.heard) && electable;
         if node.finished() == node.version() {
             // Who left and does not listen will hear of it from others, or from nobody.
