@@ -307,6 +307,10 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("M136", "who was asked to lead by any leader is free of any lease", &["O9"]),
     Mutant::new("M137", "a canvass is content with a phase 2 quorum", &["O14"]),
     Mutant::new("M138", "a leader needs the answers of a phase 1 quorum to stay", &["O14"]),
+    Mutant::new("M144", "a scout gives up although its report comes on", &["O13"])
+        .beyond_simulation("reports of many pages on slow links: rare, found at seed 54,238"),
+    Mutant::new("M143", "who hears of more in a canvass does not ask for it", &["O13"])
+        .beyond_simulation("links by which nobody else tells it: rare, found at seed 63,486"),
     Mutant::new("M142", "who gets no promises of new members stays in office", &["O13"]),
     Mutant::new("M141", "heeds one that was removed and does not know it", &["O14"]),
     Mutant::new("M140", "a preferred replica raises the ballot unasked", &["O14", "O13"]),

@@ -228,8 +228,8 @@ impl MultiPaxos {
     fn on_message(&mut self, from: NodeId, message: Message, env: &Env<'_>, effects: Out<'_>) {
         match message {
             Message::Canvass { upto, .. } if self.is_outdated(from, upto, effects) => {}
-            Message::Canvass { ballot, offered, .. } => {
-                self.on_canvass(from, ballot, offered, effects);
+            Message::Canvass { ballot, upto, offered } => {
+                self.on_canvass(from, (ballot, upto), offered, effects);
             }
             Message::CanvassReply { ballot, lost, seen } => {
                 self.on_canvass_reply(from, ballot, lost, seen, env, effects);
@@ -300,7 +300,12 @@ impl MultiPaxos {
         }
         match &mut self.role {
             Role::Scout(scout) => {
-                scout.on_promise(from, promise, &mut self.node, effects);
+                let more = scout.on_promise(from, promise, &mut self.node, effects);
+                if more && !planted("M144") {
+                    // A long report may take longer than an election timeout: it is no reason to
+                    // give up, and to begin again at its first page, that it comes on.
+                    effects.set_timer(Timer::Election, env.cluster.timing.election());
+                }
                 self.lead_if_elected(env, effects);
             }
             _ => self.on_promise_to_leader(from, promise, env, effects),
@@ -382,10 +387,15 @@ impl MultiPaxos {
     fn on_canvass(
         &mut self,
         from: NodeId,
-        ballot: Ballot,
+        (ballot, upto): (Ballot, LogIndex),
         offered: Option<Ballot>,
         effects: Out<'_>,
     ) {
+        let behind = upto > self.node.learner.upto() && !planted("M143");
+        if behind && !matches!(self.role, Role::Leader(_)) {
+            // Among what it lacks may be who votes.
+            self.node.ask(from, effects);
+        }
         let offers = |leader: Option<Ballot>| offered.is_some() && leader == offered;
         let lost = match &self.role {
             Role::Follower(follower) => follower.lost || offers(follower.leader),

@@ -81,20 +81,21 @@ impl Scout {
         }
     }
 
-    /// Phase 1b: a piece of a report. The promise counts once the report is complete.
+    /// Phase 1b: a piece of a report. The promise counts once the report is complete. Is there more
+    /// to come?
     pub(crate) fn on_promise(
         &mut self,
         from: NodeId,
         promise: Promise,
         node: &mut Node,
         effects: &mut Effects<MultiPaxos>,
-    ) {
+    ) -> bool {
         let expected = self.missing.get(&from).copied();
         let other_ballot = promise.ballot != self.ballot && !planted("M27");
         if other_ballot || expected != Some(promise.from) {
             tracing::debug!(%from, "a promise that was not asked for now");
             effects.reached("promise that was not asked for now");
-            return;
+            return false;
         }
         let start = promise.start();
         node.told(start, &promise.chosen, effects);
@@ -125,6 +126,7 @@ impl Scout {
             }
             None => self.promises.add(from),
         }
+        promise.next.is_some()
     }
 
     /// Has somebody forgotten slots that phase 1 would have to know? A snapshot is needed first.
