@@ -109,7 +109,8 @@ impl<P: Audit> Run<'_, P> {
         }
     }
 
-    /// What a patient operator looks at who waits for a leader: its epoch, and how often it said no.
+    /// What a patient operator looks at while it waits for a leader: its epoch, and how often it
+    /// said no.
     fn answered_by(&self, leader: NodeId) -> Option<(NodeId, u64, usize)> {
         let status = self.world.status(leader)?;
         Some((leader, status.epoch, self.world.refused_changes(leader).len()))

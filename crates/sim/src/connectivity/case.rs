@@ -201,7 +201,7 @@ pub const NAMED: &[Named] = &[
     },
     Named {
         name: "dead weight",
-        trap: "only the centre of a star reaches a quorum; frayed, its log is long and worth nothing",
+        trap: "only the centre of a star reaches a quorum; frayed, its log is long and dead",
         nodes: 5,
         links: &[(0, 1), (0, 2), (0, 3), (0, 4)],
         arcs: &[],

@@ -20,8 +20,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         }
     }
 
-    /// O13 and O19, after all that a step did: the timers that the replica relies on are set, and its
-    /// driver knows its members.
+    /// O13 and O19, after all that a step did: the timers that the replica relies on are set, and
+    /// its driver knows its members.
     pub(super) fn relies_on_its_driver(&mut self, id: NodeId) {
         if self.violation.is_some() || !self.is_correct(id) {
             return;

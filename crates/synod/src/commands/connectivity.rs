@@ -54,8 +54,8 @@ pub(crate) struct Args {
     /// With --trace: commands come while the links are cut, not two election timeouts later
     #[arg(long, requires = "trace")]
     busy: bool,
-    /// With --trace: the same, and before, leader after leader was cut off with commands that nobody
-    /// else has
+    /// With --trace: the same, and before, leader after leader was cut off with commands that
+    /// nobody else has
     #[arg(long, requires = "trace", conflicts_with = "busy")]
     frayed: bool,
     /// With --trace: as --busy, and the settings want the leader to lead
