@@ -422,7 +422,7 @@ mod tests {
             let lies = options.equivocator.is_some();
             assert!(!lies || options.traitors > 0, "an equivocator is one of the traitors");
         }
-        assert_eq!(crash, BTreeSet::from([(2, 0), (3, 0), (4, 0), (5, 0)]));
+        assert_eq!(crash, BTreeSet::from([(2, 0), (3, 0), (4, 0), (5, 0), (9, 0)]));
         let sizes: BTreeSet<usize> = byzantine.iter().map(|(nodes, _)| *nodes).collect();
         assert_eq!(sizes, BTreeSet::from([4, 5, 6, 7]));
         assert!(byzantine.iter().all(|(nodes, traitors)| 3 * traitors < *nodes));

@@ -39,7 +39,8 @@ impl<P: Audit> Run<'_, P> {
     /// Somebody who may lead, by whatever members may be in force.
     fn hub_of(&mut self, core: NodeSet) -> Option<NodeId> {
         let voters = self.world.in_force(core).map(|it: &Membership| it.voters);
-        let able = voters.fold(core, NodeSet::and);
+        let kept = self.options.core_includes.and(core);
+        let able = voters.fold(if kept.is_empty() { core } else { kept }, NodeSet::and);
         let able: Vec<NodeId> = able.iter().collect();
         (!able.is_empty()).then(|| self.rng.pick(&able))
     }
