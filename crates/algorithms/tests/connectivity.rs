@@ -2,6 +2,7 @@
 //! history, and all directed graphs of three nodes, under every algorithm.
 
 use consensus_core::Audit;
+use consensus_core::mutant::plant;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::connectivity::{self, Case, Graph, NAMED, Verdict, Way};
 
@@ -74,5 +75,29 @@ fn a_case_and_a_seed_are_a_run() {
     let case = NAMED[0].case(Way::Busy);
     for algorithm in Algorithm::ALL {
         assert_eq!(algorithm.dispatch(RunCase(case)), algorithm.dispatch(RunCase(case)));
+    }
+}
+
+/// The first cases of the selection, until one finds something.
+struct Hunt(u64);
+
+impl Visitor for Hunt {
+    type Output = bool;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        connectivity::hunt::<P>(self.0).is_some()
+    }
+}
+
+/// Who is preferred and reaches nobody but the leader must not be told to lead: it deposes one
+/// leader after the other (O13, O14).
+#[test]
+fn a_preferred_node_that_would_lose_is_found() {
+    for (algorithm, name) in [(Algorithm::Raft, "R144"), (Algorithm::MultiPaxos, "M140")] {
+        plant(Some(name));
+        let found = algorithm.dispatch(Hunt(48));
+        plant(None);
+        assert!(found, "{algorithm}: {name} is not found");
+        assert!(!algorithm.dispatch(Hunt(48)), "{algorithm} is found without it");
     }
 }

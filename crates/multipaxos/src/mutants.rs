@@ -311,9 +311,11 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("reports of many pages on slow links: rare, found at seed 54,238"),
     Mutant::new("M143", "who hears of more in a canvass does not ask for it", &["O13"])
         .beyond_simulation("links by which nobody else tells it: rare, found at seed 63,486"),
-    Mutant::new("M142", "who gets no promises of new members stays in office", &["O13"]),
+    Mutant::new("M142", "who gets no promises of new members stays in office", &["O13"])
+        .beyond_simulation("one node with all links, new members, small quorums: rare"),
     Mutant::new("M141", "heeds one that was removed and does not know it", &["O14"]),
-    Mutant::new("M140", "a preferred replica raises the ballot unasked", &["O14", "O13"]),
+    Mutant::new("M140", "a preferred replica raises the ballot unasked", &["O14", "O13"])
+        .beyond_simulation("links that last: `synod connectivity`, and its test"),
     Mutant::new("M139", "the last change of members is never called final", &["O13"]),
     Mutant::new("M133", "the own promise counts before it is durable", &["O6", "O7", "O16", "O18"]),
     Mutant::new("M130", "the records that replace a log begin with the members of now", &["O19"]),

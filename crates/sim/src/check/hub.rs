@@ -5,7 +5,7 @@
 use super::Run;
 use consensus_core::{Audit, FaultModel, Membership, NodeId, NodeSet};
 
-/// One of so many runs looks at this, in ten thousand.
+/// So many of ten thousand runs look at this.
 const SHARE: u32 = 4_000;
 
 /// The setting by which a server that lags waits until one that does not has won.
