@@ -41,6 +41,12 @@ pub(crate) fn of_beliefs<P: Audit>(replica: &P, disks: &Disks<P>) -> Verdict {
     verdict
 }
 
+/// What is seen of timers bears this name: a stage sees it, too.
+pub(crate) const WAITS: &str = "nobody waits for ever";
+
+/// What a driver was told of members bears this one: a stage does not look at that.
+pub(crate) const TOLD_MEMBERS: &str = "a driver knows the members";
+
 /// O13 for one replica: every timer that it relies on is set.
 pub(crate) fn of_timers<P: Audit>(replica: &P, is_set: impl Fn(P::Timer) -> bool) -> Verdict {
     let mut missing = None;
@@ -51,7 +57,7 @@ pub(crate) fn of_timers<P: Audit>(replica: &P, is_set: impl Fn(P::Timer) -> bool
     });
     missing.map_or(Ok(()), |timer| {
         let detail = format!("waits for what may never come, without the timer {timer:?}");
-        Err(Finding::new("O13", "nobody waits for ever", detail))
+        Err(Finding::new("O13", WAITS, detail))
     })
 }
 
@@ -61,7 +67,7 @@ pub(crate) fn of_members<P: Audit>(replica: &P, told: Option<(LogIndex, bool)>) 
     match replica.goes_by() {
         known @ Some(_) if known != told => {
             let detail = format!("goes by {known:?} (version, final); the driver knows {told:?}");
-            Err(Finding::new("O19", "a driver knows the members", detail))
+            Err(Finding::new("O19", TOLD_MEMBERS, detail))
         }
         _ => Ok(()),
     }

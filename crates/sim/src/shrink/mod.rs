@@ -13,6 +13,7 @@ use crate::check::{self, Taped, check};
 use crate::operators::Operators;
 use crate::options::Options;
 use crate::oracle::reads::NAMED_INDEX;
+use crate::oracle::soundness::{TOLD_MEMBERS, WAITS};
 use crate::report::{Report, Violation};
 use crate::scenario::{Entry, Expectation, Line, Scenario, Step};
 use crate::traitor::Treason;
@@ -90,6 +91,8 @@ impl std::error::Error for ShrinkError {}
 pub fn needs_time(found: &Violation) -> bool {
     match found.oracle {
         _ if [REHEARSED, DURABLE_ELECTION, DURABLE_MEMBERS].contains(&found.name) => true,
+        _ if found.name == TOLD_MEMBERS => true,
+        _ if found.name == WAITS => false,
         "O9" => found.name != NAMED_INDEX,
         oracle => ["O11", "O13", "O14"].contains(&oracle),
     }
