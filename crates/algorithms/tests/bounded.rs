@@ -106,12 +106,7 @@ impl Visitor for Beside {
             Slow::Link => world.clog(NodeId(0), DEAD, hour),
         }
         let begun = world.now();
-        for client in 0..CLIENTS {
-            world.add_client(NodeId(0), Patience::default(), move |nth| {
-                let operation = Operation::Append(client as u8, nth).encode();
-                (nth < COMMANDS).then_some((operation, None))
-            });
-        }
+        world.add_appenders(NodeId(0), CLIENTS as u8, COMMANDS);
         assert!(world.run_until(hour / 2, World::clients_ended), "{:?}", self.0);
         assert_eq!(world.violation(), None, "{:?}", self.0);
         let costs = |id| {

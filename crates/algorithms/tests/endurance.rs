@@ -1,11 +1,11 @@
 //! Hundreds of thousands of commands while a follower is dead, then stuck: what a replica keeps
 //! depends on its bounds and not on how much was decided.
 
-use consensus_core::{Audit, Cluster, ClusterId, NodeId, Patience, ProtocolConfig};
+use consensus_core::{Audit, Cluster, ClusterId, NodeId, ProtocolConfig};
 use core::time::Duration;
 use synod_multipaxos::MultiPaxos;
 use synod_raft::Raft;
-use synod_sim::{Latency, Operation, Registers, Setup, World};
+use synod_sim::{Latency, Registers, Setup, World};
 
 /// Commands of a run.
 const COMMANDS: u64 = 204_800;
@@ -79,12 +79,7 @@ impl<P: Audit> Run<P> {
 
     /// So many commands of clients that nobody knew before.
     fn phase(&mut self, commands: u64) {
-        for client in 0..CLIENTS {
-            self.world.add_client(LEADER, Patience::default(), move |nth| {
-                let operation = Operation::Append(client as u8, nth).encode();
-                (nth < commands / CLIENTS).then_some((operation, None))
-            });
-        }
+        self.world.add_appenders(LEADER, CLIENTS as u8, commands / CLIENTS);
         let (mut kept, mut next) = (Kept::default(), 0);
         let limit = self.world.now() + HOUR;
         let done = self.world.run_until(limit, |world| {

@@ -80,6 +80,13 @@ pub trait Audit: ConsensusProtocol {
         let _ = each;
     }
 
+    /// What this replica still keeps of work that has ended: asked where nobody wants anything any
+    /// more, nothing gets lost, and everybody knows what was decided. What is not given back by
+    /// then never is, and one day some bound is reached with it.
+    fn leftover(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Would this replica answer a read by its lease, at this time by its own clock? Nobody may be
     /// elected while another one would.
     fn holds_lease(&self, env: &Env<'_>) -> bool {

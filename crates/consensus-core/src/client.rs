@@ -151,6 +151,7 @@ impl Client {
     pub fn resume(&mut self, now: Duration) -> Option<Todo> {
         let pending = self.pending.as_mut()?;
         pending.deadline = now + self.patience.give_up;
+        pending.doubtful &= !planted("K20"); // What was not known then is not known now.
         Some(self.attempt(now))
     }
 
@@ -365,7 +366,7 @@ impl Client {
             Answer::Done { position, result } => self.end(Outcome::Committed { position, result }),
             // The log answered for this very request that it was not applied here. If no other
             // attempt is about, a new session may ask anew.
-            _ if opening || (pending.attempts == 1 && !pending.doubtful) => {
+            _ if opening || (pending.attempts == 1 && !pending.doubtful) || planted("K21") => {
                 self.session = None;
                 self.opening += 1;
                 if now >= pending.deadline {

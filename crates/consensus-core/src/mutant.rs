@@ -28,13 +28,13 @@ mod switched {
         // crates/consensus-core
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
-        "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09",
+        "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
         "P31", "P32", "P33", "P34", "P35", "P36", "P37", "P38", "P39", "P40", "P41", "P42", "P43",
         "P44", "P45", "P46", "P47", "P48", "P49", "P50", "P70", "P71", "P72", "P73", "P74", "P75",
-        "P76", "P77", "P78", "P79", "P80", "P81", "P90",
+        "P76", "P77", "P78", "P79", "P80", "P81", "P90", "P100",
         // crates/multipaxos
         "M01", "M02", "M03", "M04", "M06", "M20", "M21", "M22", "M23", "M24", "M25", "M26", "M27",
         "M28", "M30", "M31", "M32", "M33", "M34", "M35", "M36", "M37", "M38", "M39", "M40", "M41",
@@ -44,7 +44,7 @@ mod switched {
         "M100", "M101", "M102", "M103", "M105", "M106", "M107", "M110", "M111", "M112", "M113",
         "M114", "M120", "M121", "M130", "M131", "M132", "M133", "M134", "M135", "M136", "M137",
         "M138", "M139", "M140", "M141", "M142", "M143", "M144", "M150", "M151", "M122", "M123",
-        "M160", "M170", "M171", "M180", "M181", "M182", "M184",
+        "M160", "M170", "M171", "M180", "M181", "M182", "M184", "M185", "M200", "M201",
         // crates/raft
         "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R15a", "R15b", "R15c",
         "E-19a", "E-19b", "E-20", "E-21", "E-22", "E-23", "E-31a", "E-31b", "R40", "R41", "R42",
@@ -55,13 +55,14 @@ mod switched {
         "R85", "R86", "R87", "R88", "R89", "R100", "R101", "R102", "R103", "R104", "R105", "R106",
         "R107", "R108", "R110", "R111", "R120", "R130", "R131", "R132", "R133", "R134", "R135",
         "R136", "R137", "R138", "R139", "R140", "R141", "R142", "R143", "R144", "R145", "R146",
-        "R150", "R112", "R113", "R160", "R170", "R171", "R180", "R181",
+        "R147", "R150", "R112", "R113", "R160", "R170", "R171", "R180", "R181", "R200", "R201",
         // crates/pbft
         "B01", "B02", "B03", "B04", "B05", "B06", "B06b", "B07", "B08", "B09", "B09b", "B10", "B20",
         "B21", "B22", "B23", "B24", "B25", "B26", "B27", "B28", "B29", "B30", "B31", "B32", "B33",
         "B34", "B35", "B36", "B37", "B38", "B39", "B40", "B41", "B42", "B43", "B44", "B45", "B46",
         "B47", "B48", "B49", "B50", "E-32", "B51", "B52", "B53", "B54", "B60", "B61", "B62", "B63",
-        "B64", "B65", "B66", "B67", "B68", "B69", "B70", "B71", "B80", "B81", "B82", "B83",
+        "B64", "B65", "B66", "B67", "B68", "B69", "B70", "B71", "B80", "B81", "B82", "B83", "B84",
+        "B100",
         // crates/runtime
         "D01", "D02", "D05", "D06", "D07", "D08", "D09", "D10", "D11", "D12", "D13", "D14", "D15",
         "D03", "D16", "D17", "D18", "D19", "D20", "D21", "D22", "D23", "D24", "D25", "D26", "D27",
@@ -166,6 +167,10 @@ pub const SHARED: &[Mutant] = &[
         &["O15"],
     )
     .beyond_simulation(PROPERTIES),
+    Mutant::new("K20", "who tries a command again forgets that it may be applied", &["O10"])
+        .beyond_simulation(CLIENTS),
+    Mutant::new("K21", "an expired command goes out anew, whatever became of it", &["O11"])
+        .beyond_simulation(CLIENTS),
     Mutant::new("K07", "the signature of a reply does not cover which request it answers", &["O9"])
         .beyond_simulation("a traitor that shows a client an honest replica's earlier reply"),
     Mutant::new(
@@ -175,6 +180,9 @@ pub const SHARED: &[Mutant] = &[
     )
     .beyond_simulation("a leader with 64 writes on their way to its disk: a unit test"),
 ];
+
+/// What finds the bugs of a client.
+const CLIENTS: &str = "a model of all that becomes of a client's attempts: tests/clients.rs";
 
 /// What finds the bugs of functions that are compared with something plain.
 const PROPERTIES: &str = "crates/consensus-core/tests/properties.rs";

@@ -213,6 +213,10 @@ impl Audit for MultiPaxos {
         timers.iter().copied().for_each(each);
     }
 
+    fn leftover(&self) -> Option<&'static str> {
+        invariants::leftover(self)
+    }
+
     fn holds_lease(&self, env: &Env<'_>) -> bool {
         match &self.role {
             Role::Leader(leader) => leader.may_read_by_lease(&self.node, env),

@@ -100,6 +100,14 @@ fn check_leader(replica: &MultiPaxos, leader: &Leader) -> Result<(), String> {
     require(counted == kept, || format!("{counted} bytes are open, not {kept}"))
 }
 
+/// What is left over where nothing waits any more.
+pub(crate) fn leftover(replica: &MultiPaxos) -> Option<&'static str> {
+    match &replica.role {
+        Role::Leader(leader) => leader.leftover(),
+        Role::Follower(_) | Role::Canvasser(_) | Role::Scout(_) => None,
+    }
+}
+
 /// What must hold of a step, within one life of a replica; for tests.
 pub(crate) fn check_step(before: &MultiPaxos, after: &MultiPaxos) -> Result<(), String> {
     let (old, new) = (before.acceptor(), after.acceptor());

@@ -106,6 +106,18 @@ impl Disk {
 }
 
 impl Leader {
+    /// What is left over where everything is chosen and executed.
+    pub(crate) fn leftover(&self) -> Option<&'static str> {
+        let kept = [
+            (self.open.slots() > 0 || self.open.bytes() > 0, "open slots"),
+            (!self.queue.is_empty() || self.queue_bytes > 0, "commands without a slot"),
+            (!self.confirmation.is_idle(), "reads"),
+            (self.transfer.is_some(), "a hand-over"),
+            (self.wish.is_some() || self.phase != Phase::Open, "a change of members"),
+        ];
+        kept.into_iter().find(|(is_kept, _)| *is_kept).map(|(_, what)| what)
+    }
+
     /// A scout's ballot is promised by a quorum: proposes what phase 1 demands, and begins to
     /// serve.
     pub(crate) fn new(

@@ -8,6 +8,9 @@ use consensus_core::mutant::Mutant;
 /// A leader that did not see a change of members which others went on from.
 const CHANGES: &str = "rare, two leaders about one change of members: `tests/changes.rs`";
 
+/// What a new leader finds, and how it is told.
+const PHASE_1: &str = "rare, reports that come together in a strange way: `tests/phase_1.rs`";
+
 /// All planted bugs.
 pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
@@ -225,6 +228,14 @@ pub const MUTANTS: &[Mutant] = &[
         "a read of the same number in the next life, while the answer is on its way",
     ),
     Mutant::new(
+        "M185",
+        "the answer to a quorum read of an earlier life counts for the one of its number now",
+        &["O9"],
+    )
+    .beyond_simulation(
+        "a quorum read of the same number in the next life, while the answer is on its way",
+    ),
+    Mutant::new(
         "M91",
         "a new leader answers reads before it knows what its predecessors chose",
         &["O9"],
@@ -308,11 +319,13 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("M137", "a canvass is content with a phase 2 quorum", &["O14"]),
     Mutant::new("M138", "a leader needs the answers of a phase 1 quorum to stay", &["O14"]),
     Mutant::new("M144", "a scout gives up although its report comes on", &["O13"])
-        .beyond_simulation("reports of many pages on slow links: rare, found at seed 54,238"),
+        .beyond_simulation("reports of many pages on slow links: rare; tests/office.rs"),
     Mutant::new("M143", "who hears of more in a canvass does not ask for it", &["O13"])
-        .beyond_simulation("links by which nobody else tells it: rare, found at seed 63,486"),
+        .beyond_simulation("links by which nobody else tells it: rare; tests/office.rs"),
     Mutant::new("M142", "who gets no promises of new members stays in office", &["O13"])
-        .beyond_simulation("one node with all links, new members, small quorums: rare"),
+        .beyond_simulation(
+            "one node with all links, new members, small quorums: rare; tests/office.rs",
+        ),
     Mutant::new("M141", "heeds one that was removed and does not know it", &["O14"]),
     Mutant::new("M140", "a preferred replica raises the ballot unasked", &["O14", "O13"])
         .beyond_simulation("links that last: `synod connectivity`, and its test"),
@@ -364,4 +377,12 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation(CHANGES),
     Mutant::new("M184", "a leader reads while it asks new members for promises", &["O9", "O5"])
         .beyond_simulation(CHANGES),
+    Mutant::new(
+        "M200",
+        "what phase 1 found behind a change of members is forgotten",
+        &["O1", "O6"],
+    )
+    .beyond_simulation(PHASE_1),
+    Mutant::new("M201", "a choice that is told behind a gap counts less than any vote", &["O1"])
+        .beyond_simulation(PHASE_1),
 ];

@@ -64,6 +64,13 @@ struct Round {
     readers: Vec<Reader>,
 }
 
+impl Confirmation {
+    /// Does nobody wait for an answer?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.under_way.is_none()
+    }
+}
+
 /// Quorum reads of this replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct QuorumReads {
@@ -170,7 +177,7 @@ impl MultiPaxos {
         round: u64,
         last: LogIndex,
     ) {
-        if reader != self.node.incarnation {
+        if reader != self.node.incarnation && !planted("M185") {
             return;
         }
         if let Some(asked) = self.node.quorum_reads.rounds.get_mut(&round) {

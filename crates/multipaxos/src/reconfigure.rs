@@ -167,7 +167,7 @@ impl Leader {
                 self.propose_in(slot, value, node, effects);
             }
         }
-        if self.phase == Phase::Open {
+        if self.phase == Phase::Open || planted("M200") {
             self.scout.forget_values();
         }
     }

@@ -103,7 +103,8 @@ impl Scout {
             let slot = after(start, offset);
             if !node.learner.knows(slot) {
                 // Chosen, but behind a gap: to propose it is right under any ballot.
-                self.absorb(slot, self.ballot, batch);
+                let ballot = if planted("M201") { Ballot::ZERO } else { self.ballot };
+                self.absorb(slot, ballot, batch);
             }
         }
         for pvalue in promise.accepted {

@@ -4,8 +4,8 @@
 mod lab;
 
 use consensus_core::{
-    Audit as _, Change, ChangeRefusal, Cluster, ClusterId, ConsensusProtocol as _, LogIndex,
-    NodeId, NodeSet, ProtocolConfig, ReadMode, Role,
+    Audit as _, Change, ChangeRefusal, Cluster, ClusterId, LogIndex, NodeId, NodeSet,
+    ProtocolConfig, ReadMode, Role,
 };
 use lab::Lab;
 use synod_multipaxos::{Config, Message, Phase2, Timer};
@@ -26,18 +26,10 @@ fn set(ids: &[usize]) -> NodeSet {
     ids.iter().map(|id| NodeId(*id as u8)).collect()
 }
 
-fn role(lab: &Lab, id: usize) -> Role {
-    lab.replica(id).status().role
-}
-
 /// Carries what these say to each other, and loses everything else.
 fn carry_among(lab: &mut Lab, nodes: NodeSet) {
-    while let Some(oldest) = lab.flying().into_iter().next() {
-        lab.lose(&oldest);
-        if nodes.contains(oldest.from) && nodes.contains(oldest.to) {
-            lab.deliver(&oldest);
-        }
-    }
+    let others = lab.cluster().nodes().minus(nodes);
+    lab.carry_all_but(others);
 }
 
 /// All subsets of these.
@@ -99,7 +91,7 @@ fn led_by_the_old(lab: &mut Lab, first: usize) -> Vec<usize> {
         carry_among(lab, set(&[2, first]));
         reads.push(lab.read(2, ReadMode::Index));
     }
-    if role(lab, 2) == Role::Leader {
+    if lab.status(2).role == Role::Leader {
         lab.fire(2, Timer::Retry);
     }
     lab.carry_all();
@@ -189,7 +181,7 @@ fn one_has_gone_on(
     if comes_back == Back::Later {
         lab.restart(0);
     }
-    if role(&lab, 2) == Role::Leader {
+    if lab.status(2).role == Role::Leader {
         lab.propose(2, "more");
         // Not those who answered first.
         carry_among(&mut lab, set(&[0, 2, 7 - first]));
@@ -227,25 +219,18 @@ fn known_in_part(before: usize, arrive: &[usize]) -> Lab {
     }
     carry_kinds(&mut lab, &["accepted"]);
     lab.lose_all();
-    while role(&lab, 1) == Role::Leader {
+    while lab.status(1).role == Role::Leader {
         lab.fire(1, Timer::CheckQuorum);
         lab.lose_all();
     }
-    assert_eq!(role(&lab, 1), Role::Follower, "nobody answers");
+    assert_eq!(lab.status(1).role, Role::Follower, "nobody answers");
     lab
 }
 
 /// Carries messages of these kinds among 1 and 2, as long as there are any.
 fn carry_kinds(lab: &mut Lab, kinds: &[&str]) {
     let among = |it: NodeId| set(&[1, 2]).contains(it);
-    while let Some(next) = lab
-        .flying()
-        .into_iter()
-        .find(|it| among(it.from) && among(it.to) && kinds.contains(&kind_of(&it.message)))
-    {
-        lab.lose(&next);
-        lab.deliver(&next);
-    }
+    lab.carry_those(|it| among(it.from) && among(it.to) && kinds.contains(&kind_of(&it.message)));
 }
 
 /// Members × gaps (PMS §3): a change says who votes in the slots after it, so nothing is proposed
@@ -264,7 +249,7 @@ fn a_change_is_known_in_part() {
                 executed += 1;
                 continue; // It knows all, and has no vote.
             }
-            assert_eq!(role(&lab, 1), Role::Leader);
+            assert_eq!(lab.status(1).role, Role::Leader);
             lab.propose(1, "more");
             let later = lab.flying().into_iter().find_map(|it| match &*it.message {
                 Message::Accept(it) => (it.slot.0 > version).then_some(it.slot),

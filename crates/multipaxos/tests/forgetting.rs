@@ -3,9 +3,7 @@
 
 mod lab;
 
-use consensus_core::{
-    Change, Cluster, ClusterId, ConsensusProtocol as _, NodeId, NodeSet, ProtocolConfig, ReadMode,
-};
+use consensus_core::{Change, Cluster, ClusterId, NodeId, NodeSet, ProtocolConfig, ReadMode};
 use lab::Lab;
 use synod_multipaxos::{Config, Drift, Timer};
 
@@ -105,7 +103,7 @@ fn seen(lab: &Lab, read: Option<(usize, usize)>) -> Vec<String> {
         if !lab.is_up(id) {
             return "down".to_owned();
         }
-        let status = lab.replica(id).status();
+        let status = lab.status(id);
         let (words, refused) = (lab.words(id), (lab.refused(id), lab.refused_changes(id)));
         format!("{words:?} {refused:?} {:?} {:?} {:?}", status.role, status.leader, lab.members(id))
     };

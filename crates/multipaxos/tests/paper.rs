@@ -4,15 +4,10 @@
 mod lab;
 
 use consensus_core::{
-    Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex, Message as _, NodeId,
-    ProtocolConfig, Refusal, Role,
+    Cluster, ClusterId, Input, LogIndex, Message as _, NodeId, ProtocolConfig, Refusal, Role,
 };
 use lab::{Lab, accept_of, batch, promise_of};
 use synod_multipaxos::{Config, Message, Timer};
-
-fn role(lab: &Lab, id: usize) -> Role {
-    lab.replica(id).status().role
-}
 
 fn slots(lab: &Lab, kind: &str) -> Vec<u64> {
     let accept = |flying: &lab::Flying| match &*flying.message {
@@ -79,7 +74,7 @@ fn pms_2_2_the_value_of_the_highest_ballot_is_proposed_again() {
             lab.carry(2, from, "prepare");
             lab.carry(from, 2, "promise");
         }
-        assert_eq!(role(&lab, 2), Role::Leader);
+        assert_eq!(lab.status(2).role, Role::Leader);
         let accept = accept_of(lab.take(2, 3, "accept"));
         assert_eq!((accept.slot, &accept.batches[..]), (LogIndex(1), &[batch("new")][..]));
     }
@@ -112,9 +107,9 @@ fn pms_2_2_promises_of_an_earlier_ballot_do_not_count() {
     lab.fire(0, Timer::Election); // Gives up, and asks around.
     lab.carry(0, 1, "canvass");
     lab.give(0, Input::Campaign);
-    assert_eq!(role(&lab, 0), Role::Candidate);
+    assert_eq!(lab.status(0).role, Role::Candidate);
     lab.hand(1, 0, late);
-    assert_eq!(role(&lab, 0), Role::Candidate);
+    assert_eq!(lab.status(0).role, Role::Candidate);
 }
 
 /// PMS §2.2: a *proposal* is chosen, a number and a value. Who accepted the value under an earlier
@@ -133,7 +128,7 @@ fn pms_2_2_acceptances_of_an_earlier_ballot_do_not_count() {
     lab.give(0, Input::Campaign);
     lab.carry(0, 2, "prepare");
     lab.carry(2, 0, "promise");
-    assert_eq!(role(&lab, 0), Role::Leader);
+    assert_eq!(lab.status(0).role, Role::Leader);
     lab.hand(1, 0, late);
     assert!(lab.words(0).is_empty(), "accepted by itself, and by replica 1 under another ballot");
     lab.carry(0, 2, "accept");
@@ -190,13 +185,13 @@ fn pms_2_4_a_beaten_proposer_steps_back() {
     lab.carry(1, 2, "prepare");
     lab.carry(0, 2, "prepare");
     lab.carry(2, 0, "nack");
-    assert_eq!(role(&lab, 0), Role::Follower);
+    assert_eq!(lab.status(0).role, Role::Follower);
     let delay = lab.timer(0, Timer::Election).expect("it is set");
     assert!(delay.max > delay.min, "chance decides who is next");
     lab.fire(0, Timer::Election);
     assert_eq!(lab.count("canvass"), 2);
     lab.carry_all();
-    assert_eq!(role(&lab, 1), Role::Leader);
+    assert_eq!(lab.status(1).role, Role::Leader);
 }
 
 /// PMS §2.5: "an acceptor records its intended response in stable storage before actually sending
@@ -211,7 +206,7 @@ fn pms_2_5_promises_and_acceptances_wait_for_the_disk() {
     lab.sync(1);
     lab.sync(0);
     lab.carry(1, 0, "promise");
-    assert_eq!(role(&lab, 0), Role::Leader);
+    assert_eq!(lab.status(0).role, Role::Leader);
     lab.propose(0, "a");
     lab.carry(0, 1, "accept");
     assert_eq!(lab.count("accepted"), 0);
@@ -229,9 +224,9 @@ fn pms_2_5_the_own_votes_wait_for_the_own_disk() {
     lab.carry(0, 1, "prepare");
     lab.sync(1);
     lab.carry(1, 0, "promise");
-    assert_eq!(role(&lab, 0), Role::Candidate, "one promise is no majority of three");
+    assert_eq!(lab.status(0).role, Role::Candidate, "one promise is no majority of three");
     lab.sync(0);
-    assert_eq!(role(&lab, 0), Role::Leader);
+    assert_eq!(lab.status(0).role, Role::Leader);
     lab.propose(0, "a");
     lab.carry(0, 1, "accept");
     lab.sync(1);
@@ -399,22 +394,22 @@ fn pmmc_a_follower_names_the_leader() {
 fn pmmc_a_replica_that_lost_only_its_own_link_deposes_nobody() {
     let mut lab = Lab::new(3);
     lab.elect(0);
-    let epoch = lab.replica(0).status().epoch;
+    let epoch = lab.status(0).epoch;
     lab.fire(2, Timer::Silence);
     for _ in 0..5 {
         lab.fire(2, Timer::Election);
         lab.take(2, 0, "canvass");
         lab.carry_all();
-        assert_eq!(role(&lab, 2), Role::Candidate);
+        assert_eq!(lab.status(2).role, Role::Candidate);
     }
-    assert_eq!((role(&lab, 0), lab.replica(0).status().epoch), (Role::Leader, epoch));
-    assert_eq!(lab.replica(1).status().leader, Some(NodeId(0)));
+    assert_eq!((lab.status(0).role, lab.status(0).epoch), (Role::Leader, epoch));
+    assert_eq!(lab.status(1).leader, Some(NodeId(0)));
     // When the other one has lost the leader, too, they replace it.
     lab.fire(1, Timer::Silence);
     lab.fire(2, Timer::Retry);
     lab.carry(2, 1, "canvass");
     lab.carry_all();
-    assert_eq!(role(&lab, 2), Role::Leader);
+    assert_eq!(lab.status(2).role, Role::Leader);
 }
 
 /// PMMC, liveness: a leader that a quorum does not answer steps down, or those who hear it would
@@ -424,12 +419,12 @@ fn pmmc_a_leader_without_a_quorum_steps_down() {
     let mut lab = Lab::new(5);
     lab.elect(0);
     lab.fire(0, Timer::CheckQuorum);
-    assert_eq!(role(&lab, 0), Role::Leader, "its promises were answers");
+    assert_eq!(lab.status(0).role, Role::Leader, "its promises were answers");
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 1, "heartbeat");
     lab.carry(1, 0, "heartbeat-reply");
     lab.fire(0, Timer::CheckQuorum);
-    assert_eq!(role(&lab, 0), Role::Follower, "two of five");
+    assert_eq!(lab.status(0).role, Role::Follower, "two of five");
 }
 
 /// PMMC: what is not answered is sent again, to those who did not answer, and counted apart.
@@ -465,7 +460,7 @@ fn pms_3_a_long_report_comes_in_pieces() {
     lab.crash(0, 0);
     lab.give(2, Input::Campaign);
     let mut pieces = 0;
-    while role(&lab, 2) != Role::Leader {
+    while lab.status(2).role != Role::Leader {
         lab.carry(2, 1, "prepare");
         let piece = lab.carry(1, 2, "promise");
         lab.hand(1, 2, piece.clone()); // A doubled piece is no new one.
@@ -525,10 +520,10 @@ fn flexible_quorums_choose_with_fewer_and_elect_with_more() {
     lab.give(0, Input::Campaign);
     lab.carry(0, 1, "prepare");
     lab.carry(1, 0, "promise");
-    assert_eq!(role(&lab, 0), Role::Candidate, "two promises of four");
+    assert_eq!(lab.status(0).role, Role::Candidate, "two promises of four");
     lab.carry(0, 2, "prepare");
     lab.carry(2, 0, "promise");
-    assert_eq!(role(&lab, 0), Role::Leader);
+    assert_eq!(lab.status(0).role, Role::Leader);
     lab.propose(0, "a");
     lab.carry(0, 3, "accept");
     lab.carry(3, 0, "accepted");

@@ -13,24 +13,12 @@ use core::time::Duration;
 use lab::Lab;
 use std::collections::{BTreeMap, BTreeSet};
 use synod_multipaxos::{Config, MultiPaxos, Timer};
-
-/// A small generator (splitmix64), so that a seed is a run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ (word >> 31)) >> 33) as usize % limit
-    }
-}
+use synod_sim::Rng;
 
 /// A cluster under a random schedule, and what it gave out over all lives of all replicas.
 struct Run {
     lab: Lab,
-    chance: Chance,
+    chance: Rng,
     chosen: BTreeMap<LogIndex, Batch>,
     proposed: BTreeSet<String>,
     leaders: BTreeSet<(usize, u64)>,
@@ -38,8 +26,8 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let mut chance = Chance(seed);
-        let cluster = Cluster::new(ClusterId(1), [3, 3, 4, 5][chance.below(4)]);
+        let mut chance = Rng::new(seed);
+        let cluster = Cluster::new(ClusterId(1), chance.pick(&[3, 3, 4, 5]));
         let config = match chance.below(2) {
             0 => Config::for_cluster(&cluster),
             _ => Config::smallest(&cluster),
@@ -53,10 +41,10 @@ impl Run {
     /// One thing happens.
     fn disturb(&mut self, step: usize) {
         let Self { lab, chance, .. } = self;
-        let id = chance.below(lab.size());
+        let id = chance.place(lab.size());
         let up = lab.is_up(id);
         match chance.below(100) {
-            0 => lab.crash(id, chance.below(4)),
+            0 => lab.crash(id, chance.place(4)),
             1..=7 if !up => lab.restart(id),
             8..=27 => {
                 lab.sync(id);
@@ -64,7 +52,7 @@ impl Run {
             }
             28..=33 => {
                 // Mostly at a leader, there may be several, or nothing would happen.
-                let leads = |id: &usize| lab.is_up(*id) && role(lab, *id) == Role::Leader;
+                let leads = |id: &usize| lab.is_up(*id) && lab.status(*id).role == Role::Leader;
                 let at = (id..lab.size()).find(leads).unwrap_or(id);
                 let text = format!("value {step}");
                 lab.propose(at, &text);
@@ -73,25 +61,25 @@ impl Run {
             34..=38 if up => {
                 let timers = lab.timers(id);
                 if !timers.is_empty() {
-                    lab.fire(id, timers[chance.below(timers.len())]);
+                    lab.fire(id, chance.pick(&timers));
                 }
             }
             39 => lab.give(id, Input::Campaign),
             40 if up => match chance.below(4) {
                 0 => {
-                    let to = chance.below(lab.size());
+                    let to = chance.place(lab.size());
                     lab.transfer(id, to);
                 }
                 1 | 2 => {
                     let modes = [ReadMode::Quorum, ReadMode::Index];
-                    lab.read(id, modes[chance.below(2)]);
+                    lab.read(id, chance.pick(&modes));
                 }
                 _ => lab.try_snapshot(id),
             },
             what => {
                 let mut flying = lab.flying();
                 if !flying.is_empty() {
-                    let flying = flying.swap_remove(chance.below(flying.len()));
+                    let flying = flying.swap_remove(chance.place(flying.len()));
                     if what >= 48 {
                         lab.lose(&flying);
                     }
@@ -104,7 +92,7 @@ impl Run {
         // Old letters are kept for late deliveries, but not for ever.
         let mut flying = lab.flying();
         while flying.len() > 80 {
-            lab.lose(&flying.swap_remove(chance.below(flying.len())));
+            lab.lose(&flying.swap_remove(chance.place(flying.len())));
         }
     }
 
@@ -122,8 +110,8 @@ impl Run {
             {
                 return Err(format!("n{id}: nobody proposed {word}"));
             }
-            if self.lab.is_up(id) && role(&self.lab, id) == Role::Leader {
-                self.leaders.insert((id, self.lab.replica(id).status().epoch));
+            if self.lab.is_up(id) && self.lab.status(id).role == Role::Leader {
+                self.leaders.insert((id, self.lab.status(id).epoch));
             }
         }
         Ok(())
@@ -149,7 +137,7 @@ impl Run {
             if all.clone().all(|id| self.lab.words(id).iter().any(|word| word == "last")) {
                 return Ok(());
             }
-            match all.clone().find(|id| role(&self.lab, *id) == Role::Leader) {
+            match all.clone().find(|id| self.lab.status(*id).role == Role::Leader) {
                 Some(leader) => {
                     self.lab.propose(leader, "last");
                     self.lab.carry_all();
@@ -167,7 +155,7 @@ impl Run {
                     for id in all {
                         self.fire_if_set(id, Timer::Silence);
                     }
-                    let id = self.chance.below(self.lab.size());
+                    let id = self.chance.place(self.lab.size());
                     self.fire_if_set(id, Timer::Election);
                 }
             }
@@ -180,10 +168,6 @@ impl Run {
             self.lab.fire(id, timer);
         }
     }
-}
-
-fn role(lab: &Lab, id: usize) -> Role {
-    lab.replica(id).status().role
 }
 
 /// A whole run; how much was chosen, and how many leaders there were.
@@ -253,7 +237,7 @@ fn nobody_misses_news() -> Result<usize, String> {
         let mut run = Run::new(seed);
         for step in 0..600 {
             run.disturb(step);
-            let id = run.chance.below(run.lab.size());
+            let id = run.chance.place(run.lab.size());
             if run.lab.is_up(id) {
                 looked_at += usize::from(no_news_is_missed(&run.lab, id)?);
             }

@@ -5,15 +5,10 @@ mod lab;
 
 use consensus_core::{
     Audit as _, Change, ChangeRefusal, Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex,
-    Membership, Message as _, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, Role,
-    SnapshotMeta,
+    Membership, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, Role, SnapshotMeta,
 };
 use lab::{Lab, batch};
 use synod_multipaxos::{Config, Drift, Message, Timer};
-
-fn role(lab: &Lab, id: usize) -> Role {
-    lab.replica(id).status().role
-}
 
 /// A universe of nodes of which the first few vote. No slot is kept behind a snapshot.
 fn universe(size: usize, voters: usize, lease: Option<Drift>) -> Lab {
@@ -25,41 +20,16 @@ fn universe(size: usize, voters: usize, lease: Option<Drift>) -> Lab {
 
 /// So many voters, no slot behind a snapshot, and what else the test wants.
 fn tuned(size: usize, tune: impl FnOnce(&mut Config)) -> Lab {
-    let cluster = Cluster::new(ClusterId(1), size);
-    let usual = Config::for_cluster(&cluster).expect("a cluster");
-    let mut config = Config { trailing_entries: 0, ..usual };
-    tune(&mut config);
-    Lab::with(cluster, config)
+    Lab::set_up(size, |config| {
+        config.trailing_entries = 0;
+        tune(config);
+    })
 }
 
 /// Everybody hears what is chosen.
 fn beat(lab: &mut Lab, leader: usize) {
     lab.fire(leader, Timer::Heartbeat);
     lab.carry_all();
-}
-
-/// Throws away all that is on its way to or from a replica.
-fn cut_off(lab: &mut Lab, id: usize) {
-    for flying in lab.flying() {
-        if flying.from.index() == id || flying.to.index() == id {
-            lab.lose(&flying);
-        }
-    }
-}
-
-/// Carries everything but to and from a replica.
-fn carry_without(lab: &mut Lab, id: usize) {
-    carry_without_both(lab, [id, id]);
-}
-
-/// The same for two of them.
-fn carry_without_both(lab: &mut Lab, ids: [usize; 2]) {
-    loop {
-        ids.iter().for_each(|id| cut_off(lab, *id));
-        let Some(oldest) = lab.flying().into_iter().next() else { return };
-        lab.lose(&oldest);
-        lab.deliver(&oldest);
-    }
 }
 
 /// A follower of which nothing was heard while two slots were chosen, and then forgotten.
@@ -73,10 +43,10 @@ fn behind_with(tune: impl FnOnce(&mut Config)) -> Lab {
     lab.elect(0);
     for text in ["a", "b"] {
         lab.propose(0, text);
-        carry_without(&mut lab, 2);
+        lab.carry_all_but(NodeId(2).into());
     }
     lab.fire(0, Timer::Heartbeat);
-    carry_without(&mut lab, 2);
+    lab.carry_all_but(NodeId(2).into());
     lab.snapshot(0);
     lab.snapshot(1);
     lab
@@ -86,11 +56,11 @@ fn behind_with(tune: impl FnOnce(&mut Config)) -> Lab {
 #[test]
 fn a_replica_that_lags_behind_the_snapshot_is_brought_one() {
     let mut lab = behind_a_snapshot();
-    assert_eq!(lab.replica(0).status().purged, LogIndex(2));
+    assert_eq!(lab.status(0).purged, LogIndex(2));
     beat(&mut lab, 0);
     beat(&mut lab, 0);
     assert_eq!(lab.words(2), ["a", "b"]);
-    assert_eq!(lab.replica(2).status().committed, LogIndex(2));
+    assert_eq!(lab.status(2).committed, LogIndex(2));
     lab.propose(0, "c");
     lab.carry_all();
     lab.crash(2, 0);
@@ -107,7 +77,7 @@ fn a_scout_that_lacks_forgotten_slots_takes_a_snapshot_before_it_leads() {
     lab.campaign(2);
     lab.carry(2, 1, "prepare");
     lab.carry(1, 2, "promise");
-    assert_eq!(role(&lab, 2), Role::Follower);
+    assert_eq!(lab.status(2).role, Role::Follower);
     lab.carry_all();
     assert_eq!(lab.words(2), ["a", "b"]);
     lab.elect(2);
@@ -126,7 +96,7 @@ fn a_leader_that_proposes_in_forgotten_slots_stops() {
     lab.take(0, 2, "accept");
     lab.carry_all();
     lab.fire(0, Timer::Heartbeat);
-    carry_without(&mut lab, 2);
+    lab.carry_all_but(NodeId(2).into());
     lab.snapshot(1);
     // Replica 0 knows, too, but it is not asked.
     lab.crash(0, 0);
@@ -159,8 +129,8 @@ fn a_leader_that_installs_a_snapshot_of_what_others_chose_stops() {
     let meta = SnapshotMeta { index: LogIndex(4), epoch: 9, membership };
     lab.without_oracles(); // It came from a world that nobody saw.
     lab.give(0, Input::SnapshotInstalled(meta));
-    assert_ne!(role(&lab, 0), Role::Leader);
-    assert_eq!(lab.replica(0).status().committed, LogIndex(4));
+    assert_ne!(lab.status(0).role, Role::Leader);
+    assert_eq!(lab.status(0).committed, LogIndex(4));
 }
 
 /// PMS §3, the bug M05: nothing is proposed after a change of members before it is chosen.
@@ -271,7 +241,7 @@ fn a_new_leader_finishes_a_change_that_it_finds() {
     lab.campaign(1);
     lab.carry(1, 2, "prepare");
     lab.carry(2, 1, "promise");
-    assert_eq!(role(&lab, 1), Role::Leader);
+    assert_eq!(lab.status(1).role, Role::Leader);
     lab.propose(1, "a");
     assert_eq!(lab.count("accept"), 2, "the change, to replicas 0 and 2");
     lab.carry_all();
@@ -305,8 +275,8 @@ fn a_stale_change_is_not_taken_up_again() {
     lab.change(0, |change| change.add_voter(NodeId(3)));
     lab.lose_all(); // Replica 0 alone has accepted it, in slot 1.
     lab.campaign(1);
-    carry_without(&mut lab, 0);
-    assert_eq!(role(&lab, 1), Role::Leader);
+    lab.carry_all_but(NodeId(0).into());
+    assert_eq!(lab.status(1).role, Role::Leader);
     lab.propose(1, "a");
     lab.carry(1, 2, "accept");
     lab.carry(2, 1, "accepted");
@@ -315,7 +285,7 @@ fn a_stale_change_is_not_taken_up_again() {
     lab.lose_all();
     lab.campaign(2);
     lab.carry_all();
-    assert_eq!(role(&lab, 2), Role::Leader, "elected by the acceptor of the stale change");
+    assert_eq!(lab.status(2).role, Role::Leader, "elected by the acceptor of the stale change");
     beat(&mut lab, 2);
     for id in [0, 2] {
         let members = lab.members(id).0;
@@ -339,13 +309,13 @@ fn a_leader_that_adopts_a_change_is_no_leader_to_others_yet() {
     lab.carry(0, 1, "accept");
     lab.carry(1, 0, "accepted");
     lab.propose(0, "a");
-    carry_without_both(&mut lab, [1, 2]);
+    lab.carry_all_but([NodeId(1), NodeId(2)].into_iter().collect());
     assert_eq!(lab.words(0)[1..], ["a"], "chosen by those who vote after slot 1");
     lab.crash(0, 0);
     lab.campaign(2); // It knows of nothing, and replica 1 not that the change is chosen.
     lab.carry(2, 1, "prepare");
     lab.carry(1, 2, "promise");
-    assert_eq!((role(&lab, 2), lab.replica(2).leads()), (Role::Leader, None));
+    assert_eq!((lab.status(2).role, lab.replica(2).leads()), (Role::Leader, None));
     let read = lab.read(2, ReadMode::Index);
     assert_eq!(lab.answer(2, read), None, "it knows less than was told");
     lab.carry_all();
@@ -369,9 +339,9 @@ fn a_sole_voter_leads_again_after_a_restart() {
     lab.slow_disks();
     lab.fire(0, Timer::Silence);
     lab.fire(0, Timer::Election);
-    assert_ne!(role(&lab, 0), Role::Leader, "its own promise is not on disk yet");
+    assert_ne!(lab.status(0).role, Role::Leader, "its own promise is not on disk yet");
     lab.sync(0);
-    assert_eq!(role(&lab, 0), Role::Leader);
+    assert_eq!(lab.status(0).role, Role::Leader);
     lab.propose(0, "alone");
     lab.sync(0);
     assert_eq!(lab.words(0).last().map(String::as_str), Some("alone"));
@@ -421,12 +391,12 @@ fn a_removed_leader_makes_room() {
     lab.change(0, |change| change.remove(NodeId(0)));
     lab.carry_all();
     for _ in 0..3 {
-        if role(&lab, 0) == Role::Leader {
+        if lab.status(0).role == Role::Leader {
             beat(&mut lab, 0);
         }
     }
-    assert_ne!(role(&lab, 0), Role::Leader);
-    let leader = (1..3).find(|id| role(&lab, *id) == Role::Leader).expect("it was told to");
+    assert_ne!(lab.status(0).role, Role::Leader);
+    let leader = (1..3).find(|id| lab.status(*id).role == Role::Leader).expect("it was told to");
     lab.propose(leader, "a");
     lab.carry_all();
     assert_eq!(lab.words(leader)[1..], ["a"]);
@@ -467,11 +437,11 @@ fn a_new_leader_reads_when_all_of_phase_1_is_chosen() {
     let mut lab = Lab::new(3);
     lab.elect(0);
     lab.propose(0, "a");
-    carry_without(&mut lab, 2); // Chosen, and only replica 0 knows.
+    lab.carry_all_but(NodeId(2).into()); // Chosen, and only replica 0 knows.
     lab.campaign(1);
     lab.carry(1, 2, "prepare");
     lab.carry(2, 1, "promise");
-    assert_eq!(role(&lab, 1), Role::Leader);
+    assert_eq!(lab.status(1).role, Role::Leader);
     let read = lab.read(1, ReadMode::Index);
     lab.carry(1, 2, "heartbeat");
     lab.carry(2, 1, "heartbeat-reply");
@@ -540,7 +510,7 @@ fn a_lease_ends_when_the_leader_gives_way() {
     let read = lab.read(0, ReadMode::Lease);
     assert_eq!(lab.answer(0, read), None, "replica 2 may lead by now");
     lab.carry_all();
-    assert_eq!(role(&lab, 2), Role::Leader);
+    assert_eq!(lab.status(2).role, Role::Leader);
     assert!(matches!(lab.answer(0, read), Some(Err(Refusal::NotLeader(_)))));
 }
 
@@ -611,6 +581,29 @@ fn a_quorum_read_waits_for_the_last_accepted_slot() {
     assert_eq!(lab.answer(2, read), Some(Ok(1)));
 }
 
+/// Restart × quorum read: rounds are numbered anew in each life, so that an answer to the last life
+/// would tell the reader of now what was accepted before its question.
+#[test]
+fn an_answer_to_a_quorum_read_of_an_earlier_life_counts_for_nobody() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    lab.read(2, ReadMode::Quorum);
+    lab.carry(2, 1, "quorum-read");
+    let late = lab.take(1, 2, "quorum-read-reply");
+    lab.crash(2, 0);
+    lab.restart(2);
+    lab.propose(0, "a");
+    lab.carry(0, 1, "accept");
+    lab.carry(1, 0, "accepted"); // Chosen, and acknowledged.
+    let read = lab.read(2, ReadMode::Quorum);
+    lab.hand(1, 2, late);
+    assert_eq!(lab.answer(2, read), None);
+    lab.carry(2, 1, "quorum-read");
+    lab.carry_all();
+    beat(&mut lab, 0);
+    assert_eq!(lab.answer(2, read), Some(Ok(1)));
+}
+
 /// Purge × quorum read: who has forgotten its slots has accepted them nevertheless.
 #[test]
 fn a_quorum_read_counts_forgotten_slots() {
@@ -635,9 +628,9 @@ fn a_quorum_read_asks_again_if_others_vote_by_then() {
         let change = change.remove(NodeId(1)).remove(NodeId(2));
         change.add_voter(NodeId(3)).add_voter(NodeId(4))
     });
-    carry_without(&mut lab, 2);
+    lab.carry_all_but(NodeId(2).into());
     lab.propose(0, "a");
-    carry_without(&mut lab, 2);
+    lab.carry_all_but(NodeId(2).into());
     // Replica 2 asks itself and replica 1, which vote no more and know of slot 1 only.
     let read = lab.read(2, ReadMode::Quorum);
     lab.carry(2, 1, "quorum-read");
@@ -665,11 +658,11 @@ fn a_hand_over_that_comes_to_nothing_ends() {
     lab.change(0, |change| change.remove(NodeId(2)));
     assert_eq!(lab.refused(0), [Refusal::Busy]);
     assert_eq!(lab.refused_changes(0), [ChangeRefusal::UnderWay], "nothing new begins");
-    cut_off(&mut lab, 2);
+    lab.keep(|flying| flying.from != NodeId(2) && flying.to != NodeId(2));
     lab.fire(0, Timer::Transfer);
     lab.propose(0, "b");
     lab.carry_all();
-    assert_eq!((role(&lab, 0), lab.words(0)), (Role::Leader, vec!["b".to_owned()]));
+    assert_eq!((lab.status(0).role, lab.words(0)), (Role::Leader, vec!["b".to_owned()]));
     assert_eq!(lab.timer(0, Timer::Transfer), None);
 }
 
@@ -689,7 +682,7 @@ fn a_higher_priority_is_preferred() {
     lab.hand(2, 0, glad);
     lab.fire(0, Timer::CheckQuorum);
     lab.carry_all();
-    assert_eq!(role(&lab, 2), Role::Leader);
+    assert_eq!(lab.status(2).role, Role::Leader);
 }
 
 /// Field notes, conclusion 5: heartbeats run though the disk stands still, so the leader must look.
@@ -700,12 +693,12 @@ fn a_leader_whose_disk_stands_still_steps_down_and_does_not_come_back() {
     lab.slow_disks();
     lab.propose(0, "a");
     for _ in 0..2 {
-        if role(&lab, 0) == Role::Leader {
+        if lab.status(0).role == Role::Leader {
             beat(&mut lab, 0);
             lab.fire(0, Timer::CheckQuorum);
         }
     }
-    assert_eq!(role(&lab, 0), Role::Follower);
+    assert_eq!(lab.status(0).role, Role::Follower);
     lab.lose_all();
     lab.fire(0, Timer::Election);
     assert_eq!(lab.count("canvass"), 0);
@@ -723,20 +716,9 @@ fn receives_a_snapshot() -> Lab {
 fn receives_with(tune: impl FnOnce(&mut Config)) -> Lab {
     let mut lab = behind_with(tune);
     lab.fire(0, Timer::Heartbeat);
-    carry_but_snapshots(&mut lab);
+    lab.carry_all_but_snapshots();
     assert!(lab.count("snapshot-chunk") > 0, "on its way");
     lab
-}
-
-/// Carries everything but snapshots.
-fn carry_but_snapshots(lab: &mut Lab) {
-    loop {
-        let flying = lab.flying();
-        let next = flying.iter().find(|it| it.message.kind().name != "snapshot-chunk");
-        let Some(next) = next else { return };
-        lab.lose(next);
-        lab.deliver(next);
-    }
 }
 
 /// Snapshot × load: what follows a snapshot that is on its way stays, although the leader takes
@@ -746,12 +728,12 @@ fn what_a_receiver_of_a_snapshot_needs_stays_until_it_has_caught_up() {
     let mut lab = receives_a_snapshot();
     for text in ["c", "d", "e"] {
         lab.propose(0, text);
-        carry_but_snapshots(&mut lab);
+        lab.carry_all_but_snapshots();
         lab.fire(0, Timer::Heartbeat);
-        carry_but_snapshots(&mut lab);
+        lab.carry_all_but_snapshots();
         lab.snapshot(0);
     }
-    assert_eq!(lab.replica(0).status().purged, LogIndex(2), "kept from that snapshot on");
+    assert_eq!(lab.status(0).purged, LogIndex(2), "kept from that snapshot on");
     lab.carry_all();
     beat(&mut lab, 0);
     assert_eq!(lab.words(2), ["a", "b", "c", "d", "e"]);
@@ -759,7 +741,7 @@ fn what_a_receiver_of_a_snapshot_needs_stays_until_it_has_caught_up() {
     lab.carry_all();
     beat(&mut lab, 0);
     lab.snapshot(0);
-    assert_eq!(lab.replica(0).status().purged, LogIndex(6), "nobody needs anything now");
+    assert_eq!(lab.status(0).purged, LogIndex(6), "nobody needs anything now");
 }
 
 /// Nobody is waited for who falls silent.
@@ -769,13 +751,13 @@ fn nothing_is_kept_for_a_receiver_that_falls_silent() {
     lab.crash(2, 0);
     for _ in 0..2 {
         lab.fire(0, Timer::Heartbeat);
-        carry_without(&mut lab, 2);
+        lab.carry_all_but(NodeId(2).into());
         lab.fire(0, Timer::CheckQuorum);
     }
     lab.propose(0, "c");
-    carry_without(&mut lab, 2);
+    lab.carry_all_but(NodeId(2).into());
     lab.snapshot(0);
-    assert_eq!(lab.replica(0).status().purged, LogIndex(3));
+    assert_eq!(lab.status(0).purged, LogIndex(3));
 }
 
 /// And nobody is waited for beyond what may be held, in slots or in bytes: a replica that is heard
@@ -789,11 +771,11 @@ fn what_is_held_for_a_receiver_is_bounded() {
         });
         for text in ["c", "d", "e", "f", "g"] {
             lab.propose(0, text);
-            carry_but_snapshots(&mut lab);
+            lab.carry_all_but_snapshots();
         }
         beat_but_snapshots(&mut lab);
         lab.snapshot(0);
-        let status = lab.replica(0).status();
+        let status = lab.status(0);
         assert_eq!(status.last.0 - status.purged.0, left, "{entries} slots, {bytes} bytes");
         lab.carry_all();
         beat(&mut lab, 0);
@@ -804,7 +786,7 @@ fn what_is_held_for_a_receiver_is_bounded() {
 /// A heartbeat, and all that it brings about but snapshots.
 fn beat_but_snapshots(lab: &mut Lab) {
     lab.fire(0, Timer::Heartbeat);
-    carry_but_snapshots(lab);
+    lab.carry_all_but_snapshots();
 }
 
 /// What trails a snapshot is bounded in bytes as well as in slots: 4,096 slots of large batches
@@ -819,6 +801,6 @@ fn trailing_slots_are_bounded_in_bytes() {
         lab.propose(0, &letter.repeat(40));
     }
     lab.snapshot(0);
-    let status = lab.replica(0).status();
+    let status = lab.status(0);
     assert_eq!((status.last.0, status.purged.0), (5, 3), "two values fit");
 }

@@ -2,23 +2,23 @@
 //! oracle on.
 
 use consensus_core::{
-    Cluster, ClusterId, Consistency, Counters, MessageKind, NodeId, Patience, ProtocolConfig,
-    ReadMode, Role, Traffic,
+    Cluster, ClusterId, Consistency, Counters, MessageKind, NodeId, ProtocolConfig, ReadMode, Role,
+    Traffic,
 };
 use core::time::Duration;
 use synod_multipaxos::{Config, MultiPaxos};
-use synod_sim::{Operation, Options, Registers, Setup, World, check};
+use synod_sim::{Options, Registers, Setup, World, check};
 
 type Quiet = World<MultiPaxos, Registers>;
 
 /// A world in which every link takes a millisecond, nothing is lost and disks are instant. Node 0
 /// leads, and has clients that ask again as soon as they have an answer.
-fn quiet(nodes: usize, clients: usize, commands: u64) -> Quiet {
+fn quiet(nodes: usize, clients: u8, commands: u64) -> Quiet {
     quiet_with(&[], nodes, clients, commands)
 }
 
 /// The same with named options.
-fn quiet_with(options: &[&str], nodes: usize, clients: usize, commands: u64) -> Quiet {
+fn quiet_with(options: &[&str], nodes: usize, clients: u8, commands: u64) -> Quiet {
     let cluster = Cluster::new(ClusterId(1), nodes);
     let names: Vec<String> = options.iter().map(|name| (*name).to_owned()).collect();
     let config = Config::for_cluster(&cluster).and_then(|it| it.with_variants(&names, &cluster));
@@ -29,21 +29,8 @@ fn quiet_with(options: &[&str], nodes: usize, clients: usize, commands: u64) -> 
     let leads =
         |world: &Quiet| world.status(NodeId(0)).is_some_and(|status| status.role == Role::Leader);
     assert!(world.run_until(Duration::from_secs(1), leads));
-    for client in 0..clients {
-        world.add_client(NodeId(0), Patience::default(), move |nth| {
-            let append = Operation::Append(client as u8, nth).encode();
-            (nth < commands).then_some((append, None))
-        });
-    }
+    world.add_appenders(NodeId(0), clients, commands);
     world
-}
-
-fn total(world: &Quiet) -> Counters {
-    let mut sum = Counters::default();
-    for node in world.cluster().nodes().iter() {
-        sum.add(world.counters(node));
-    }
-    sum
 }
 
 /// Theory 2.2, Multi-Paxos with a stable leader, commit piggybacked: 2(n-1) messages a batch, n-1
@@ -54,13 +41,13 @@ fn a_quiet_world_costs_what_theory_says() {
     for nodes in [1, 2, 3, 4, 5, 7, 10, 13] {
         for clients in [1, 16] {
             let mut world = quiet(nodes, clients, 20);
-            let done = |world: &Quiet| world.completions().len() == 20 * clients;
+            let done = |world: &Quiet| world.completions().len() == 20 * usize::from(clients);
             assert!(world.run_until(Duration::from_secs(10), done));
             world.settle(Duration::from_secs(10));
             assert_eq!(world.violation(), None);
             let batches = world.last_committed().0;
             assert_eq!(batches, 21, "20 commands, and the opening of the sessions");
-            let sum = total(&world);
+            let sum = world.total();
             let sent = |name: &str| {
                 let of_it = |(kind, _): &(MessageKind, _)| kind.name == name;
                 sum.sent().find(of_it).map_or(0, |(_, sent)| sent.messages)
@@ -101,7 +88,7 @@ fn named_options_cost_what_theory_says() {
             assert!(world.run_until(Duration::from_secs(10), done));
             world.run_for(Duration::from_millis(10));
             assert_eq!(world.violation(), None);
-            let sum = total(&world);
+            let sum = world.total();
             let command = sum.sent_for(Traffic::Command).messages;
             assert_eq!(command, world.last_committed().0 * cost, "{options:?} of {nodes}");
             let told = if options[0] == "commits=explicit" { 21 * (n - 1) } else { 0 };
@@ -125,16 +112,16 @@ fn reads_cost_what_theory_says() {
             // Right after a heartbeat, when everybody knows everything.
             let beat = world.cluster().timing.heartbeat;
             world.run_for(beat);
-            let beats = sent(&total(&world), "heartbeat");
-            world.run_until(world.now() + beat, |w| sent(&total(w), "heartbeat") > beats);
+            let beats = sent(&world.total(), "heartbeat");
+            world.run_until(world.now() + beat, |w| sent(&w.total(), "heartbeat") > beats);
             world.run_for(Duration::from_millis(4));
-            let before = total(&world);
+            let before = world.total();
             for _ in 0..3 {
                 world.read(NodeId(at), Consistency::Linearizable(mode), vec![0].into());
             }
             assert!(world.run_until(world.now() + beat, |w| w.reads().len() == 3));
             assert_eq!(world.violation(), None);
-            let since = total(&world).since(&before);
+            let since = world.total().since(&before);
             for (kind, once) in kinds {
                 // Three come one after the other: the first has a round of its own, and the others
                 // share the next. Quorum reads share one only if they come at once.
@@ -170,9 +157,9 @@ fn everybody_learns_the_last_choice_with_the_next_heartbeat() {
     };
     let soon = world.now() + world.cluster().timing.heartbeat + Duration::from_millis(2);
     assert!(world.run_until(soon, all_know));
-    let before = total(&world);
+    let before = world.total();
     world.run_for(Duration::from_secs(5));
-    let idle = total(&world).since(&before);
+    let idle = world.total().since(&before);
     for (kind, sent) in idle.sent() {
         assert!(
             sent.messages == 0 || kind.traffic == Traffic::Heartbeat,

@@ -131,6 +131,10 @@ impl Audit for Paxos {
         }
     }
 
+    fn leftover(&self) -> Option<&'static str> {
+        invariants::leftover(self)
+    }
+
     fn check(&self) -> Result<(), String> {
         invariants::check(self)
     }

@@ -28,6 +28,11 @@ pub(crate) fn check(replica: &Paxos) -> Result<(), String> {
     })
 }
 
+/// What is left over where nothing waits any more.
+pub(crate) fn leftover(replica: &Paxos) -> Option<&'static str> {
+    replica.proposer.leftover().or_else(|| replica.learner.leftover())
+}
+
 /// Checks the way from a state to a later one of the same life.
 pub(crate) fn check_step(earlier: &Paxos, replica: &Paxos) -> Result<(), String> {
     for (slot, before) in earlier.acceptor.instances() {

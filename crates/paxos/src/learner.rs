@@ -49,6 +49,14 @@ struct Overheard {
 const MOST_OVERHEARD: usize = 64;
 
 impl Learner {
+    /// What is left over where all know what is chosen.
+    pub(crate) fn leftover(&self) -> Option<&'static str> {
+        let known = |slot: &LogIndex| self.chosen.contains_key(slot);
+        let counts = self.count.as_ref().is_some_and(|count| known(&count.slot))
+            || self.overheard.keys().any(|(slot, _)| known(slot));
+        counts.then_some("votes for what is chosen")
+    }
+
     /// The proposer on this node starts phase 2: counts the acceptances from now on. An earlier
     /// count ends; were its value chosen, the new proposal would carry it (P2c).
     pub(crate) fn start_count(&mut self, slot: LogIndex, ballot: Ballot, batch: &Batch) {

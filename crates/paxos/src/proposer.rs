@@ -59,6 +59,14 @@ pub(crate) struct Preparing {
 }
 
 impl Proposer {
+    /// What is left over where everything is chosen, and all know it.
+    pub(crate) fn leftover(&self) -> Option<&'static str> {
+        let pending = self.own.is_some() || !self.queue.is_empty() || self.pending_bytes > 0;
+        let kept = [(pending, "commands"), (self.in_doubt, "a doubt")];
+        let phase = (self.phase != Phase::Idle, "a round");
+        kept.into_iter().chain([phase]).find(|(is_kept, _)| *is_kept).map(|(_, what)| what)
+    }
+
     pub(crate) fn new(id: NodeId, incarnation: Incarnation, seen: Ballot) -> Self {
         Self {
             id,
@@ -195,7 +203,7 @@ impl Proposer {
     fn value_to_propose(&self, config: &Config) -> Batch {
         match &self.phase {
             Phase::Preparing(Preparing { highest: Some(proposal), votes, promised, .. })
-                if !planted("E-03") =>
+                if !(planted("E-03") || planted("P100") && proposal.batch.is_empty()) =>
             {
                 if is_fast(proposal.ballot) {
                     votes.pick(*promised, self.own(), config)

@@ -139,7 +139,13 @@ impl Paxos {
             Phase::Idle => return,
             Phase::BackingOff => {
                 effects.reached("tries again after it was outbid");
-                return self.proposer.end_back_off();
+                self.proposer.end_back_off();
+                // A doubt that was outbid is a doubt still (§2.3).
+                let open = self.acceptor.last_accepted() > self.learner.committed();
+                if open && !self.proposer.is_ready() {
+                    effects.set_timer(Timer::Doubt, self.config.doubt);
+                }
+                return;
             }
             Phase::Preparing(preparing) => preparing.promised,
             Phase::Accepting { .. } => peers.minus(self.learner.uncounted(peers)),

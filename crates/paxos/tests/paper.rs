@@ -516,5 +516,5 @@ fn planted_bugs_are_listed_once() {
     let mut lab = Lab::new(3);
     lab.give(0, Input::Campaign);
     assert!(lab.flying().is_empty(), "there is nothing to lead");
-    assert_eq!(lab.replica(0).status().leader, None);
+    assert_eq!(lab.status(0).leader, None);
 }

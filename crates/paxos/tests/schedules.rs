@@ -8,18 +8,7 @@ use consensus_core::{Ballot, Batch, Incarnation, LogIndex, NodeId};
 use lab::{Lab, batch};
 use std::collections::{BTreeMap, BTreeSet};
 use synod_paxos::{ChosenAt, Decision, Message, Proposal, Timer};
-
-/// A small generator (xorshift64*), so that a seed is a run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
-    }
-}
+use synod_sim::Rng;
 
 /// What the cluster gave out, over all replicas and all their lives.
 #[derive(Default)]
@@ -54,11 +43,11 @@ fn says(batch: &Batch) -> impl Iterator<Item = String> {
     batch.commands().map(|command| String::from_utf8_lossy(&command.payload).into_owned())
 }
 
-fn disturb(lab: &mut Lab, chance: &mut Chance, log: &mut Log, step: usize) {
-    let id = chance.below(lab.ids().len());
+fn disturb(lab: &mut Lab, chance: &mut Rng, log: &mut Log, step: usize) {
+    let id = chance.place(lab.ids().len());
     match chance.below(100) {
         0..=1 => {
-            lab.crash(id, chance.below(4));
+            lab.crash(id, chance.place(4));
         }
         2..=7 if !lab.is_up(id) => lab.restart(id),
         8..=27 => lab.sync(id),
@@ -70,7 +59,7 @@ fn disturb(lab: &mut Lab, chance: &mut Chance, log: &mut Log, step: usize) {
         32..=37 => {
             let timers = lab.timers(id);
             if lab.is_up(id) && !timers.is_empty() {
-                lab.fire(id, timers[chance.below(timers.len())]);
+                lab.fire(id, chance.pick(&timers));
             }
         }
         what => {
@@ -78,7 +67,7 @@ fn disturb(lab: &mut Lab, chance: &mut Chance, log: &mut Log, step: usize) {
             if flying.is_empty() {
                 return;
             }
-            let one = &flying[chance.below(flying.len())];
+            let one = &flying[chance.place(flying.len())];
             if what >= 50 {
                 lab.lose(one);
             }
@@ -90,12 +79,12 @@ fn disturb(lab: &mut Lab, chance: &mut Chance, log: &mut Log, step: usize) {
     // Old letters are kept for late deliveries, but not for ever.
     let flying = lab.flying();
     if flying.len() > 60 {
-        lab.lose(&flying[chance.below(flying.len())]);
+        lab.lose(&flying[chance.place(flying.len())]);
     }
 }
 
 /// Everybody is well: what is asked now is chosen, and all learn it.
-fn recover(lab: &mut Lab, chance: &mut Chance, log: &mut Log) -> Result<(), String> {
+fn recover(lab: &mut Lab, chance: &mut Rng, log: &mut Log) -> Result<(), String> {
     lab.quick_disks();
     for id in lab.ids() {
         if !lab.is_up(id) {
@@ -114,7 +103,7 @@ fn recover(lab: &mut Lab, chance: &mut Chance, log: &mut Log) -> Result<(), Stri
         if done && lengths.len() == 1 {
             return Ok(());
         }
-        let id = chance.below(lab.ids().len());
+        let id = chance.place(lab.ids().len());
         for timer in [Timer::Retry, Timer::Spread, Timer::Doubt] {
             if lab.timer(id, timer).is_some() {
                 lab.fire(id, timer);
@@ -125,8 +114,8 @@ fn recover(lab: &mut Lab, chance: &mut Chance, log: &mut Log) -> Result<(), Stri
 }
 
 fn run(seed: u64, steps: usize) -> Result<usize, String> {
-    let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut lab = Lab::new([3, 3, 3, 5][chance.below(4)]);
+    let mut chance = Rng::new(seed);
+    let mut lab = Lab::new(chance.pick(&[3, 3, 3, 5]));
     lab.slow_disks();
     let mut log = Log::default();
     for step in 0..steps {
@@ -152,13 +141,13 @@ fn one_value_a_slot_whatever_happens() {
 }
 
 /// Something that a replica could say, true or not.
-fn babble(from: usize, chance: &mut Chance) -> Message {
-    let slot = LogIndex(chance.below(6) as u64 + 1);
+fn babble(from: usize, chance: &mut Rng) -> Message {
+    let slot = LogIndex(chance.below(6) + 1);
     let mut ballot =
-        |node: usize| Ballot::new(chance.below(8) as u64, Some(NodeId(node as u8)), Incarnation(1));
+        |node: usize| Ballot::new(chance.below(8), Some(NodeId(node as u8)), Incarnation(1));
     let (own, other) = (ballot(from), ballot(0));
     let at = ChosenAt { slot, ballot: other };
-    let value = batch(["x", "y"][chance.below(2)]);
+    let value = batch(chance.pick(&["x", "y"]));
     let accepted = Some(Proposal { ballot: own, batch: value.clone() });
     let repeat = chance.below(2) == 0;
     match chance.below(9) {
@@ -185,11 +174,11 @@ fn babble(from: usize, chance: &mut Chance) -> Message {
 #[test]
 fn no_message_breaks_a_replica() {
     for seed in 1..200 {
-        let mut chance = Chance(seed);
+        let mut chance = Rng::new(seed);
         let mut lab = Lab::new(3);
         lab.without_oracles();
         for step in 0..200 {
-            let from = 1 + chance.below(2);
+            let from = 1 + chance.place(2);
             let message = babble(from, &mut chance);
             lab.hand(from, 0, message);
             match chance.below(10) {

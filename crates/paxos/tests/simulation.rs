@@ -1,8 +1,6 @@
 //! Paxos in the simulator: what it costs in a quiet world, and random worlds with every oracle on.
 
-use consensus_core::{
-    Cluster, ClusterId, Counters, MessageKind, NodeId, Patience, ProtocolConfig, Traffic,
-};
+use consensus_core::{Cluster, ClusterId, MessageKind, NodeId, Patience, ProtocolConfig, Traffic};
 use core::time::Duration;
 use synod_paxos::{Config, Message, Paxos, Sending};
 use synod_sim::{Operation, Options, Registers, Setup, World, check};
@@ -11,24 +9,11 @@ type Quiet = World<Paxos, Registers>;
 
 /// A world in which every link takes a millisecond, nothing is lost and disks are instant, with
 /// clients at node 0 that ask again as soon as they have an answer.
-fn quiet(nodes: usize, clients: usize, commands: u64) -> Quiet {
+fn quiet(nodes: usize, clients: u8, commands: u64) -> Quiet {
     let setup = Setup::new(Cluster::new(ClusterId(1), nodes), 1);
     let mut world = World::new(setup, Registers::default);
-    for client in 0..clients {
-        world.add_client(NodeId(0), Patience::default(), move |nth| {
-            let append = Operation::Append(client as u8, nth).encode();
-            (nth < commands).then_some((append, None))
-        });
-    }
+    world.add_appenders(NodeId(0), clients, commands);
     world
-}
-
-fn total(world: &Quiet) -> Counters {
-    let mut sum = Counters::default();
-    for node in world.cluster().nodes().iter() {
-        sum.add(world.counters(node));
-    }
-    sum
 }
 
 /// Theory 2.2, Basic Paxos with the proposer among the n: 4(n-1) messages a batch, n-1 of each
@@ -39,13 +24,13 @@ fn a_quiet_world_costs_what_theory_says() {
     for nodes in [3, 4, 5, 7, 10, 13] {
         for clients in [1, 16] {
             let mut world = quiet(nodes, clients, 20);
-            let done = |world: &Quiet| world.completions().len() == 20 * clients;
+            let done = |world: &Quiet| world.completions().len() == 20 * usize::from(clients);
             assert!(world.run_until(Duration::from_secs(10), done));
             world.settle(Duration::from_secs(10));
             assert_eq!(world.violation(), None);
             let batches = world.last_committed().0;
             assert_eq!(batches, 21, "20 commands, and the opening of the sessions");
-            let sum = total(&world);
+            let sum = world.total();
             let each = batches * (nodes as u64 - 1);
             for kind in [Message::PREPARE, Message::PROMISE, Message::ACCEPT, Message::ACCEPTED] {
                 assert_eq!(sum.sent_of(kind).messages, each, "{} at n = {nodes}", kind.name);
@@ -112,9 +97,9 @@ fn everybody_learns_the_last_choice_soon() {
     };
     let soon = world.now() + world.cluster().timing.heartbeat * 2;
     assert!(world.run_until(soon, all_know));
-    let before = total(&world);
+    let before = world.total();
     world.run_for(Duration::from_secs(5));
-    let idle = total(&world).since(&before);
+    let idle = world.total().since(&before);
     let spoken: Vec<MessageKind> =
         idle.sent().filter(|(_, sent)| sent.messages > 0).map(|(kind, _)| kind).collect();
     assert_eq!(spoken, [Message::CHOSEN]);
@@ -136,7 +121,7 @@ fn proposers_that_compete_all_get_through() {
         let done = |world: &Quiet| world.completions().len() == 200;
         assert!(world.run_until(Duration::from_secs(60), done), "seed {seed}");
         assert_eq!(world.violation(), None);
-        assert!(total(&world).sent_of(Message::NACK).messages > 0, "nobody competed");
+        assert!(world.total().sent_of(Message::NACK).messages > 0, "nobody competed");
     }
 }
 

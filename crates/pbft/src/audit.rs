@@ -149,6 +149,10 @@ impl Audit for Pbft {
         })
     }
 
+    fn check(&self) -> Result<(), String> {
+        invariants::check_books(self)
+    }
+
     fn check_since(&self, before: &Self) -> Result<(), String> {
         invariants::check_step(before, self).map_err(str::to_owned)
     }
@@ -163,6 +167,10 @@ impl Audit for Pbft {
         if self.watching || waits {
             each(Timer::View);
         }
+    }
+
+    fn leftover(&self) -> Option<&'static str> {
+        invariants::leftover(self)
     }
 
     fn equivocate(message: &Message, env: &Env<'_>) -> Option<Message> {

@@ -14,6 +14,24 @@ pub(crate) fn check(replica: &Pbft) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Everything that must hold of one state, and takes longer to check.
+pub(crate) fn check_books(replica: &Pbft) -> Result<(), String> {
+    check(replica)?;
+    replica.requests.check()?;
+    match replica.checkpoints.first_key_value() {
+        Some((first, _)) if *first <= replica.low_mark() => {
+            Err(format!("votes for checkpoint {first}, which is not above the stable one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is left over where nothing waits any more. Who asks for another view by itself keeps what
+/// only it has heard of, until others ask, too (§4.4).
+pub(crate) fn leftover(replica: &Pbft) -> Option<&'static str> {
+    replica.requests.leftover().filter(|_| replica.phase == Phase::Normal)
+}
+
 /// Checks a step between two states of one life of a replica.
 pub fn check_step(before: &Pbft, after: &Pbft) -> Result<(), &'static str> {
     if after.view < before.view {

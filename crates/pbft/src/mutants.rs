@@ -165,6 +165,7 @@ pub const MUTANTS: &[Mutant] = &[
     )
     .beyond_simulation("an oracle that sees needless view changes"),
     Mutant::new("B52", "no checkpoint is taken where a number was fetched", &["O13"]),
+    Mutant::new("B84", "what was executed still counts as ordered, for ever", &["O14"]),
     Mutant::new("B53", "what was executed still counts as waiting: busy in the end", &["O13"]),
     Mutant::new(
         "B54",
@@ -217,6 +218,12 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/paper.rs: requests that are long"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
+    Mutant::new(
+        "B100",
+        "bytes are not counted up to a checkpoint that is stable already",
+        &["O13"],
+    )
+    .beyond_simulation("one that was away, and long requests: `tests/seams.rs`"),
 ];
 
 #[cfg(all(test, feature = "mutants"))]

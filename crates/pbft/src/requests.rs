@@ -41,6 +41,29 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
+    /// Is everything counted right?
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let waiting: usize = self.waiting.values().map(Command::framed_len).sum();
+        let queued: usize = self.queue.iter().map(|batch| batch.bytes().len()).sum();
+        if (waiting, queued) != (self.bytes, self.queued) {
+            let (bytes, kept) = (self.bytes, self.queued);
+            return Err(format!(
+                "{waiting} bytes wait and {queued} are queued, not {bytes}, {kept}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is left over where everything is executed.
+    pub(crate) fn leftover(&self) -> Option<&'static str> {
+        let kept = [
+            (!self.waiting.is_empty(), "requests"),
+            (!self.queue.is_empty(), "requests without a number"),
+            (!self.ordered.is_empty(), "requests with a number"),
+        ];
+        kept.into_iter().find(|(is_kept, _)| *is_kept).map(|(_, what)| what)
+    }
+
     /// Was it executed before?
     pub(crate) fn is_executed(&self, key: &Key) -> bool {
         let (client, session, request) = *key;
@@ -160,7 +183,9 @@ impl Requests {
     pub(crate) fn on_executed(&mut self, batch: &Batch, _index: LogIndex) {
         for command in batch.commands() {
             let key = key_of(&command);
-            self.ordered.remove(&key);
+            if !planted("B84") {
+                self.ordered.remove(&key);
+            }
             if let Some(done) = self.waiting.remove(&key) {
                 self.bytes -= if planted("B53") { 0 } else { done.framed_len() };
             }

@@ -1,34 +1,19 @@
 //! PBFT in the simulator: what it costs in a quiet world, and random worlds with every oracle on.
 
-use consensus_core::{
-    Cluster, ClusterId, Counters, Message as _, MessageKind, NodeId, Patience, Traffic,
-};
+use consensus_core::{Cluster, ClusterId, Message as _, MessageKind, NodeId, Traffic};
 use core::time::Duration;
 use synod_pbft::{Message, Pbft};
-use synod_sim::{Operation, Options, Registers, Setup, World, check};
+use synod_sim::{Options, Registers, Setup, World, check};
 
 type Quiet = World<Pbft, Registers>;
 
 /// A world in which every link takes a millisecond, nothing is lost and disks are instant, with
 /// clients at node 0 that ask again as soon as they have an answer.
-fn quiet(nodes: usize, clients: usize, commands: u64) -> Quiet {
+fn quiet(nodes: usize, clients: u8, commands: u64) -> Quiet {
     let setup = Setup::new(Cluster::new(ClusterId(1), nodes), 1);
     let mut world = World::new(setup, Registers::default);
-    for client in 0..clients {
-        world.add_client(NodeId(0), Patience::default(), move |nth| {
-            let append = Operation::Append(client as u8, nth).encode();
-            (nth < commands).then_some((append, None))
-        });
-    }
+    world.add_appenders(NodeId(0), clients, commands);
     world
-}
-
-fn total(world: &Quiet) -> Counters {
-    let mut sum = Counters::default();
-    for node in world.cluster().nodes().iter() {
-        sum.add(world.counters(node));
-    }
-    sum
 }
 
 fn kind(name: &str) -> MessageKind {
@@ -44,13 +29,13 @@ fn a_quiet_world_costs_what_theory_says() {
     for nodes in [4, 5, 7, 10, 13] {
         for clients in [1, 16] {
             let mut world = quiet(nodes, clients, 20);
-            let done = |world: &Quiet| world.completions().len() == 20 * clients;
+            let done = |world: &Quiet| world.completions().len() == 20 * usize::from(clients);
             assert!(world.run_until(Duration::from_secs(10), done));
             world.settle(Duration::from_secs(10));
             assert_eq!(world.violation(), None);
             let batches = world.last_committed().0;
             assert_eq!(batches, 21, "20 commands, and the opening of the sessions");
-            let (sum, n) = (total(&world), nodes as u64);
+            let (sum, n) = (world.total(), nodes as u64);
             for (name, each) in
                 [("pre-prepare", n - 1), ("prepare", (n - 1) * (n - 1)), ("commit", n * (n - 1))]
             {
@@ -63,7 +48,7 @@ fn a_quiet_world_costs_what_theory_says() {
             assert_eq!(sum.sent_for(Traffic::Checkpoint).messages, 0);
             assert_eq!(sum.tags_made, batches * 2 * n, "signatures made at n = {nodes}");
             assert_eq!(sum.tags_checked, batches * 2 * n * (n - 1), "checked at n = {nodes}");
-            assert_eq!(sum.client_tags_checked, batches * n * clients as u64);
+            assert_eq!(sum.client_tags_checked, batches * n * u64::from(clients));
             for node in world.cluster().nodes().iter() {
                 assert_eq!(world.counters(node).syncs, 2 * batches, "{node} of {nodes}");
             }
@@ -90,8 +75,8 @@ fn a_checkpoint_is_one_round_of_all_to_all() {
     assert!(world.run_until(Duration::from_secs(10), |world| world.completions().len() == 200));
     world.settle(Duration::from_secs(10));
     assert_eq!(world.violation(), None);
-    assert_eq!(total(&world).sent_of(kind("checkpoint")).messages, 4 * 3);
-    assert_eq!(total(&world).sent_for(Traffic::Checkpoint).messages, 4 * 3);
+    assert_eq!(world.total().sent_of(kind("checkpoint")).messages, 4 * 3);
+    assert_eq!(world.total().sent_for(Traffic::Checkpoint).messages, 4 * 3);
 }
 
 /// §4.5: clients get their answers though the first primary is dead from the start; it costs one

@@ -179,6 +179,10 @@ impl Audit for Raft {
         }
     }
 
+    fn leftover(&self) -> Option<&'static str> {
+        invariants::leftover(self)
+    }
+
     /// Thesis §6.4.1.
     fn holds_lease(&self, env: &Env<'_>) -> bool {
         match &self.role {

@@ -238,7 +238,9 @@ impl Follower {
         // What is committed agrees with the leader's log (Leader Completeness, Figure 3).
         let committed = server.commit_index >= start.index;
         if committed || server.log.term_at(start.index) == Some(start.term) {
-            let last = server.commit_index.max(start.index);
+            // Not the end of its log: its tail may be longer than the leader's log.
+            let known = if planted("R200") { server.log.last().index } else { server.commit_index };
+            let last = known.max(start.index);
             let (term, conflict) = (server.current_term, Conflict::Short { last });
             effects.send(from, Message::AppendReject { term, prev: start.index, conflict });
         } else {

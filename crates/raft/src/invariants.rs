@@ -79,6 +79,15 @@ fn check_members(server: &Server) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// What is left over where nothing waits any more.
+pub(crate) fn leftover(raft: &Raft) -> Option<&'static str> {
+    match &raft.role {
+        Role::Leader(leader) => leader.leftover(raft.server.log.last().index),
+        Role::Follower(follower) if follower.reads.are_gathered() => Some("reads"),
+        _ => None,
+    }
+}
+
 /// Checks what one step made of a server (without a restart between).
 ///
 /// # Errors

@@ -494,7 +494,7 @@ impl Leader {
         let connected = server.is_quorum(self.heard) || planted("R15b");
         let disk = Disk::of(server);
         let due = if planted("R141") { disk.last } else { self.disk.last };
-        let stalled = disk.durable < due && disk.durable <= self.disk.durable;
+        let stalled = disk.durable < due && disk.durable <= self.disk.durable && !planted("R147");
         if !connected || stalled {
             let mark =
                 if stalled { "leader stepped down: disk" } else { "leader stepped down: quorum" };
@@ -529,6 +529,20 @@ impl Leader {
     /// The bookkeeping holds.
     pub(crate) fn is_sound(&self, last: EntryId) -> bool {
         self.progress.values().all(|peer| peer.is_sound(last.index))
+    }
+
+    /// What is left over where everything is committed, and has come to all who can be reached.
+    pub(crate) fn leftover(&self, last: LogIndex) -> Option<&'static str> {
+        let idle = |peer: &Progress| peer.matched() < last || peer.is_idle();
+        let kept = [
+            (!self.fresh.is_empty(), "entries that were not appended"),
+            (self.pending_bytes > 0, "bytes of entries that are not committed"),
+            (!self.reads.is_idle(), "reads"),
+            (self.hand_over.is_some(), "a hand-over"),
+            (self.promotion.is_some(), "a change of members"),
+            (!self.progress.values().all(idle), "messages under way to who has everything"),
+        ];
+        kept.into_iter().find(|(is_kept, _)| *is_kept).map(|(_, what)| what)
     }
 
     /// Are the bytes that are not committed what they come to when they are counted anew?

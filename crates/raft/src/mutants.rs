@@ -377,6 +377,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R141", "a disk is stuck if it has not written what came just now", &["O14"]),
     Mutant::new("R143", "with more than eight voters the list is not sorted", &["O6", "O13"])
         .beyond_simulation("more than eight voters: a test in `leader.rs`"),
+    Mutant::new("R147", "a leader whose disk stands still stays", &["O13"]).beyond_simulation(
+        "a disk that stands still while all else is well; the healed core has good ones",
+    ),
     Mutant::new("R146", "members that a snapshot makes final are told to nobody", &["O19"]),
     Mutant::new("R145", "pre-votes count for one that follows", &["O14", "O13"])
         .beyond_simulation("pre-votes of a majority that all come late: `tests/leadership.rs`"),
@@ -392,4 +395,8 @@ pub const MUTANTS: &[Mutant] = &[
     )
     .beyond_simulation("a cluster in which nobody writes: `tests/forgetting.rs`"),
     Mutant::new("R181", "a follower that has just what is forgotten is not fed", &["O13"]),
+    Mutant::new("R200", "a follower that needs no snapshot names the end of its log", &["O13"])
+        .beyond_simulation("a tail longer than the leader's log, and no writes: `tests/quiet.rs`"),
+    Mutant::new("R201", "one read by lease makes those that come with it such, too", &["O9"])
+        .beyond_simulation("clocks that are worse than declared: `tests/quiet.rs`"),
 ];

@@ -280,6 +280,11 @@ impl Progress {
         self.bytes = 0;
     }
 
+    /// Is nothing under way?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.bytes == 0
+    }
+
     /// The bookkeeping holds, for a leader whose log ends at `last`.
     pub(crate) fn is_sound(&self, last: LogIndex) -> bool {
         let bytes: usize = self.in_flight.iter().map(|sent| sent.bytes).sum();

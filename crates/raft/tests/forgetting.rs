@@ -3,9 +3,7 @@
 
 mod lab;
 
-use consensus_core::{
-    Change, Cluster, ClusterId, Input, NodeId, NodeSet, ProtocolConfig, ReadMode,
-};
+use consensus_core::{Cluster, ClusterId, NodeId, NodeSet, ProtocolConfig, ReadMode};
 use lab::Lab;
 use synod_raft::{Config, Drift, Timer};
 
@@ -16,16 +14,16 @@ const ALL: usize = 5;
 type Wish = (&'static str, fn(&mut Lab));
 
 const WISHES: [Wish; 14] = [
-    ("a read at the leader", |lab| lab.read(0, 1, ReadMode::Index)),
-    ("a read at a follower", |lab| lab.read(1, 1, ReadMode::Index)),
-    ("a read by lease", |lab| lab.read(0, 1, ReadMode::Lease)),
+    ("a read at the leader", |lab| _ = lab.read(0, ReadMode::Index)),
+    ("a read at a follower", |lab| _ = lab.read(1, ReadMode::Index)),
+    ("a read by lease", |lab| _ = lab.read(0, ReadMode::Lease)),
     ("a command", |lab| lab.propose(0, "wish")),
-    ("a learner", |lab| change(lab, |it| it.add_learner(NodeId(3)))),
-    ("a voter", |lab| change(lab, |it| it.add_voter(NodeId(3)))),
-    ("a voter less", |lab| change(lab, |it| it.remove(NodeId(2)))),
-    ("another leader", |lab| change(lab, |it| it.remove(NodeId(0)))),
-    ("other voters", |lab| change(lab, |it| it.remove(NodeId(2)).add_voter(NodeId(3)))),
-    ("a hand-over", |lab| lab.give(0, Input::Transfer(NodeId(1)))),
+    ("a learner", |lab| lab.change(0, |seen| seen.add_learner(NodeId(3)))),
+    ("a voter", |lab| lab.change(0, |seen| seen.add_voter(NodeId(3)))),
+    ("a voter less", |lab| lab.change(0, |seen| seen.remove(NodeId(2)))),
+    ("another leader", |lab| lab.change(0, |seen| seen.remove(NodeId(0)))),
+    ("other voters", |lab| lab.change(0, |seen| seen.remove(NodeId(2)).add_voter(NodeId(3)))),
+    ("a hand-over", |lab| lab.transfer(0, 1)),
     ("an election", |lab| {
         lab.crash(0, 0);
         lab.fire(2, Timer::Election);
@@ -46,11 +44,6 @@ const WISHES: [Wish; 14] = [
     }),
 ];
 
-fn change(lab: &mut Lab, wish: impl FnOnce(Change) -> Change) {
-    let seen = Change::of(&lab.members(0));
-    lab.change(0, wish(seen));
-}
-
 fn cluster(trailing: u64) -> Lab {
     let cluster = Cluster { voters: NodeSet::first(3), ..Cluster::new(ClusterId(1), ALL) };
     let usual = Config::for_cluster(&cluster).expect("a cluster");
@@ -69,39 +62,39 @@ fn cluster(trailing: u64) -> Lab {
     lab
 }
 
-/// Carries all there is, with some heartbeats, and snapshots to those who were told to fetch one.
+/// Carries all there is, with some heartbeats; snapshots are the last to arrive.
 fn talk(lab: &mut Lab) {
     for _ in 0..6 {
-        lab.carry_all();
-        for id in 0..ALL {
-            if lab.nodes[id].timers.contains_key(&Timer::Heartbeat) {
+        lab.carry_all_but_snapshots();
+        for id in lab.ids() {
+            if lab.timer(id, Timer::Heartbeat).is_some() {
                 lab.fire(id, Timer::Heartbeat);
             }
         }
+        lab.carry_all_but_snapshots();
         lab.carry_all();
-        for id in 0..ALL {
-            if let Some(from) = lab.nodes[id].fetches.pop() {
-                lab.install(from.index(), id);
-            }
-        }
     }
 }
 
 /// What the world can see: answers and refusals, and at each server how much is committed, who
 /// leads, and who takes part.
 fn seen(lab: &Lab) -> Vec<String> {
-    let of = |(id, node): (usize, &lab::Node)| {
-        let Some(_) = &node.replica else { return "down".to_owned() };
-        let lab::Node { ready, reads_refused, changes_refused, refused, .. } = node;
-        let (status, members) = (lab.status(id), node.members.last());
+    let of = |id: usize| {
+        if !lab.is_up(id) {
+            return "down".to_owned();
+        }
+        let status = lab.status(id);
+        let (ready, refused_reads) = (lab.ready(id), lab.refused_reads(id));
+        let (changes, refused) = (lab.refused_changes(id), lab.refused(id));
         format!(
-            "{ready:?} {reads_refused:?} {changes_refused:?} {refused:?} {} {:?} {:?} {members:?}",
-            node.committed.len(),
+            "{ready:?} {refused_reads:?} {changes:?} {refused:?} {:?} {:?} {:?} {:?}",
+            lab.words(id),
             status.role,
             status.leader,
+            lab.members(id),
         )
     };
-    lab.nodes.iter().enumerate().map(of).collect()
+    lab.ids().map(of).collect()
 }
 
 /// Each wish, of a cluster that remembers all, and after snapshots at some servers.
@@ -109,7 +102,7 @@ fn wishes_come_true() -> Result<(), String> {
     for (wish, go) in WISHES {
         let outcome = |trailing, snapshots: &[usize]| {
             let mut lab = cluster(trailing);
-            snapshots.iter().for_each(|id| drop(lab.take_snapshot(*id)));
+            snapshots.iter().for_each(|id| lab.snapshot(*id));
             go(&mut lab);
             talk(&mut lab);
             seen(&lab)

@@ -2,7 +2,7 @@
 
 mod lab;
 
-use consensus_core::{Change, ChangeRefusal, Input, LogIndex, NodeId, NodeSet, Refusal, Role};
+use consensus_core::{ChangeRefusal, LogIndex, NodeId, NodeSet, Refusal, Role};
 use lab::Lab;
 use synod_raft::{Config, Message, Term, Timer};
 
@@ -13,19 +13,19 @@ fn a_leader_hands_over_to_one_who_has_everything() {
     let mut lab = Lab::new(3);
     lab.elect(0);
     lab.propose(0, "x");
-    lab.give(0, Input::Transfer(NodeId(1)));
+    lab.transfer(0, 1);
     lab.propose(0, "y");
-    lab.change(0, Change::of(&lab.members(0)).remove(NodeId(2)));
-    assert_eq!(lab.nodes[0].refused, [Refusal::Busy]);
-    assert_eq!(lab.nodes[0].changes_refused, [ChangeRefusal::UnderWay]);
+    lab.change(0, |seen| seen.remove(NodeId(2)));
+    assert_eq!(lab.refused(0), [Refusal::Busy]);
+    assert_eq!(lab.refused_changes(0), [ChangeRefusal::UnderWay]);
     assert_eq!(lab.count("timeout-now"), 0, "it lacks x");
     lab.carry(0, 1, "append-entries");
     lab.carry(1, 0, "append-reply");
     lab.carry(0, 1, "timeout-now");
     lab.carry_all();
     assert_eq!((lab.status(1).role, lab.status(1).epoch), (Role::Leader, 2));
-    assert_eq!(lab.committed(1), 3);
-    assert!(!lab.nodes[0].timers.contains_key(&Timer::HandOver));
+    assert_eq!(lab.commit_index(1), 3);
+    assert!(lab.timer(0, Timer::HandOver).is_none());
 }
 
 /// If nothing comes of it within an election timeout, the leader goes on as before.
@@ -34,14 +34,14 @@ fn a_hand_over_has_a_deadline() {
     let mut lab = Lab::new(3);
     lab.elect(0);
     lab.crash(1, 0);
-    lab.give(0, Input::Transfer(NodeId(1)));
+    lab.transfer(0, 1);
     lab.carry_all_but(NodeId(1).into());
-    assert_eq!(lab.nodes[0].timers[&Timer::HandOver].max, lab.cluster.timing.election_max);
+    assert_eq!(lab.delay(0, Timer::HandOver).max, lab.cluster().timing.election_max);
     lab.fire(0, Timer::HandOver);
     lab.propose(0, "x");
     lab.carry_all_but(NodeId(1).into());
-    assert_eq!((lab.status(0).role, lab.committed(0)), (Role::Leader, 2));
-    assert!(lab.nodes[0].refused.is_empty());
+    assert_eq!((lab.status(0).role, lab.commit_index(0)), (Role::Leader, 2));
+    assert!(lab.refused(0).is_empty());
 }
 
 /// A word of an earlier term to campaign is not heeded.
@@ -49,7 +49,7 @@ fn a_hand_over_has_a_deadline() {
 fn a_late_hand_over_is_void() {
     let mut lab = Lab::new(3);
     lab.elect(0);
-    lab.give(0, Input::Transfer(NodeId(1)));
+    lab.transfer(0, 1);
     let late = lab.take(0, 1, "timeout-now");
     lab.elect(2);
     lab.hand(0, 1, late);
@@ -62,24 +62,24 @@ fn hand_over_is_to_voters() {
     let mut lab = Lab::with_voters(4, 3);
     lab.elect(0);
     for nobody in [3, 0, 99] {
-        lab.give(0, Input::Transfer(NodeId(nobody)));
-        assert!(lab.flying.is_empty() && !lab.nodes[0].timers.contains_key(&Timer::HandOver));
+        lab.transfer(0, nobody);
+        assert!(lab.flying().is_empty() && lab.timer(0, Timer::HandOver).is_none());
     }
     lab.hand(0, 3, Message::TimeoutNow { term: Term(1), ask: false });
     lab.hand(0, 3, Message::TimeoutNow { term: Term(1), ask: true });
     assert_eq!(lab.status(3).role, Role::Follower);
-    lab.give(1, Input::Transfer(NodeId(2)));
-    assert!(lab.flying.is_empty());
-    lab.give(1, Input::Transfer(NodeId(1)));
+    lab.transfer(1, 2);
+    assert!(lab.flying().is_empty());
+    lab.transfer(1, 1);
     lab.carry_all();
     assert_eq!(lab.status(1).role, Role::Leader);
 }
 
 /// Three servers, of which node 1 should rather lead, and node 0 does.
 fn ranked() -> Lab {
-    let mut lab = Lab::new(3);
-    lab.config.priorities.insert(NodeId(1), 5);
-    (0..3).for_each(|id| lab.restart(id));
+    let mut lab = Lab::set_up(3, |config| {
+        config.priorities.insert(NodeId(1), 5);
+    });
     lab.elect(0);
     lab
 }
@@ -103,9 +103,9 @@ fn a_server_of_a_higher_priority_takes_over() {
 /// so that nothing comes of it: the leader that works stays in office.
 #[test]
 fn a_server_of_a_higher_priority_asks_whether_it_would_win() {
-    let mut lab = Lab::new(5);
-    lab.config.priorities.insert(NodeId(1), 5);
-    (0..5).for_each(|id| lab.restart(id));
+    let mut lab = Lab::set_up(5, |config| {
+        config.priorities.insert(NodeId(1), 5);
+    });
     lab.elect(0);
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 1, "heartbeat");
@@ -113,14 +113,14 @@ fn a_server_of_a_higher_priority_asks_whether_it_would_win() {
     lab.carry(0, 1, "timeout-now");
     lab.carry(1, 0, "pre-vote");
     lab.carry(0, 1, "pre-vote-reply");
-    lab.flying.retain(|flying| flying.from != 1 && flying.to != 1);
+    lab.keep(|flying| flying.from != NodeId(1) && flying.to != NodeId(1));
     assert_eq!((lab.status(1).role, lab.status(1).epoch), (Role::Follower, 1));
     assert_eq!((lab.status(0).role, lab.status(0).epoch), (Role::Leader, 1));
     lab.fire(0, Timer::HandOver);
     lab.propose(0, "x");
     lab.carry_all_but(NodeId(1).into());
     assert_eq!(lab.status(0).role, Role::Leader);
-    assert!(lab.nodes[0].refused.is_empty());
+    assert!(lab.refused(0).is_empty());
 }
 
 /// Pre-votes move only who asked for them: late ones find a server that follows.
@@ -143,8 +143,8 @@ fn a_server_that_cannot_take_over_is_left_alone() {
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 1, "heartbeat");
     lab.carry(1, 0, "heartbeat-reply");
-    assert!(!lab.nodes[0].timers.contains_key(&Timer::HandOver), "it lags");
-    lab.flying.retain(|flying| flying.to != 1);
+    assert!(lab.timer(0, Timer::HandOver).is_none(), "it lags");
+    lab.keep(|flying| flying.to != NodeId(1));
     lab.carry_all();
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all_but(NodeSet::EMPTY);
@@ -152,13 +152,13 @@ fn a_server_that_cannot_take_over_is_left_alone() {
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 1, "heartbeat");
     lab.carry(1, 0, "heartbeat-reply");
-    assert!(lab.nodes[0].timers.contains_key(&Timer::HandOver));
-    lab.flying.clear();
+    assert!(lab.timer(0, Timer::HandOver).is_some());
+    lab.lose_all();
     lab.fire(0, Timer::HandOver);
     for _ in 0..3 {
         lab.fire(0, Timer::Heartbeat);
         lab.carry_all();
-        assert!(!lab.nodes[0].timers.contains_key(&Timer::HandOver));
+        assert!(lab.timer(0, Timer::HandOver).is_none());
     }
 }
 
@@ -167,18 +167,18 @@ fn a_server_that_cannot_take_over_is_left_alone() {
 #[test]
 fn who_has_a_lower_priority_waits_longer() {
     let mut lab = ranked();
-    let spread = lab.cluster.timing.election_max - lab.cluster.timing.election_min;
+    let spread = lab.cluster().timing.election_max - lab.cluster().timing.election_min;
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 1, "heartbeat");
     lab.carry(1, 0, "heartbeat-reply");
     let told = Message::TimeoutNow { term: Term(1), ask: true };
-    lab.flying.retain(|flying| flying.message != told);
+    lab.keep(|flying| *flying.message != told);
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 2, "heartbeat");
     lab.carry(0, 2, "heartbeat");
     lab.fire(2, Timer::Election);
-    assert_eq!(lab.nodes[2].timers[&Timer::Election].min, spread);
-    lab.flying.clear();
+    assert_eq!(lab.delay(2, Timer::Election).min, spread);
+    lab.lose_all();
     lab.crash(1, 0);
     for _ in 0..2 {
         lab.fire(0, Timer::Heartbeat);
@@ -188,7 +188,7 @@ fn who_has_a_lower_priority_waits_longer() {
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all_but(NodeId(1).into());
     lab.fire(2, Timer::Election);
-    assert!(lab.nodes[2].timers[&Timer::Election].min.is_zero());
+    assert!(lab.delay(2, Timer::Election).min.is_zero());
 }
 
 /// A follower that does not answer costs the others nothing: the same messages, each at once.
@@ -198,11 +198,11 @@ fn a_silent_follower_costs_the_others_nothing() {
     lab.elect(0);
     for number in 0..20 {
         lab.propose(0, &format!("{number}"));
-        assert_eq!(lab.flying.iter().filter(|flying| flying.to == 2).count(), 1);
-        lab.flying.retain(|flying| flying.to != 1);
+        assert_eq!(lab.flying().iter().filter(|flying| flying.to == NodeId(2)).count(), 1);
+        lab.keep(|flying| flying.to != NodeId(1));
         lab.carry(0, 2, "append-entries");
         lab.carry(2, 0, "append-reply");
-        assert_eq!(lab.committed(0), number + 2);
+        assert_eq!(lab.commit_index(0), number + 2);
     }
     assert_eq!(lab.status(0).last, LogIndex(21));
 }

@@ -29,7 +29,7 @@ fn leased() -> Lab {
     (0..3).for_each(|id| lab.fire(id, Timer::Election));
     lab.fire(0, Timer::Election);
     lab.carry_all();
-    assert_eq!((lab.status(0).role, lab.committed(0)), (Role::Leader, 1));
+    assert_eq!((lab.status(0).role, lab.commit_index(0)), (Role::Leader, 1));
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all();
     lab
@@ -46,29 +46,29 @@ fn request_vote(term: u64, candidate: u8, transfer: bool) -> Message {
 #[test]
 fn a_read_waits_for_a_majority() {
     let mut lab = led();
-    lab.read(0, 7, INDEX);
-    assert!(lab.nodes[0].ready.is_empty());
+    lab.read(0, INDEX);
+    assert!(lab.ready(0).is_empty());
     lab.carry(0, 1, "heartbeat");
     lab.carry(1, 0, "heartbeat-reply");
-    assert_eq!(lab.nodes[0].ready, [(7, LogIndex(1))]);
+    assert_eq!(lab.ready(0), [(1, 1)]);
 }
 
 /// … and reads that come meanwhile share the next round: 2(n-1) messages for any number of reads.
 #[test]
 fn reads_share_a_round() {
     let mut lab = led();
-    lab.read(0, 1, INDEX);
-    for name in 2..10 {
-        lab.read(0, name, INDEX);
+    lab.read(0, INDEX);
+    for _ in 2..10 {
+        lab.read(0, INDEX);
     }
     assert_eq!(lab.count("heartbeat"), 2, "one round is under way");
     lab.carry(0, 1, "heartbeat");
     lab.carry(1, 0, "heartbeat-reply");
-    assert_eq!(lab.nodes[0].ready, [(1, LogIndex(1))]);
+    assert_eq!(lab.ready(0), [(1, 1)]);
     lab.carry_all();
-    let names: Vec<_> = lab.nodes[0].ready.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = lab.ready(0).iter().map(|(name, _)| *name).collect();
     assert_eq!(names, (1..10).collect::<Vec<_>>());
-    assert!(lab.nodes[0].has_reached("reads share a round"));
+    assert!(lab.has_reached(0, "reads share a round"));
 }
 
 /// A round that began before the read came proves nothing: another leader may have committed
@@ -78,11 +78,11 @@ fn a_round_counts_for_reads_that_came_before_it() {
     let mut lab = led();
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 1, "heartbeat");
-    lab.read(0, 7, INDEX);
+    lab.read(0, INDEX);
     lab.carry(1, 0, "heartbeat-reply");
-    assert!(lab.nodes[0].ready.is_empty(), "that was an answer to an earlier question");
+    assert!(lab.ready(0).is_empty(), "that was an answer to an earlier question");
     lab.carry_all();
-    assert_eq!(lab.nodes[0].ready, [(7, LogIndex(1))]);
+    assert_eq!(lab.ready(0), [(1, 1)]);
 }
 
 /// Thesis §6.4, step 1; read × term start: until an entry of its term is committed, a leader does
@@ -91,16 +91,17 @@ fn a_round_counts_for_reads_that_came_before_it() {
 fn a_new_leader_reads_after_its_first_commit() {
     let mut lab = Lab::new(3);
     lab.elect_with(0, &[1]);
-    let appends = lab.flying.clone();
-    lab.flying.clear();
-    lab.read(0, 7, INDEX);
+    let appends = lab.flying();
+    lab.lose_all();
+    lab.read(0, INDEX);
     lab.fire(0, Timer::Heartbeat);
     lab.carry(0, 1, "heartbeat");
     lab.carry(1, 0, "heartbeat-reply");
-    assert!(lab.nodes[0].ready.is_empty(), "it leads, and knows no more");
-    lab.flying = appends;
+    assert!(lab.ready(0).is_empty(), "it leads, and knows no more");
+    lab.lose_all();
+    appends.iter().for_each(|append| lab.deliver(append));
     lab.carry_all();
-    assert_eq!(lab.nodes[0].ready, [(7, LogIndex(1))]);
+    assert_eq!(lab.ready(0), [(1, 1)]);
 }
 
 /// Thesis §6.4: a follower asks its leader for the index, once for many reads, and waits until it
@@ -110,14 +111,31 @@ fn a_follower_reads_at_the_leaders_index() {
     let mut lab = led();
     lab.propose(0, "x");
     lab.carry_all_but(NodeId(2).into());
-    assert_eq!((lab.committed(0), lab.committed(2)), (2, 0));
-    for name in [5, 6] {
-        lab.give(2, Input::Read(consensus_core::Read { id: name, mode: INDEX }));
+    assert_eq!((lab.commit_index(0), lab.commit_index(2)), (2, 0));
+    for _ in 0..2 {
+        lab.on(2, |stage, id| _ = stage.give_read(id, INDEX));
     }
     lab.give(2, Input::Drained);
     assert_eq!(lab.count("read-index"), 1);
     lab.carry_all();
-    assert_eq!(lab.nodes[2].ready, [(5, LogIndex(2)), (6, LogIndex(2))]);
+    assert_eq!(lab.ready(2), [(1, 2), (2, 2)]);
+}
+
+/// Thesis §6.4.1: only who asks for it relies on clocks. A leader answers a follower by its lease
+/// if all the reads that come together want that.
+#[test]
+fn a_read_by_index_among_reads_by_lease_does_not_rely_on_clocks() {
+    for (modes, by_lease) in [([LEASE, LEASE], 1), ([INDEX, LEASE], 0), ([LEASE, INDEX], 0)] {
+        let mut lab = leased();
+        for mode in modes {
+            lab.on(2, |stage, id| _ = stage.give_read(id, mode));
+        }
+        lab.give(2, Input::Drained);
+        lab.carry(2, 0, "read-index");
+        assert_eq!(lab.count("read-reply"), by_lease, "{modes:?}");
+        lab.carry_all();
+        assert_eq!(lab.ready(2).len(), 2, "{modes:?}");
+    }
 }
 
 /// etcd #20418: names of reads begin anew with each life of a server. An answer to an earlier life
@@ -125,11 +143,11 @@ fn a_follower_reads_at_the_leaders_index() {
 #[test]
 fn an_answer_to_an_earlier_life_is_not_taken() {
     let mut lab = led();
-    lab.read(2, 1, INDEX);
+    lab.read(2, INDEX);
     lab.carry(2, 0, "read-index");
     lab.carry_all_but(NodeId(2).into());
-    lab.read(2, 1, INDEX);
-    lab.flying.clear();
+    lab.read(2, INDEX);
+    lab.lose_all();
     let old = Message::ReadReply {
         term: Term(1),
         life: consensus_core::Incarnation(1),
@@ -142,27 +160,27 @@ fn an_answer_to_an_earlier_life_is_not_taken() {
     lab.carry_all();
     lab.propose(0, "x");
     lab.carry_all();
-    lab.read(2, 1, INDEX);
+    lab.read(2, INDEX);
     lab.hand(0, 2, old);
-    assert!(lab.nodes[2].ready.is_empty(), "x is missing in it");
+    assert!(lab.ready(2).is_empty(), "x is missing in it");
     lab.carry_all();
-    assert_eq!(lab.nodes[2].ready, [(1, LogIndex(2))]);
+    assert_eq!(lab.ready(2), [(1, 2)]);
 }
 
 /// Nobody waits for what will not come: without a leader, and when the leadership is lost.
 #[test]
 fn reads_are_given_up_with_the_leader() {
     let mut lab = led();
-    lab.read(0, 1, INDEX);
+    lab.read(0, INDEX);
     lab.hand(1, 0, Message::StaleTerm { term: Term(5) });
-    lab.read(0, 2, INDEX);
+    lab.read(0, INDEX);
     let nobody = Refusal::NotLeader(None);
-    assert_eq!(lab.nodes[0].reads_refused, [(1, nobody), (2, nobody)]);
-    lab.flying.clear();
+    assert_eq!(lab.refused_reads(0), [(1, nobody), (2, nobody)]);
+    lab.lose_all();
     let mut lab = led();
-    lab.read(1, 3, INDEX);
+    lab.read(1, INDEX);
     lab.hand(0, 1, Message::StaleTerm { term: Term(5) });
-    assert_eq!(lab.nodes[1].reads_refused, [(3, nobody)]);
+    assert_eq!(lab.refused_reads(1), [(1, nobody)]);
     // Who is asked and does not lead says so.
     let life = consensus_core::Incarnation(1);
     lab.hand(2, 1, Message::ReadIndex { term: Term(5), life, ticket: 1, lease: false });
@@ -175,18 +193,18 @@ fn reads_are_given_up_with_the_leader() {
 fn a_single_server_reads_at_once() {
     let mut lab = Lab::new(1);
     lab.time_out(0);
-    lab.read(0, 1, INDEX);
-    assert_eq!(lab.nodes[0].ready, [(1, LogIndex(1))]);
+    lab.read(0, INDEX);
+    assert_eq!(lab.ready(0), [(1, 1)]);
 }
 
 /// What is not offered is refused: quorum reads, and lease reads where no drift is declared.
 #[test]
 fn what_is_not_offered_is_refused() {
     let mut lab = led();
-    lab.read(0, 1, ReadMode::Quorum);
-    lab.read(0, 2, LEASE);
+    lab.read(0, ReadMode::Quorum);
+    lab.read(0, LEASE);
     let refused = |name| (name, Refusal::Unsupported);
-    assert_eq!(lab.nodes[0].reads_refused, [refused(1), refused(2)]);
+    assert_eq!(lab.refused_reads(0), [refused(1), refused(2)]);
 }
 
 // ---- Leases (thesis §6.4.1)
@@ -200,12 +218,12 @@ fn a_lease_saves_the_round_while_it_runs() {
     for (at, holds) in [(0, true), (290, true), (299, false)] {
         assert_eq!((at as f64) < lease * 1000.0, holds, "the margin is some 6 ms");
         let mut lab = leased();
-        lab.now = ms(at);
-        lab.read(0, 1, LEASE);
-        assert_eq!(lab.nodes[0].ready.len(), usize::from(holds), "at {at} ms");
-        assert_eq!(lab.flying.is_empty(), holds);
+        lab.wait_until(ms(at));
+        lab.read(0, LEASE);
+        assert_eq!(lab.ready(0).len(), usize::from(holds), "at {at} ms");
+        assert_eq!(lab.flying().is_empty(), holds);
         lab.carry_all();
-        assert_eq!(lab.nodes[0].ready, [(1, LogIndex(1))]);
+        assert_eq!(lab.ready(0), [(1, 1)]);
     }
 }
 
@@ -213,28 +231,29 @@ fn a_lease_saves_the_round_while_it_runs() {
 #[test]
 fn a_lease_counts_from_the_heartbeat_that_was_answered() {
     let mut lab = leased();
-    lab.now = ms(100);
+    lab.wait_until(ms(100));
     lab.fire(0, Timer::Heartbeat);
-    let early = lab.flying.clone();
-    lab.now = ms(250);
-    lab.flying.clear();
+    let early = lab.flying();
+    lab.wait_until(ms(250));
+    lab.lose_all();
     lab.fire(0, Timer::Heartbeat);
-    lab.flying = early;
+    lab.lose_all();
+    early.iter().for_each(|heartbeat| lab.deliver(heartbeat));
     lab.carry_all();
-    lab.now = ms(410);
-    lab.read(0, 1, LEASE);
-    assert!(lab.nodes[0].ready.is_empty(), "400 ms at most");
+    lab.wait_until(ms(410));
+    lab.read(0, LEASE);
+    assert!(lab.ready(0).is_empty(), "400 ms at most");
 }
 
 /// A follower has a leader's lease read for it, for two messages.
 #[test]
 fn a_follower_reads_by_the_leaders_lease() {
     let mut lab = leased();
-    lab.read(1, 1, LEASE);
+    lab.read(1, LEASE);
     lab.carry(1, 0, "read-index");
     lab.carry(0, 1, "read-reply");
-    assert!(lab.flying.is_empty());
-    assert_eq!(lab.nodes[1].ready, [(1, LogIndex(1))]);
+    assert!(lab.flying().is_empty());
+    assert_eq!(lab.ready(1), [(1, 1)]);
 }
 
 /// Transfer × lease read: whom the leader tells to campaign others will heed. From then on, and
@@ -242,19 +261,19 @@ fn a_follower_reads_by_the_leaders_lease() {
 #[test]
 fn a_transfer_ends_the_lease_for_the_term() {
     let mut lab = leased();
-    lab.give(0, Input::Transfer(NodeId(1)));
-    lab.read(0, 1, LEASE);
-    assert!(lab.nodes[0].ready.is_empty());
+    lab.transfer(0, 1);
+    lab.read(0, LEASE);
+    assert!(lab.ready(0).is_empty());
     let late = lab.take(0, 1, "timeout-now");
-    lab.flying.clear();
+    lab.lose_all();
     lab.fire(0, Timer::HandOver);
     for _ in 0..2 {
         lab.fire(0, Timer::Heartbeat);
         lab.carry_all();
     }
-    lab.read(0, 2, LEASE);
-    assert!(!lab.nodes[0].ready.iter().any(|(name, _)| *name == 2), "the word may come late");
-    lab.flying.clear();
+    lab.read(0, LEASE);
+    assert!(!lab.ready(0).iter().any(|(name, _)| *name == 2), "the word may come late");
+    lab.lose_all();
     lab.hand(0, 1, late);
     lab.carry_all();
     assert_eq!(lab.status(1).role, Role::Leader);
@@ -264,11 +283,10 @@ fn a_transfer_ends_the_lease_for_the_term() {
 #[test]
 fn a_change_of_members_starts_the_lease_over() {
     let mut lab = leased();
-    let change = consensus_core::Change::of(&lab.members(0)).remove(NodeId(2));
-    lab.change(0, change);
-    lab.flying.clear();
-    lab.read(0, 1, LEASE);
-    assert!(lab.nodes[0].ready.is_empty());
+    lab.change(0, |seen| seen.remove(NodeId(2)));
+    lab.lose_all();
+    lab.read(0, LEASE);
+    assert!(lab.ready(0).is_empty());
 }
 
 /// Pre-vote × check-quorum × lease: a promise to a leader outlives the leader's term, since that
@@ -306,7 +324,7 @@ fn with_leases_a_wish_goes_through_the_leader() {
     assert_eq!((lab.status(2).role, lab.count("wish-to-lead")), (Role::Follower, 1));
     lab.carry_all();
     assert_eq!(lab.status(2).role, Role::Leader);
-    assert!(lab.nodes[0].has_reached("told to campaign"));
+    assert!(lab.has_reached(0, "told to campaign"));
     // Without a leader it asks like any other, once its own promise has ended.
     let mut lab = leased();
     lab.hand(2, 1, Message::StaleTerm { term: Term(3) });
@@ -323,12 +341,12 @@ fn with_leases_a_wish_goes_through_the_leader() {
 fn an_isolated_leader_answers_nothing() {
     let mut lab = leased();
     let others = NodeSet::first(3).without(NodeId(0));
-    lab.now = ms(500);
-    lab.read(0, 1, INDEX);
-    lab.read(0, 2, LEASE);
+    lab.wait_until(ms(500));
+    lab.read(0, INDEX);
+    lab.read(0, LEASE);
     for _ in 0..5 {
         lab.fire(0, Timer::Heartbeat);
         lab.carry_all_but(others);
     }
-    assert!(lab.nodes[0].ready.is_empty());
+    assert!(lab.ready(0).is_empty());
 }

@@ -1,9 +1,9 @@
 //! Raft in the simulator: what it costs in a quiet world, and random worlds with every oracle on.
 
-use consensus_core::{Cluster, ClusterId, Counters, MessageKind, NodeId, Patience, Role, Traffic};
+use consensus_core::{Cluster, ClusterId, Counters, MessageKind, NodeId, Role, Traffic};
 use core::time::Duration;
 use synod_raft::Raft;
-use synod_sim::{Fate, Operation, Options, Registers, Setup, World, check};
+use synod_sim::{Fate, Options, Registers, Setup, World, check};
 
 type Quiet = World<Raft, Registers>;
 
@@ -12,27 +12,14 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// A world in which every link takes a millisecond, nothing is lost and disks are instant, with
 /// node 0 as leader and clients at it that ask again as soon as they have an answer.
-fn quiet(nodes: usize, clients: usize, commands: u64) -> Quiet {
+fn quiet(nodes: usize, clients: u8, commands: u64) -> Quiet {
     let mut world =
         World::new(Setup::new(Cluster::new(ClusterId(1), nodes), 1), Registers::default);
     world.campaign(LEADER);
     let elected = |world: &Quiet| world.leader() == Some(LEADER) && world.last_committed().0 == 1;
     assert!(world.run_until(SOON, elected), "node 0 leads and its no-op is committed");
-    for client in 0..clients {
-        world.add_client(LEADER, Patience::default(), move |nth| {
-            let append = Operation::Append(client as u8, nth).encode();
-            (nth < commands).then_some((append, None))
-        });
-    }
+    world.add_appenders(LEADER, clients, commands);
     world
-}
-
-fn total(world: &Quiet) -> Counters {
-    let mut sum = Counters::default();
-    for node in world.cluster().nodes().iter() {
-        sum.add(world.counters(node));
-    }
-    sum
 }
 
 fn sent(counters: &Counters, name: &str) -> u64 {
@@ -49,16 +36,16 @@ fn a_quiet_world_costs_what_theory_says() {
     for nodes in [1, 3, 4, 5, 7, 10, 13] {
         for clients in [1, 16] {
             let mut world = quiet(nodes, clients, 20);
-            let before = total(&world);
+            let before = world.total();
             let syncs: Vec<u64> =
                 world.cluster().nodes().iter().map(|node| world.counters(node).syncs).collect();
-            let done = |world: &Quiet| world.completions().len() == 20 * clients;
+            let done = |world: &Quiet| world.completions().len() == 20 * usize::from(clients);
             assert!(world.run_until(SOON, done));
             world.settle(SOON);
             assert_eq!(world.violation(), None);
             let batches = world.last_committed().0 - 1;
             assert_eq!(batches, 21, "20 commands, and the opening of the sessions");
-            let cost = total(&world).since(&before);
+            let cost = world.total().since(&before);
             let each = batches * (nodes as u64 - 1);
             assert_eq!(sent(&cost, "append-entries"), each, "n = {nodes}");
             assert_eq!(sent(&cost, "append-reply"), each, "n = {nodes}");
@@ -87,7 +74,7 @@ fn a_client_waits_four_delays() {
 #[test]
 fn an_election_costs_what_theory_says() {
     let world = quiet(5, 0, 0);
-    let cost = total(&world);
+    let cost = world.total();
     assert_eq!(sent(&cost, "request-vote"), 4);
     assert_eq!(sent(&cost, "vote"), 4);
     assert_eq!(sent(&cost, "append-entries"), 4);
@@ -107,9 +94,9 @@ fn an_idle_cluster_only_beats() {
     };
     let soon = world.now() + world.cluster().timing.heartbeat * 2;
     assert!(world.run_until(soon, all_know));
-    let before = total(&world);
+    let before = world.total();
     world.run_for(Duration::from_secs(5));
-    let idle = total(&world).since(&before);
+    let idle = world.total().since(&before);
     assert_eq!(idle.sent_for(Traffic::Heartbeat).messages, 2 * 4 * 100);
     for traffic in [Traffic::Command, Traffic::Repair, Traffic::Election] {
         assert_eq!(idle.sent_for(traffic).messages, 0, "{traffic:?}");
@@ -133,7 +120,7 @@ fn a_lost_message_is_repaired_within_two_heartbeats() {
     };
     let soon = world.now() + world.cluster().timing.heartbeat * 3;
     assert!(world.run_until(soon, caught_up));
-    let repairs = sent(&total(&world), "append-repair");
+    let repairs = sent(&world.total(), "append-repair");
     assert!((1..=2).contains(&repairs), "{repairs} repairs for two lost messages");
 }
 

@@ -2,29 +2,11 @@
 
 mod lab;
 
-use consensus_core::{Batch, Change, Input, LogIndex, NodeId, NodeSet, RecordNumber, Role};
-use lab::{Lab, batch, disk};
-use synod_raft::{AppendEntries, Conflict, Entry, EntryId, Message, Record, Term, Timer};
-
-fn id(term: u64, index: u64) -> EntryId {
-    EntryId::new(Term(term), LogIndex(index))
-}
-
-fn append(term: u64, prev: EntryId, terms: &[u64], commit: u64) -> Message {
-    let first = prev.index.0 + 1;
-    let entry = |(place, term): (u64, &u64)| Entry {
-        term: Term(*term),
-        batch: batch(&format!("{place}@{term}")),
-    };
-    Message::AppendEntries(AppendEntries {
-        term: Term(term),
-        leader: NodeId(1),
-        prev,
-        entries: (first..).zip(terms).map(entry).collect(),
-        leader_commit: LogIndex(commit),
-        repair: false,
-    })
-}
+use consensus_core::{
+    ConsensusProtocol as _, Input, LogIndex, NodeId, NodeSet, RecordNumber, Role,
+};
+use lab::{Lab, append, disk, id};
+use synod_raft::{Config, Conflict, EntryId, Message, Record, Term, Timer};
 
 /// A leader of three that has committed a no-op and so many commands, and keeps so many entries
 /// that a snapshot covers.
@@ -35,7 +17,7 @@ fn leader_with(commands: u64, trailing: u64) -> Lab {
         lab.propose(0, &format!("{number}"));
         lab.carry_all();
     }
-    assert_eq!(lab.committed(0), commands + 1);
+    assert_eq!(lab.commit_index(0), commands + 1);
     lab
 }
 
@@ -45,7 +27,8 @@ fn leader_with(commands: u64, trailing: u64) -> Lab {
 fn what_a_snapshot_covers_is_forgotten() {
     for trailing in [0, 2, 99] {
         let mut lab = leader_with(9, trailing);
-        let meta = lab.take_snapshot(0);
+        lab.snapshot(0);
+        let meta = lab.snapshot_meta(0);
         assert_eq!((meta.index, meta.epoch), (LogIndex(10), 1));
         let purged = 10 - trailing.min(10);
         assert_eq!(lab.status(0).purged.0, purged);
@@ -56,7 +39,7 @@ fn what_a_snapshot_covers_is_forgotten() {
         lab.elect(0);
         lab.propose(0, "x");
         lab.carry_all();
-        assert_eq!(lab.committed(0), 12, "what is given out goes on after the snapshot");
+        assert_eq!(lab.commit_index(0), 12, "what is given out goes on after the snapshot");
     }
 }
 
@@ -68,7 +51,7 @@ fn trailing_entries_are_bounded_in_bytes() {
     for _ in 0..9 {
         lab.propose(0, &"long".repeat(10));
     }
-    lab.take_snapshot(0);
+    lab.snapshot(0);
     assert_eq!(lab.status(0).purged.0, 8, "two entries of some ninety bytes are kept");
 }
 
@@ -77,14 +60,14 @@ fn trailing_entries_are_bounded_in_bytes() {
 #[test]
 fn what_was_committed_since_the_snapshot_stays() {
     let mut lab = leader_with(3, 0);
-    let meta = lab.save_snapshot(0);
+    lab.begin_snapshot(0);
     lab.propose(0, "later");
     lab.carry_all();
-    lab.give(0, Input::SnapshotTaken(meta));
-    assert_eq!((lab.status(0).purged.0, lab.committed(0)), (4, 5));
+    lab.save(0);
+    assert_eq!((lab.status(0).purged.0, lab.commit_index(0)), (4, 5));
     lab.crash(0, 0);
     lab.restart(0);
-    assert_eq!((lab.committed(0), lab.status(0).last.0), (4, 5));
+    assert_eq!((lab.commit_index(0), lab.status(0).last.0), (4, 5));
 }
 
 /// The snapshot is durable before the log is forgotten. A crash between the two, or one that loses
@@ -94,16 +77,16 @@ fn a_crash_between_snapshot_and_compaction_is_harmless() {
     let mut lab = leader_with(3, 0);
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all();
-    lab.save_snapshot(1);
-    lab.crash(1, 0);
+    lab.begin_snapshot(1);
+    lab.save_and_crash(1);
     lab.restart(1);
-    assert_eq!((lab.committed(1), lab.status(1).last.0, lab.status(1).purged.0), (4, 4, 0));
-    lab.quick_disks = false;
-    let meta = lab.save_snapshot(2);
-    lab.give(2, Input::SnapshotTaken(meta));
+    assert_eq!((lab.commit_index(1), lab.status(1).last.0, lab.status(1).purged.0), (4, 4, 0));
+    lab.slow_disks();
+    lab.begin_snapshot(2);
+    lab.save(2);
     lab.crash(2, 0);
     lab.restart(2);
-    assert_eq!((lab.committed(2), lab.status(2).last.0, lab.status(2).purged.0), (4, 4, 0));
+    assert_eq!((lab.commit_index(2), lab.status(2).last.0, lab.status(2).purged.0), (4, 4, 0));
 }
 
 /// §7: a server that lacks what the leader has forgotten is told so, gets a snapshot, and goes on
@@ -116,28 +99,29 @@ fn a_server_that_lags_too_far_gets_a_snapshot() {
         lab.propose(0, &format!("missed {number}"));
         lab.carry_all_but(NodeId(2).into());
     }
-    lab.take_snapshot(0);
+    lab.snapshot(0);
+    lab.slow_disks_of(NodeId(2).into());
     lab.restart(2);
     for _ in 0..2 {
         lab.fire(0, Timer::Heartbeat);
         lab.carry_all();
     }
-    assert_eq!(lab.nodes[2].fetches.first(), Some(&NodeId(0)));
+    assert_eq!(asked(&lab, 2).first(), Some(&0));
     lab.propose(0, "meanwhile");
     lab.carry_all();
-    assert_eq!(lab.committed(0), 8, "nobody waits for it");
-    let asked = lab.nodes[2].fetches.len();
+    assert_eq!(lab.commit_index(0), 8, "nobody waits for it");
+    let before = asked(&lab, 2).len();
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all();
-    assert_eq!(lab.nodes[2].fetches.len(), asked + 1, "it is told again, as long as it is true");
-    lab.install(0, 2);
-    assert_eq!((lab.committed(2), lab.status(2).purged.0), (7, 7));
+    assert_eq!(asked(&lab, 2).len(), before + 1, "it is told again, as long as it is true");
+    arrives(&mut lab);
+    assert_eq!((lab.commit_index(2), lab.status(2).purged.0), (7, 7));
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all();
-    assert_eq!(lab.nodes[2].fetches.len(), asked + 1, "it needs no other");
+    assert_eq!(asked(&lab, 2).len(), before + 1, "it needs no other");
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all();
-    assert_eq!((lab.committed(2), &lab.nodes[2].committed), (8, &lab.nodes[0].committed));
+    assert_eq!((lab.commit_index(2), &lab.committed(2)), (8, &lab.committed(0)));
 }
 
 /// A server that is told that the beginning is forgotten and holds what follows, because it has
@@ -150,18 +134,18 @@ fn who_holds_what_was_forgotten_needs_no_snapshot() {
     let answer = Message::AppendReject { term: Term(2), prev: LogIndex(2), conflict };
     assert_eq!(lab.take(0, 1, "append-reject"), answer);
     lab.hand(1, 0, Message::Compacted { term: Term(2), start: id(2, 2) });
-    assert_eq!(lab.nodes[0].fetches, [NodeId(1)], "of another term");
+    assert_eq!(asked(&lab, 0), [1], "of another term");
 }
 
 /// Figure 13, step 6: if the log holds the snapshot's last entry, what follows it is kept.
 #[test]
 fn a_tail_that_agrees_with_the_snapshot_stays() {
     let mut lab = leader_with(4, 0);
-    lab.take_snapshot(0);
+    lab.snapshot(0);
     lab.crash(1, 0);
     // It has the entries, and has forgotten that they are committed.
     lab.restart(1);
-    lab.install(0, 1);
+    lab.bring_snapshot(0, 1);
     let status = lab.status(1);
     assert_eq!((status.committed.0, status.purged.0, status.last.0), (5, 5, 5));
 }
@@ -170,14 +154,13 @@ fn a_tail_that_agrees_with_the_snapshot_stays() {
 #[test]
 fn a_log_that_differs_goes_as_a_whole() {
     let disks = vec![disk(3, &[1, 2, 2, 2, 2, 2]), disk(3, &[1, 3, 3]), disk(3, &[1, 3, 3])];
-    let mut lab = Lab::on_disks(disks);
-    lab.config.trailing_entries = 0;
-    lab.restart(1);
+    let mut lab = Lab::on_disks_set_up(disks, |config| config.trailing_entries = 0);
     lab.elect_with(1, &[2]);
     lab.carry_all_but(NodeId(0).into());
-    let meta = lab.take_snapshot(1);
+    lab.snapshot(1);
+    let meta = lab.snapshot_meta(1);
     assert_eq!((meta.index.0, meta.epoch), (4, 4));
-    lab.install(1, 0);
+    lab.bring_snapshot(1, 0);
     let status = lab.status(0);
     assert_eq!((status.committed.0, status.purged.0, status.last.0), (4, 4, 4));
     assert_eq!(status.epoch, 4, "a snapshot of a later term is news of that term");
@@ -190,22 +173,23 @@ fn a_log_that_differs_goes_as_a_whole() {
     lab.carry_all();
     lab.fire(1, Timer::Heartbeat);
     lab.carry_all();
-    assert_eq!(lab.nodes[0].committed, lab.nodes[1].committed);
+    assert_eq!(lab.committed(0), lab.committed(1));
 }
 
 /// A snapshot that comes after what it covers, or an older one than the last, changes nothing.
 #[test]
 fn a_late_snapshot_takes_nothing_back() {
     let mut lab = leader_with(2, 0);
-    let old = lab.save_snapshot(0);
+    let old = lab.replica(0).snapshot_meta(LogIndex(3)).expect("that is committed");
     lab.propose(0, "x");
     lab.carry_all();
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all();
-    assert_eq!(lab.committed(1), 4);
+    assert_eq!(lab.commit_index(1), 4);
+    lab.without_oracles(); // They know of no such snapshot.
     lab.give(1, Input::SnapshotInstalled(old.clone()));
-    assert_eq!((lab.committed(1), lab.status(1).purged.0), (4, 3));
-    lab.take_snapshot(1);
+    assert_eq!((lab.commit_index(1), lab.status(1).purged.0), (4, 3));
+    lab.snapshot(1);
     lab.give(1, Input::SnapshotTaken(old));
     assert_eq!(lab.status(1).purged.0, 4);
 }
@@ -215,46 +199,45 @@ fn a_late_snapshot_takes_nothing_back() {
 #[test]
 fn an_older_sync_takes_nothing_back() {
     let mut lab = leader_with(3, 0);
-    lab.take_snapshot(0);
+    lab.snapshot(0);
     let entries = lab.log(1).len();
     let all = [1, 1, 1, 1];
     let mut lab = Lab::new(3);
-    lab.quick_disks = false;
-    lab.hand(1, 0, append(1, EntryId::ZERO, &all[..1], 0)); // records 1 and 2: term, entry
-    lab.hand(1, 0, append(1, id(1, 1), &all[1..], 0)); // record 3
+    lab.slow_disks();
+    lab.hand(1, 0, append(1, 1, EntryId::ZERO, &all[..1], 0)); // records 1 and 2: term, entry
+    lab.hand(1, 0, append(1, 1, id(1, 1), &all[1..], 0)); // record 3
     let meta = {
         let mut other = Lab::on_disks(vec![disk(1, &all); 3]);
-        other.hand(1, 0, append(1, id(1, 4), &[], 4));
-        other.save_snapshot(0)
+        other.hand(1, 0, append(1, 1, id(1, 4), &[], 4));
+        other.replica(0).snapshot_meta(LogIndex(4)).expect("that is committed")
     };
     assert_eq!((meta.index.0 as usize, entries), (4, 4));
-    lab.nodes[0].committed = vec![Batch::noop(); 4];
+    lab.without_oracles(); // They know of no such snapshot.
     lab.give(0, Input::SnapshotInstalled(meta));
     // The laboratory checks that what is durable stays so.
     lab.give(0, Input::Durable(RecordNumber(2)));
-    assert_eq!((lab.committed(0), lab.status(0).last.0), (4, 4));
+    assert_eq!((lab.commit_index(0), lab.status(0).last.0), (4, 4));
 }
 
 /// §7: late copies of what was forgotten are acknowledged, and change nothing.
 #[test]
 fn late_copies_of_what_was_forgotten_are_acknowledged() {
-    let mut lab = Lab::on_disks(vec![disk(1, &[1, 1, 1]), disk(1, &[]), disk(1, &[])]);
-    lab.config.trailing_entries = 0;
-    lab.restart(0);
-    lab.hand(1, 0, append(1, id(1, 3), &[], 3));
-    lab.take_snapshot(0);
-    lab.flying.clear();
+    let disks = vec![disk(1, &[1, 1, 1]); 3];
+    let mut lab = Lab::on_disks_set_up(disks, |config| config.trailing_entries = 0);
+    lab.hand(1, 0, append(1, 1, id(1, 3), &[], 3));
+    lab.snapshot(0);
+    lab.lose_all();
     for (prev, terms, matched) in
         [(EntryId::ZERO, &[1, 1][..], 2), (id(1, 1), &[1, 1, 1], 4), (id(1, 2), &[], 2)]
     {
-        lab.hand(1, 0, append(1, prev, terms, 0));
+        lab.hand(1, 0, append(1, 1, prev, terms, 0));
         let (term, matched) = (Term(1), LogIndex(matched));
         let answer = Message::AppendReply { term, matched, repair: false };
         assert_eq!(lab.take(0, 1, "append-reply"), answer);
     }
-    assert_eq!((lab.committed(0), lab.status(0).last.0), (3, 4));
+    assert_eq!((lab.commit_index(0), lab.status(0).last.0), (3, 4));
     // A leader that contradicts what was forgotten is no leader to believe.
-    lab.hand(1, 0, append(2, id(2, 3), &[2], 4));
+    lab.hand(1, 0, append(2, 1, id(2, 3), &[2], 4));
     assert_eq!(lab.count("append-reply"), 0);
 }
 
@@ -262,19 +245,20 @@ fn late_copies_of_what_was_forgotten_are_acknowledged() {
 #[test]
 fn a_snapshot_names_the_members_of_its_time() {
     let mut lab = leader_with(1, 0);
-    lab.change(0, Change::of(&lab.members(0)).remove(NodeId(2)));
-    assert_eq!(lab.members(0).voters, NodeSet::first(2));
-    let meta = lab.take_snapshot(0);
+    lab.change(0, |seen| seen.remove(NodeId(2)));
+    assert_eq!(lab.members(0).0.voters, NodeSet::first(2));
+    lab.snapshot(0);
+    let meta = lab.snapshot_meta(0);
     assert_eq!((meta.index.0, meta.membership.voters), (2, NodeSet::first(3)));
-    assert_eq!(lab.members(0).voters, NodeSet::first(2), "in force all the same");
-    let start = lab.nodes[0].disk.iter().find_map(|record| match record {
+    assert_eq!(lab.members(0).0.voters, NodeSet::first(2), "in force all the same");
+    let start = lab.disk(0).iter().find_map(|record| match record {
         Record::Start { members, .. } => Some(members.voters),
         _ => None,
     });
     assert_eq!(start, Some(NodeSet::first(3)));
     lab.crash(0, 0);
     lab.restart(0);
-    assert_eq!(lab.members(0).voters, NodeSet::first(2));
+    assert_eq!(lab.members(0).0.voters, NodeSet::first(2));
 }
 
 /// Membership × snapshot: who installs one takes over its members, also if they were changed in
@@ -282,17 +266,17 @@ fn a_snapshot_names_the_members_of_its_time() {
 #[test]
 fn a_snapshot_brings_the_members() {
     let mut lab = leader_with(1, 0);
-    lab.change(0, Change::of(&lab.members(0)).remove(NodeId(1)));
+    lab.change(0, |seen| seen.remove(NodeId(1)));
     lab.carry_all_but(NodeId(1).into());
-    lab.take_snapshot(0);
-    assert_eq!(lab.members(1).voters, NodeSet::first(3), "it does not know yet");
-    lab.install(0, 1);
-    assert!(!lab.members(1).is_voter(NodeId(1)));
+    lab.snapshot(0);
+    assert_eq!(lab.members(1).0.voters, NodeSet::first(3), "it does not know yet");
+    lab.bring_snapshot(0, 1);
+    assert!(!lab.members(1).0.is_voter(NodeId(1)));
     lab.time_out(1);
     assert_eq!((lab.status(1).role, lab.count("pre-vote")), (Role::Follower, 0));
     lab.crash(1, 0);
     lab.restart(1);
-    assert!(!lab.members(1).is_voter(NodeId(1)), "after a restart, too");
+    assert!(!lab.members(1).0.is_voter(NodeId(1)), "after a restart, too");
 }
 
 /// Memory stays bounded while a server is dead, whatever is committed meanwhile.
@@ -304,20 +288,18 @@ fn a_dead_follower_does_not_keep_the_log() {
         lab.propose(0, &format!("{number}"));
         lab.carry_all_but(NodeId(2).into());
         if number % 50 == 49 {
-            lab.take_snapshot(0);
+            lab.snapshot(0);
             lab.fire(0, Timer::Heartbeat);
             lab.carry_all_but(NodeId(2).into());
         }
         assert!(lab.log(0).len() <= 60, "{} entries", lab.log(0).len());
     }
-    assert!(lab.nodes[0].disk.len() < 60);
+    assert!(lab.disk(0).len() < 60);
 }
 
 /// A leader of three that has forgotten everything, and told server 2, which was away, to take a
-/// snapshot; with the snapshot that 2 is taking.
-fn leader_with_a_receiver(
-    settings: impl FnOnce(&mut synod_raft::Config),
-) -> (Lab, (consensus_core::SnapshotMeta, Vec<Batch>)) {
+/// snapshot, which it is writing to its disk; with the index of that.
+fn leader_with_a_receiver(settings: impl FnOnce(&mut Config)) -> (Lab, LogIndex) {
     let mut lab = Lab::set_up(3, |config| {
         config.trailing_entries = 0;
         settings(config);
@@ -325,15 +307,15 @@ fn leader_with_a_receiver(
     lab.elect(0);
     lab.crash(2, 0);
     work(&mut lab, 4);
-    lab.take_snapshot(0);
+    lab.snapshot(0);
+    lab.slow_disks_of(NodeId(2).into());
     lab.restart(2);
     for _ in 0..2 {
         lab.fire(0, Timer::Heartbeat);
         lab.carry_all();
     }
-    assert_eq!(lab.nodes[2].fetches.pop(), Some(NodeId(0)), "told to take a snapshot");
-    lab.nodes[2].fetches.clear();
-    let on_its_way = lab.nodes[0].snapshot.clone().expect("it was taken");
+    assert_eq!(asked(&lab, 2).last(), Some(&0), "told to take a snapshot");
+    let on_its_way = lab.snapshot_meta(0).index;
     (lab, on_its_way)
 }
 
@@ -345,12 +327,15 @@ fn work(lab: &mut Lab, commands: usize) {
     }
 }
 
-/// Server 2 has got a snapshot whole.
-fn arrives(lab: &mut Lab, (meta, state): (consensus_core::SnapshotMeta, Vec<Batch>)) {
-    lab.nodes[2].committed.clone_from(&state);
-    lab.nodes[2].snapshot = Some((meta.clone(), state));
-    lab.give(2, Input::SnapshotInstalled(meta));
-    lab.give(2, Input::Drained);
+/// Whom a server asked for a snapshot, each time.
+fn asked(lab: &Lab, id: usize) -> Vec<usize> {
+    lab.sent(id, "snapshot-ask")
+}
+
+/// The snapshot that server 2 got is on its disk, which is quick from now on.
+fn arrives(lab: &mut Lab) {
+    lab.quick_disks();
+    lab.save_received(2);
 }
 
 /// What a receiver of a snapshot will need stays, although the leader takes newer ones meanwhile:
@@ -361,17 +346,18 @@ fn what_a_receiver_of_a_snapshot_needs_stays_until_it_has_caught_up() {
     let (mut lab, on_its_way) = leader_with_a_receiver(|_| {});
     for _ in 0..3 {
         work(&mut lab, 4);
-        lab.take_snapshot(0);
+        lab.snapshot(0);
     }
-    assert_eq!(lab.status(0).purged, on_its_way.0.index, "kept from that snapshot on");
-    arrives(&mut lab, on_its_way);
+    assert_eq!(lab.status(0).purged, on_its_way, "kept from that snapshot on");
+    let before = asked(&lab, 2);
+    arrives(&mut lab);
     lab.fire(0, Timer::Heartbeat);
     lab.carry_all();
-    assert_eq!(lab.nodes[2].fetches, [], "no second snapshot");
+    assert_eq!(asked(&lab, 2), before, "no second snapshot");
     assert_eq!(lab.status(2).last, lab.status(0).last);
-    assert!(lab.nodes[0].has_reached("caught up after a snapshot"));
+    assert!(lab.has_reached(0, "caught up after a snapshot"));
     work(&mut lab, 1);
-    lab.take_snapshot(0);
+    lab.snapshot(0);
     assert_eq!(lab.status(0).purged, lab.status(0).last, "nobody needs anything now");
 }
 
@@ -385,19 +371,20 @@ fn what_the_slower_of_two_receivers_needs_stays() {
     for late in [3, 4] {
         lab.crash(late, 0);
     }
+    lab.slow_disks_of([NodeId(3), NodeId(4)].into_iter().collect());
     for late in [3, 4] {
         work(&mut lab, 4);
-        lab.take_snapshot(0);
-        snapshots.push(lab.nodes[0].snapshot.clone().expect("it was taken").0.index);
+        lab.snapshot(0);
+        snapshots.push(lab.snapshot_meta(0).index);
         lab.restart(late);
         for _ in 0..2 {
             lab.fire(0, Timer::Heartbeat);
             lab.carry_all();
         }
-        assert_eq!(lab.nodes[late].fetches.pop(), Some(NodeId(0)), "told to take a snapshot");
+        assert_eq!(asked(&lab, late).last(), Some(&0), "told to take a snapshot");
     }
     work(&mut lab, 4);
-    lab.take_snapshot(0);
+    lab.snapshot(0);
     assert!(snapshots[0] < snapshots[1]);
     assert_eq!(lab.status(0).purged, snapshots[0], "kept from the older one on");
 }
@@ -405,13 +392,13 @@ fn what_the_slower_of_two_receivers_needs_stays() {
 /// … and while it catches up from there, a message at a time.
 #[test]
 fn what_a_server_has_yet_to_get_after_its_snapshot_stays() {
-    let one_by_one = |config: &mut synod_raft::Config| {
+    let one_by_one = |config: &mut Config| {
         (config.max_append_bytes, config.max_in_flight) = (1, 1);
     };
     let (mut lab, on_its_way) = leader_with_a_receiver(one_by_one);
     work(&mut lab, 4);
-    let first = on_its_way.0.index;
-    arrives(&mut lab, on_its_way);
+    let before = asked(&lab, 2);
+    arrives(&mut lab);
     lab.fire(0, Timer::Heartbeat);
     for to in [1, 2] {
         lab.carry(0, to, "heartbeat");
@@ -423,10 +410,10 @@ fn what_a_server_has_yet_to_get_after_its_snapshot_stays() {
         lab.carry(0, 2, "append-entries");
         lab.carry(2, 0, "append-reply");
     }
-    lab.take_snapshot(0);
-    assert_eq!(lab.status(0).purged.0, first.0 + 2, "what it acknowledged may go, no more");
+    lab.snapshot(0);
+    assert_eq!(lab.status(0).purged.0, on_its_way.0 + 2, "what it acknowledged may go, no more");
     lab.carry_all();
-    assert_eq!((lab.status(2).last, lab.nodes[2].fetches.len()), (lab.status(0).last, 0));
+    assert_eq!((lab.status(2).last, asked(&lab, 2)), (lab.status(0).last, before));
 }
 
 /// Nobody is waited for without end: not for who falls silent, and not beyond what may be held.
@@ -440,27 +427,28 @@ fn what_is_held_for_a_receiver_is_bounded() {
         lab.carry_all();
         lab.fire(0, Timer::Election);
     }
-    lab.take_snapshot(0);
+    lab.snapshot(0);
     assert_eq!(lab.status(0).purged, lab.status(0).last, "it is silent");
     for (entries, bytes, left) in [(3, usize::MAX, 3), (u64::MAX, 150, 2)] {
-        let (mut lab, on_its_way) = leader_with_a_receiver(|config| {
+        let (mut lab, _) = leader_with_a_receiver(|config| {
             config.trailing_bytes = 0;
             (config.held_entries, config.held_bytes) = (entries, bytes);
         });
         work(&mut lab, 9);
-        lab.take_snapshot(0);
+        lab.snapshot(0);
         assert_eq!(lab.status(0).last.0 - lab.status(0).purged.0, left, "{entries}, {bytes}");
-        arrives(&mut lab, on_its_way);
+        let before = asked(&lab, 2).len();
+        arrives(&mut lab);
+        lab.slow_disks_of(NodeId(2).into());
         lab.fire(0, Timer::Heartbeat);
         lab.carry_all();
-        assert_eq!(lab.nodes[2].fetches, [NodeId(0)], "another one, and what follows it is held");
-        let newer = lab.nodes[0].snapshot.clone().expect("the newest");
+        assert_eq!(asked(&lab, 2)[before..], [0], "another one, and what follows it is held");
         work(&mut lab, 2);
-        lab.take_snapshot(0);
-        arrives(&mut lab, newer);
-        lab.nodes[2].fetches.clear();
+        lab.snapshot(0);
+        let before = asked(&lab, 2);
+        arrives(&mut lab);
         lab.fire(0, Timer::Heartbeat);
         lab.carry_all();
-        assert_eq!((lab.status(2).last, lab.nodes[2].fetches.len()), (lab.status(0).last, 0));
+        assert_eq!((lab.status(2).last, asked(&lab, 2)), (lab.status(0).last, before));
     }
 }

@@ -4,57 +4,26 @@
 
 mod lab;
 
-use consensus_core::{Batch, Change, Cluster, ClusterId, LogIndex, NodeId, ProtocolConfig, Role};
-use lab::{Lab, batch, disk};
+use consensus_core::{Batch, LogIndex, NodeId, Role};
+use lab::{Lab, append, disk, entries, id, terms};
 use synod_raft::{
     AppendEntries, Candidates, Config, Entry, EntryId, Message, Record, Tail, Term, Timer,
 };
 
-fn id(term: u64, index: u64) -> EntryId {
-    EntryId::new(Term(term), LogIndex(index))
-}
-
-fn entry((index, term): (u64, &u64)) -> Entry {
-    Entry { term: Term(*term), batch: batch(&format!("{index}@{term}")) }
-}
-
 /// Entries as `lab::disk` has them.
 fn tail(term: u64, prev: EntryId, terms: &[u64]) -> Message {
-    let entries = (prev.index.0 + 1..).zip(terms).map(entry).collect();
+    let entries = entries(prev, terms).into_iter().collect();
     Message::Tail(Tail { term: Term(term), prev, entries })
-}
-
-fn append(term: u64, prev: EntryId, terms: &[u64], commit: u64) -> Message {
-    Message::AppendEntries(AppendEntries {
-        term: Term(term),
-        leader: NodeId(1),
-        prev,
-        entries: (prev.index.0 + 1..).zip(terms).map(entry).collect(),
-        leader_commit: LogIndex(commit),
-        repair: false,
-    })
-}
-
-fn terms(lab: &Lab, node: usize) -> Vec<u64> {
-    let term = |batch: &Batch| {
-        let Some(command) = batch.commands().next() else { return 0 };
-        let text = String::from_utf8(command.payload.to_vec()).expect("text");
-        text.split('@').nth(1).expect("index@term").parse().expect("a term")
-    };
-    lab.log(node).iter().map(term).collect()
 }
 
 /// Servers of one term with these logs; disks that are slow if wanted.
 fn cluster(term: u64, logs: &[&[u64]], settings: impl FnOnce(&mut Config)) -> Lab {
-    let cluster = Cluster::new(ClusterId(1), logs.len());
-    let mut config = Config::for_cluster(&cluster).expect("a cluster");
-    settings(&mut config);
-    Lab::with(cluster, config, logs.iter().map(|log| disk(term, log)).collect())
+    Lab::on_disks_set_up(logs.iter().map(|log| disk(term, log)).collect(), settings)
 }
 
 /// Everybody has lost the leader; server 0 alone reaches the others.
 fn star(lab: &mut Lab) {
-    for node in 0..lab.nodes.len() {
+    for node in 0..lab.size() {
         lab.fire(node, Timer::Election);
     }
     lab.fire(0, Timer::Election);
@@ -69,7 +38,7 @@ fn the_only_server_that_reaches_a_majority_leads() {
     lab.carry_all();
     assert_eq!((lab.status(0).role, lab.status(0).epoch), (Role::Leader, 4));
     assert_eq!(terms(&lab, 0)[..4], [1, 1, 3, 3]);
-    assert_eq!(lab.committed(0), 5, "what they held, and its own no-op");
+    assert_eq!(lab.commit_index(0), 5, "what they held, and its own no-op");
 }
 
 /// `candidates=wait`: the paper. Nobody tells it, and it cannot lead.
@@ -172,9 +141,11 @@ fn only_a_newer_tail_that_continues_the_log_is_adopted() {
 #[test]
 fn what_is_committed_is_not_replaced() {
     let mut lab = cluster(4, &[&[1, 1], &[1, 3], &[1, 3]], |_| {});
-    // The leader of term 4 has the entry [1,2], too, and has committed one of its own after it.
-    lab.hand(1, 0, append(4, id(1, 2), &[], 2));
-    assert_eq!(lab.committed(0), 2);
+    // The leader of term 4 has the entry [1,2], too, and has committed one of its own after it: so
+    // it is told, and the oracles know nothing of it.
+    lab.without_oracles();
+    lab.hand(1, 0, append(4, 1, id(1, 2), &[], 2));
+    assert_eq!(lab.commit_index(0), 2);
     star(&mut lab);
     lab.hand(1, 0, refusal(5));
     lab.hand(1, 0, tail(4, id(1, 1), &[3, 3]));
@@ -186,7 +157,7 @@ fn what_is_committed_is_not_replaced() {
 #[test]
 fn who_replaces_what_it_acknowledged_leaves_the_term() {
     let mut lab = cluster(4, &[&[1, 1], &[1, 3], &[1, 3]], |_| {});
-    lab.hand(1, 0, append(4, id(1, 2), &[], 0));
+    lab.hand(1, 0, append(4, 1, id(1, 2), &[], 0));
     star(&mut lab);
     lab.hand(2, 0, tail(4, id(1, 1), &[3]));
     let held = (terms(&lab, 0), lab.status(0).epoch);
@@ -195,7 +166,7 @@ fn who_replaces_what_it_acknowledged_leaves_the_term() {
     assert_eq!((terms(&lab, 0), lab.status(0).epoch), (vec![1, 3], 5));
     let (term, leader, commit) = (Term(4), NodeId(1), LogIndex(2));
     lab.hand(1, 0, Message::Heartbeat { term, leader, commit, round: 1, priority: 0 });
-    assert_eq!(lab.committed(0), 0, "the leader of term 4 means another entry");
+    assert_eq!(lab.commit_index(0), 0, "the leader of term 4 means another entry");
     // What ends in the current term is that leader's own log: no need to leave it.
     let mut lab = cluster(4, &[&[1, 1], &[1, 1, 4], &[1, 1, 4]], |_| {});
     star(&mut lab);
@@ -209,16 +180,16 @@ fn who_replaces_what_it_acknowledged_leaves_the_term() {
 #[test]
 fn what_is_adopted_counts_when_it_is_on_disk() {
     let mut lab = cluster(3, &[&[1], &[1, 3], &[1, 3]], |_| {});
-    lab.quick_disks = false;
+    lab.slow_disks();
     star(&mut lab);
     lab.carry(0, 1, "pre-vote");
     lab.carry(1, 0, "tail");
-    lab.flying.retain(|flying| flying.from == 0);
-    lab.flying.drain(..1); // the first pre-vote to 2
+    lab.keep(|flying| flying.from == NodeId(0));
+    lab.take(0, 2, "pre-vote"); // the first one
     lab.carry(0, 1, "pre-vote");
     lab.carry(1, 0, "pre-vote-reply");
     assert_eq!((lab.status(0).role, lab.count("request-vote")), (Role::Candidate, 0));
-    assert!(lab.nodes[0].disk.len() > 2, "written, but not synced");
+    assert!(lab.disk(0).len() > 2, "written, but not synced");
     lab.crash(0, 0);
     lab.restart(0);
     assert_eq!(terms(&lab, 0), [1], "nobody was promised anything");
@@ -249,24 +220,24 @@ fn a_candidate_takes_a_snapshot_where_the_log_is_forgotten() {
     lab.elect(1);
     for text in ["a", "b", "c"] {
         lab.propose(1, text);
-        lab.carry_all_but([NodeId(0)].into_iter().collect());
+        lab.carry_all_but(NodeId(0).into());
     }
     lab.fire(1, Timer::Heartbeat);
-    lab.carry_all_but([NodeId(0)].into_iter().collect());
+    lab.carry_all_but(NodeId(0).into());
     for node in [1, 2] {
-        lab.take_snapshot(node);
+        lab.snapshot(node);
     }
-    lab.flying.clear();
+    lab.lose_all();
     lab.crash(1, 0);
     lab.time_out(2); // 2 has lost the leader, and does not reach 0.
-    lab.flying.clear();
+    lab.lose_all();
+    lab.slow_disks_of(NodeId(0).into());
     lab.time_out(0);
     lab.carry_all();
-    assert_eq!(
-        (lab.nodes[0].fetches.as_slice(), lab.status(0).role),
-        (&[NodeId(2)][..], Role::Candidate)
-    );
-    lab.install(2, 0);
+    assert_eq!(lab.sent(0, "snapshot-ask"), [2]);
+    assert_eq!(lab.status(0).role, Role::Candidate);
+    lab.quick_disks();
+    lab.save_received(0);
     lab.time_out(0);
     lab.carry_all();
     assert_eq!(lab.status(0).role, Role::Leader);
@@ -279,10 +250,9 @@ fn members_follow_what_is_adopted() {
     let mut lab = Lab::new(3);
     lab.elect(1);
     lab.carry_all();
-    let change = Change::of(&lab.members(1)).remove(NodeId(0));
-    lab.change(1, change);
-    lab.carry_all_but([NodeId(0)].into_iter().collect());
-    lab.flying.clear();
+    lab.change(1, |seen| seen.remove(NodeId(0)));
+    lab.carry_all_but(NodeId(0).into());
+    lab.lose_all();
     for node in [1, 2] {
         lab.crash(node, 9);
         lab.restart(node);
@@ -290,8 +260,9 @@ fn members_follow_what_is_adopted() {
     star(&mut lab);
     lab.carry(0, 2, "pre-vote");
     lab.carry(2, 0, "tail");
-    assert!(!lab.members(0).is_voter(NodeId(0)), "the entry that removes it");
+    assert!(!lab.members(0).0.is_voter(NodeId(0)), "the entry that removes it");
     assert_eq!(lab.status(0).role, Role::Candidate, "it may be needed until that is committed");
+    lab.without_oracles(); // No such leader could follow: the removal was committed.
     lab.hand(2, 0, Message::StaleTerm { term: Term(2) });
     lab.hand(1, 0, {
         let entries = vec![Entry { term: Term(2), batch: Batch::noop() }];
@@ -301,7 +272,7 @@ fn members_follow_what_is_adopted() {
         let repair = false;
         Message::AppendEntries(AppendEntries { term, leader, prev, entries, leader_commit, repair })
     });
-    assert!(lab.members(0).is_voter(NodeId(0)), "cut, and as before");
+    assert!(lab.members(0).0.is_voter(NodeId(0)), "cut, and as before");
 }
 
 /// A wish to lead goes through, too, where the one that is wanted lags: it learns what it lacks,
@@ -317,9 +288,6 @@ fn a_wish_to_lead_is_not_lost_on_a_server_that_lags() {
     lab.fire(2, Timer::Election);
     lab.carry_all();
     assert!((0..3).any(|node| lab.status(node).role == Role::Leader));
-    assert!(
-        lab.nodes[0]
-            .disk
-            .contains(&Record::HardState { term: Term(4), voted_for: Some(NodeId(0)) })
-    );
+    let own_vote = Record::HardState { term: Term(4), voted_for: Some(NodeId(0)) };
+    assert!(lab.disk(0).contains(&own_vote));
 }

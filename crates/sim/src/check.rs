@@ -3,6 +3,7 @@
 
 mod calm;
 mod core;
+mod homecoming;
 mod hub;
 mod rest;
 
@@ -27,6 +28,8 @@ use std::time::Duration;
 
 /// The mark of a run in which time decides what a replica does, not only when.
 pub(crate) const LEASES: &str = "leases are on";
+/// The mark of a run whose clocks are worse than leases allow for.
+pub(crate) const WORSE_CLOCKS: &str = "clocks worse than declared";
 
 /// The mark of a run in which nodes take in more than one input before they say that there is no
 /// more.
@@ -124,6 +127,7 @@ pub(crate) struct Run<'a, P: Audit> {
     out: Option<&'a mut (dyn FnMut(String) + 'a)>,
     recovery: Option<Duration>,
     first_answers: Option<Duration>,
+    decided: Option<Duration>,
 }
 
 impl<'a, P: Audit> Run<'a, P> {
@@ -164,11 +168,18 @@ impl<'a, P: Audit> Run<'a, P> {
                 let fast = rate > u64::from(CERTAIN);
                 rate = u64::from(if fast { CERTAIN + drift } else { CERTAIN - drift });
             }
+            if operators.worse_clocks {
+                // A slow one, which would have to lead; the others are fast.
+                let slow = node.index() as u64 == seed % options.nodes as u64;
+                rate = u64::from(if slow { CERTAIN - drift } else { CERTAIN + drift });
+            }
             world.set_clock_rate(node, rate as u32);
         }
-        let named = options.variants.iter().any(|name| name.starts_with("lease"));
-        if operators.lease.is_some() || named {
+        if operators.lease.is_some() {
             world.mark(LEASES);
+        }
+        if operators.worse_clocks {
+            world.trust_no_lease();
         }
         if options.turns.is_some() {
             world.mark(TURNS);
@@ -179,7 +190,8 @@ impl<'a, P: Audit> Run<'a, P> {
         if out.is_some() {
             world.keep_log();
         }
-        Self { seed, options, world, rng, out, recovery: None, first_answers: None }
+        let (recovery, first_answers, decided) = (None, None, None);
+        Self { seed, options, world, rng, out, recovery, first_answers, decided }
     }
 
     /// The world survives a panic of the protocol: it says what happened before.
@@ -208,6 +220,7 @@ impl<'a, P: Audit> Run<'a, P> {
         self.heal_rest();
         self.demand_progress(self.able_members(), "healed cluster");
         self.reform();
+        self.come_home_to_silence();
         self.rest();
         self.disturb();
         self.calm();
@@ -224,7 +237,7 @@ impl<'a, P: Audit> Run<'a, P> {
         }
         match blackbox::linearizable(
             self.world.completions(),
-            self.world.reads(),
+            &self.world.reads_that_count(),
             self.world.under_way(),
         ) {
             Ok(0) => {}
@@ -283,10 +296,13 @@ impl<'a, P: Audit> Run<'a, P> {
         let (mut rng, registers) = (Rng::new(self.rng.next_u64()), self.options.registers);
         let commands = self.options.commands as u64;
         let (think, mut due) = (self.options.think, self.world.now());
-        self.world.add_client(target, patience, move |nth| {
+        let client = self.world.add_client(target, patience, move |nth| {
             due += rng.time(Duration::ZERO, think);
             (nth < commands).then(|| (operation(&mut rng, registers).encode(), Some(due)))
-        })
+        });
+        // Some want to know how it ended, however long that takes.
+        self.world.resume_commands(client, [0, 4][client.0 as usize % 2]);
+        client
     }
 
     /// A node outside the core stays as it is, or is hurt once more, for as long as the core has
@@ -361,10 +377,15 @@ impl<'a, P: Audit> Run<'a, P> {
         self.world.tell(|| format!("{what} {nodes:?}: fresh clients ask"));
         let ends: Vec<ClientId> = (0..FRESH_CLIENTS).map(|_| self.add_fresh(nodes)).collect();
         let reader = self.add_fresh_reader(nodes);
+        let (before, mut decided) = (self.world.last_committed(), None);
         let answered = self.advance(start + bound, |world| {
+            if decided.is_none() && world.last_committed() > before {
+                decided = Some(world.now() - start);
+            }
             ends.iter().all(|client| world.client_ended(*client))
                 && reader.is_none_or(|reader| world.reader_ended(reader))
         });
+        self.decided = self.decided.or(decided);
         let refused = self.world.completions().iter().find(|done| {
             ends.contains(&done.client) && !matches!(done.outcome, Outcome::Committed { .. })
         });
@@ -534,6 +555,7 @@ impl<'a, P: Audit> Run<'a, P> {
             leader_changes: world.leader_changes(),
             recovery: self.recovery,
             first_answers: self.first_answers,
+            decided: self.decided,
             faults: world.faults().clone(),
             marks: world.marks().clone(),
         }

@@ -94,6 +94,9 @@ pub struct Operators {
     pub consistencies: Vec<Consistency>,
     /// Leases are on, for clocks that are wrong by so many parts in a million at most.
     pub lease: Option<u32>,
+    /// Clocks are worse than that: reads by leases may be stale then, and nothing else may be
+    /// wrong.
+    pub worse_clocks: bool,
     /// Mean time between two sieges of a leader: it loses the others, and readers still ask it.
     /// Only where there are leases.
     pub sieges: Option<Duration>,
@@ -122,6 +125,7 @@ impl Operators {
             think: Duration::ZERO,
             consistencies: Vec::new(),
             lease: None,
+            worse_clocks: false,
             sieges: None,
             exiles: None,
             comebacks: None,
@@ -176,6 +180,7 @@ impl Operators {
             think,
             consistencies,
             lease,
+            worse_clocks: false,
             sieges,
             exiles,
             comebacks,

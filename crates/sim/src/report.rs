@@ -77,6 +77,10 @@ pub struct Report {
     pub recovery: Option<Duration>,
     /// How long it took until each of them had its first answer.
     pub first_answers: Option<Duration>,
+    /// Until it decided anything that was not decided before. What the clients waited for beside
+    /// that is that they asked others first, who are not there, and for one command after the
+    /// other.
+    pub decided: Option<Duration>,
     /// Faults that were injected, by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// Rare things that happened: a run in which none did proves little.

@@ -1,7 +1,7 @@
 //! The kill matrix: which rig found which planted bug, by which oracle, after how long.
 
 use crate::cpu;
-use crate::rigs::{Found, Rig};
+use crate::rigs::{Found, Rig, Subject};
 use consensus_core::mutant::Mutant;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -9,22 +9,24 @@ use synod_algorithms::Algorithm;
 
 mod page;
 
-/// A planted bug, under the algorithm that runs with it.
+/// A planted bug, under what runs with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bug {
-    pub(crate) algorithm: Algorithm,
+    pub(crate) subject: Subject,
     pub(crate) mutant: &'static Mutant,
 }
 
 impl Bug {
-    /// Those of these algorithms, and under each those of the shared layers.
+    /// Those of these algorithms, and under each those of the shared layers; with all algorithms,
+    /// those of the runtime, too.
     pub(crate) fn all(algorithms: &[Algorithm]) -> Vec<Self> {
-        let of = |algorithm: &Algorithm| {
-            let algorithm = *algorithm;
-            let mutants = algorithm.mutants().iter().chain(algorithm.shared_mutants());
-            mutants.map(move |mutant| Self { algorithm, mutant })
+        let runtime = (algorithms == Algorithm::ALL).then_some(Subject::Runtime);
+        let subjects = algorithms.iter().copied().map(Subject::Algorithm).chain(runtime);
+        let of = |subject: Subject| {
+            let mutants = subject.mutants().into_iter();
+            mutants.map(move |mutant| Self { subject, mutant })
         };
-        algorithms.iter().flat_map(of).collect()
+        subjects.flat_map(of).collect()
     }
 }
 
@@ -47,11 +49,11 @@ pub(crate) struct Row {
 
 impl Row {
     fn name(&self) -> String {
-        format!("{} {}", self.bug.algorithm, self.bug.mutant.name)
+        format!("{} {}", self.bug.subject, self.bug.mutant.name)
     }
 
-    fn kills(&self) -> impl Iterator<Item = &Cell> {
-        let counts = |found: &Found| self.bug.mutant.is_found_by(found.oracle);
+    pub(crate) fn kills(&self) -> impl Iterator<Item = &Cell> {
+        let counts = |found: &Found| self.bug.mutant.is_found_by(&found.oracle);
         self.cells.iter().filter(move |cell| cell.found.as_ref().is_some_and(counts))
     }
 
@@ -71,7 +73,7 @@ impl Row {
 /// The correct build under one rig.
 #[derive(Clone, Debug)]
 pub(crate) struct Clean {
-    pub(crate) algorithm: Algorithm,
+    pub(crate) subject: Subject,
     pub(crate) rig: Rig,
     pub(crate) cases: u64,
     pub(crate) alarm: Option<Found>,
@@ -111,8 +113,8 @@ fn tally(times: Vec<Option<Duration>>) -> Tally {
 
 impl Matrix {
     /// The slowest kill of a rig under an algorithm, in cases.
-    pub(crate) fn slowest(&self, algorithm: Algorithm, rig: Rig) -> u64 {
-        let rows = self.rows.iter().filter(|row| row.bug.algorithm == algorithm);
+    pub(crate) fn slowest(&self, subject: Subject, rig: Rig) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.bug.subject == subject);
         let kills = rows.flat_map(|row| row.kills()).filter(|cell| cell.rig == rig);
         kills.map(|cell| cell.cases).max().unwrap_or(0)
     }
@@ -122,12 +124,19 @@ impl Matrix {
         let rows = self.rows.iter().filter_map(Row::problem);
         let alarms = self.clean.iter().filter_map(|clean| {
             let Found { case, detail, .. } = clean.alarm.as_ref()?;
-            let (algorithm, rig, unit) = (clean.algorithm, clean.rig, clean.rig.unit());
+            let (subject, rig, unit) = (clean.subject, clean.rig, clean.rig.unit());
             Some(format!(
-                "{algorithm} without any bug raises an alarm under {rig}, {unit} {case}: {detail}"
+                "{subject} without any bug raises an alarm under {rig}, {unit} {case}: {detail}"
             ))
         });
         rows.chain(alarms).collect()
+    }
+
+    /// What ran with bugs, in the order of the table.
+    pub(crate) fn subjects(&self) -> Vec<Subject> {
+        let mut subjects: Vec<Subject> = self.rows.iter().map(|row| row.bug.subject).collect();
+        subjects.dedup();
+        subjects
     }
 
     fn of_rig(&self, rig: Rig) -> Tally {
@@ -185,7 +194,7 @@ impl Matrix {
             json!({
                 "rig": cell.rig.name(),
                 "killed": cell.found.is_some(),
-                "oracle": cell.found.as_ref().map(|found| found.oracle),
+                "oracle": cell.found.as_ref().map(|found| &found.oracle),
                 "case": cell.found.as_ref().map(|found| found.case),
                 "detail": cell.found.as_ref().map(|found| &found.detail),
                 "cases": cell.cases,
@@ -194,7 +203,7 @@ impl Matrix {
         };
         let row = |row: &Row| {
             json!({
-                "algorithm": row.bug.algorithm.name(),
+                "algorithm": row.bug.subject.to_string(),
                 "bug": row.bug.mutant.name,
                 "wrong": row.bug.mutant.wrong,
                 "oracles": row.bug.mutant.oracles,
@@ -203,7 +212,7 @@ impl Matrix {
         };
         let clean = |clean: &Clean| {
             json!({
-                "algorithm": clean.algorithm.name(),
+                "algorithm": clean.subject.to_string(),
                 "rig": clean.rig.name(),
                 "cases": clean.cases,
                 "alarm": clean.alarm.as_ref().map(|found| &found.detail),
@@ -248,8 +257,11 @@ fn pending() -> Vec<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
+    const RAFT: Subject = Subject::Algorithm(Algorithm::Raft);
+
     fn cell(rig: Rig, oracle: Option<&'static str>, seconds: u64) -> Cell {
-        let found = oracle.map(|oracle| Found { oracle, case: 7, detail: "seen".into() });
+        let seen = |oracle: &str| Found { oracle: oracle.into(), case: 7, detail: "seen".into() };
+        let found = oracle.map(seen);
         Cell { rig, found, cases: 8, cpu: Duration::from_secs(seconds) }
     }
 
@@ -257,8 +269,8 @@ mod tests {
         let bugs = Bug::all(&[Algorithm::Raft]);
         let bug = bugs.into_iter().find(|bug| bug.mutant.oracles == ["O6"]).expect("a bug of O6");
         let rows = rows.into_iter().map(|cells| Row { bug, cells }).collect();
-        let (algorithm, rig, cpu) = (Algorithm::Raft, Rig::Simulate, Duration::ZERO);
-        let clean = vec![Clean { algorithm, rig, cases: 80, alarm, cpu }];
+        let (rig, cpu) = (Rig::Simulate, Duration::ZERO);
+        let clean = vec![Clean { subject: RAFT, rig, cases: 80, alarm, cpu }];
         Matrix { rigs: vec![Rig::Simulate, Rig::Shuffle], rows, clean }
     }
 
@@ -271,7 +283,7 @@ mod tests {
         assert!(problem(vec![kill(), survivor], None).contains(" survived: "));
         let stopped = vec![cell(Rig::Simulate, Some("O18"), 1)];
         assert!(problem(vec![stopped], None).contains(" survived: "));
-        let alarm = Found { oracle: "O1", case: 3, detail: "seen".into() };
+        let alarm = Found { oracle: "O1".into(), case: 3, detail: "seen".into() };
         assert!(problem(vec![kill()], Some(alarm)).contains("raises an alarm under simulate"));
     }
 
@@ -290,7 +302,7 @@ mod tests {
         assert_eq!((hunted, killed, matrix.killed_twice()), (3, 3, 2));
         assert_eq!([median, worst], [Duration::from_secs(2), Duration::from_secs(2)]);
         assert_eq!(matrix.of_rig(Rig::Simulate).worst, Duration::from_secs(9));
-        assert_eq!(matrix.slowest(Algorithm::Raft, Rig::Shuffle), 8);
+        assert_eq!(matrix.slowest(RAFT, Rig::Shuffle), 8);
         assert_eq!(matrix.json()["killed_by_two_rigs"], 2);
     }
 

@@ -1,7 +1,9 @@
 //! The rigs of the kill matrix, in one place. A new rig is a name here, and a way to hunt.
 
+pub(crate) mod crate_tests;
 mod shipped;
 
+use consensus_core::mutant::Mutant;
 use consensus_core::{Audit, ProtocolConfig};
 use std::fmt;
 use std::ops::Range;
@@ -10,7 +12,7 @@ use std::str::FromStr;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_benches::{AssertFailure, BATCHES, SIZES};
 use synod_explore::{Preset, hunt, hunt_with};
-use synod_sim::{Options, Violation};
+use synod_sim::Options;
 
 /// A way to look for bugs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,13 +29,34 @@ pub(crate) enum Rig {
     Measured,
     /// The scenario files that are shipped beside the crates.
     Scenario,
+    /// The crates' own tests. The dearest: asked for what fewer than two others found.
+    Tests,
+}
+
+/// What runs with a bug: an algorithm, or what carries all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// An algorithm, with the layers that it shares with others.
+    Algorithm(Algorithm),
+    /// The runtime: logs on disks, connections, clients.
+    Runtime,
+}
+
+impl Subject {
+    /// The bugs that are planted in it.
+    pub(crate) fn mutants(self) -> Vec<&'static Mutant> {
+        match self {
+            Self::Algorithm(one) => one.mutants().iter().chain(one.shared_mutants()).collect(),
+            Self::Runtime => synod_runtime::MUTANTS.iter().collect(),
+        }
+    }
 }
 
 /// What a rig found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// The oracle that saw it: "O6".
-    pub(crate) oracle: &'static str,
+    /// The oracle that saw it: "O6", "expectation", "test".
+    pub(crate) oracle: String,
     /// In which case: the seed, or the number of states seen.
     pub(crate) case: u64,
     /// What was seen.
@@ -42,13 +65,14 @@ pub(crate) struct Found {
 
 impl Rig {
     /// All of them, in the order of tables.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Simulate,
         Self::Shuffle,
         Self::Explore,
         Self::Connectivity,
         Self::Measured,
         Self::Scenario,
+        Self::Tests,
     ];
 
     /// Its name on the command line.
@@ -60,6 +84,7 @@ impl Rig {
             Self::Connectivity => "connectivity",
             Self::Measured => "measured",
             Self::Scenario => "scenario",
+            Self::Tests => "tests",
         }
     }
 
@@ -78,6 +103,10 @@ impl Rig {
             }
             Self::Measured => "what a command costs in a quiet world must equal theory",
             Self::Scenario => "the scenario files beside the crates: each is as it says",
+            Self::Tests => {
+                "the crates' own tests, up to the first that fails; asked for what fewer than two \
+                 others found, and on a wall clock"
+            }
         }
     }
 
@@ -88,6 +117,7 @@ impl Rig {
             Self::Explore => "state",
             Self::Connectivity | Self::Measured => "run",
             Self::Scenario => "file",
+            Self::Tests => "program",
         }
     }
 
@@ -99,24 +129,48 @@ impl Rig {
             Self::Shuffle => seeds.saturating_mul(10),
             Self::Explore => seeds.saturating_mul(100),
             Self::Connectivity => seeds.min(210), // Once through the selection.
-            Self::Measured => 1,
+            Self::Measured | Self::Tests => 1,
             Self::Scenario => shipped::files().len() as u64,
         }
     }
 
-    /// Looks at these cases in their order, in this thread, up to the first that shows a bug.
-    pub(crate) fn hunt(self, algorithm: Algorithm, cases: Range<u64>) -> Option<Found> {
+    /// Can it look at this?
+    pub(crate) fn looks_at(self, subject: Subject) -> bool {
+        self == Self::Tests || subject != Subject::Runtime
+    }
+
+    /// Looks at these cases in their order, up to the first that shows this bug: in this thread,
+    /// or in processes of their own.
+    pub(crate) fn hunt(
+        self,
+        subject: Subject,
+        bug: Option<&'static str>,
+        cases: Range<u64>,
+    ) -> Option<Found> {
+        match subject {
+            Subject::Algorithm(algorithm) if self != Self::Tests => {
+                plant(bug);
+                let found = self.hunt_here(algorithm, cases);
+                plant(None);
+                found
+            }
+            _ => crate_tests::hunt(subject, bug),
+        }
+    }
+
+    fn hunt_here(self, algorithm: Algorithm, cases: Range<u64>) -> Option<Found> {
         let hunt = AssertUnwindSafe(|| match self {
             Self::Simulate | Self::Shuffle => algorithm.dispatch(Seeds { rig: self, cases }),
             Self::Explore => algorithm.dispatch(States { budget: cases.end }),
             Self::Connectivity => algorithm.dispatch(Graphs { budget: cases.end }),
             Self::Measured => measured(algorithm),
             Self::Scenario => shipped::hunt(algorithm, cases),
+            Self::Tests => unreachable!("they run in processes of their own"),
         });
         catch_unwind(hunt).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let detail = text.unwrap_or_else(|| "a panic".to_owned());
-            Some(Found { oracle: "O18", case: 0, detail })
+            Some(Found { oracle: "O18".into(), case: 0, detail })
         })
     }
 }
@@ -135,7 +189,7 @@ impl Visitor for Seeds {
             _ => Options::for_seed::<P>,
         };
         let (case, violation) = synod_sim::first_violation::<P>(self.cases, draw)?;
-        let Violation { oracle, .. } = violation;
+        let oracle = violation.oracle.into();
         Some(Found { oracle, case, detail: violation.to_string() })
     }
 }
@@ -162,7 +216,7 @@ impl Visitor for States {
             models.into_iter().find_map(|(preset, name)| hunt_with::<P>(preset, &name, share))
         };
         let found = usual().or_else(named)?;
-        let oracle = found.violation.oracle;
+        let oracle = found.violation.oracle.into();
         let detail = format!("{} (after {} steps)", found.violation, found.steps.len());
         Some(Found { oracle, case: found.states, detail })
     }
@@ -177,7 +231,7 @@ impl Visitor for Graphs {
 
     fn visit<P: Audit>(self) -> Self::Output {
         let (case, nth, violation) = synod_sim::connectivity::hunt::<P>(self.budget)?;
-        let Violation { oracle, .. } = violation;
+        let oracle = violation.oracle.into();
         Some(Found { oracle, case: nth, detail: format!("{case}: {violation}") })
     }
 }
@@ -189,11 +243,11 @@ fn measured(algorithm: Algorithm) -> Option<Found> {
         Ok(_) => None,
         Err(AssertFailure::Differences(cells)) => {
             let detail = cells.first().map(ToString::to_string).unwrap_or_default();
-            Some(Found { oracle: "O14", case: 0, detail })
+            Some(Found { oracle: "O14".into(), case: 0, detail })
         }
         Err(AssertFailure::Failed(error)) => {
             let detail = error.to_string();
-            Some(Found { oracle: oracle_in(&detail), case: 0, detail })
+            Some(Found { oracle: oracle_in(&detail).into(), case: 0, detail })
         }
     }
 }
@@ -203,6 +257,22 @@ fn oracle_in(sentence: &str) -> &'static str {
     const OTHERS: [&str; 13] =
         ["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "O11", "O15", "O16", "O18"];
     OTHERS.into_iter().find(|oracle| sentence.contains(&format!("{oracle} ("))).unwrap_or("O13")
+}
+
+#[cfg(feature = "mutants")]
+use consensus_core::mutant::plant;
+
+/// There is nothing to switch on, and the command says so.
+#[cfg(not(feature = "mutants"))]
+fn plant(_bug: Option<&'static str>) {}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Algorithm(algorithm) => algorithm.fmt(f),
+            Self::Runtime => f.write_str("runtime"),
+        }
+    }
 }
 
 impl fmt::Display for Rig {
@@ -238,8 +308,10 @@ mod tests {
     #[test]
     fn no_rig_cries_out_at_the_correct_build() {
         for algorithm in Algorithm::ALL {
-            for rig in Rig::ALL {
-                assert_eq!(rig.hunt(algorithm, 0..20), None, "{algorithm} under {rig}");
+            // The crates' tests are run by whoever runs this one.
+            for rig in Rig::ALL.into_iter().filter(|rig| *rig != Rig::Tests) {
+                let found = rig.hunt(Subject::Algorithm(algorithm), None, 0..20);
+                assert_eq!(found, None, "{algorithm} under {rig}");
             }
         }
     }

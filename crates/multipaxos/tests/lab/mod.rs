@@ -4,9 +4,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use consensus_core::{Batch, Cluster, ClusterId, ProtocolConfig};
-use std::ops::{Deref, DerefMut};
-use synod_multipaxos::{Accept, Config, Message, MultiPaxos, Promise};
+use consensus_core::Batch;
+use synod_multipaxos::{Accept, Message, MultiPaxos, Promise};
 use synod_sim::{Flight, Table, saying};
 
 /// A message on its way.
@@ -17,7 +16,7 @@ pub(crate) fn batch(text: &str) -> Batch {
     saying(text)
 }
 
-pub(crate) struct Lab(Table<MultiPaxos>);
+pub(crate) type Lab = Table<MultiPaxos>;
 
 pub(crate) fn accept_of(message: Message) -> Accept {
     match message {
@@ -30,31 +29,5 @@ pub(crate) fn promise_of(message: Message) -> Promise {
     match message {
         Message::Promise(promise) => *promise,
         other => panic!("{other:?} is no promise"),
-    }
-}
-
-impl Lab {
-    pub(crate) fn new(size: usize) -> Self {
-        let cluster = Cluster::new(ClusterId(1), size);
-        let config = Config::for_cluster(&cluster).expect("a cluster");
-        Self::with(cluster, config)
-    }
-
-    pub(crate) fn with(cluster: Cluster, config: Config) -> Self {
-        Self(Table::new(cluster, config))
-    }
-}
-
-impl Deref for Lab {
-    type Target = Table<MultiPaxos>;
-
-    fn deref(&self) -> &Table<MultiPaxos> {
-        &self.0
-    }
-}
-
-impl DerefMut for Lab {
-    fn deref_mut(&mut self) -> &mut Table<MultiPaxos> {
-        &mut self.0
     }
 }

@@ -4,9 +4,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use consensus_core::{Ballot, Batch, Cluster, ClusterId, ProtocolConfig};
-use std::ops::{Deref, DerefMut};
-use synod_paxos::{Config, Message, Paxos};
+use consensus_core::{Ballot, Batch};
+use synod_paxos::{Message, Paxos};
 use synod_sim::{Flight, Table, saying};
 
 /// A message on its way.
@@ -17,7 +16,7 @@ pub(crate) fn batch(text: &str) -> Batch {
     saying(text)
 }
 
-pub(crate) struct Lab(Table<Paxos>);
+pub(crate) type Lab = Table<Paxos>;
 
 pub(crate) fn ballot_of(message: &Message) -> Ballot {
     match message {
@@ -27,31 +26,5 @@ pub(crate) fn ballot_of(message: &Message) -> Ballot {
         | Message::Accepted { ballot, .. }
         | Message::Nack { ballot, .. } => *ballot,
         other => panic!("{other:?} carries no ballot"),
-    }
-}
-
-impl Lab {
-    pub(crate) fn new(size: usize) -> Self {
-        let cluster = Cluster::new(ClusterId(1), size);
-        let config = Config::for_cluster(&cluster).expect("a cluster");
-        Self::with(cluster, config)
-    }
-
-    pub(crate) fn with(cluster: Cluster, config: Config) -> Self {
-        Self(Table::new(cluster, config))
-    }
-}
-
-impl Deref for Lab {
-    type Target = Table<Paxos>;
-
-    fn deref(&self) -> &Table<Paxos> {
-        &self.0
-    }
-}
-
-impl DerefMut for Lab {
-    fn deref_mut(&mut self) -> &mut Table<Paxos> {
-        &mut self.0
     }
 }

@@ -38,7 +38,9 @@ pub(crate) fn batch(text: &str) -> Batch {
 }
 
 pub(crate) fn signed(text: &str) -> Command {
-    let client = ClientId(text.bytes().fold(7, |sum, byte| sum * 31 + u64::from(byte)));
+    let client = ClientId(
+        text.bytes().fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))),
+    );
     let payload = Bytes::copy_from_slice(text.as_bytes());
     let (session, request) = (SessionId(1), RequestId(1));
     let mut command = Command { client, session, request, payload, tag: Tag::none() };
@@ -160,7 +162,7 @@ impl Lab {
     }
 
     fn with(config: Config) -> Self {
-        let table = Table::new(Cluster::new(CLUSTER, config.nodes), config.clone());
+        let table = Table::with(Cluster::new(CLUSTER, config.nodes), config.clone());
         Self { table, config, cut: NodeSet::EMPTY, slow: NodeSet::EMPTY }
     }
 
@@ -250,9 +252,7 @@ impl Lab {
 
     /// Throws away what flies, but for this.
     pub(crate) fn keep(&mut self, kept: impl Fn(&Flying) -> bool) {
-        for flying in self.flying().iter().filter(|flying| !kept(flying)) {
-            self.table.lose(flying);
-        }
+        self.table.keep(kept);
     }
 
     /// Takes a message of a kind off the table, the oldest first.

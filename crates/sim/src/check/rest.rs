@@ -64,6 +64,21 @@ impl<P: Audit> Run<'_, P> {
         {
             self.world.fail(None, finding);
         }
+        self.nothing_is_left_over();
+    }
+
+    /// O14: what is kept for work that has ended would be kept for ever.
+    fn nothing_is_left_over(&mut self) {
+        let left = |node: NodeId| {
+            let what = self.world.replica(node)?.leftover()?;
+            Some((node, format!("nobody wants anything, and {node} keeps {what}")))
+        };
+        let first = self.able_members().iter().find_map(left);
+        if let Some((node, detail)) = first
+            && self.world.violation().is_none()
+        {
+            self.world.fail(Some(node), Finding::new("O14", "nothing is left over", detail));
+        }
     }
 
     fn work(&self) -> Work {

@@ -52,6 +52,8 @@ struct Siege {
     way: Way,
     leader: NodeId,
     heir: NodeId,
+    /// One who hears the leader, and nobody else, so that it asks that one when it is asked itself.
+    page: Option<NodeId>,
     /// When the leader loses the others; `None` once it has.
     cut: Option<Duration>,
     /// When it hears nothing more, if that is later; `None` once it is.
@@ -67,6 +69,8 @@ pub(crate) struct Sieges {
     rng: Rng,
     every: Option<Duration>,
     registers: u8,
+    /// The slowest clock is wrong by more than leases allow for: who has it is to lead.
+    slow: bool,
     next: Duration,
     left: u32,
     on: Option<Siege>,
@@ -78,7 +82,8 @@ impl Sieges {
         let mut rng = Rng::for_purpose(seed, 15);
         let first = rng.time(Duration::from_millis(500), Duration::from_millis(1_500));
         let next = every.map_or(Duration::MAX, |_| first);
-        Self { rng, every, registers: options.registers, next, left: MOST, on: None }
+        let (registers, slow) = (options.registers, options.operators.worse_clocks);
+        Self { rng, every, registers, slow, next, left: MOST, on: None }
     }
 
     /// When something is to be done next.
@@ -107,6 +112,13 @@ impl Sieges {
         self.next = if self.left > 0 { now + pause } else { Duration::MAX };
         let voters = world.decided_members().voters;
         let Some(leader) = world.leader().filter(|leader| voters.contains(*leader)) else { return };
+        let slowest = voters.iter().min_by_key(|node| world.clock_rate(*node));
+        if let Some(slowest) = slowest.filter(|it| self.slow && *it != leader) {
+            world.transfer(leader, slowest);
+            self.next = now + world.cluster().timing.election_max;
+            self.left += 1;
+            return;
+        }
         let others: Vec<NodeId> =
             voters.without(leader).iter().filter(|node| world.is_running(*node)).collect();
         if others.is_empty() {
@@ -132,7 +144,25 @@ impl Sieges {
         let until = cut + self.rng.time(timing.election_min, timing.election_max);
         let pushed = self.rng.chance(9_000);
         world.fault("siege of a leader with a lease");
-        self.on = Some(Siege { way, leader, heir, cut: Some(cut), deaf, pushed, until, next: now });
+        let page = self.page(world, leader, heir);
+        let siege =
+            Siege { way, leader, heir, page, cut: Some(cut), deaf, pushed, until, next: now };
+        self.on = Some(siege);
+    }
+
+    /// Somebody without whom the others can elect the heir.
+    fn page<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &World<P, S>,
+        leader: NodeId,
+        heir: NodeId,
+    ) -> Option<NodeId> {
+        let members = world.decided_members();
+        let dispensable = if members.voters.len() >= 5 { members.voters } else { NodeSet::EMPTY };
+        let pages = members.learners.or(dispensable).without(leader).without(heir);
+        let pages: Vec<NodeId> = pages.iter().filter(|node| world.is_running(*node)).collect();
+        let stays = !pages.is_empty() && self.rng.chance(6_000);
+        stays.then(|| self.rng.pick(&pages))
     }
 
     /// The others' answers come late, all at once; the leader falls silent meanwhile, and deaf when
@@ -221,12 +251,20 @@ impl Sieges {
         }
         if siege.deaf.is_some_and(|deaf| deaf <= now) {
             siege.deaf = None;
-            for other in world.cluster().peers_of(siege.leader).iter() {
+            let page = siege.page.map_or(NodeSet::EMPTY, NodeSet::only);
+            for other in world.cluster().peers_of(siege.leader).minus(page).iter() {
                 world.cut(other, siege.leader);
             }
         }
         if siege.cut.is_none() {
             read_at(world, siege.leader, ReadMode::Lease);
+            for (page, mode) in siege
+                .page
+                .iter()
+                .flat_map(|page| [ReadMode::Index, ReadMode::Lease].map(|mode| (*page, mode)))
+            {
+                read_at(world, page, mode);
+            }
             read_at(world, siege.heir, ReadMode::Index);
             if siege.pushed && !matches!(siege.way, Way::HandOver | Way::LateHandOver) {
                 world.campaign(siege.heir);
@@ -238,8 +276,9 @@ impl Sieges {
     }
 
     fn cut_off<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, siege: &Siege) {
-        let Siege { way, leader, heir, .. } = *siege;
-        let others = world.cluster().peers_of(leader);
+        let Siege { way, leader, heir, page, .. } = *siege;
+        let page = page.map_or(NodeSet::EMPTY, NodeSet::only);
+        let others = world.cluster().peers_of(leader).minus(page);
         match way {
             Way::HandOver => world.transfer(leader, heir),
             Way::Wish => world.campaign(heir),
@@ -264,14 +303,21 @@ impl Sieges {
                 world.cut(leader, other);
             }
         }
+        for (other, page) in others.iter().flat_map(|other| page.iter().map(move |it| (other, it)))
+        {
+            world.cut(other, page);
+            world.cut(page, other);
+        }
         let rng = Rng::new(self.rng.next_u64());
         write_at(world, (leader, heir), rng, self.registers);
     }
 
     fn lift<P: Audit, S: StateMachine>(&mut self, world: &mut World<P, S>, siege: &Siege) {
-        for other in world.cluster().peers_of(siege.leader).iter() {
-            world.mend(other, siege.leader);
-            world.mend(siege.leader, other);
+        for node in [siege.leader].into_iter().chain(siege.page) {
+            for other in world.cluster().peers_of(node).iter() {
+                world.mend(other, node);
+                world.mend(node, other);
+            }
         }
     }
 }

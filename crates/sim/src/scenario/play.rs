@@ -94,7 +94,7 @@ impl Scenario {
         }
         let mut scene = Scene::new(cluster, config);
         scene.joining = joining;
-        scene.clocks = self.clocks.clone();
+        (scene.clocks, scene.drift) = (self.clocks.clone(), self.lease);
         if self.chunk > 0 {
             scene.chunk = self.chunk;
         }

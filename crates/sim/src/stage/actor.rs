@@ -10,7 +10,7 @@ use consensus_core::{
     Incarnation, Membership, Outbox, Refusal, Status,
 };
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) struct Actor<P: ConsensusProtocol> {
     /// `None` while it is down.
@@ -35,10 +35,13 @@ pub(crate) struct Actor<P: ConsensusProtocol> {
     pub(crate) refused: Vec<(Batch, Refusal)>,
     pub(crate) reads: Vec<Asked>,
     pub(crate) floors: Floors,
-    pub(crate) members: Option<(Membership, bool)>,
+    /// All that it said of the members, over all its lives.
+    pub(crate) members: Vec<(Membership, bool)>,
     /// It spoke of members in this step.
     pub(crate) news: bool,
     pub(crate) refused_changes: Vec<ChangeRefusal>,
+    /// The rare things that happened here, in any life.
+    pub(crate) reached: BTreeSet<&'static str>,
 }
 
 impl<P: ConsensusProtocol> Actor<P> {
@@ -63,9 +66,10 @@ impl<P: ConsensusProtocol> Actor<P> {
             refused: Vec::new(),
             reads: Vec::new(),
             floors: Floors::default(),
-            members: None,
+            members: Vec::new(),
             news: false,
             refused_changes: Vec::new(),
+            reached: BTreeSet::new(),
         }
     }
 

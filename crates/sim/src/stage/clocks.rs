@@ -25,6 +25,11 @@ impl Clocks {
         Self { rates: vec![CERTAIN; nodes] }
     }
 
+    /// Is none of them wrong by more than so many parts in a million?
+    pub(super) fn keep(&self, drift: u32) -> bool {
+        self.rates.iter().all(|rate| rate.abs_diff(CERTAIN) <= drift / 100)
+    }
+
     fn reads(&self, node: NodeId, now: Duration) -> Duration {
         let rate = u128::from(self.rates[node.index()]);
         let elapsed = now.as_nanos() * rate / u128::from(CERTAIN);

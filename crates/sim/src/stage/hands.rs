@@ -11,6 +11,16 @@ impl<P: Audit> Stage<P> {
         self.blind = true;
     }
 
+    /// From now on every step is looked at closely, not only the first ones and some later.
+    pub fn look_closely(&mut self) {
+        self.closely = true;
+    }
+
+    /// Did this rare thing (`Audit::MARKS`) happen at a node, in any life?
+    pub fn has_reached(&self, node: NodeId, mark: &str) -> bool {
+        self.actors[node.index()].reached.contains(mark)
+    }
+
     /// From now on the disks of these nodes sync by themselves after every step.
     pub fn set_instant(&mut self, nodes: NodeSet) {
         self.instant = nodes;

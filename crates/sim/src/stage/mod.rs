@@ -61,14 +61,17 @@ pub struct Scene<P: Audit> {
     pub joining: Option<P::Config>,
     /// The clocks, where time passes.
     pub clocks: Option<Clocks>,
+    /// Parts in a million that clocks are wrong by at most, as leases take it. If one is worse,
+    /// reads by leases may be stale.
+    pub drift: Option<u32>,
 }
 
 impl<P: Audit> Scene<P> {
     /// Honest nodes with empty disks that wait for their syncs.
     pub fn new(cluster: Cluster, config: P::Config) -> Self {
         let (traitors, instant, disks) = (NodeSet::EMPTY, NodeSet::EMPTY, Vec::new());
-        let (chunk, joining, clocks) = (64 << 10, None, None);
-        Self { cluster, seed: 0, config, traitors, instant, disks, chunk, joining, clocks }
+        let (chunk, joining, clocks, drift) = (64 << 10, None, None, None);
+        Self { cluster, seed: 0, config, traitors, instant, disks, chunk, joining, clocks, drift }
     }
 }
 
@@ -101,6 +104,7 @@ pub struct Stage<P: Audit> {
     joining: P::Config,
     chunk: usize,
     clocks: Option<Clocks>,
+    drift: Option<u32>,
     /// The time that has passed.
     now: Duration,
     /// A snapshot was received whole in this step.
@@ -116,6 +120,8 @@ pub struct Stage<P: Audit> {
     pub(crate) loose: bool,
     /// The oracles see nothing.
     blind: bool,
+    /// Every step is looked at closely, not only now and then.
+    closely: bool,
     /// The node that is just moving crashes after so many more effects.
     fuse: Option<u32>,
     violation: Option<Violation>,
@@ -129,7 +135,9 @@ impl<P: Audit> Stage<P> {
     /// # Panics
     /// If the cluster cannot be, or has traitors under an algorithm that does not stand them.
     pub fn new(scene: Scene<P>) -> Self {
-        let Scene { cluster, seed, config, traitors, instant, chunk, joining, clocks, .. } = scene;
+        let Scene {
+            cluster, seed, config, traitors, instant, chunk, joining, clocks, drift, ..
+        } = scene;
         let mut disks = scene.disks;
         cluster.validate().expect("the cluster can be");
         let honest = traitors.is_empty() || P::INFO.faults == FaultModel::Byzantine;
@@ -144,6 +152,7 @@ impl<P: Audit> Stage<P> {
             steps: 0,
             loose: false,
             blind: false,
+            closely: false,
             fuse: None,
             violation: None,
             notes: None,
@@ -151,6 +160,7 @@ impl<P: Audit> Stage<P> {
             joining: joining.unwrap_or_else(|| config.clone()),
             chunk,
             clocks,
+            drift,
             now: Duration::ZERO,
             arrived: false,
             cluster,
@@ -255,12 +265,14 @@ impl<P: Audit> Stage<P> {
         let drained = matches!(input, Input::Drained);
         let (role, idle) = (replica.status().role, drained && !replica.awaits_drained());
         actor.steps += 1;
-        let before = looks_closely(actor.steps).then(|| replica.clone());
+        let closely = self.closely || looks_closely(actor.steps);
+        let before = closely.then(|| replica.clone());
         let keys = &self.keys[id.index()];
         let founder = self.cluster.voters.contains(id);
         let cluster = if founder { &self.cluster } else { &self.outside };
         let env = Env::new(now, cluster, keys, &actor.meter);
         replica.step(input, &env, &mut actor.effects);
+        actor.reached.extend(actor.effects.take_reached());
         if let Some(why) = actor.effects.halted() {
             let why = why.to_owned();
             return self.halted(id, why);
@@ -269,7 +281,8 @@ impl<P: Audit> Stage<P> {
         if idle && (changed || !actor.effects.is_empty()) {
             return self.halted(id, "something is done at Drained that was not awaited".into());
         }
-        if drained && actor.effects.is_empty() {
+        let nothing = actor.effects.is_empty() && !(changed && self.closely);
+        if drained && nothing {
             return;
         }
         self.look_inside(id, role, before.as_ref());
@@ -298,10 +311,14 @@ impl<P: Audit> Stage<P> {
         }
     }
 
-    /// O20: what holds of one replica by itself, and what it counts on.
+    /// O20: what holds of one replica by itself, whatever oracles may see; and what it counts on.
     fn look_inside(&mut self, id: NodeId, role: Role, before: Option<&P>) {
         let Some(replica) = &self.actors[id.index()].replica else { return };
-        let verdict = self.witness.looks_inside(id, (role, before), replica);
+        let sound = self.witness.looks_inside(id, (role, before), replica);
+        let verdict = self.witness.looks_at_beliefs(id, replica);
+        if let Err(finding) = sound {
+            self.fail(Some(id), finding);
+        }
         self.judge(id, verdict);
     }
 

@@ -6,7 +6,7 @@ use crate::shelf::{Origin, Snapshot};
 use crate::world::restore;
 use consensus_core::{
     Audit, Change, ChangeRefusal, Input, LogIndex, Membership, Message, NodeId, NodeSet, Read,
-    ReadMode, RecordNumber, Refusal, SnapshotMessage,
+    ReadMode, RecordNumber, Refusal, SnapshotMessage, SnapshotMeta,
 };
 
 /// A read on the stage, as the replica that was asked sees it.
@@ -22,7 +22,12 @@ impl<P: Audit> Stage<P> {
     /// The members as this node says they are, and whether that is committed. What it said last,
     /// if it is down; `None` if it never said anything.
     pub fn members(&self, node: NodeId) -> Option<&(Membership, bool)> {
-        self.actors[node.index()].members.as_ref()
+        self.announced(node).last()
+    }
+
+    /// Each time that this node spoke of members: which, and whether that was committed.
+    pub fn announced(&self, node: NodeId) -> &[(Membership, bool)] {
+        &self.actors[node.index()].members
     }
 
     /// Why a node did not change members, each time.
@@ -38,6 +43,11 @@ impl<P: Audit> Stage<P> {
     /// Up to here a durable snapshot of the node reaches; 0 without one.
     pub fn snapshot_index(&self, node: NodeId) -> LogIndex {
         self.actors[node.index()].shelf.index()
+    }
+
+    /// What stands beside the newest durable snapshot of a node.
+    pub fn snapshot_meta(&self, node: NodeId) -> Option<&SnapshotMeta> {
+        self.actors[node.index()].shelf.newest().map(|snapshot| &snapshot.meta)
     }
 
     /// The last index that a node has applied in this life, snapshots included.
@@ -58,17 +68,32 @@ impl<P: Audit> Stage<P> {
     /// A replica is asked for an index to read at. Its name: reads of one life are numbered from
     /// 1.
     pub fn read(&mut self, node: NodeId, mode: ReadMode) -> u64 {
+        let read = self.enter_read(node, mode);
+        self.input(node, Input::Read(read));
+        read.id
+    }
+
+    /// The same, and no `Drained` after it: more may come in this burst.
+    pub fn give_read(&mut self, node: NodeId, mode: ReadMode) -> u64 {
+        let read = self.enter_read(node, mode);
+        self.give(node, Input::Read(read));
+        read.id
+    }
+
+    fn enter_read(&mut self, node: NodeId, mode: ReadMode) -> Read {
         let committed = self.witness.last_committed();
-        let keeps_time = self.keeps_time();
+        let leases_hold = self.clocks.as_ref().is_some_and(|clocks| match self.drift {
+            Some(drift) => clocks.keep(drift),
+            None => true,
+        });
         let actor = &mut self.actors[node.index()];
         actor.reads.push(Asked { mode, answer: None });
         let read = Read { id: actor.reads.len() as u64, mode };
-        // A lease goes by clocks. Where they stand still it says nothing.
-        if mode != ReadMode::Lease || keeps_time {
+        // A lease goes by clocks. Where they stand still, or are too wrong, it says nothing.
+        if mode != ReadMode::Lease || leases_hold {
             actor.floors.asked(read, committed);
         }
-        self.input(node, Input::Read(read));
-        read.id
+        read
     }
 
     /// Takes a snapshot of what a node has applied; on a disk that syncs by itself it is saved at
@@ -194,7 +219,7 @@ impl<P: Audit> Stage<P> {
             format!("members {how} {}", members_text(&membership))
         });
         self.witness.announced(id, &membership);
-        self.actors[id.index()].members = Some((membership, committed));
+        self.actors[id.index()].members.push((membership, committed));
         self.actors[id.index()].news = true;
     }
 
@@ -204,7 +229,7 @@ impl<P: Audit> Stage<P> {
         if !std::mem::take(&mut actor.news) {
             return;
         }
-        if let Some((members, true)) = &actor.members {
+        if let Some((members, true)) = actor.members.last() {
             let verdict = self.witness.committed_members(id, members);
             self.judge(id, verdict);
         }

@@ -2,11 +2,16 @@
 //! plug by hand, and names nodes by plain numbers. After every step the oracles are asked, and the
 //! replica's own invariants.
 
-use super::{Flight, Scene, Stage};
+mod post;
+
+use super::{Scene, Stage};
+use crate::scenario::{Action, Cut, Step};
 use consensus_core::{
-    Audit, Batch, Change, ChangeRefusal, ClientId, Cluster, Command, Delay, Fingerprint, Input,
-    Membership, NodeId, NodeSet, ReadMode, Refusal, RequestId, Role, SessionId, Tag,
+    Audit, Batch, Change, ChangeRefusal, ClientId, Cluster, ClusterId, Command, Delay, Fingerprint,
+    Input, Membership, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, RequestId, Role,
+    SessionId, SnapshotMeta, Status, Tag,
 };
+use core::time::Duration;
 use std::ops::Range;
 
 /// Replicas on a table. Whatever is found wrong is a panic: it is for tests.
@@ -27,11 +32,39 @@ fn node(id: usize) -> NodeId {
 }
 
 impl<P: Audit> Table<P> {
+    /// So many replicas with empty disks and the usual settings.
+    ///
+    /// # Panics
+    /// If there is no such cluster.
+    pub fn new(size: usize) -> Self {
+        Self::set_up(size, |_| {})
+    }
+
+    /// The same with other settings.
+    ///
+    /// # Panics
+    /// If there is no such cluster.
+    pub fn set_up(size: usize, settings: impl FnOnce(&mut P::Config)) -> Self {
+        let cluster = Cluster::new(ClusterId(1), size);
+        let mut config = P::Config::for_cluster(&cluster).expect("a cluster");
+        settings(&mut config);
+        Self::with(cluster, config)
+    }
+
     /// Replicas with empty disks. Disks are done at once, until [`slow_disks`](Self::slow_disks).
-    pub fn new(cluster: Cluster, config: P::Config) -> Self {
+    pub fn with(cluster: Cluster, config: P::Config) -> Self {
         let mut scene = Scene::new(cluster, config);
         scene.instant = scene.cluster.nodes();
-        Self { stage: Stage::new(scene) }
+        Self::set(scene)
+    }
+
+    /// Replicas as a scene has them. What its disks hold at first, clients have asked for.
+    pub fn set(scene: Scene<P>) -> Self {
+        let mut stage = Stage::new(scene);
+        stage.believe_disks();
+        stage.look_closely();
+        stage.keep_sent();
+        Self { stage }
     }
 
     /// The stage underneath.
@@ -47,6 +80,11 @@ impl<P: Audit> Table<P> {
     /// Disks wait for [`sync`](Self::sync).
     pub fn slow_disks(&mut self) {
         self.stage.set_instant(NodeSet::EMPTY);
+    }
+
+    /// The disks of these wait for it, and those of all others are done at once.
+    pub fn slow_disks_of(&mut self, slow: NodeSet) {
+        self.stage.set_instant(self.cluster().nodes().minus(slow));
     }
 
     /// Disks are done at once, from the next step on.
@@ -74,14 +112,8 @@ impl<P: Audit> Table<P> {
     /// # Panics
     /// If one of them is broken.
     pub fn on(&mut self, id: usize, act: impl FnOnce(&mut Stage<P>, NodeId)) {
-        let before = self.stage.replica(node(id)).cloned();
         act(&mut self.stage, node(id));
         assert_eq!(self.stage.violation(), None);
-        if let Some(replica) = self.stage.replica(node(id)) {
-            replica.check().expect("invariants hold");
-            let step = before.map_or(Ok(()), |before| replica.check_since(&before));
-            step.expect("invariants of a step hold");
-        }
     }
 
     /// Pulls the plug. Of the writes that were not synced the first `kept` reach the disk.
@@ -123,6 +155,11 @@ impl<P: Audit> Table<P> {
     /// The members as a replica said last, and whether that is final.
     pub fn members(&self, id: usize) -> (Membership, bool) {
         self.stage.members(node(id)).cloned().unwrap_or_default()
+    }
+
+    /// How often a replica spoke of members.
+    pub fn announcements(&self, id: usize) -> usize {
+        self.stage.announced(node(id)).len()
     }
 
     /// Who votes, as a replica sees it.
@@ -170,6 +207,42 @@ impl<P: Audit> Table<P> {
         });
     }
 
+    /// The same, and it is being written until [`save`](Self::save), whatever its disk is like.
+    ///
+    /// # Panics
+    /// If there is nothing new.
+    pub fn begin_snapshot(&mut self, id: usize) {
+        let instant = std::mem::take(&mut self.stage.instant);
+        self.snapshot(id);
+        self.stage.instant = instant;
+    }
+
+    /// The replica's own snapshot is durable, and it is told so.
+    ///
+    /// # Panics
+    /// If none waits for that.
+    pub fn save(&mut self, id: usize) {
+        self.on(id, |stage, id| assert!(stage.save(id, false), "a snapshot waits"));
+    }
+
+    /// The same, but the plug is pulled before the replica has done anything about it.
+    ///
+    /// # Panics
+    /// If none waits for that.
+    pub fn save_and_crash(&mut self, id: usize) {
+        let action = Action::Save { node: node(id), received: false };
+        let step = Step { action, cut: Some(Cut { after: 0, keep: 0 }), at: None };
+        self.on(id, |stage, _| stage.perform(&step).expect("a snapshot waits"));
+    }
+
+    /// What stands beside the newest durable snapshot of a replica.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn snapshot_meta(&self, id: usize) -> SnapshotMeta {
+        self.stage.snapshot_meta(node(id)).expect("it has a snapshot").clone()
+    }
+
     /// A snapshot that was received is durable.
     pub fn save_received(&mut self, id: usize) {
         self.on(id, |stage, id| {
@@ -196,69 +269,17 @@ impl<P: Audit> Table<P> {
         self.stage.timers(node(id)).keys().copied().collect()
     }
 
-    /// Takes a message of a kind off the table, the oldest first.
+    /// Did this rare thing (`Audit::MARKS`) happen at a replica, in any life?
+    pub fn has_reached(&self, id: usize, mark: &str) -> bool {
+        self.stage.has_reached(node(id), mark)
+    }
+
+    /// Time passes until this moment, and nothing else happens.
     ///
     /// # Panics
-    /// If there is none.
-    pub fn take(&mut self, from: usize, to: usize, kind: &str) -> P::Message {
-        let taken = self.stage.take(node(from), node(to), kind);
-        taken.unwrap_or_else(|| panic!("no {kind} from {from} to {to}: {:?}", self.flying()))
-    }
-
-    /// Carries a message of a kind.
-    pub fn carry(&mut self, from: usize, to: usize, kind: &str) -> P::Message {
-        let message = self.take(from, to, kind);
-        self.hand(from, to, message.clone());
-        message
-    }
-
-    /// Hands a message over, whether it was sent or not.
-    ///
-    /// # Panics
-    /// If it is not well-formed.
-    pub fn hand(&mut self, from: usize, to: usize, message: P::Message) {
-        self.on(to, |stage, to| {
-            stage.hand(node(from), to, message).expect("these replicas are honest");
-        });
-    }
-
-    /// A message that flies arrives, and flies on.
-    pub fn deliver(&mut self, flying: &Flight<P::Message>) {
-        self.hand(flying.from.index(), flying.to.index(), P::Message::clone(&flying.message));
-    }
-
-    /// Loses a message that flies.
-    pub fn lose(&mut self, flying: &Flight<P::Message>) {
-        self.stage.remove(flying);
-    }
-
-    /// Carries whatever flies, oldest first, until nothing does.
-    ///
-    /// # Panics
-    /// If that never comes.
-    pub fn carry_all(&mut self) {
-        let mut carried = 0;
-        while let Some(oldest) = self.flying().first() {
-            self.lose(oldest);
-            self.deliver(oldest);
-            carried += 1;
-            assert!(carried < 100_000, "they never stop talking");
-        }
-    }
-
-    /// What flies, oldest first.
-    pub fn flying(&self) -> Vec<Flight<P::Message>> {
-        self.stage.flying()
-    }
-
-    /// How many messages of a kind fly.
-    pub fn count(&self, kind: &str) -> usize {
-        self.stage.count(kind)
-    }
-
-    /// Throws away whatever flies.
-    pub fn lose_all(&mut self) {
-        self.stage.lose_all();
+    /// If no time passes here: the scene has no clocks.
+    pub fn wait_until(&mut self, moment: Duration) {
+        self.stage.wait_until(moment).expect("time passes here");
     }
 
     /// Makes a replica leader of the others, all of which answer.
@@ -298,6 +319,14 @@ impl<P: Audit> Table<P> {
     /// Does it run?
     pub fn is_up(&self, id: usize) -> bool {
         self.stage.replica(node(id)).is_some()
+    }
+
+    /// What a replica says of itself.
+    ///
+    /// # Panics
+    /// If it is down.
+    pub fn status(&self, id: usize) -> Status {
+        self.replica(id).status()
     }
 
     /// A replica.

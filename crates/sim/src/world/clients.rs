@@ -5,6 +5,7 @@ use super::node::Waiting;
 use super::{Completion, World};
 use crate::keys::SimKeys;
 use crate::oracle::history::{Key, key_of};
+use crate::registers::{Operation, Registers};
 use crate::report::Finding;
 use bytes::Bytes;
 use consensus_core::{
@@ -32,6 +33,8 @@ pub(super) struct SimClient {
     cut: NodeSet,
     /// So many more results of commands get lost on their way to it.
     deaf_to: u32,
+    /// So many more commands are tried again after their outcome stayed unknown.
+    resumes: u32,
     ended: bool,
 }
 
@@ -46,6 +49,18 @@ struct Current {
 
 /// A raw submission has no client that could be told anything.
 const NOBODY: usize = usize::MAX;
+
+impl<P: Audit> World<P, Registers> {
+    /// Clients that first ask `target`: each appends to a register of its own, so many times, and
+    /// asks again as soon as it has an answer.
+    pub fn add_appenders(&mut self, target: NodeId, clients: u8, commands: u64) {
+        for register in 0..clients {
+            self.add_client(target, Patience::default(), move |nth| {
+                (nth < commands).then(|| (Operation::Append(register, nth).encode(), None))
+            });
+        }
+    }
+}
 
 impl<P: Audit, S: StateMachine> World<P, S> {
     /// Adds a client that first asks `target`, and begins at once.
@@ -68,6 +83,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             pending: None,
             cut: NodeSet::EMPTY,
             deaf_to: 0,
+            resumes: 0,
             ended: false,
         });
         self.next_command(place);
@@ -118,6 +134,14 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     pub fn lose_answers(&mut self, client: ClientId, count: u32) {
         if let Some(place) = self.client_of(client) {
             self.clients[place].deaf_to = count;
+        }
+    }
+
+    /// Commands whose outcome stayed unknown are tried again, under the same request numbers, so
+    /// many times altogether.
+    pub fn resume_commands(&mut self, client: ClientId, count: u32) {
+        if let Some(place) = self.client_of(client) {
+            self.clients[place].resumes = count;
         }
     }
 
@@ -261,7 +285,16 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     fn complete(&mut self, place: usize, outcome: Outcome) {
+        let now = self.now();
         let client = &mut self.clients[place];
+        if outcome == Outcome::Unknown
+            && client.resumes > 0
+            && let Some(todo) = client.client.resume(now)
+        {
+            client.resumes -= 1;
+            self.mark("client resumes a command");
+            return self.client_does(place, todo);
+        }
         client.client.abandon();
         let current = client.current.take().expect("a command has ended");
         let key = current.key.expect("a command was sent before it ended");

@@ -2,7 +2,9 @@
 
 use super::World;
 use crate::traitor::Treason;
-use consensus_core::{Audit, Cluster, Executor, FaultModel, Input, NodeId, NodeSet, StateMachine};
+use consensus_core::{
+    Audit, Cluster, Counters, Executor, FaultModel, Input, NodeId, NodeSet, StateMachine,
+};
 use core::time::Duration;
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -102,6 +104,13 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.tell(|| format!("{node} goes on"));
     }
 
+    /// What all nodes did and what it cost, over all their lives.
+    pub fn total(&self) -> Counters {
+        let mut sum = Counters::default();
+        self.cluster().nodes().iter().for_each(|node| sum.add(self.counters(node)));
+        sum
+    }
+
     /// Is the node up and not paused?
     pub fn is_running(&self, node: NodeId) -> bool {
         let state = &self.nodes[node.index()];
@@ -184,7 +193,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         for node in nodes.iter() {
             self.nodes[node.index()].sync_fails = false;
             self.nodes[node.index()].disk_full = false;
-            self.nodes[node.index()].stalled_until = 0;
+            self.end_stall(node);
             self.nodes[node.index()].fuse = None;
             self.nodes[node.index()].dies_of_news = false;
             self.nodes[node.index()].doomed = false;

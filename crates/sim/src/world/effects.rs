@@ -122,16 +122,30 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return self.crash(id);
         }
         node.counters.syncs += 1;
+        let (life, nth) = (node.life, node.counters.syncs);
+        node.sync = Some((nth, upto));
         let takes = self.setup.disk.sync.draw(&mut self.rng).as_nanos() as u64;
         let at = (self.now + takes).max(node.stalled_until);
-        self.queue.push(at, Event::Synced { node: id, life: node.life, upto });
+        self.queue.push(at, Event::Synced { node: id, life, nth });
     }
 
-    pub(super) fn end_sync(&mut self, id: NodeId, life: u32, upto: usize) {
+    /// The disk works again: a sync that is under way ends now.
+    pub(super) fn end_stall(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.index()];
+        let stalled = std::mem::take(&mut node.stalled_until) > self.now;
+        if let Some((nth, _)) = node.sync.filter(|_| stalled) {
+            self.queue.push(self.now, Event::Synced { node: id, life: node.life, nth });
+        }
+    }
+
+    pub(super) fn end_sync(&mut self, id: NodeId, life: u32, nth: u64) {
         let node = &mut self.nodes[id.index()];
         if node.replica.is_none() || node.life != life {
             return; // The sync of an earlier life: the crash decided what it covered.
         }
+        let Some((_, upto)) = node.sync.take_if(|(running, _)| *running == nth) else {
+            return; // It ended when the disk's stall did.
+        };
         if node.sync_fails {
             self.fault("sync failed");
             return self.crash(id);

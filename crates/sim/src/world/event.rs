@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 pub(crate) enum Event<P: ConsensusProtocol> {
     Deliver { from: NodeId, to: NodeId, message: P::Message, hash: u64 },
     Timer { node: NodeId, life: u32, timer: P::Timer, at: u64 },
-    Synced { node: NodeId, life: u32, upto: usize },
+    Synced { node: NodeId, life: u32, nth: u64 },
     Request { to: NodeId, request: Request },
     Intake { node: NodeId, life: u32 },
     Reply { client: usize, reply: Reply },

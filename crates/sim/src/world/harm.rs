@@ -40,6 +40,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.nodes[node.index()].clock_rate = u64::from(rate);
     }
 
+    /// How fast it runs.
+    pub(crate) fn clock_rate(&self, node: NodeId) -> u64 {
+        self.nodes[node.index()].clock_rate
+    }
+
     /// The clock of a node jumps ahead: everything that was due within this time is due now.
     pub fn jump_clock(&mut self, node: NodeId, by: Duration) {
         self.fold(15, u64::from(node.0), by.as_nanos() as u64);

@@ -75,6 +75,8 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) clock_ahead: u64,
     /// No sync ends before this time.
     pub(crate) stalled_until: u64,
+    /// The sync that runs: which of all, and how many writes it covers.
+    pub(crate) sync: Option<(u64, usize)>,
     /// Clients were told the results up to here, in this life or before. A restarted replica
     /// replays its log, but sends no old answers again.
     pub(crate) answered: LogIndex,
@@ -121,6 +123,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             clock_rate: u64::from(CERTAIN),
             clock_ahead: 0,
             stalled_until: 0,
+            sync: None,
             answered: LogIndex::ZERO,
             reads: Reads::default(),
             floors: Floors::default(),
@@ -160,6 +163,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         self.doomed = false;
         self.dies_of_snapshot = false;
         self.sync_fails = false;
+        self.sync = None;
         self.disk_full = false;
         self.reads = Reads::default();
         self.floors = Floors::default();

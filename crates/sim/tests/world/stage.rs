@@ -3,7 +3,8 @@
 use crate::toy::{Config, Mistake, Toy};
 use consensus_core::{Cluster, ClusterId, LogIndex, NodeId, NodeSet, ProtocolConfig};
 use core::time::Duration;
-use synod_sim::{Clocks, Impossible, Scenario, Scene, Stage};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use synod_sim::{Clocks, Impossible, Scenario, Scene, Stage, Table};
 
 const N0: NodeId = NodeId(0);
 const N1: NodeId = NodeId(1);
@@ -75,6 +76,23 @@ fn the_oracles_look_at_the_stage_as_they_do_at_the_world() {
         assert_eq!(seen(mistake), Some(oracle), "{mistake:?}");
     }
     assert_eq!(seen(Mistake::None), None);
+}
+
+/// O20: a stage, like a world, goes over the whole state of a replica now and then; a table does
+/// after every step, also where the other oracles see nothing.
+#[test]
+fn a_table_looks_closely_at_every_step() {
+    let mut stage = stage_of(Mistake::UnsoundOnce);
+    (0..80).for_each(|_| stage.fire(N0, ()));
+    assert_eq!(stage.violation(), None, "seldom");
+    for blind in [false, true] {
+        let mut table = Table::<Toy>::set_up(3, |config| config.mistake = Mistake::UnsoundOnce);
+        if blind {
+            table.without_oracles();
+        }
+        let beats = catch_unwind(AssertUnwindSafe(|| (0..80).for_each(|_| table.fire(0, ()))));
+        assert!(beats.is_err(), "always; blind: {blind}");
+    }
 }
 
 #[test]

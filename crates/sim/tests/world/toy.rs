@@ -56,6 +56,8 @@ pub(crate) enum Mistake {
     Panics,
     /// O18: a node cannot recover.
     CannotRecover,
+    /// O20: after one step, long after the first ones, the leader is not sound.
+    UnsoundOnce,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -359,6 +361,11 @@ impl<const LIARS: bool> Audit for Toy<LIARS> {
 
     fn entry(&self, index: LogIndex) -> Option<&Batch> {
         self.log.get(usize::try_from(index.0.checked_sub(1)?).ok()?).map(|(_, batch)| batch)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let unsound = self.has(Mistake::UnsoundOnce) && self.id == LEADER && self.steps == 101;
+        if unsound { Err("a toy breaks".into()) } else { Ok(()) }
     }
 
     fn equivocate(message: &Message, _env: &Env<'_>) -> Option<Message> {

@@ -406,6 +406,7 @@ impl Verdict {
             "simulated_seconds": self.simulated.as_secs_f64(),
             "operations": self.operations,
             "leader_changes": self.leader_changes,
+            "decided_p99_ms": self.recoveries.decided_within(99).as_millis() as u64,
             "recovery_p99_ms": self.recoveries.within(99).as_millis() as u64,
             "hash": format!("{:016x}", self.hash.0),
             "faults": self.faults,

@@ -28,7 +28,8 @@ impl Matrix {
              each\nbehind a name that only builds with the cargo feature `mutants` know, and every \
              rig hunts for each.\nA cell says which oracle saw the \
              bug, in which seed (run, state), and after how many {} seconds; a\n\
-             dash is a bug that the rig did not find within its budget. \
+             dash is a bug that the rig did not find within its budget; an empty cell is a hunt \
+             that was not made. \
              The oracles are listed in\n`crates/sim/src/lib.rs`.\n\n",
             cpu::kind()
         );
@@ -55,12 +56,12 @@ impl Matrix {
     fn table_row(&self, row: &Row) -> String {
         let mutant = row.bug.mutant;
         let wrong = mutant.wrong.trim_end_matches('.').replace('|', "\\|");
-        let name = (row.bug.algorithm, mutant.name);
+        let name = (row.bug.subject, mutant.name);
         let mut line =
             format!("| {} | {} | {wrong} | {} |", name.0, name.1, mutant.oracles.join(" "));
         for rig in &self.rigs {
             let cell = row.cells.iter().find(|cell| cell.rig == *rig);
-            line.push_str(&format!(" {} |", cell.map(short).unwrap_or_default()));
+            line.push_str(&format!(" {} |", cell.map_or_else(String::new, short)));
         }
         line.push('\n');
         line
@@ -71,7 +72,8 @@ impl Matrix {
 fn short(cell: &Cell) -> String {
     let (unit, seconds) = (cell.rig.unit(), seconds(cell.cpu));
     match &cell.found {
-        None if cell.rig == Rig::Measured => "–".to_owned(),
+        None if matches!(cell.rig, Rig::Measured | Rig::Tests) => format!("– ({seconds} s)"),
+        Some(found) if cell.rig == Rig::Tests => format!("{}, {seconds} s", found.detail),
         None => format!("– ({} {unit}s, {seconds} s)", cell.cases),
         Some(found) if cell.rig == Rig::Measured => format!("{}, {seconds} s", found.oracle),
         Some(found) => format!("{}, {unit} {}, {seconds} s", found.oracle, found.case),
@@ -91,7 +93,7 @@ mod tests {
     fn the_page_has_a_row_for_every_bug_and_a_column_for_every_rig() {
         let rigs = vec![Rig::Simulate, Rig::Shuffle];
         let cell = |found: Option<Found>, rig| Cell { rig, found, cases: 9, cpu: Duration::ZERO };
-        let found = || Some(Found { oracle: "O9", case: 4, detail: "seen".into() });
+        let found = || Some(Found { oracle: "O9".into(), case: 4, detail: "seen".into() });
         let bugs = Bug::all(&Algorithm::ALL);
         let cells = || vec![cell(found(), Rig::Simulate), cell(None, Rig::Shuffle)];
         let rows = bugs.iter().map(|bug| Row { bug: *bug, cells: cells() }).collect();
@@ -100,7 +102,7 @@ mod tests {
         assert_eq!(table.len(), bugs.len() + 1, "{page}");
         assert!(table.iter().all(|line| line.split(" | ").count() == 6), "{page}");
         for bug in bugs {
-            let name = format!("| {} | {} |", bug.algorithm, bug.mutant.name);
+            let name = format!("| {} | {} |", bug.subject, bug.mutant.name);
             let row = table.iter().find(|line| line.starts_with(&name)).expect(&name);
             assert!(row.contains("O9, seed 4") && row.contains("– (9 seeds"), "{row}");
         }

@@ -44,9 +44,15 @@ pub(super) fn hunt(algorithm: Algorithm, cases: Range<u64>) -> Option<Found> {
         let (oracle, what) = match algorithm.play(&scenario, false) {
             Ok(outcome) => {
                 let missed = outcome.missed.first()?.why.clone();
-                (outcome.violation.map_or("expectation", |violation| violation.oracle), missed)
+                (
+                    outcome
+                        .violation
+                        .map_or("expectation", |violation| violation.oracle)
+                        .to_owned(),
+                    missed,
+                )
             }
-            Err(why) => ("expectation", why),
+            Err(why) => ("expectation".to_owned(), why),
         };
         Some(Found { oracle, case, detail: format!("{name}: {what}") })
     })

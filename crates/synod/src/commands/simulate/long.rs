@@ -260,7 +260,7 @@ struct Verdict {
 impl Verdict {
     fn of(algorithm: Algorithm, state: &State, args: &super::Args) -> Self {
         let totals = &state.totals[algorithm.name()];
-        let unreached = totals.unreached(algorithm.dispatch(Marks));
+        let unreached = totals.unreached(&algorithm.dispatch(Marks(!state.job.shuffle)));
         let short = totals.seeds >= ENOUGH && !unreached.is_empty() && !args.long.allow_unreached;
         let sound = totals.failures.is_empty() && totals.differing.is_empty();
         let clean = sound && !short;
@@ -284,14 +284,15 @@ impl Verdict {
     }
 }
 
-/// The rare things that an algorithm tells of.
-struct Marks;
+/// The rare things that an algorithm tells of; and, where time passes, those of the world.
+struct Marks(bool);
 
 impl Visitor for Marks {
-    type Output = &'static [&'static str];
+    type Output = Vec<&'static str>;
 
     fn visit<P: Audit>(self) -> Self::Output {
-        P::MARKS
+        let world = if self.0 { synod_sim::expected::<P>() } else { Vec::new() };
+        P::MARKS.iter().copied().chain(world).collect()
     }
 }
 

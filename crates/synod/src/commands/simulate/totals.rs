@@ -77,9 +77,10 @@ impl Totals {
         }
     }
 
-    /// Those of these marks that no run has reached.
-    pub(super) fn unreached(&self, marks: &'static [&'static str]) -> Vec<&'static str> {
-        marks.iter().copied().filter(|mark| !self.marks.contains_key(*mark)).collect()
+    /// Those of these marks, or kinds of faults, that no run has reached.
+    pub(super) fn unreached(&self, marks: &[&'static str]) -> Vec<&'static str> {
+        let seen = |mark: &str| self.marks.contains_key(mark) || self.faults.contains_key(mark);
+        marks.iter().copied().filter(|mark| !seen(mark)).collect()
     }
 
     fn cluster_hours(&self) -> f64 {
@@ -207,8 +208,8 @@ mod tests {
         totals.add(report(1), Duration::from_secs(1), Some(false));
         assert_eq!(totals.differing, [1]);
         let reached: &'static str = totals.marks.keys().next().expect("a mark").clone().leak();
-        let marks: &'static [&'static str] = vec![reached, "never"].leak();
-        assert_eq!(totals.unreached(marks), ["never"]);
+        let fault: &'static str = totals.faults.keys().next().expect("a fault").clone().leak();
+        assert_eq!(totals.unreached(&[reached, "never", fault]), ["never"]);
     }
 
     #[test]
