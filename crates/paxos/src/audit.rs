@@ -119,14 +119,13 @@ impl Audit for Paxos {
     }
 
     /// Who asks waits for answers, or for others to finish; who accepted what nobody calls chosen,
-    /// for its proposer (§2.3); who knows something, for the time to tell it.
+    /// for its proposer, be it the own one (§2.3); who knows something, for the time to tell it.
     fn relies_on(&self, each: &mut dyn FnMut(Timer)) {
         each(Timer::Spread);
         if !matches!(self.proposer.phase(), Phase::Idle) {
             each(Timer::Retry);
-        } else if !self.proposer.is_ready()
-            && self.acceptor.last_accepted() > self.learner.committed()
-        {
+        }
+        if self.acceptor.last_accepted() > self.learner.committed() {
             each(Timer::Doubt);
         }
     }

@@ -244,6 +244,11 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("rare: a proposer that forgets its own vote alone: a test in `acceptor.rs`"),
     Mutant::new("P81", "fast: who won a fast round never gives way to a rival", &["O13"])
         .beyond_simulation("a client that asks at one replica only; no oracle asks for fairness"),
+    Mutant::new(
+        "P101",
+        "who accepted its own proposal never doubts whether it was chosen",
+        &["O13"],
+    ),
     Mutant::new("P100", "a no-op that was accepted binds nobody", &["O1", "O6"]).beyond_simulation(
         "rare, a no-op that some accepted and others did not: tests/adoption.rs",
     ),

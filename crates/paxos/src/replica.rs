@@ -324,13 +324,9 @@ impl Paxos {
     ) {
         let ChosenAt { slot, ballot } = at;
         let again = self.acceptor.accepted(slot).is_some_and(|held| held.ballot == ballot);
-        let rule = self.config.accepting;
-        if let Err(Outbid(promised)) = self.acceptor.on_accept(slot, ballot, batch, rule, effects) {
+        if let Err(Outbid(promised)) = self.accept(at, batch, effects) {
             effects.reached("accept refused");
             return self.answer(from, Message::Nack { slot, ballot, promised }, effects);
-        }
-        if slot > self.learner.committed() {
-            effects.set_timer(Timer::Doubt, self.config.doubt);
         }
         let fingerprint = batch.fingerprint().0;
         let answer = Message::Accepted { slot, ballot, fingerprint };

@@ -86,8 +86,7 @@ impl Paxos {
         let fingerprint = batch.fingerprint().0;
         let asked = self.ask(self.config.acceptances_needed(ballot), promised, env);
         // A recovery's proposal leaves when this is on the disk.
-        let rule = self.config.accepting;
-        let accepted = self.acceptor.on_accept(slot, ballot, &batch, rule, effects);
+        let accepted = self.accept(at, &batch, effects);
         effects.send(asked, self.proposal(at, batch));
         effects.set_timer(Timer::Retry, self.config.retransmit);
         if planted("P46") && self.config.learners == Learners::Distinguished {
@@ -104,6 +103,24 @@ impl Paxos {
             }
             Err(Outbid(promised)) => self.on_nack(at, promised, effects),
         }
+    }
+
+    /// Phase 2(b), whoever proposes: what is accepted here is in doubt until it is known to be
+    /// chosen (§2.3). That holds for the own proposal, too: its proposer may be outbid, or come to
+    /// have nothing to propose any more.
+    pub(crate) fn accept(
+        &mut self,
+        at: ChosenAt,
+        batch: &Batch,
+        effects: &mut Effects<Self>,
+    ) -> Result<(), Outbid> {
+        let ChosenAt { slot, ballot } = at;
+        self.acceptor.on_accept(slot, ballot, batch, self.config.accepting, effects)?;
+        let forgets = planted("P101") && ballot.node() == Some(self.id);
+        if slot > self.learner.committed() && !forgets {
+            effects.set_timer(Timer::Doubt, self.config.doubt);
+        }
+        Ok(())
     }
 
     fn proposal(&self, at: ChosenAt, batch: Batch) -> Message {
@@ -139,13 +156,7 @@ impl Paxos {
             Phase::Idle => return,
             Phase::BackingOff => {
                 effects.reached("tries again after it was outbid");
-                self.proposer.end_back_off();
-                // A doubt that was outbid is a doubt still (§2.3).
-                let open = self.acceptor.last_accepted() > self.learner.committed();
-                if open && !self.proposer.is_ready() {
-                    effects.set_timer(Timer::Doubt, self.config.doubt);
-                }
-                return;
+                return self.proposer.end_back_off();
             }
             Phase::Preparing(preparing) => preparing.promised,
             Phase::Accepting { .. } => peers.minus(self.learner.uncounted(peers)),

@@ -371,6 +371,41 @@ fn doubt_is_about_accepted_values_and_keeps_them() {
     assert_eq!(lab.committed(1), [batch("x")]);
 }
 
+/// §2.3: so is what the own proposer had accepted here and then gave up. Its command was chosen in
+/// another slot while it kept quiet (the client had asked elsewhere, too), so it has nothing to
+/// propose any more; what it accepted before is as open as ever.
+#[test]
+fn a_proposal_that_its_proposer_gave_up_is_in_doubt() {
+    let mut lab = Lab::new(3);
+    lab.propose(0, "x");
+    lab.carry(0, 1, "prepare");
+    lab.carry(1, 0, "promise");
+    lab.propose(2, "y");
+    lab.carry(2, 1, "prepare");
+    lab.carry(0, 1, "accept");
+    lab.carry(1, 0, "nack");
+    lab.carry(1, 2, "promise");
+    lab.carry(2, 1, "accept");
+    lab.carry(1, 2, "accepted");
+    lab.lose_all();
+    lab.propose(2, "x");
+    lab.carry(2, 1, "prepare");
+    lab.carry(1, 2, "promise");
+    let Message::Accept { slot, ballot, batch: x, .. } = lab.take(2, 1, "accept") else { panic!() };
+    let accept = Message::Accept { slot, ballot, batch: x.clone(), repeat: false };
+    lab.hand(2, 1, accept);
+    lab.carry(1, 2, "accepted");
+    lab.lose_all();
+    let decisions = vec![Decision { slot, ballot, batch: x }];
+    lab.hand(2, 0, Message::Learn { decisions, upto: slot });
+    assert!(lab.committed(0).is_empty(), "the slot before is open");
+    assert!(lab.timer(0, Timer::Retry).is_none(), "there is nothing to propose");
+    lab.lose_all();
+    lab.fire(0, Timer::Doubt);
+    lab.carry_all();
+    assert_eq!(lab.committed(0), [batch("y"), batch("x")]);
+}
+
 /// §3: a proposer that lags behind is told, and goes on where the others are.
 #[test]
 fn a_proposer_that_lags_behind_catches_up_before_it_proposes() {

@@ -52,13 +52,15 @@ const ALWAYS: &[&str] = &[
 /// Where replicas may crash and do not lie.
 const CRASH_FAULTS: &[&str] = &["all links to one node only"];
 
+/// Where there is a leader that does not lie.
+const LOYAL: &[&str] = &["leader comes home to silence"];
+
 /// Where there is a leader.
 const LED: &[&str] = &[
     "crash right after a commit",
     "leader beyond epoch 3",
     "leader hit",
     "leader hit in a relay",
-    "leader comes home to silence",
     "leader left with a bare quorum",
 ];
 
@@ -134,11 +136,13 @@ const LEASES: &[&str] = &[
 pub fn expected<P: Audit>() -> Vec<&'static str> {
     let offers = Offers::of::<P>();
     let crash = P::INFO.faults == FaultModel::Crash;
+    let led = P::INFO.takes != Takes::Any;
     let parts = [
         (true, ALWAYS),
         (crash, CRASH_FAULTS),
         (!crash, LIES),
-        (P::INFO.takes != Takes::Any, LED),
+        (led, LED),
+        (led && crash, LOYAL),
         (offers.changes, CHANGES),
         (offers.snapshots, SNAPSHOTS),
         (offers.index_reads, READS),
