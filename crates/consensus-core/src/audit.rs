@@ -27,6 +27,12 @@ pub trait Audit: ConsensusProtocol {
     /// earlier epochs. `None` while it is not, and where the algorithm has no such leader.
     fn leads(&self) -> Option<u64>;
 
+    /// The epoch in which this replica has batches decided, if it does: as a leader, or as one that
+    /// does not yet know all that it must.
+    fn proposes(&self) -> Option<u64> {
+        self.leads()
+    }
+
     /// The batch that this replica holds at an index, if any: chosen, or the one it would have
     /// chosen.
     fn entry(&self, index: LogIndex) -> Option<&Batch>;

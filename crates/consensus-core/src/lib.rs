@@ -102,8 +102,8 @@ pub use membership::{Change, ChangeRefusal, MAX_CONTACT, MEMBERSHIP_CLIENT, Memb
 pub use outbox::Outbox;
 pub use protocol::{
     Answers, ConsensusProtocol, Durable, Env, Envelope, FaultModel, Gate, Input, Links, Message,
-    MessageKind, ProtocolConfig, ProtocolInfo, Record, RecoverError, Rejected, Role, Status, Takes,
-    Traffic, Verified,
+    MessageKind, ProtocolConfig, ProtocolInfo, Record, RecoverError, Rejected, Role, Sizes, Status,
+    Takes, Traffic, Verified,
 };
 pub use querier::{Ask, Querier};
 pub use read::{Admitted, Consistency, Query, QueryReply, Read, ReadMode, Reads};

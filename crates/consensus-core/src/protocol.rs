@@ -95,6 +95,35 @@ pub trait ConsensusProtocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + '
     }
 }
 
+/// Which of an algorithm's sizes (of windows, pages, queues) are as small as still works: a bit for
+/// each, from the lowest, in the order in which its settings [`pick`](Self::pick) them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sizes(u32);
+
+impl Sizes {
+    /// None of them.
+    pub const USUAL: Self = Self(0);
+    /// All of them.
+    pub const SMALLEST: Self = Self(u32::MAX);
+
+    /// Those whose bits are set.
+    pub const fn of_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The same as a number.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The next one: as small as still works, or the usual.
+    pub fn pick<T>(&mut self, smallest: T, usual: T) -> T {
+        let is_small = self.0 & 1 == 1;
+        self.0 = self.0.rotate_right(1);
+        if is_small { smallest } else { usual }
+    }
+}
+
 /// Settings of an algorithm: all have defaults for a given cluster.
 pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
     /// The defaults.
@@ -103,13 +132,22 @@ pub trait ProtocolConfig: Clone + Debug + Eq + Hash + Send + Sync + 'static {
     /// If the algorithm cannot run in this cluster (PBFT with fewer than four replicas).
     fn for_cluster(cluster: &Cluster) -> Result<Self, ConfigError>;
 
-    /// The smallest sizes that still work: windows and pages of one. Some simulated runs use them,
-    /// to reach states that generous sizes make rare.
+    /// The defaults, but some of the sizes are as small as still works: windows and pages of one.
+    /// Simulated runs use that, to reach states that generous sizes make rare.
+    ///
+    /// # Errors
+    /// As [`for_cluster`](Self::for_cluster).
+    fn with_sizes(cluster: &Cluster, sizes: Sizes) -> Result<Self, ConfigError> {
+        let _ = sizes;
+        Self::for_cluster(cluster)
+    }
+
+    /// All sizes are as small as still works.
     ///
     /// # Errors
     /// As [`for_cluster`](Self::for_cluster).
     fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
-        Self::for_cluster(cluster)
+        Self::with_sizes(cluster, Sizes::SMALLEST)
     }
 
     /// The same, but so many entries are kept although a snapshot covers them. Nothing changes

@@ -156,13 +156,16 @@ impl Audit for MultiPaxos {
         }
     }
 
-    /// The leader's ballot in 64 bits: two leaders may share a round, and never a ballot. At a
-    /// change of members it does not know yet what was chosen behind it.
+    /// At a change of members a leader does not know yet what was chosen behind it.
     fn leads(&self) -> Option<u64> {
         let Role::Leader(leader) = &self.role else { return None };
-        if !matches!(leader.phase, Phase::Open | Phase::Draining) {
-            return None;
-        }
+        let knows = matches!(leader.phase, Phase::Open | Phase::Draining);
+        self.proposes().filter(|_| knows)
+    }
+
+    /// The leader's ballot in 64 bits: two leaders may share a round, and never a ballot.
+    fn proposes(&self) -> Option<u64> {
+        let Role::Leader(leader) = &self.role else { return None };
         let ballot = leader.ballot;
         let node = ballot.node().map_or(0, |node| u64::from(node.0));
         Some((ballot.round << 24) | (node << 16) | u64::from(ballot.incarnation().0 & 0xffff))

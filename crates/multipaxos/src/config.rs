@@ -3,7 +3,7 @@
 use consensus_core::mutant::planted;
 use consensus_core::quorum::{self, QuorumError, Quorums};
 use consensus_core::{
-    Cluster, ConfigError, Drift, Membership, NodeId, NodeSet, ProtocolConfig, Variant,
+    Cluster, ConfigError, Drift, Membership, NodeId, NodeSet, ProtocolConfig, Sizes, Variant,
 };
 use std::collections::BTreeMap;
 
@@ -119,10 +119,17 @@ impl ProtocolConfig for Config {
         })
     }
 
-    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+    fn with_sizes(cluster: &Cluster, mut sizes: Sizes) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        let sizes = Self { window_bytes: 1, max_pending_bytes: 256, max_message_bytes: 1, ..usual };
-        Ok(Self { trailing_entries: 1, held_entries: 1, max_unnoted: 1, ..sizes })
+        Ok(Self {
+            window_bytes: sizes.pick(1, usual.window_bytes),
+            max_pending_bytes: sizes.pick(256, usual.max_pending_bytes),
+            max_message_bytes: sizes.pick(1, usual.max_message_bytes),
+            trailing_entries: sizes.pick(1, usual.trailing_entries),
+            held_entries: sizes.pick(1, usual.held_entries),
+            max_unnoted: sizes.pick(1, usual.max_unnoted),
+            ..usual
+        })
     }
 
     const VARIANTS: &'static [Variant] = &[EXPLICIT, THRIFTY, SMALL_PHASE_2, FIRST];

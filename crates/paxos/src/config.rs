@@ -3,7 +3,7 @@
 use crate::fast::{Fast, is_fast};
 use consensus_core::mutant::planted;
 use consensus_core::quorum::{Quorums, majority};
-use consensus_core::{Ballot, Cluster, ConfigError, Delay, ProtocolConfig, Variant};
+use consensus_core::{Ballot, Cluster, ConfigError, Delay, ProtocolConfig, Sizes, Variant};
 
 /// Settings of Paxos.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -199,9 +199,14 @@ impl ProtocolConfig for Config {
         })
     }
 
-    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+    fn with_sizes(cluster: &Cluster, mut sizes: Sizes) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        Ok(Self { max_pending_bytes: 1, max_merged_bytes: 1, max_learn_bytes: 1, ..usual })
+        Ok(Self {
+            max_pending_bytes: sizes.pick(1, usual.max_pending_bytes),
+            max_merged_bytes: sizes.pick(1, usual.max_merged_bytes),
+            max_learn_bytes: sizes.pick(1, usual.max_learn_bytes),
+            ..usual
+        })
     }
 
     const VARIANTS: &'static [Variant] =

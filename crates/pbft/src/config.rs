@@ -1,7 +1,7 @@
 //! The settings of a replica.
 
 use consensus_core::quorum;
-use consensus_core::{Cluster, ConfigError, Delay, ProtocolConfig};
+use consensus_core::{Cluster, ConfigError, Delay, ProtocolConfig, Sizes};
 use serde::{Deserialize, Serialize};
 
 /// Times and sizes; equal on all replicas.
@@ -56,11 +56,19 @@ impl ProtocolConfig for Config {
         })
     }
 
-    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+    fn with_sizes(cluster: &Cluster, mut sizes: Sizes) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        let usual = Self { max_pending_bytes: 512, checkpoint_bytes: 300, ..usual };
-        let sizes = Self { max_batch_bytes: 1, max_fetched_bytes: 1, ..usual };
-        Ok(Self { checkpoint_interval: 2, window: 4, ..sizes })
+        let (checkpoint_interval, window) =
+            sizes.pick((2, 4), (usual.checkpoint_interval, usual.window));
+        Ok(Self {
+            checkpoint_interval,
+            window,
+            checkpoint_bytes: sizes.pick(300, usual.checkpoint_bytes),
+            max_pending_bytes: sizes.pick(512, usual.max_pending_bytes),
+            max_batch_bytes: sizes.pick(1, usual.max_batch_bytes),
+            max_fetched_bytes: sizes.pick(1, usual.max_fetched_bytes),
+            ..usual
+        })
     }
 }
 

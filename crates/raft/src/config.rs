@@ -1,7 +1,7 @@
 //! Raft's settings.
 
 use consensus_core::{
-    Cluster, ConfigError, Delay, Drift, Membership, NodeId, NodeSet, ProtocolConfig, Timing,
+    Cluster, ConfigError, Delay, Drift, Membership, NodeId, NodeSet, ProtocolConfig, Sizes, Timing,
     Variant,
 };
 use core::time::Duration;
@@ -111,10 +111,17 @@ impl ProtocolConfig for Config {
         })
     }
 
-    fn smallest(cluster: &Cluster) -> Result<Self, ConfigError> {
+    fn with_sizes(cluster: &Cluster, mut sizes: Sizes) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        let sizes = Self { max_append_bytes: 1, max_in_flight: 1, max_in_flight_bytes: 1, ..usual };
-        Ok(Self { max_pending_bytes: 1, trailing_entries: 1, held_entries: 1, ..sizes })
+        Ok(Self {
+            max_append_bytes: sizes.pick(1, usual.max_append_bytes),
+            max_in_flight: sizes.pick(1, usual.max_in_flight),
+            max_in_flight_bytes: sizes.pick(1, usual.max_in_flight_bytes),
+            max_pending_bytes: sizes.pick(1, usual.max_pending_bytes),
+            trailing_entries: sizes.pick(1, usual.trailing_entries),
+            held_entries: sizes.pick(1, usual.held_entries),
+            ..usual
+        })
     }
 
     const VARIANTS: &'static [Variant] = &[DECREMENT, LEASE, FIRST, WAIT];

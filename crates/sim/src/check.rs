@@ -85,10 +85,8 @@ pub(crate) fn settings<P: Audit>(
     options: &Options,
     cluster: &Cluster,
 ) -> Result<P::Config, ConfigError> {
-    let smallest = options.smallest;
-    let config =
-        if smallest { P::Config::smallest(cluster) } else { P::Config::for_cluster(cluster) };
-    let config = config?.with_variants(&options.variants, cluster)?;
+    let config = P::Config::with_sizes(cluster, options.sizes)?;
+    let config = config.with_variants(&options.variants, cluster)?;
     let config = match options.operators.trailing {
         Some(entries) => config.with_trailing(entries),
         None => config,

@@ -7,8 +7,8 @@ use crate::operators::{Offers, Operators};
 use crate::rng::Rng;
 use crate::shuffle::Shuffle;
 use consensus_core::{
-    Audit, Cluster, ClusterId, ConfigError, FaultModel, NodeId, NodeSet, ProtocolConfig, Timing,
-    Variant,
+    Audit, Cluster, ClusterId, ConfigError, FaultModel, NodeId, NodeSet, ProtocolConfig, Sizes,
+    Timing, Variant,
 };
 use core::time::Duration;
 
@@ -142,6 +142,17 @@ impl Faults {
     }
 }
 
+/// The usual sizes, the smallest, or some of each: what small sizes of one kind bring up may need
+/// large ones of another.
+pub(crate) fn sizes(seed: u64) -> Sizes {
+    let mut rng = Rng::for_purpose(seed, 4);
+    match rng.below(10) {
+        0..4 => Sizes::USUAL,
+        4..7 => Sizes::SMALLEST,
+        _ => Sizes::of_bits(rng.next_u64() as u32),
+    }
+}
+
 /// A chance up to `most`, and none at all in three of ten runs.
 fn some(rng: &mut Rng, most: u32) -> u32 {
     if rng.chance(3_000) { 0 } else { rng.between(0, u64::from(most)) as u32 }
@@ -234,8 +245,8 @@ pub struct Options {
     pub max_batch: usize,
     /// Timeouts of the cluster.
     pub timing: Timing,
-    /// The algorithm runs with the smallest windows and pages that it can work with.
-    pub smallest: bool,
+    /// Of which windows and pages the algorithm has the smallest that it can work with.
+    pub sizes: Sizes,
     /// A node takes in what comes within so long at most before it says that there is no more, as a
     /// busy one does. `None`: it says so after every input.
     pub turns: Option<Duration>,
@@ -296,7 +307,7 @@ impl Options {
             registers: rng.between(1, 4) as u8,
             max_batch: rng.pick(&[1, 2, 16]),
             timing: Timing::LAN,
-            smallest: Rng::for_purpose(seed, 4).chance(4_000),
+            sizes: sizes(seed),
             turns: turns(seed),
             variants: variants::<P>(seed),
             faults: Faults::drawn(rng),
@@ -386,7 +397,7 @@ impl Options {
             registers: 2,
             max_batch: 16,
             timing: Timing::LAN,
-            smallest: false,
+            sizes: Sizes::USUAL,
             turns: None,
             variants: Vec::new(),
             faults: Faults::none(),

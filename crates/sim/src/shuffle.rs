@@ -10,7 +10,7 @@
 use crate::check::Run;
 use crate::nemesis::Churn;
 use crate::operators::{Offers, Operators};
-use crate::options::{Options, turns, variants};
+use crate::options::{Options, sizes, turns, variants};
 use crate::rng::Rng;
 use crate::traitor::Treason;
 use crate::world::Pool;
@@ -71,7 +71,7 @@ impl Options {
             commands: rng.between(1, 3) as usize,
             registers: 1,
             max_batch: rng.pick(&[1, 2]),
-            smallest: rng.chance(4_000),
+            sizes: sizes(seed),
             turns: turns(seed),
             variants: variants::<P>(seed),
             traitors: rng.between(0, most) as usize,

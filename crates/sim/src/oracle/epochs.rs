@@ -13,14 +13,18 @@ pub(crate) struct Epochs {
 }
 
 impl Epochs {
-    /// The highest epoch that anyone led so far.
-    pub(crate) fn highest_led(&self) -> Option<u64> {
+    /// The highest epoch in which anything may have been decided so far.
+    pub(crate) fn highest(&self) -> Option<u64> {
         self.highest
+    }
+
+    /// Somebody has batches decided in this epoch, if in any.
+    pub(crate) fn proposes(&mut self, epoch: Option<u64>) {
+        self.highest = self.highest.max(epoch);
     }
 
     /// O3: `node` now is an active leader in this epoch (Raft §5.2, Election Safety).
     pub(crate) fn leads(&mut self, node: NodeId, epoch: u64) -> Verdict {
-        self.highest = self.highest.max(Some(epoch));
         let first = *self.leaders.entry(epoch).or_insert(node);
         if first == node {
             return Ok(());
@@ -109,9 +113,10 @@ mod tests {
         let mut epochs = Epochs::default();
         epochs.leads(NodeId(0), 1).expect("the first");
         epochs.leads(NodeId(1), 2).expect("another epoch");
+        [Some(2), None, Some(1)].into_iter().for_each(|epoch| epochs.proposes(epoch));
         epochs.leads(NodeId(0), 1).expect("itself, again");
         assert_eq!(epochs.leads(NodeId(2), 1).unwrap_err().oracle, "O3");
-        assert_eq!(epochs.highest_led(), Some(2));
+        assert_eq!(epochs.highest(), Some(2));
     }
 
     #[test]

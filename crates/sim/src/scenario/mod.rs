@@ -32,7 +32,7 @@ pub use vocabulary::{CommonWords, Sight, Vocabulary, batch_of, command_of, said_
 use crate::rng::CERTAIN;
 use crate::shrink::Reduction;
 use crate::stage::Clocks;
-use consensus_core::NodeSet;
+use consensus_core::{NodeSet, Sizes};
 
 /// A scenario. [`parse`](Self::parse) reads one, `to_string` writes it, [`play`](Self::play) plays
 /// it.
@@ -52,8 +52,8 @@ pub struct Scenario {
     pub others: Vec<String>,
     /// What is no algorithm, and must fail it.
     pub unlike: Vec<String>,
-    /// The algorithm runs with the smallest windows and pages that it can work with.
-    pub smallest: bool,
+    /// Of which windows and pages the algorithm has the smallest that it can work with.
+    pub sizes: Sizes,
     /// So many entries stay in the log behind a snapshot, if not as many as usual.
     pub trailing: Option<u64>,
     /// Named options of the algorithm that are on.
@@ -203,7 +203,7 @@ impl Default for Scenario {
             algo: String::new(),
             others: Vec::new(),
             unlike: Vec::new(),
-            smallest: false,
+            sizes: Sizes::USUAL,
             trailing: None,
             variants: Vec::new(),
             nodes: 0,

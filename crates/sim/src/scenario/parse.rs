@@ -454,7 +454,7 @@ mod tests {
 scenario \"all \\\"words\\\"\"
 shows S-001 S-002
 catches T01
-algo toy|other sizes=smallest trailing=2 repair=slow
+algo toy|other sizes=0x15 trailing=2 repair=slow
 unlike nothing
 nodes 4 5
 net manual

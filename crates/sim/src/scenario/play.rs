@@ -80,8 +80,8 @@ impl Scenario {
             cluster.voters = self.voters;
         }
         cluster.validate().map_err(|error| error.to_string())?;
-        let (smallest, variants) = (self.smallest, self.variants.clone());
-        let mut options = Options { smallest, variants, ..Options::quiet(self.nodes) };
+        let (sizes, variants) = (self.sizes, self.variants.clone());
+        let mut options = Options { sizes, variants, ..Options::quiet(self.nodes) };
         (options.operators.lease, options.operators.trailing) = (self.lease, self.trailing);
         let config =
             |cluster: &Cluster| settings::<P>(&options, cluster).map_err(|error| error.to_string());

@@ -12,7 +12,7 @@ use crate::registers::Operation;
 use crate::rng::CERTAIN;
 use crate::stage::kebab;
 use bytes::Bytes;
-use consensus_core::{Change, NodeId, NodeSet};
+use consensus_core::{Change, NodeId, NodeSet, Sizes};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Scenario {
@@ -28,7 +28,11 @@ impl Display for Scenario {
         }
         write!(f, "algo {}", self.algo)?;
         self.others.iter().try_for_each(|other| write!(f, "|{other}"))?;
-        write!(f, "{}", if self.smallest { " sizes=smallest" } else { "" })?;
+        match self.sizes {
+            Sizes::USUAL => {}
+            Sizes::SMALLEST => write!(f, " sizes=smallest")?,
+            some => write!(f, " sizes={:#x}", some.bits())?,
+        }
         self.trailing.iter().try_for_each(|entries| write!(f, " trailing={entries}"))?;
         self.variants.iter().try_for_each(|variant| write!(f, " {variant}"))?;
         if !self.unlike.is_empty() {

@@ -280,7 +280,7 @@ fn blank<P: Audit>(run: &SmallRun) -> Scenario {
     let Operators { spares, chunk, .. } = run.options.operators;
     Scenario {
         algo: P::INFO.name.to_owned(),
-        smallest: run.options.smallest,
+        sizes: run.options.sizes,
         trailing: run.options.operators.trailing,
         variants: run.options.variants.clone(),
         nodes: run.options.nodes + spares,

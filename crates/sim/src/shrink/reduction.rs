@@ -5,7 +5,7 @@ use crate::disk::DiskModel;
 use crate::network::Network;
 use crate::options::{Fault, Options};
 use crate::stage::kebab;
-use consensus_core::{Audit, Cluster, ClusterId, Consistency, NodeId, NodeSet, ReadMode};
+use consensus_core::{Audit, Cluster, ClusterId, Consistency, NodeId, NodeSet, ReadMode, Sizes};
 use core::time::Duration;
 use std::fmt;
 use std::str::FromStr;
@@ -98,7 +98,7 @@ impl Reduction {
             }
             Self::PlainDisks => options.faults.disk = DiskModel::default(),
             Self::Traitors(traitors) => options.traitors = options.traitors.min(traitors),
-            Self::UsualSizes => options.smallest = false,
+            Self::UsualSizes => options.sizes = Sizes::USUAL,
             Self::FixedMembers => (operators.changes, operators.spares) = (None, 0),
             Self::NoTransfers => operators.transfers = None,
             Self::NoSnapshots => {

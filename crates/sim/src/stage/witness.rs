@@ -205,6 +205,7 @@ impl<P: Audit> Witness<P> {
         before: Option<&Status>,
         now: &Status,
     ) -> Verdict {
+        self.epochs.proposes(replica.proposes());
         if let Some(epoch) = began_to_lead {
             let alone = self.epochs.leads(node, epoch);
             if self.is_correct(node) {
@@ -226,7 +227,7 @@ impl<P: Audit> Witness<P> {
         (before, index, batch): (LogIndex, LogIndex, &Batch),
         now: u64,
     ) -> Verdict {
-        let led = self.epochs.highest_led();
+        let led = self.epochs.highest();
         let correct = self.correct();
         if self.history.commit(before, index, batch, now, led)? {
             self.disks.durable(index, batch, correct, &self.electorates(index))?;

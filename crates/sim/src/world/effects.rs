@@ -253,7 +253,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// O1, O2, O4, O6, O16 at a commit of a correct node.
     fn witness_commit(&mut self, id: NodeId, index: LogIndex, batch: &Batch) -> bool {
         let before = self.nodes[id.index()].executor.applied();
-        let led = self.epochs.highest_led();
+        let led = self.epochs.highest();
         let first = match self.history.commit(before, index, batch, self.now, led) {
             Ok(first) => first,
             Err(finding) => {

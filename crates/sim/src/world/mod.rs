@@ -553,6 +553,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let (status, leads) = (replica.status(), replica.leads());
         let before = node.status.replace(status);
         let led = std::mem::replace(&mut node.leads, leads);
+        self.epochs.proposes(replica.proposes());
         if let Some(epoch) = leads.filter(|_| led != leads)
             && !self.began_to_lead(id, epoch)
         {

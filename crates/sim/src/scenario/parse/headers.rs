@@ -4,7 +4,7 @@ use super::super::words::Words;
 use super::super::{Memory, Names, Net, Weather};
 use super::{Reader, conditions};
 use crate::stage::Clocks;
-use consensus_core::{NodeId, NodeSet};
+use consensus_core::{NodeId, NodeSet, Sizes};
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -78,12 +78,12 @@ impl Reader {
         if self.scenario.algorithms().any(String::is_empty) {
             return Err("expected names of algorithms with | between, as raft|paxos".into());
         }
-        (self.scenario.smallest, self.scenario.variants) = (false, Vec::new());
+        (self.scenario.sizes, self.scenario.variants) = (Sizes::USUAL, Vec::new());
         self.scenario.trailing = None;
         while !words.is_empty() {
             let setting = words.word("OPTION=VALUE")?;
-            if setting == "sizes=smallest" {
-                self.scenario.smallest = true;
+            if let Some(sizes) = setting.strip_prefix("sizes=") {
+                self.scenario.sizes = some_sizes(sizes)?;
             } else if let Some(entries) = setting.strip_prefix("trailing=") {
                 let number = entries.parse().map_err(|_| format!("'{setting}': expected a number"));
                 self.scenario.trailing = Some(number?);
@@ -144,6 +144,16 @@ impl Reader {
 
     pub(super) fn node_set(&self, words: &mut Words) -> Result<NodeSet, String> {
         words.nodes()?.into_iter().map(|node| self.known(node)).collect()
+    }
+}
+
+/// `smallest`, or bits as `0x15`.
+fn some_sizes(text: &str) -> Result<Sizes, String> {
+    let bits = text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    match (text, bits) {
+        ("smallest", _) => Ok(Sizes::SMALLEST),
+        (_, Some(bits)) => Ok(Sizes::of_bits(bits)),
+        _ => Err(format!("'sizes={text}': expected smallest, or bits as 0x15")),
     }
 }
 
