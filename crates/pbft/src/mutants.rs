@@ -222,8 +222,7 @@ pub const MUTANTS: &[Mutant] = &[
         "B100",
         "bytes are not counted up to a checkpoint that is stable already",
         &["O13"],
-    )
-    .beyond_simulation("one that was away, and long requests: `tests/seams.rs`"),
+    ),
 ];
 
 #[cfg(all(test, feature = "mutants"))]

@@ -339,7 +339,7 @@ impl Options {
         {
             self.operators.worse_clocks = true;
             self.turns = self.turns.or(Some(Duration::from_millis(3)));
-            self.faults.drift = self.faults.drift.max(drift / 100 + 1_000);
+            self.faults.drift = self.faults.drift.max(drift / 100 + 4_000);
             self.faults.classes.retain(|class| *class != Fault::ClockJump);
         } else if let Some(drift) = declared {
             self.faults.drift = self.faults.drift.min(drift / 100);

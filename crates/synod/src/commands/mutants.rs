@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RIG,..", value_delimiter = ',')]
     rig: Vec<Rig>,
     /// Seeds of a timed simulation for each bug; runs without a clock are short, and get ten times
-    /// as many
+    /// as many; bugs that are known to be beyond random runs, a tenth
     #[arg(long, value_name = "COUNT", default_value_t = 2_000,
           value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: u64,
@@ -231,7 +231,8 @@ fn hunt_all(bugs: &[Bug], rigs: &[Rig], args: &Args, past: &mut Past) -> Result<
         for row in rows.iter().filter(|row| row.kills().count() < 2) {
             let (subject, bug) = (row.bug.subject, Some(row.bug.mutant.name));
             let can = rigs.iter().copied().filter(|rig| rig.looks_at(subject));
-            let cases = |rig: Rig| 0..rig.budget(args.seeds);
+            let seeds = row.bug.seeds(args.seeds);
+            let cases = |rig: Rig| 0..rig.budget(seeds);
             hunts.extend(can.map(|rig| Hunt { rig, subject, bug, cases: cases(rig) }));
         }
         if hunts.iter().any(|hunt| hunt.rig == Rig::Tests && past.of(hunt).is_none()) {

@@ -30,6 +30,7 @@ impl Matrix {
              bug, in which seed (run, state), and after how many {} seconds; a\n\
              dash is a bug that the rig did not find within its budget; an empty cell is a hunt \
              that was not made. \
+             A bug that is known to need more than random runs gets a tenth of their seeds. \
              The oracles are listed in\n`crates/sim/src/lib.rs`.\n\n",
             cpu::kind()
         );
