@@ -7,7 +7,7 @@ mod lab;
 
 use consensus_core::{
     AuthMeter, Batch, Cluster, ClusterId, ConsensusProtocol as _, Effects, Env, Input, LogIndex,
-    NoKeys, ProtocolConfig, ReadMode, RecordNumber, Role,
+    NoKeys, NodeId, NodeSet, ProtocolConfig, ReadMode, RecordNumber, Role, Sizes,
 };
 use core::time::Duration;
 use lab::Lab;
@@ -22,24 +22,53 @@ struct Run {
     chosen: BTreeMap<LogIndex, Batch>,
     proposed: BTreeSet<String>,
     leaders: BTreeSet<(usize, u64)>,
+    /// Members change.
+    churn: bool,
+    /// The versions of them that came into force.
+    versions: BTreeSet<LogIndex>,
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, churn: bool) -> Self {
         let mut chance = Rng::new(seed);
-        let cluster = Cluster::new(ClusterId(1), chance.pick(&[3, 3, 4, 5]));
-        let config = match chance.below(2) {
-            0 => Config::for_cluster(&cluster),
-            _ => Config::smallest(&cluster),
+        let size = chance.pick(&[3, 3, 4, 5]);
+        let cluster = match churn {
+            true => Cluster { voters: NodeSet::first(3), ..Cluster::new(ClusterId(1), 5) },
+            false => Cluster::new(ClusterId(1), size),
         };
-        let mut lab = Lab::with(cluster, config.expect("a cluster"));
+        let sizes = chance.pick(&[Sizes::USUAL, Sizes::SMALLEST, Sizes::of_bits(seed as u32)]);
+        let mut config = Config::with_sizes(&cluster, sizes).expect("a cluster");
+        if churn {
+            config.trailing_entries = chance.below(3);
+        }
+        let mut lab = Lab::with(cluster, config);
         lab.slow_disks();
         let proposed = BTreeSet::from(["no-op".to_owned()]);
-        Self { lab, chance, chosen: BTreeMap::new(), proposed, leaders: BTreeSet::new() }
+        let (chosen, leaders) = (BTreeMap::new(), BTreeSet::new());
+        Self { lab, chance, chosen, proposed, leaders, churn, versions: BTreeSet::new() }
+    }
+
+    /// Whoever leads, or thinks so, is asked for other members.
+    fn change(&mut self) {
+        let Self { lab, chance, .. } = self;
+        let leads = |id: &usize| lab.is_up(*id) && lab.status(*id).role == Role::Leader;
+        let Some(id) = lab.ids().find(leads) else { return };
+        let size = lab.size();
+        let mut any = || NodeId(chance.place(size) as u8);
+        let (one, other, what) = (any(), any(), chance.below(5));
+        lab.change(id, |seen| match what {
+            0 => seen.add_learner(one),
+            1 | 2 => seen.add_voter(one),
+            3 => seen.remove(one),
+            _ => seen.remove(one).add_voter(other),
+        });
     }
 
     /// One thing happens.
     fn disturb(&mut self, step: usize) {
+        if self.churn && self.chance.below(40) == 0 {
+            self.change();
+        }
         let Self { lab, chance, .. } = self;
         let id = chance.place(lab.size());
         let up = lab.is_up(id);
@@ -105,10 +134,16 @@ impl Run {
                     return Err(format!("n{id} slot {slot}: {batch:?}, and before {first:?}"));
                 }
             }
-            if let Some(word) =
-                self.lab.words(id).iter().find(|word| !self.proposed.contains(*word))
-            {
+            let batches = self.lab.committed(id).iter().filter(|batch| !batch.is_membership());
+            let mut says = batches.map(|batch| match batch.commands().next() {
+                Some(command) => String::from_utf8_lossy(&command.payload).into_owned(),
+                None => "no-op".to_owned(),
+            });
+            if let Some(word) = says.find(|word| !self.proposed.contains(word)) {
                 return Err(format!("n{id}: nobody proposed {word}"));
+            }
+            if self.lab.is_up(id) {
+                self.versions.insert(self.lab.members(id).0.version);
             }
             if self.lab.is_up(id) && self.lab.status(id).role == Role::Leader {
                 self.leaders.insert((id, self.lab.status(id).epoch));
@@ -134,10 +169,14 @@ impl Run {
             }
             self.observe()?;
             let all = 0..self.lab.size();
-            if all.clone().all(|id| self.lab.words(id).iter().any(|word| word == "last")) {
+            let leads = |id: &usize| self.lab.status(*id).role == Role::Leader;
+            let leader = all.clone().filter(leads).max_by_key(|id| self.lab.status(*id).epoch);
+            let heard = |id: usize| self.lab.words(id).iter().any(|word| word == "last");
+            let members = leader.map(|leader| self.lab.members(leader).0.members());
+            if members.is_some_and(|members| members.iter().all(|id| heard(id.index()))) {
                 return Ok(());
             }
-            match all.clone().find(|id| self.lab.status(*id).role == Role::Leader) {
+            match leader {
                 Some(leader) => {
                     self.lab.propose(leader, "last");
                     self.lab.carry_all();
@@ -170,29 +209,43 @@ impl Run {
     }
 }
 
-/// A whole run; how much was chosen, and how many leaders there were.
-fn run(seed: u64) -> Result<(usize, usize), String> {
-    let mut run = Run::new(seed);
+/// A whole run; how much was chosen, how many leaders there were, and how many versions of the
+/// members.
+fn run(seed: u64, churn: bool) -> Result<[usize; 3], String> {
+    let mut run = Run::new(seed, churn);
     for step in 0..1_500 {
         run.disturb(step);
         run.observe()?;
     }
     run.recover()?;
-    Ok((run.chosen.len(), run.leaders.len()))
+    Ok([run.chosen.len(), run.leaders.len(), run.versions.len()])
 }
 
 /// PMS §2.1 and §3, under any schedule; and afterwards all goes on. That values were chosen and
 /// leaders changed is demanded, too: a schedule in which nothing happens proves nothing.
 #[test]
 fn any_schedule_keeps_agreement() {
-    let (mut chosen, mut leaders) = (0, 0);
-    for seed in 0..300 {
-        let (slots, elected) = run(seed).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        chosen += slots;
-        leaders += elected;
-    }
+    let [chosen, leaders, _] = runs(false);
     assert!(chosen > 300 * 5, "{chosen} slots were chosen");
     assert!(leaders > 300 * 5, "{leaders} leaders were seen");
+}
+
+/// The same while members change.
+#[test]
+fn changes_of_members_keep_agreement() {
+    let [chosen, leaders, versions] = runs(true);
+    assert!(chosen > 300 * 5, "{chosen} slots were chosen");
+    assert!(leaders > 300 * 5, "{leaders} leaders were seen");
+    assert!(versions > 300 * 2, "members changed {versions} times");
+}
+
+fn runs(churn: bool) -> [usize; 3] {
+    let mut sums = [0; 3];
+    for seed in 0..300 {
+        let counts = run(seed, churn).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    sums
 }
 
 /// What a replica does after such inputs, and how it is then.
@@ -234,7 +287,7 @@ fn no_news_is_missed(lab: &Lab, id: usize) -> Result<bool, String> {
 fn nobody_misses_news() -> Result<usize, String> {
     let mut looked_at = 0;
     for seed in 0..60 {
-        let mut run = Run::new(seed);
+        let mut run = Run::new(seed, false);
         for step in 0..600 {
             run.disturb(step);
             let id = run.chance.place(run.lab.size());
@@ -267,11 +320,13 @@ fn who_should_wait_for_the_disk_and_does_not_is_found() {
 #[cfg(feature = "mutants")]
 #[test]
 fn schedules_find_the_planted_bugs_that_break_agreement() {
-    for name in ["M01", "M02", "M03", "M04", "M21"] {
+    let plain = ["M01", "M02", "M03", "M04", "M21"].map(|name| (name, false));
+    let churned = ["M05", "M103", "M107", "M130", "M131"].map(|name| (name, true));
+    for (name, churn) in plain.into_iter().chain(churned) {
         consensus_core::mutant::plant(Some(name));
         let broken = (0..2_000).find_map(|seed| {
             // The oracles of the lab panic; the schedule itself compares what was decided.
-            let ended = std::panic::catch_unwind(|| run(seed));
+            let ended = std::panic::catch_unwind(|| run(seed, churn));
             ended.map_or(Some("an oracle".to_owned()), Result::err)
         });
         consensus_core::mutant::plant(None);
