@@ -152,6 +152,8 @@ impl Client {
         let pending = self.pending.as_mut()?;
         pending.deadline = now + self.patience.give_up;
         pending.doubtful &= !planted("K20"); // What was not known then is not known now.
+        // An answer that came since may have sent the command: to the session just opened.
+        pending.doubtful |= pending.open && !planted("K22");
         Some(self.attempt(now))
     }
 
@@ -664,6 +666,22 @@ mod tests {
         assert_eq!(resumed.command, first.command);
         let todo = client.receive(now, &reply(0, &resumed, done(9, b"ok")), &NoKeys);
         assert!(matches!(todo, Todo::Ended(Outcome::Committed { .. })));
+    }
+
+    /// The session opens after the end: with that the command leaves for the first time, and who
+    /// resumes it sends it a second time. A refusal of this one says nothing about the other.
+    #[test]
+    fn what_left_between_end_and_resumption_is_in_doubt() {
+        let mut client = client(CRASH, 3);
+        let (_, open) = sent(client.begin(Duration::ZERO, Bytes::from_static(b"op"), &NoKeys));
+        let end = client.pending.as_ref().unwrap().deadline;
+        assert_eq!(client.tick(end), Todo::Ended(Outcome::Unknown));
+        let (_, first) = sent(client.receive(end, &reply(0, &open, done(1, b"")), &NoKeys));
+        let (_, second) = sent(client.resume(end).expect("it ended without knowing"));
+        assert_eq!((first.attempt, second.attempt), (1, 2));
+        client.receive(end, &reply(1, &second, Answer::Refused(Refusal::Busy)), &NoKeys);
+        let end = client.pending.as_ref().unwrap().deadline;
+        assert_eq!(client.tick(end), Todo::Ended(Outcome::Unknown));
     }
 
     /// A refusal of an earlier attempt, delivered late or twice, says nothing about this one.

@@ -29,6 +29,7 @@ mod switched {
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
+        "K22",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -168,6 +169,8 @@ pub const SHARED: &[Mutant] = &[
     )
     .beyond_simulation(PROPERTIES),
     Mutant::new("K20", "who tries a command again forgets that it may be applied", &["O10"])
+        .beyond_simulation(CLIENTS),
+    Mutant::new("K22", "who resumes a command forgets that it has just been sent", &["O10"])
         .beyond_simulation(CLIENTS),
     Mutant::new("K21", "an expired command goes out anew, whatever became of it", &["O11"])
         .beyond_simulation(CLIENTS),

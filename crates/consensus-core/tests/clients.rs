@@ -42,6 +42,8 @@ enum Event {
     Take(usize),
     /// It refuses one, for this reason.
     Refuse(usize, bool),
+    /// The newest one is refused, and the client hears of it at once.
+    Rebuff,
     /// What was taken is committed, and its answer leaves.
     Execute(usize),
     /// Its leader leads no longer, and says so.
@@ -63,6 +65,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         6 => (0usize..4).prop_map(Event::Take),
         4 => (0usize..4, any::<bool>()).prop_map(|(which, busy)| Event::Refuse(which, busy)),
+        4 => Just(Event::Rebuff),
         5 => (0usize..4).prop_map(Event::Execute),
         2 => (0usize..4).prop_map(Event::Lose),
         9 => (0usize..4).prop_map(Event::Deliver),
@@ -197,6 +200,15 @@ impl World {
                     self.answer(&request, Answer::Refused(why));
                 }
             }
+            Event::Rebuff => {
+                let newest = self.attempts.last_mut().filter(|(_, it)| *it == Fate::OnItsWay);
+                if let Some((request, fate)) = newest {
+                    *fate = Fate::Over;
+                    let request = request.clone();
+                    self.answer(&request, Answer::Refused(Refusal::Busy));
+                    self.happen(Event::Deliver(self.mail.len() - 1))?;
+                }
+            }
             Event::Execute(which) => {
                 if let Some((request, fate)) = self.pick(which, Fate::Taken) {
                     *fate = Fate::Over;
@@ -288,7 +300,7 @@ proptest! {
 #[test]
 fn clients_that_say_what_is_not_true_are_found() {
     use proptest::test_runner::{Config, TestRng, TestRunner};
-    for name in ["K20", "K21"] {
+    for name in ["K20", "K21", "K22"] {
         consensus_core::mutant::plant(Some(name));
         let config = Config::with_cases(20_000);
         let rng = TestRng::deterministic_rng(config.rng_algorithm);

@@ -29,8 +29,8 @@ impl Bug {
         subjects.flat_map(of).collect()
     }
 
-    /// Of so many seeds for a bug that random runs find, those for this one: where they are known to
-    /// be in vain, or nearly, a few must do.
+    /// Of so many seeds for a bug that random runs find, those for this one: a few must do where
+    /// they are known to be in vain, or nearly.
     pub(crate) fn seeds(&self, usual: u64) -> u64 {
         if self.mutant.beyond.is_some() { usual.div_ceil(10) } else { usual }
     }
