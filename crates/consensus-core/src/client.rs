@@ -152,7 +152,7 @@ impl Client {
         let pending = self.pending.as_mut()?;
         pending.deadline = now + self.patience.give_up;
         pending.doubtful &= !planted("K20"); // What was not known then is not known now.
-        // An answer that came since may have sent the command: to the session just opened.
+        // Nobody waited for the end, or an answer that came since has sent the command anew.
         pending.doubtful |= pending.open && !planted("K22");
         Some(self.attempt(now))
     }
@@ -680,6 +680,17 @@ mod tests {
         let (_, second) = sent(client.resume(end).expect("it ended without knowing"));
         assert_eq!((first.attempt, second.attempt), (1, 2));
         client.receive(end, &reply(1, &second, Answer::Refused(Refusal::Busy)), &NoKeys);
+        let end = client.pending.as_ref().unwrap().deadline;
+        assert_eq!(client.tick(end), Todo::Ended(Outcome::Unknown));
+    }
+
+    /// So it is with who gave up waiting before the end.
+    #[test]
+    fn what_is_resumed_before_its_end_is_in_doubt() {
+        let mut client = client(CRASH, 3);
+        begun(&mut client);
+        let (_, second) = sent(client.resume(MS).expect("it has not ended"));
+        client.receive(MS, &reply(0, &second, Answer::Refused(Refusal::Busy)), &NoKeys);
         let end = client.pending.as_ref().unwrap().deadline;
         assert_eq!(client.tick(end), Todo::Ended(Outcome::Unknown));
     }
