@@ -29,7 +29,7 @@ mod switched {
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
-        "K22",
+        "K22", "S-lease",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -216,6 +216,8 @@ pub const OPERATED: &[Mutant] = &[
     ),
     Mutant::new("S-ahead", "a read is answered before what it must see is applied", &["O9", "O10"]),
     Mutant::new("S-age", "a read of bounded age goes by an index of any age", &["O9"]),
+    Mutant::new("S-lease", "a read by lease lets reads of bounded age trust clocks", &["O9"])
+        .beyond_simulation("rare, clocks worse than declared: a test beside it"),
     Mutant::new("S-contact", "a change keeps the contacts of voters only", &["O19"])
         .beyond_simulation("no link of the simulator asks for an address: a test beside it"),
     Mutant::new("S-version", "members are changed though the operator saw other ones", &["O19"]),

@@ -89,6 +89,7 @@ pub struct Reads<Q> {
 #[derive(Clone, Debug)]
 struct Asked<Q> {
     at: Duration,
+    mode: ReadMode,
     query: Q,
 }
 
@@ -137,7 +138,7 @@ impl<Q> Reads<Q> {
         };
         let id = self.next;
         self.next += 1;
-        self.asked.insert(id, Asked { at: now, query });
+        self.asked.insert(id, Asked { at: now, mode, query });
         Admitted::Ask(Read { id, mode })
     }
 
@@ -147,13 +148,16 @@ impl<Q> Reads<Q> {
     }
 
     /// The protocol says that a read may be answered once everything up to `index` is applied.
-    /// What was committed when it was asked is in that, which bounds the age of what is read.
+    /// What was committed when it was asked is in that, which bounds the age of what is read; but
+    /// not for others, if that is so only as far as clocks keep what was declared of them.
     pub fn ready(&mut self, id: u64, index: LogIndex) {
-        let Some(Asked { at, query }) = self.asked.remove(&id) else { return };
+        let Some(Asked { at, mode, query }) = self.asked.remove(&id) else { return };
         if planted("K04") {
             let newest = self.fresh.map_or(at, |(fresh, _)| fresh.max(at));
             self.fresh = Some((newest, index));
-        } else if self.fresh.is_none_or(|(fresh, _)| fresh < at) {
+        } else if self.fresh.is_none_or(|(fresh, _)| fresh < at)
+            && (mode != ReadMode::Lease || planted("S-lease"))
+        {
             self.fresh = Some((at, index));
         }
         self.wait(query, index);
@@ -240,6 +244,17 @@ mod tests {
         assert_eq!(reads.applied(LogIndex(5)).collect::<Vec<_>>(), ['a', 'c']);
         assert_eq!(reads.overdue(ms(100)).collect::<Vec<_>>(), ['e']);
         assert_eq!(reads.drain().collect::<Vec<_>>(), ['d']);
+    }
+
+    /// Who asks for a bounded age trusts the own clock alone, and no lease (planted bug S-lease).
+    #[test]
+    fn a_read_by_lease_says_nothing_to_who_trusts_none() {
+        let mut reads = Reads::default();
+        let lease = Consistency::Linearizable(ReadMode::Lease);
+        let first = ask(&mut reads, 'a', lease, 10, 4);
+        reads.ready(first, LogIndex(4));
+        let admitted = reads.admit('b', Consistency::AtMost(ms(100)), ms(20), LogIndex(4));
+        assert!(matches!(admitted, Admitted::Ask(Read { mode: ReadMode::Index, .. })));
     }
 
     /// Answers come in any order. What one says is as old as its question (planted bug K04).
