@@ -29,7 +29,7 @@ pub(crate) enum Rig {
     Measured,
     /// The scenario files that are shipped beside the crates.
     Scenario,
-    /// The crates' own tests. The dearest: asked for what fewer than two others found.
+    /// The crates' own tests.
     Tests,
 }
 
@@ -99,7 +99,8 @@ impl Rig {
             }
             Self::Explore => "every behaviour of a small cluster, within bounds, breadth first",
             Self::Connectivity => {
-                "links cut for ever: whoever reaches a quorum must go on, in peace"
+                "links cut for ever: whoever reaches a quorum must go on, in peace; asked for what \
+                 fewer than two before it found"
             }
             Self::Measured => "what a command costs in a quiet world must equal theory",
             Self::Scenario => "the scenario files beside the crates: each is as it says",
@@ -132,6 +133,11 @@ impl Rig {
             Self::Measured | Self::Tests => 1,
             Self::Scenario => shipped::files().len() as u64,
         }
+    }
+
+    /// Does a hunt in vain take so long that it is asked only for what fewer than two others found?
+    pub(crate) fn is_dear(self) -> bool {
+        matches!(self, Self::Connectivity | Self::Tests)
     }
 
     /// Can it look at this?

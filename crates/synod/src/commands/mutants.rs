@@ -9,6 +9,7 @@ use crate::output::{complain, say};
 use crate::progress::Progress;
 use crate::rigs::{Found, Rig, Subject, crate_tests};
 use past::Past;
+use std::iter;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -222,11 +223,12 @@ fn run_all(
     Ok(caught.into_iter().map(|one| one.expect("every hunt has ended")).collect())
 }
 
-/// All rigs but the crates' tests first; these then, where fewer than two others found the bug.
+/// The cheap rigs first; then one by one those that take longer, for what fewer than two found.
 fn hunt_all(bugs: &[Bug], rigs: &[Rig], args: &Args, past: &mut Past) -> Result<Vec<Row>, Failure> {
     let mut rows: Vec<Row> = bugs.iter().map(|bug| Row { bug: *bug, cells: Vec::new() }).collect();
-    let (tests, others): (Vec<Rig>, Vec<Rig>) = rigs.iter().partition(|rig| **rig == Rig::Tests);
-    for (stage, rigs) in [("hunts", others), ("hunts by tests", tests)] {
+    let (dear, cheap): (Vec<Rig>, Vec<Rig>) = rigs.iter().partition(|rig| rig.is_dear());
+    let stages = iter::once(cheap).chain(dear.into_iter().map(|rig| vec![rig]));
+    for rigs in stages {
         let mut hunts = Vec::new();
         for row in rows.iter().filter(|row| row.kills().count() < 2) {
             let (subject, bug) = (row.bug.subject, Some(row.bug.mutant.name));
@@ -238,7 +240,7 @@ fn hunt_all(bugs: &[Bug], rigs: &[Rig], args: &Args, past: &mut Past) -> Result<
         if hunts.iter().any(|hunt| hunt.rig == Rig::Tests && past.of(hunt).is_none()) {
             crate_tests::prepare()?;
         }
-        let caught = run_all(stage, &hunts, args, past)?;
+        let caught = run_all("hunts", &hunts, args, past)?;
         for (hunt, Caught { found, cpu }) in hunts.iter().zip(caught) {
             let is = |row: &&mut Row| {
                 row.bug.subject == hunt.subject && Some(row.bug.mutant.name) == hunt.bug
