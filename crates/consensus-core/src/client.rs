@@ -345,7 +345,7 @@ impl Client {
             return Todo::Wait;
         }
         pending.open = false;
-        if sent {
+        if sent && !planted("K23") {
             pending.doubtful = true;
         } else {
             pending.refused.get_or_insert(Refusal::NotLeader(None));

@@ -29,7 +29,7 @@ mod switched {
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
-        "K22", "S-lease",
+        "K22", "K23", "S-lease",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -44,7 +44,7 @@ mod switched {
         "M85", "M86", "M87", "M90", "M91", "M92", "M93", "M94", "M95", "M96", "M97", "M98", "M99",
         "M100", "M101", "M102", "M103", "M105", "M106", "M107", "M110", "M111", "M112", "M113",
         "M114", "M120", "M121", "M130", "M131", "M132", "M133", "M134", "M135", "M136", "M137",
-        "M138", "M139", "M140", "M141", "M142", "M143", "M144", "M150", "M151", "M122", "M123",
+        "M138", "M139", "M140", "M141", "M142", "M143", "M144", "M145", "M150", "M151", "M122", "M123",
         "M160", "M170", "M171", "M180", "M181", "M182", "M184", "M185", "M200", "M201",
         // crates/raft
         "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R15a", "R15b", "R15c",
@@ -70,7 +70,7 @@ mod switched {
         "D28", "D29", "D30", "D31", "D32", "D33", "D34", "D35", "N01", "N03", "N04", "N05", "N06",
         "N07", "N08", "N09", "N10", "N11", "N12", "N13", "N14", "N15", "N16", "N17", "N18", "N19",
         "N20", "N21", "N22", "N23", "N24", "N25", "N40", "N41", "N42", "N43", "N44", "N45", "N46",
-        "N47", "Q01", "Q02", "Q03", "Q04", "F01", "F02", "F03", "F04",
+        "N47", "N48", "N49", "N50", "Q01", "Q02", "Q03", "Q04", "F01", "F02", "F03", "F04",
     ];
 
     thread_local! {
@@ -171,6 +171,8 @@ pub const SHARED: &[Mutant] = &[
     Mutant::new("K20", "who tries a command again forgets that it may be applied", &["O10"])
         .beyond_simulation(CLIENTS),
     Mutant::new("K22", "who resumes a command forgets that it has just been sent", &["O10"])
+        .beyond_simulation(CLIENTS),
+    Mutant::new("K23", "a connection that broke is taken for one that never came about", &["O10"])
         .beyond_simulation(CLIENTS),
     Mutant::new("K21", "an expired command goes out anew, whatever became of it", &["O11"])
         .beyond_simulation(CLIENTS),

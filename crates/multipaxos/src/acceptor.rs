@@ -274,6 +274,8 @@ impl MultiPaxos {
             self.node.acceptor.promise(ballot, effects);
             // The scout is given as much time as a leader before it is missed.
             self.become_follower(None, env, effects);
+        } else if let Role::Follower(follower) = &mut self.role {
+            follower.is_asked(first, env, effects);
         }
         let Node { acceptor, learner, config, .. } = &self.node;
         let forgotten = if planted("M79") { LogIndex::ZERO } else { learner.base() };
@@ -288,6 +290,9 @@ impl MultiPaxos {
         }
         if !piece.chosen.is_empty() {
             effects.reached("promise brings chosen values");
+        }
+        if let Role::Follower(follower) = &mut self.role {
+            follower.told_scout(piece.next);
         }
         effects.send(from, Message::Promise(Box::new(piece)));
     }

@@ -79,6 +79,7 @@ impl Audit for MultiPaxos {
         "reads share a round",
         "removed leader makes room",
         "reported value outdone by a higher ballot",
+        "scout asks for the next piece",
         "scout gives up",
         "scout learns that it votes no more",
         "no voter, and no leader: asks around",

@@ -121,13 +121,10 @@ impl ProtocolConfig for Config {
 
     fn with_sizes(cluster: &Cluster, mut sizes: Sizes) -> Result<Self, ConfigError> {
         let usual = Self::for_cluster(cluster)?;
-        // A new leader hears of the whole window, page by page, within an election timeout.
-        let (window_bytes, max_message_bytes) =
-            sizes.pick((1, 1), (usual.window_bytes, usual.max_message_bytes));
         Ok(Self {
-            window_bytes,
-            max_message_bytes,
+            window_bytes: sizes.pick(1, usual.window_bytes),
             max_pending_bytes: sizes.pick(256, usual.max_pending_bytes),
+            max_message_bytes: sizes.pick(1, usual.max_message_bytes),
             trailing_entries: sizes.pick(1, usual.trailing_entries),
             held_entries: sizes.pick(1, usual.held_entries),
             max_unnoted: sizes.pick(1, usual.max_unnoted),

@@ -20,6 +20,8 @@ pub(crate) struct Follower {
     pub(crate) priority: u8,
     /// The leader offers its place, and this replica asks whether it would be elected.
     pub(crate) offered: Option<Canvasser>,
+    /// A scout was told a piece of what is accepted here, and the next one begins at this slot.
+    next_piece: Option<LogIndex>,
     /// Up to where values were known at the last heartbeat.
     upto_at_heartbeat: LogIndex,
 }
@@ -28,7 +30,8 @@ impl Follower {
     /// Before the first input: as after a lost leader, but no timer runs.
     pub(crate) fn idle(node: &Node) -> Self {
         let upto_at_heartbeat = node.learner.upto();
-        Self { leader: None, lost: true, priority: 0, offered: None, upto_at_heartbeat }
+        let (leader, offered, next_piece) = (None, None, None);
+        Self { leader, lost: true, priority: 0, offered, next_piece, upto_at_heartbeat }
     }
 
     /// Begins to follow, or to wait, and gives whoever leads the shortest election timeout.
@@ -58,6 +61,25 @@ impl Follower {
         effects: &mut Effects<MultiPaxos>,
     ) {
         self.calm(Some(ballot), env, effects);
+    }
+
+    /// The scout of our promise asks from this slot on. Who asks for the next piece has heard the
+    /// last one: a long report, too, is a sign of life.
+    pub(crate) fn is_asked(
+        &mut self,
+        first: LogIndex,
+        env: &Env<'_>,
+        effects: &mut Effects<MultiPaxos>,
+    ) {
+        if self.next_piece == Some(first) && self.leader.is_none() && !planted("M145") {
+            effects.reached("scout asks for the next piece");
+            self.calm(None, env, effects);
+        }
+    }
+
+    /// The scout is told a piece, and this is where the next one begins, if there is more.
+    pub(crate) fn told_scout(&mut self, next: Option<LogIndex>) {
+        self.next_piece = next;
     }
 
     fn calm(&mut self, leader: Option<Ballot>, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) {

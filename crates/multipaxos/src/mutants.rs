@@ -320,6 +320,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("M138", "a leader needs the answers of a phase 1 quorum to stay", &["O14"]),
     Mutant::new("M144", "a scout gives up although its report comes on", &["O13"])
         .beyond_simulation("reports of many pages on slow links: rare; tests/office.rs"),
+    Mutant::new("M145", "who tells a scout a long report misses a leader meanwhile", &["O13"])
+        .beyond_simulation("reports of many pages on slow links: rare; tests/office.rs"),
     Mutant::new("M143", "who hears of more in a canvass does not ask for it", &["O13"])
         .beyond_simulation("links by which nobody else tells it: rare; tests/office.rs"),
     Mutant::new("M142", "who gets no promises of new members stays in office", &["O13"])

@@ -1,6 +1,6 @@
 //! Does what the effects of a step say, in their order.
 
-mod disk_watch;
+pub(crate) mod disk_watch;
 mod queries;
 pub(crate) mod snapshotting;
 
@@ -133,7 +133,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
         let mut bytes = Vec::new();
         codec::encode_into(&mut bytes, record);
         if needed {
-            self.disk.wrote(number);
+            self.disk.wrote(number, Instant::now());
         }
         self.snapshotting.wrote(bytes.len());
         self.unwritten.push(Append { number, what: What::Record { bytes, needed } });
@@ -185,7 +185,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Driver<P, S> {
     }
 
     fn is_silent(&self) -> bool {
-        let hangs = self.disk.hangs();
+        let hangs = self.disk.hangs(Instant::now());
         if hangs {
             tracing::debug!(node = %self.id, "the disk hangs: nothing is sent");
         }

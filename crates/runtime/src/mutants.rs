@@ -205,6 +205,12 @@ pub const MUTANTS: &[Mutant] = &[
         &["O13"],
     )
     .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N48", "each write gives a disk that hangs more time", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N49", "a disk that has everything is taken to owe a sync", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N50", "a disk that is busy without end is taken to hang", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -223,11 +229,15 @@ mod tests {
     /// their own in `tests/upkeep.rs` or `tests/disk.rs`.
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
+        use crate::driver::disk_watch::tests::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress;
         use crate::driver::snapshotting::tests as receiving;
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
         use crate::wish::tests as wish;
-        let tests: [(&str, fn()); 26] = [
+        let tests: [(&str, fn()); 29] = [
+            ("N48", a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
+            ("N49", a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
+            ("N50", a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
             ("N40", wish::a_change_that_waits_gives_way_to_another_unless_that_is_refused),
             ("N41", wish::who_waits_for_a_change_that_was_given_up_is_told),
             ("N42", crate::links::tests::links_that_ended_take_no_room),

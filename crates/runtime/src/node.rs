@@ -201,7 +201,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
             LogEvent::Written { durable: None, .. } => Ok(()),
             LogEvent::Written { durable: Some(upto), synced } => {
                 self.driver.count(|counters| counters.syncs += u64::from(synced));
-                self.driver.disk.synced(upto);
+                self.driver.disk.synced(upto, Instant::now());
                 self.news.synced(upto);
                 self.effects.synced(upto);
                 self.let_go();

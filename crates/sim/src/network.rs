@@ -1,6 +1,6 @@
 //! Links: how long a message takes, and what becomes of it.
 
-use crate::rng::Rng;
+use crate::rng::{CERTAIN, Rng};
 use consensus_core::{MessageKind, NodeId, NodeSet};
 use core::time::Duration;
 
@@ -85,6 +85,9 @@ pub struct Network {
     /// A request or a reply is lost. Client links are connections: they never repeat a request,
     /// since a client believes a refusal of the attempt that it made once.
     pub client_loss: u32,
+    /// Nobody tells a client that a connection of its broke, or that nothing runs where it asks: it
+    /// waits in vain. Otherwise it notices. Cut links are always silent.
+    pub client_silence: u32,
 }
 
 impl Network {
@@ -99,6 +102,7 @@ impl Network {
             late_replay: 0,
             replay_within: Duration::ZERO,
             client_loss: 0,
+            client_silence: CERTAIN,
         }
     }
 

@@ -178,6 +178,7 @@ fn network(rng: &mut Rng) -> Network {
         late_replay: if rng.chance(1_000) { 3_000 } else { some(rng, 500) },
         replay_within: rng.time(Duration::from_millis(100), Duration::from_secs(8)),
         client_loss: some(rng, 1_000),
+        client_silence: some(rng, 5_000),
     }
 }
 

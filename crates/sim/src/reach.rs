@@ -14,6 +14,8 @@ const ALWAYS: &[&str] = &[
     "client resumes a command",
     "client tries again",
     "clock jumped ahead",
+    "connection of a client broke",
+    "connection refused",
     "crash",
     "crash before a sync",
     "crash between two effects of a step",

@@ -11,7 +11,7 @@ use crate::check::Run;
 use crate::nemesis::Churn;
 use crate::operators::{Offers, Operators};
 use crate::options::{Options, sizes, turns, variants};
-use crate::rng::Rng;
+use crate::rng::{CERTAIN, Rng};
 use crate::traitor::Treason;
 use crate::world::Pool;
 use consensus_core::{Audit, ClientId, FaultModel, NodeId, NodeSet};
@@ -66,7 +66,7 @@ impl Options {
             rng.pick(&[2, 3, 3, 3, 4, 4, 5, 6])
         };
         let most = if byzantine { P::INFO.max_faults(nodes) as u64 } else { 0 };
-        let drawn = Self {
+        let mut drawn = Self {
             clients: rng.between(1, 2) as usize,
             commands: rng.between(1, 3) as usize,
             registers: 1,
@@ -79,6 +79,7 @@ impl Options {
             operators: Operators::drawn(&mut Rng::for_purpose(seed, 12), Offers::of::<P>(), true),
             ..Self::quiet(nodes)
         };
+        drawn.faults.network.client_silence = rng.pick(&[0, 5_000, CERTAIN]);
         drawn.made_sound::<P>(seed)
     }
 }

@@ -1,5 +1,6 @@
 //! Clients, and the way of their requests into a node and of the answers back.
 
+use super::connections::{Call, Caller};
 use super::event::Event;
 use super::node::Waiting;
 use super::{Completion, World};
@@ -27,6 +28,8 @@ pub(super) struct SimClient {
     /// Asked for, and not due yet.
     next: Option<(Bytes, u64)>,
     current: Option<Current>,
+    /// Its last attempt.
+    call: Option<Call>,
     /// The event that wakes it, if one is scheduled that still counts.
     pending: Option<u64>,
     /// Nodes that it cannot reach, nor hear.
@@ -45,6 +48,14 @@ struct Current {
     begun: u64,
     floor: Option<Position>,
     key: Option<Key>,
+}
+
+impl SimClient {
+    /// What it called this node for, if that was its last call and it could hear of its end.
+    pub(super) fn call(&self, node: NodeId) -> Option<Caller> {
+        let call = self.call.filter(|call| call.to.contains(node) && !self.cut.contains(node));
+        call.map(|call| call.caller)
+    }
 }
 
 /// A raw submission has no client that could be told anything.
@@ -80,6 +91,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             nth: 0,
             next: None,
             current: None,
+            call: None,
             pending: None,
             cut: NodeSet::EMPTY,
             deaf_to: 0,
@@ -246,17 +258,22 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             self.mark("client tries again");
         }
         let current = self.clients[place].current.as_mut().expect("a command is under way");
-        current.key = Some(key_of(&request.command));
-        self.tell(|| format!("client {} -> {to:?} attempt {}", place + 1, request.attempt));
+        let (key, attempt) = (key_of(&request.command), request.attempt);
+        current.key = Some(key);
+        let caller = Caller::Client { place, key, attempt };
+        self.clients[place].call = Some(Call { caller, to });
+        self.tell(|| format!("client {} -> {to:?} attempt {attempt}", place + 1));
         for to in to.iter() {
-            if let Some(at) = self.client_link(place, to) {
-                self.queue.push(at, Event::Request { to, request: request.clone() });
+            if let Some(at) = self.client_link(place, to, caller) {
+                let call = Event::Request { to, request: request.clone() };
+                let event = self.arrival(caller, to, call);
+                self.queue.push(at, event);
             }
         }
     }
 
     /// When what is sent now between a client and a node arrives, if it does.
-    fn client_link(&mut self, place: usize, node: NodeId) -> Option<u64> {
+    fn client_link(&mut self, place: usize, node: NodeId, caller: Caller) -> Option<u64> {
         if self.clients[place].cut.contains(node) {
             self.fault("client cut off");
             return None;
@@ -264,6 +281,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let loss = self.setup.network.client_loss;
         if !self.links.reliable.contains(node) && self.rng.chance(loss) {
             self.fault("request or reply lost");
+            self.hang_up(caller, node);
             return None;
         }
         let delay = self.setup.network.client_latency.draw(&mut self.rng);
@@ -279,9 +297,17 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             client.deaf_to -= 1;
             return self.fault("result lost");
         }
-        if let Some(at) = self.client_link(place, reply.from) {
+        let Reply { client, session, request, attempt, .. } = reply;
+        let caller = Caller::Client { place, key: (client, session, request), attempt };
+        if let Some(at) = self.client_link(place, reply.from, caller) {
             self.queue.push(at, Event::Reply { client: place, reply });
         }
+    }
+
+    pub(super) fn client_disconnected(&mut self, place: usize, node: NodeId, sent: bool) {
+        let now = self.now();
+        let todo = self.clients[place].client.disconnected(now, node, sent);
+        self.client_does(place, todo);
     }
 
     fn complete(&mut self, place: usize, outcome: Outcome) {

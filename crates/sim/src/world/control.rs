@@ -23,6 +23,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return;
         }
         self.fold(11, u64::from(node.0), 0);
+        self.hang_up_all(node);
         let place = node.index();
         let held = self.nodes[place].outbox.held();
         self.nodes[place].end_life();

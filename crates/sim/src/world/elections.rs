@@ -3,6 +3,7 @@
 
 use super::World;
 use crate::oracle::Verdict;
+use crate::oracle::epochs;
 use crate::oracle::members::Electorates;
 use crate::report::Finding;
 use consensus_core::{
@@ -17,6 +18,22 @@ pub(crate) const DURABLE_ELECTION: &str = "durable election";
 pub(crate) const DURABLE_MEMBERS: &str = "durable members";
 
 impl<P: Audit, S: StateMachine> World<P, S> {
+    /// O3, O5 and O6 at a replica that has just become an active leader.
+    pub(super) fn began_to_lead(&mut self, id: NodeId, epoch: u64) -> bool {
+        let alone = self.epochs.leads(id, epoch);
+        if !self.is_correct(id) {
+            return true;
+        }
+        let replica = self.nodes[id.index()].replica.as_ref().expect("it has just stepped");
+        let complete = epochs::complete(replica, epoch, self.history.decided());
+        let for_good = self.elected_for_good(id);
+        if !(self.judge(id, alone) && self.judge(id, complete) && self.judge(id, for_good)) {
+            return false;
+        }
+        self.correct().without(id).iter().for_each(|other| self.answers_by_no_lease(other));
+        self.violation.is_none()
+    }
+
     /// O6, for elections: if all power were cut just now, a quorum would still know the epoch of
     /// this new leader, and so elect nobody in an earlier one (Raft §5.2; PMS §2.2: a promise is
     /// kept across crashes). An own vote that counted before the disk had it shows here.

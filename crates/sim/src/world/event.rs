@@ -1,5 +1,6 @@
 //! What can happen, and in which order it does.
 
+use super::connections::Caller;
 use crate::shelf::Origin;
 use consensus_core::{ConsensusProtocol, NodeId, Query, QueryReply, Reply, Request};
 use std::cmp::Reverse;
@@ -21,6 +22,7 @@ pub(crate) enum Event<P: ConsensusProtocol> {
     Query { to: NodeId, reader: usize, query: Query },
     Answer { reader: usize, reply: QueryReply },
     ReaderWake { reader: usize, at: u64 },
+    Broken { caller: Caller, node: NodeId, sent: bool },
 }
 
 impl<P: ConsensusProtocol> Event<P> {
@@ -47,7 +49,8 @@ impl<P: ConsensusProtocol> Event<P> {
             | Self::Wake { .. }
             | Self::Lie { .. }
             | Self::Answer { .. }
-            | Self::ReaderWake { .. } => None,
+            | Self::ReaderWake { .. }
+            | Self::Broken { .. } => None,
         }
     }
 }

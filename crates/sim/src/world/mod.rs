@@ -2,6 +2,7 @@
 
 mod chronicle;
 mod clients;
+mod connections;
 mod control;
 mod effects;
 mod elections;
@@ -423,6 +424,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             Event::Query { to, reader, query } => self.take_query(to, reader, query),
             Event::Answer { reader, reply } => self.take_answer(reader, &reply),
             Event::ReaderWake { reader, at } => self.wake_reader(reader, at),
+            Event::Broken { caller, node, sent } => self.broken(caller, node, sent),
         }
     }
 
@@ -579,21 +581,5 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return false;
         }
         was == Some(Role::Leader) && status.role != Role::Leader
-    }
-
-    /// O3, O5 and O6 at a replica that has just become an active leader.
-    fn began_to_lead(&mut self, id: NodeId, epoch: u64) -> bool {
-        let alone = self.epochs.leads(id, epoch);
-        if !self.is_correct(id) {
-            return true;
-        }
-        let replica = self.nodes[id.index()].replica.as_ref().expect("it has just stepped");
-        let complete = epochs::complete(replica, epoch, self.history.decided());
-        let for_good = self.elected_for_good(id);
-        if !(self.judge(id, alone) && self.judge(id, complete) && self.judge(id, for_good)) {
-            return false;
-        }
-        self.correct().without(id).iter().for_each(|other| self.answers_by_no_lease(other));
-        self.violation.is_none()
     }
 }

@@ -1,13 +1,14 @@
 //! Reading clients, the queries that wait at a node, and what an answer must be.
 
+use super::connections::{Call, Caller};
 use super::event::Event;
 use super::{ReadDone, World};
 use crate::report::Finding;
 use crate::rng::CERTAIN;
 use bytes::Bytes;
 use consensus_core::{
-    Admitted, Ask, Audit, ClientId, Consistency, Input, LogIndex, NodeId, Patience, Querier, Query,
-    QueryReply, ReadMode, Refusal, StateMachine,
+    Admitted, Ask, Audit, ClientId, Consistency, Input, LogIndex, NodeId, NodeSet, Patience,
+    Querier, Query, QueryReply, ReadMode, Refusal, StateMachine,
 };
 use core::time::Duration;
 
@@ -23,9 +24,18 @@ pub(super) struct Reader {
     nth: u64,
     next: Option<(Bytes, Consistency)>,
     current: Option<(Bytes, Consistency, u64)>,
+    /// The last time that it asked.
+    call: Option<Call>,
     /// The event that wakes it, if one is scheduled that still counts.
     pending: Option<u64>,
     ended: bool,
+}
+
+impl Reader {
+    /// What it called this node for, if that was its last call.
+    pub(super) fn call(&self, node: NodeId) -> Option<Caller> {
+        self.call.filter(|call| call.to.contains(node)).map(|call| call.caller)
+    }
 }
 
 /// A query at a node.
@@ -57,6 +67,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             nth: 0,
             next: None,
             current: None,
+            call: None,
             pending: None,
             ended: false,
         });
@@ -158,8 +169,11 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     fn reader_does(&mut self, place: usize, todo: Ask) {
         match todo {
             Ask::Send(to, query) => {
-                if let Some(at) = self.reader_link(to) {
-                    self.queue.push(at, Event::Query { to, reader: place, query });
+                let caller = Caller::Reader { place, number: query.number };
+                self.readers[place].call = Some(Call { caller, to: NodeSet::only(to) });
+                if let Some(at) = self.reader_link(to, caller) {
+                    let event = self.arrival(caller, to, Event::Query { to, reader: place, query });
+                    self.queue.push(at, event);
                 }
             }
             Ask::Wait => {}
@@ -186,14 +200,21 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     }
 
     /// When what is sent now between a reading client and a node arrives, if it does.
-    fn reader_link(&mut self, node: NodeId) -> Option<u64> {
+    fn reader_link(&mut self, node: NodeId, caller: Caller) -> Option<u64> {
         let loss = self.setup.network.client_loss;
         if !self.links.reliable.contains(node) && self.rng.chance(loss) {
             self.fault("query or its answer lost");
+            self.hang_up(caller, node);
             return None;
         }
         let delay = self.setup.network.client_latency.draw(&mut self.rng);
         Some(self.now + delay.as_nanos() as u64)
+    }
+
+    pub(super) fn reader_disconnected(&mut self, place: usize, node: NodeId) {
+        let now = self.now();
+        let todo = self.readers[place].querier.disconnected(now, node);
+        self.reader_does(place, todo);
     }
 
     pub(super) fn take_answer(&mut self, place: usize, reply: &QueryReply) {
@@ -322,7 +343,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     ) {
         let Query { client, number, .. } = asked.query;
         let reply = QueryReply { from, client, number, answer };
-        if let Some(at) = self.reader_link(from) {
+        let caller = Caller::Reader { place: asked.reader, number };
+        if let Some(at) = self.reader_link(from, caller) {
             self.queue.push(at, Event::Answer { reader: asked.reader, reply });
         }
     }
