@@ -4,8 +4,10 @@ use crate::config::Config;
 use crate::fast::{self, fast_ballot, is_fast};
 use crate::message::{ChosenAt, Proposal};
 use consensus_core::mutant::planted;
-use consensus_core::{Ballot, Batch, Incarnation, LogIndex, MAX_COMMANDS, NodeId, NodeSet};
-use std::collections::VecDeque;
+use consensus_core::{
+    Ballot, Batch, CommandRef, Incarnation, LogIndex, MAX_COMMANDS, NodeId, NodeSet,
+};
+use std::collections::{BTreeSet, VecDeque};
 
 /// One proposer. It works at one slot at a time and keeps its own commands until they are chosen
 /// in some slot; a slot that is decided with another's value costs it only time.
@@ -272,12 +274,16 @@ impl Proposer {
     /// A slot is decided. True if that ends what was under way.
     #[must_use]
     pub(crate) fn on_chosen(&mut self, slot: LogIndex, batch: &Batch) -> bool {
-        let mine = self.own.as_ref() == Some(batch);
+        let mut mine = self.own.as_ref() == Some(batch);
         if mine || (self.own.is_some() && planted("P39")) {
             if !planted("P38") {
                 self.pending_bytes -= self.own.as_ref().map_or(0, |own| own.bytes().len());
             }
             self.own = None;
+        } else if self.has_commands() && !planted("P102") {
+            mine = self.drop_chosen(batch);
+        }
+        if mine {
             self.outbid = 0;
         }
         self.in_doubt = false;
@@ -290,6 +296,32 @@ impl Proposer {
             self.phase = Phase::Idle;
         }
         ends
+    }
+
+    /// A client that tries again elsewhere leaves its command with several proposers. Sessions see
+    /// to it that it is applied once; that it is also chosen only once saves rounds. True if nothing
+    /// is left of what it was proposing.
+    fn drop_chosen(&mut self, batch: &Batch) -> bool {
+        let chosen: BTreeSet<_> = batch.iter().map(whole).collect();
+        let mut dropped = 0;
+        let mut keep = |pending: &mut Batch| {
+            if !pending.iter().any(|command| chosen.contains(&whole(command))) {
+                return true;
+            }
+            let left = pending.iter().filter(|command| !chosen.contains(&whole(*command)));
+            let left: Vec<CommandRef<'_>> = left.collect();
+            let left = Batch::framed(left.iter().copied());
+            dropped += pending.bytes().len() - left.bytes().len();
+            *pending = left;
+            !pending.is_empty()
+        };
+        let done = self.own.as_mut().is_some_and(|own| !keep(own));
+        self.queue.retain_mut(keep);
+        self.pending_bytes -= dropped;
+        if done {
+            self.own = None;
+        }
+        done
     }
 
     /// Remembers the highest ballot.
@@ -320,6 +352,11 @@ impl Proposer {
         let bytes: usize = self.own.iter().chain(&self.queue).map(|b| b.bytes().len()).sum();
         bytes == self.pending_bytes
     }
+}
+
+/// What makes two commands one.
+fn whole(command: CommandRef<'_>) -> (u64, u64, u64, &[u8]) {
+    (command.client.0, command.session.0, command.request.0, command.payload)
 }
 
 impl Preparing {

@@ -458,6 +458,25 @@ fn waiting_commands_share_a_slot_and_are_bounded() {
     assert_eq!(lab.refused(0).len(), 1, "there is room again");
 }
 
+/// §3: a client that tries again elsewhere leaves its command with two proposers. What one of them
+/// got chosen the other does not propose again, neither what is under way nor what waits.
+#[test]
+fn what_another_proposer_got_chosen_is_not_proposed_again() {
+    let mut lab = Lab::new(3);
+    for text in ["z", "y", "x"] {
+        lab.propose(1, text);
+    }
+    lab.lose_all();
+    for text in ["z", "x"] {
+        lab.propose(0, text);
+        both_phases(&mut lab, 0, 2);
+        lab.lose_all();
+    }
+    lab.fire(0, Timer::Spread);
+    lab.carry_all();
+    assert_eq!(lab.committed(1), [batch("z"), batch("x"), batch("y")]);
+}
+
 /// §2.2: duplicates of every message, delivered at once or at the end, change nothing.
 #[test]
 fn every_message_may_come_twice() {
