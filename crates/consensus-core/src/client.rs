@@ -228,7 +228,7 @@ impl Client {
         }
         if pending.open {
             pending.open = false;
-            pending.doubtful = true;
+            pending.doubtful |= !planted("K26");
             self.turn.pass_on();
         }
         self.again_or_end(now)
@@ -350,7 +350,9 @@ impl Client {
         } else {
             pending.refused.get_or_insert(Refusal::NotLeader(None));
         }
-        self.turn.pass_on();
+        if !planted("K24") {
+            self.turn.pass_on();
+        }
         Todo::Wait
     }
 

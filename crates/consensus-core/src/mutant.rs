@@ -29,7 +29,7 @@ mod switched {
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
-        "K22", "K23", "S-lease",
+        "K22", "K23", "K24", "K25", "K26", "S-lease",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -44,8 +44,8 @@ mod switched {
         "M85", "M86", "M87", "M90", "M91", "M92", "M93", "M94", "M95", "M96", "M97", "M98", "M99",
         "M100", "M101", "M102", "M103", "M105", "M106", "M107", "M110", "M111", "M112", "M113",
         "M114", "M120", "M121", "M130", "M131", "M132", "M133", "M134", "M135", "M136", "M137",
-        "M138", "M139", "M140", "M141", "M142", "M143", "M144", "M145", "M150", "M151", "M122", "M123",
-        "M160", "M170", "M171", "M180", "M181", "M182", "M184", "M185", "M200", "M201",
+        "M138", "M139", "M140", "M141", "M142", "M143", "M144", "M145", "M150", "M151", "M122",
+        "M123", "M160", "M170", "M171", "M180", "M181", "M182", "M184", "M185", "M200", "M201",
         // crates/raft
         "R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R15a", "R15b", "R15c",
         "E-19a", "E-19b", "E-20", "E-21", "E-22", "E-23", "E-31a", "E-31b", "R40", "R41", "R42",
@@ -172,7 +172,9 @@ pub const SHARED: &[Mutant] = &[
         .beyond_simulation(CLIENTS),
     Mutant::new("K22", "who resumes a command forgets that it has just been sent", &["O10"])
         .beyond_simulation(CLIENTS),
-    Mutant::new("K23", "a connection that broke is taken for one that never came about", &["O10"])
+    Mutant::new("K23", "a connection that broke is taken for one that never came about", &["O11"])
+        .beyond_simulation(CLIENTS),
+    Mutant::new("K26", "no answer in time is taken for no trace of the request", &["O11"])
         .beyond_simulation(CLIENTS),
     Mutant::new("K21", "an expired command goes out anew, whatever became of it", &["O11"])
         .beyond_simulation(CLIENTS),
@@ -218,6 +220,8 @@ pub const OPERATED: &[Mutant] = &[
     ),
     Mutant::new("S-ahead", "a read is answered before what it must see is applied", &["O9", "O10"]),
     Mutant::new("S-age", "a read of bounded age goes by an index of any age", &["O9"]),
+    Mutant::new("K24", "a client asks again where nobody listens", &["O13"]),
+    Mutant::new("K25", "a reader asks again where nobody listens", &["O13"]),
     Mutant::new("S-lease", "a read by lease lets reads of bounded age trust clocks", &["O9"])
         .beyond_simulation("rare, clocks worse than declared: a test beside it"),
     Mutant::new("S-contact", "a change keeps the contacts of voters only", &["O19"])

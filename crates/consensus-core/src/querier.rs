@@ -154,7 +154,9 @@ impl Querier {
         }
         pending.open = false;
         pending.wake = (now + self.patience.pause).min(pending.deadline);
-        self.turn.pass_on();
+        if !planted("K25") {
+            self.turn.pass_on();
+        }
         Ask::Wait
     }
 }

@@ -300,7 +300,7 @@ proptest! {
 #[test]
 fn clients_that_say_what_is_not_true_are_found() {
     use proptest::test_runner::{Config, TestRng, TestRunner};
-    for name in ["K20", "K21", "K22", "K23"] {
+    for name in ["K20", "K21", "K22", "K23", "K26"] {
         consensus_core::mutant::plant(Some(name));
         let config = Config::with_cases(20_000);
         let rng = TestRng::deterministic_rng(config.rng_algorithm);

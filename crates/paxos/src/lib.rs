@@ -33,7 +33,9 @@
 //! Each slot of the log is an instance of its own: its acceptors promise and accept without
 //! looking at other slots. A proposer works at the first slot whose value it does not know,
 //! and at no other. If that slot is decided with somebody else's value, it takes its commands to
-//! the next. Commands that come meanwhile wait, and go together into one later proposal.
+//! the next. Commands that come meanwhile wait, and go together into one later proposal; what
+//! somebody else got chosen meanwhile is not proposed again, as a client that found nobody at home
+//! may have asked elsewhere, too.
 //!
 //! The proposer's node counts the acceptances, so it is the first to know what was chosen; how the
 //! others hear of it is an option ([`Learners`]). As a rule it is from the next `Prepare`, which

@@ -26,7 +26,8 @@
 //! * **Readers** are the real reading client ([`consensus_core::Querier`]), in all modes that an
 //!   algorithm offers ([`Offers`]); by leases only where clocks keep what was declared of them.
 //! * **Clients** are the real client's state machine ([`consensus_core::Client`]). Their links lose
-//!   and delay, but never repeat a request.
+//!   and delay, but never repeat a request. That a connection broke, or that nothing listens where
+//!   they ask, they hear or do not.
 //! * **Traitors** ([`Treason`]) run the honest code, and what they say is tampered with on the way
 //!   out, under their own keys ([`SimKeys`]). Nothing is asked of them, and nothing they commit
 //!   counts.
