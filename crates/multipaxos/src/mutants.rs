@@ -328,7 +328,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation(
             "one node with all links, new members, small quorums: rare; tests/office.rs",
         ),
-    Mutant::new("M141", "heeds one that was removed and does not know it", &["O14"]),
+    Mutant::new("M141", "heeds one that was removed and does not know it", &["O14"])
+        .beyond_simulation("rare: others that miss their leader just then; tests/office.rs"),
     Mutant::new("M140", "a preferred replica raises the ballot unasked", &["O14", "O13"])
         .beyond_simulation("links that last: `synod connectivity`, and its test"),
     Mutant::new("M139", "the last change of members is never called final", &["O13"]),

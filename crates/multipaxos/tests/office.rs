@@ -149,6 +149,30 @@ fn who_hears_of_more_in_a_canvass_asks_for_it() {
     the_hub_does_not_know_who_votes();
 }
 
+/// Members × elections: 3 was removed and does not know it, as it was away. The others have just not
+/// heard their leader for a while. It gets no answer but what it missed, and the leader stays.
+fn one_that_was_removed_looks_for_a_leader() {
+    let mut lab = universe(4, 4, |_| {});
+    lab.elect(0);
+    lab.carry_all();
+    lab.change(0, |change| change.remove(NodeId(3)));
+    carry_where(&mut lab, |from, to| from != 3 && to != 3);
+    assert_eq!((lab.voters(2), lab.voters(3)), (vec![0, 1, 2], vec![0, 1, 2, 3]));
+    let epoch = lab.status(0).epoch;
+    for id in [1, 2, 3] {
+        lab.fire(id, Timer::Silence);
+    }
+    lab.fire(3, Timer::Election);
+    carry_where(&mut lab, |from, to| from == 3 || to == 3);
+    assert_eq!((role(&lab, 0), lab.status(0).epoch), (Role::Leader, epoch), "it is not deposed");
+    assert_eq!(lab.voters(3), [0, 1, 2], "it was told");
+}
+
+#[test]
+fn who_was_removed_and_does_not_know_it_disturbs_nobody() {
+    one_that_was_removed_looks_for_a_leader();
+}
+
 /// Does this timer of the replica begin anew, when this comes?
 fn waits_anew(lab: &Lab, flying: &Flying, waits: Timer) -> bool {
     let mut replica = lab.replica(flying.to.index()).clone();
@@ -214,7 +238,8 @@ fn a_scout_does_not_give_up_while_its_report_comes_on() {
 #[cfg(feature = "mutants")]
 #[test]
 fn offices_find_the_bugs_that_are_planted_for_them() {
-    let cases: [(&str, fn()); 4] = [
+    let cases: [(&str, fn()); 5] = [
+        ("M141", one_that_was_removed_looks_for_a_leader),
         ("M142", the_leader_never_hears_the_new_members),
         ("M143", the_hub_does_not_know_who_votes),
         ("M144", a_report_of_many_slow_pages),

@@ -383,7 +383,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R146", "members that a snapshot makes final are told to nobody", &["O19"]),
     Mutant::new("R145", "pre-votes count for one that follows", &["O14", "O13"])
         .beyond_simulation("pre-votes of a majority that all come late: `tests/leadership.rs`"),
-    Mutant::new("R144", "a preferred server campaigns unasked", &["O13", "O14"]),
+    Mutant::new("R144", "a preferred server campaigns unasked", &["O13", "O14"])
+        .beyond_simulation("links that last: `synod connectivity`, and its test"),
     Mutant::new("R142", "members that a later entry commits are never called final", &["O13"]),
     Mutant::new("R131", "who voted before a joint change is left as a learner", &["O19", "O13"]),
     Mutant::new("R170", "a follower that gathers reads does not ask for Drained", &["O18", "O13"]),
