@@ -73,6 +73,17 @@ fn packages(subject: Subject, bug: Option<&str>) -> Vec<&'static str> {
     shared.into_iter().chain([algorithm.name()]).collect()
 }
 
+/// What the source says of how the bug is found, where random runs do not find it.
+fn notes(subject: Subject, bug: Option<&str>) -> Vec<&'static str> {
+    let mutants = subject.mutants().into_iter().filter(|mutant| Some(mutant.name) == bug);
+    mutants.filter_map(|mutant| mutant.beyond).collect()
+}
+
+/// Such a program goes first: as a rule it needs seconds where all others need minutes.
+fn is_named(notes: &[&str], program: &Program) -> bool {
+    notes.iter().any(|note| note.contains(&program.source))
+}
+
 /// Runs the tests up to the first that fails with this bug.
 pub(super) fn hunt(subject: Subject, bug: Option<&str>) -> Option<Found> {
     let programs = PROGRAMS.get().map(Vec::as_slice).unwrap_or_default();
@@ -81,7 +92,8 @@ pub(super) fn hunt(subject: Subject, bug: Option<&str>) -> Option<Found> {
         let of_it = programs.iter().filter(|program| program.package == package);
         chosen.extend(of_it.map(|program| (place, program)));
     }
-    chosen.sort_by_key(|(place, program)| (*place, &program.source));
+    let notes = notes(subject, bug);
+    chosen.sort_by_key(|(place, program)| (!is_named(&notes, program), *place, &program.source));
     let fails = |(case, (_, program)): (usize, &(usize, &Program))| {
         let test = first_failure(&program.path, &program.folder, bug.unwrap_or_default())?;
         let detail = format!("{}/{}: {test}", program.package, program.source);
@@ -176,6 +188,17 @@ mod tests {
         assert_eq!(packages(raft, Some("R01")), ["raft"]);
         assert_eq!(packages(raft, Some("K-dedup")), ["consensus-core", "raft"]);
         assert_eq!(packages(Subject::Runtime, Some("D01")), ["runtime", "hostile"]);
+    }
+
+    #[test]
+    fn the_program_that_a_bugs_note_names_goes_first() {
+        let notes = notes(Subject::Algorithm(Algorithm::MultiPaxos), Some("M144"));
+        let named = |source: &str| {
+            let (folder, path) = (PathBuf::new(), PathBuf::new());
+            let (package, source) = ("multipaxos".to_owned(), source.to_owned());
+            is_named(&notes, &Program { package, folder, source, path })
+        };
+        assert!(named("tests/office.rs") && !named("tests/paper.rs"));
     }
 
     /// This program of tests itself stands for one: it has a test of this name.
