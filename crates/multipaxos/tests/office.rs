@@ -149,8 +149,8 @@ fn who_hears_of_more_in_a_canvass_asks_for_it() {
     the_hub_does_not_know_who_votes();
 }
 
-/// Members × elections: 3 was removed and does not know it, as it was away. The others have just not
-/// heard their leader for a while. It gets no answer but what it missed, and the leader stays.
+/// Members × elections: 3 was removed and does not know it, as it was away. The others have just
+/// not heard their leader for a while. It gets no answer but what it missed, and the leader stays.
 fn one_that_was_removed_looks_for_a_leader() {
     let mut lab = universe(4, 4, |_| {});
     lab.elect(0);

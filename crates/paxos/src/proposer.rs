@@ -299,8 +299,8 @@ impl Proposer {
     }
 
     /// A client that tries again elsewhere leaves its command with several proposers. Sessions see
-    /// to it that it is applied once; that it is also chosen only once saves rounds. True if nothing
-    /// is left of what it was proposing.
+    /// to it that it is applied once; that it is also chosen only once saves rounds. True if
+    /// nothing is left of what it was proposing.
     fn drop_chosen(&mut self, batch: &Batch) -> bool {
         let chosen: BTreeSet<_> = batch.iter().map(whole).collect();
         let mut dropped = 0;

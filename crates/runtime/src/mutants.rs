@@ -229,15 +229,15 @@ mod tests {
     /// their own in `tests/upkeep.rs` or `tests/disk.rs`.
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
-        use crate::driver::disk_watch::tests::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress;
+        use crate::driver::disk_watch::tests as watch;
         use crate::driver::snapshotting::tests as receiving;
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
         use crate::wish::tests as wish;
         let tests: [(&str, fn()); 29] = [
-            ("N48", a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
-            ("N49", a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
-            ("N50", a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
+            ("N48", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
+            ("N49", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
+            ("N50", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
             ("N40", wish::a_change_that_waits_gives_way_to_another_unless_that_is_refused),
             ("N41", wish::who_waits_for_a_change_that_was_given_up_is_told),
             ("N42", crate::links::tests::links_that_ended_take_no_room),
