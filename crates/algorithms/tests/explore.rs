@@ -4,7 +4,8 @@
 use consensus_core::{Audit, Cluster, ProtocolConfig};
 use synod_algorithms::{Algorithm, Visitor};
 use synod_explore::{
-    Bounds, Explored, Limits, Preset, Wish, Wishes, explore, explore_with, settings,
+    BadModel, Bounds, Explored, Limits, Preset, Wish, Wishes, explore, explore_with, mirror,
+    settings,
 };
 
 struct Explore(Bounds, u64);
@@ -54,6 +55,55 @@ fn models_with_one_change_of_members_are_closed_and_clean() {
             assert!(explored.decided.0 > 10, "{algorithm} decides in {:?}", explored.decided);
         }
     }
+}
+
+/// A cluster and its picture with swapped names, side by side.
+struct Mirror(Bounds);
+
+impl Visitor for Mirror {
+    type Output = Result<u64, BadModel>;
+
+    fn visit<P: Audit>(self) -> Self::Output {
+        mirror::<P>(&self.0, |cluster: &Cluster| settings::<P>(&self.0, cluster), (60, 60))
+    }
+}
+
+/// Servers of Raft have no rank but their terms (§5.1), so that states may be folded which differ in
+/// names only; ballots and views are numbers of nodes, too (Paxos Made Simple §2.2, OSDI '99 §2).
+#[test]
+fn servers_of_raft_are_alike_and_no_other_replicas_are() {
+    for which in Preset::ALL {
+        for algorithm in Algorithm::ALL {
+            let Some(bounds) = which.bounds(&algorithm.info()) else { continue };
+            let compared = algorithm.dispatch(Mirror(bounds)).expect("each other's picture");
+            let folds = bounds.changes == 0 && bounds.storms.is_none();
+            let alike = algorithm == Algorithm::Raft && folds;
+            assert_eq!(compared > 1_000, alike, "{algorithm} {which}: {compared}");
+        }
+    }
+}
+
+/// Folding leaves out no behaviour: the same is decided in the same depth, by as many leaders, in a
+/// sixth of the states or little more (a state whose nodes are alike stands for itself).
+#[test]
+fn a_folded_model_is_a_sixth_of_the_whole() {
+    let bounds = preset(Algorithm::Raft, Preset::Small);
+    let folded = Algorithm::Raft.dispatch(Explore(bounds, 0));
+    let whole = Algorithm::Raft.dispatch(Explore(Bounds { symmetry: false, ..bounds }, 0));
+    let seen = |found: &Explored| {
+        (
+            found.closed,
+            found.depth,
+            found.decided.1,
+            found.leaders,
+            found.epoch,
+            found.marks.clone(),
+        )
+    };
+    assert_eq!(seen(&folded), seen(&whole));
+    assert_eq!((folded.names, whole.names), (6, 1));
+    assert!(folded.states * 6 >= whole.states, "{} of {}", folded.states, whole.states);
+    assert!(folded.states * 5 < whole.states, "{} of {}", folded.states, whole.states);
 }
 
 /// As far as a test may go: PBFT, and what two leaders or a liar can do.

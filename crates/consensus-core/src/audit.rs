@@ -17,6 +17,14 @@ pub trait Audit: ConsensusProtocol {
     /// every simulated run of some length must reach each of them.
     const MARKS: &'static [&'static str] = &[];
 
+    /// Do replicas with these settings never care which number a node has: not to order ballots,
+    /// not to choose a primary, not to break a tie? Then a cluster whose nodes swapped their names
+    /// behaves as before with the names swapped, and an explorer need not look at both.
+    fn is_symmetric(config: &Self::Config) -> bool {
+        let _ = config;
+        false
+    }
+
     /// What this message claims, so that contradictions are seen, across restarts too.
     fn claims(message: &Self::Message) -> Vec<Claim>;
 
@@ -136,8 +144,21 @@ pub enum Claim {
     /// An honest node never says two values for one topic: two votes in a term, two values under
     /// a ballot, two digests for a view and sequence number.
     Once(Topic, u128),
+    /// The same where the value is a node: whom it votes for in a term.
+    For(Topic, NodeId),
     /// An honest node never says a lower value after a higher one: its term, its promised ballot.
     Rising(Topic, u128),
+}
+
+impl Claim {
+    /// The same with a number in place of a node.
+    #[must_use]
+    pub fn in_numbers(self) -> Self {
+        match self {
+            Self::For(topic, node) => Self::Once(topic, u128::from(node.0)),
+            Self::Once(..) | Self::Rising(..) => self,
+        }
+    }
 }
 
 /// What a claim is about.

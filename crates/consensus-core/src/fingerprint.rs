@@ -74,6 +74,11 @@ impl Hasher for StableHasher {
         self.mix(value);
     }
 
+    fn write_i128(&mut self, value: i128) {
+        self.mix((value >> 64) as u64);
+        self.mix(value as u64);
+    }
+
     fn write_usize(&mut self, value: usize) {
         self.mix(value as u64);
     }

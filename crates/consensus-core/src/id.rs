@@ -2,11 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Names one replica of a cluster. Small on purpose: a set of nodes is one machine word, see
 /// [`NodeSet`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeId(pub u8);
+
+/// Fed to a hasher as the only signed byte of the workspace, as a [`NodeSet`] is the only signed
+/// word of 128 bits: so a hasher can tell nodes from numbers, and hash a state as it would be if
+/// the nodes had other names (the explorer folds states that way).
+impl Hash for NodeId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i8(i8::from_ne_bytes([self.0]));
+    }
+}
 
 impl NodeId {
     /// How many nodes a cluster may have at most: the width of a [`NodeSet`].
@@ -33,13 +43,20 @@ impl fmt::Display for NodeId {
 
 /// A set of nodes: receivers of a message, voters heard from. A bit a node, so that a repeated
 /// vote counts once.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(from = "u128", into = "u128")]
 pub struct NodeSet {
     /// Nodes 64 to 127. Two words are handled faster than one of twice the width.
     upper: u64,
     /// Nodes 0 to 63.
     lower: u64,
+}
+
+/// See [`NodeId`].
+impl Hash for NodeSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i128(i128::from_ne_bytes(self.bits().to_ne_bytes()));
+    }
 }
 
 impl From<u128> for NodeSet {

@@ -9,6 +9,7 @@ use crate::disk::Snapshot;
 use crate::fingerprint::{self, AsItIs};
 use crate::node::{self, Commit, Node, Packet};
 use crate::state::History;
+use crate::symmetry::{Prints, Symmetry};
 use crate::violation::Violation;
 use consensus_core::Audit;
 use std::collections::{BTreeSet, HashMap};
@@ -94,7 +95,7 @@ impl<P: Audit> Steps<P> {
 
     fn node(&mut self, node: Node<P>) -> u32 {
         let next = number(self.nodes.len());
-        let known = *self.node_numbers.entry(node.print).or_insert(next);
+        let known = *self.node_numbers.entry(node.prints.own()).or_insert(next);
         if known == next {
             let status = node.local.replica.status();
             self.epoch = self.epoch.max(status.leader.map_or(0, |_| status.epoch));
@@ -105,7 +106,7 @@ impl<P: Audit> Steps<P> {
 
     fn packet(&mut self, packet: Packet<P>) -> u32 {
         let next = number(self.packets.len());
-        let known = *self.packet_numbers.entry(packet.print).or_insert(next);
+        let known = *self.packet_numbers.entry(packet.prints.own()).or_insert(next);
         if known == next {
             self.packets.push(packet);
         }
@@ -120,7 +121,7 @@ impl<P: Audit> Steps<P> {
 
 /// Histories by number.
 struct Histories {
-    list: Vec<Arc<History>>,
+    list: Vec<(Arc<History>, Prints)>,
     numbers: Numbers,
 }
 
@@ -155,20 +156,23 @@ impl<P: Audit> Arena<P> {
         self.steps.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn history(&self, which: u32) -> Arc<History> {
+    /// A history and its fingerprints.
+    pub(crate) fn history(&self, which: u32) -> (Arc<History>, Prints) {
         let histories = self.histories.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&histories.list[which as usize])
+        let (history, prints) = &histories.list[which as usize];
+        (Arc::clone(history), *prints)
     }
 
-    /// The number of a history.
-    pub(crate) fn record(&self, history: History) -> u32 {
+    /// The number of a history, and its fingerprints.
+    pub(crate) fn record(&self, symmetry: &Symmetry, history: History) -> (u32, Prints) {
+        let prints = Prints::of(symmetry, &history);
         let mut histories = self.histories.write().unwrap_or_else(PoisonError::into_inner);
         let next = number(histories.list.len());
-        let known = *histories.numbers.entry(history.print()).or_insert(next);
+        let known = *histories.numbers.entry(prints.own()).or_insert(next);
         if known == next {
-            histories.list.push(Arc::new(history));
+            histories.list.push((Arc::new(history), prints));
         }
-        known
+        (known, prints)
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Bounds {
     pub traitors: NodeSet,
     /// Actions in one behaviour, if that is to be bounded, too.
     pub depth: Option<u32>,
+    /// States that differ in the names of nodes only are one, where that makes no difference.
+    pub symmetry: bool,
 }
 
 /// What the clock moves on by, if there is one: so long that every timer may fire.
@@ -109,6 +111,7 @@ impl Bounds {
             timer: None,
             traitors: NodeSet::EMPTY,
             depth: None,
+            symmetry: true,
         }
     }
 }

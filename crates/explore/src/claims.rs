@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Claims {
     once: BTreeMap<Topic, u128>,
+    /// Apart from these, so that they are hashed as what they are.
+    nodes: BTreeMap<Topic, NodeId>,
     rising: BTreeMap<Topic, u128>,
 }
 
@@ -22,6 +24,13 @@ impl Claims {
                     return Ok(());
                 }
                 (topic, first, value, "now says")
+            }
+            Claim::For(topic, node) => {
+                let first = *self.nodes.entry(topic).or_insert(node);
+                if first == node {
+                    return Ok(());
+                }
+                (topic, u128::from(first.0), u128::from(node.0), "now says")
             }
             Claim::Rising(topic, value) => {
                 let highest = self.rising.entry(topic).or_insert(value);

@@ -2,6 +2,7 @@
 
 use crate::bounds::{Bounds, TICK};
 use crate::state::MAX_NODES;
+use crate::symmetry::Symmetry;
 use bytes::Bytes;
 use consensus_core::{
     Audit, AuthMeter, Authenticator, Batch, ClientId, Cluster, ClusterId, Command, ConfigError,
@@ -32,6 +33,8 @@ pub(crate) struct Context<P: Audit> {
     joining_config: P::Config,
     pub(crate) bounds: Bounds,
     pub(crate) commands: Vec<Batch>,
+    /// Nodes that may swap their names.
+    pub(crate) symmetry: Symmetry,
     keys: Vec<SimKeys>,
     meter: AuthMeter,
 }
@@ -69,6 +72,7 @@ impl<P: Audit> Context<P> {
         let joining_config = if bounds.joiners > 0 { configure(&joining)? } else { config.clone() };
         let key = |node| SimKeys::new(SEED, Signer::Node(NodeId(node as u8)));
         Ok(Self {
+            symmetry: Symmetry::of::<P>(&bounds, &config),
             config,
             joining_config,
             joining,

@@ -2,16 +2,18 @@
 //! states the odds that any two share all 128 are about 1 in 10^22, so that a state whose
 //! fingerprint was seen is taken for seen.
 
-use consensus_core::StableHasher;
+use crate::symmetry::Names;
+use consensus_core::{NodeId, NodeSet, StableHasher};
 use std::hash::{BuildHasher, Hash, Hasher};
 
-/// Feeds two hashers at once.
-struct Twice {
+/// Feeds two hashers at once, and gives nodes other names.
+struct Twice<'a> {
     low: StableHasher,
     high: StableHasher,
+    names: &'a Names,
 }
 
-impl Hasher for Twice {
+impl Hasher for Twice<'_> {
     fn write(&mut self, bytes: &[u8]) {
         self.low.write(bytes);
         self.high.write(bytes);
@@ -19,6 +21,18 @@ impl Hasher for Twice {
 
     fn write_u8(&mut self, value: u8) {
         self.write_u64(u64::from(value));
+    }
+
+    /// A node: see [`NodeId`].
+    fn write_i8(&mut self, value: i8) {
+        let [number] = value.to_ne_bytes();
+        self.write_u8(self.names.of(NodeId(number)).0);
+    }
+
+    /// A set of nodes: see [`NodeSet`].
+    fn write_i128(&mut self, value: i128) {
+        let nodes = NodeSet::from_bits(u128::from_ne_bytes(value.to_ne_bytes()));
+        self.write_u128(self.names.of_all(nodes).bits());
     }
 
     fn write_u16(&mut self, value: u16) {
@@ -50,8 +64,13 @@ impl Hasher for Twice {
 
 /// The fingerprint of a value.
 pub(crate) fn of<T: Hash + ?Sized>(value: &T) -> u128 {
-    let mut both =
-        Twice { low: StableHasher::seeded(0x51ed), high: StableHasher::seeded(0xa11c_e5ee_d000) };
+    under(&Names::OWN, value)
+}
+
+/// The fingerprint of what a value would be if the nodes had these names.
+pub(crate) fn under<T: Hash + ?Sized>(names: &Names, value: &T) -> u128 {
+    let (low, high) = (StableHasher::seeded(0x51ed), StableHasher::seeded(0xa11c_e5ee_d000));
+    let mut both = Twice { low, high, names };
     value.hash(&mut both);
     (u128::from(both.high.finish()) << 64) | u128::from(both.low.finish())
 }

@@ -45,7 +45,10 @@
 //! * Timers have no times, configurations no addresses, and the last write that something waits for
 //!   is forgotten once it is synced.
 //!
-//! Node numbers are not folded: ballots order them, primaries are chosen by them.
+//! * States that differ in the names of nodes only are one, where the algorithm says that it treats
+//!   all alike ([`Audit::is_symmetric`](consensus_core::Audit::is_symmetric)); [`mirror`] puts that
+//!   to the test. Raft does. Elsewhere no two nodes are alike: ballots order them, primaries are
+//!   chosen by them.
 //!
 //! # Speed
 //!
@@ -89,6 +92,7 @@ mod claims;
 mod context;
 mod disk;
 mod fingerprint;
+mod mirror;
 mod node;
 mod oracle;
 mod rounds;
@@ -97,6 +101,7 @@ mod search;
 mod service;
 mod settle;
 mod state;
+mod symmetry;
 mod table;
 mod violation;
 mod wish;
@@ -105,6 +110,7 @@ mod worker;
 
 pub use bounds::{Bounds, Disks, Preset, SNAPSHOT_BYTES, TICK};
 pub use context::BadModel;
+pub use mirror::mirror;
 pub use saved::Saved;
 pub use search::{
     Explored, Found, Limits, Progress, Watch, explore, explore_on, explore_with, hunt, hunt_with,

@@ -6,8 +6,8 @@ use crate::bounds::Disks;
 use crate::claims::Claims;
 use crate::context::Context;
 use crate::disk::{Disk, Snapshot, Write};
-use crate::fingerprint;
 use crate::service::Service;
+use crate::symmetry::{Prints, Symmetry};
 use crate::violation::Violation;
 use crate::wish::Wish;
 use crate::work::Work;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// A message to one node. Two that are equal are one.
 #[derive(Clone, Debug)]
 pub(crate) struct Packet<P: Audit> {
-    pub(crate) print: u128,
+    pub(crate) prints: Prints,
     pub(crate) to: NodeId,
     pub(crate) said: Arc<Verified<P::Message>>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Local<P: Audit> {
 /// A node with what follows from it.
 #[derive(Debug)]
 pub(crate) struct Node<P: Audit> {
-    pub(crate) print: u128,
+    pub(crate) prints: Prints,
     pub(crate) local: Local<P>,
     /// What the written disk proves.
     pub(crate) written: Ledger,
@@ -57,7 +57,7 @@ pub(crate) struct Node<P: Audit> {
 }
 
 impl<P: Audit> Node<P> {
-    pub(crate) fn new(id: NodeId, local: Local<P>) -> Self {
+    pub(crate) fn new(symmetry: &Symmetry, id: NodeId, local: Local<P>) -> Self {
         let synced = proven::<P>(&local.disk.kept);
         let mut written = synced.clone();
         for write in &local.disk.pending {
@@ -66,7 +66,7 @@ impl<P: Audit> Node<P> {
                 Write::Compact(records) => written = proven::<P>(records),
             }
         }
-        Self { print: fingerprint::of(&(id, &local)), local, written, synced }
+        Self { prints: Prints::of(symmetry, &(id, &local)), local, written, synced }
     }
 
     /// Does something wait for the disk?

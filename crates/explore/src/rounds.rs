@@ -16,6 +16,7 @@ use crate::arena::{Arena, Cause, Moment, Steps};
 use crate::context::Context;
 use crate::node::Stimulus;
 use crate::state::{Change, Spent, State};
+use crate::symmetry::Prints;
 use crate::violation::Violation;
 use crate::worker::{judge, work_out};
 use consensus_core::{Audit, NodeId};
@@ -139,7 +140,7 @@ fn in_order<P: Audit>(arena: &Arena<P>, mut packets: Vec<u32>) -> Vec<u32> {
     let steps = arena.read();
     packets.sort_by_cached_key(|packet| {
         let packet = &steps.packets[*packet as usize];
-        (packet.to, packet.said.sender(), packet.print)
+        (packet.to, packet.said.sender(), packet.prints.own())
     });
     packets
 }
@@ -177,15 +178,15 @@ impl<P: Audit> Round<'_, P> {
             Err(_) if !context.is_correct(id) => return Ok(()),
             Err(violation) => return Err(violation.clone()),
         };
-        let State { print, spent, history, upto, .. } = self.now;
-        let mut change = Change { print, spent, history, upto, gone: None };
+        let State { prints, spent, history, upto, .. } = self.now;
+        let mut change = Change { prints, spent, history, upto, gone: None };
         judge(context, arena, &steps, (&self.now, id), outcome, &mut change, &|_| false)?;
         (self.now.history, self.now.upto) = (change.history, change.upto);
         // The history's part is in there already.
-        self.now.print = change
-            .print
-            .wrapping_sub(steps.nodes[node as usize].print)
-            .wrapping_add(steps.nodes[outcome.node as usize].print);
+        self.now.prints = change
+            .prints
+            .without(&steps.nodes[node as usize].prints)
+            .with(&steps.nodes[outcome.node as usize].prints);
         self.now.nodes[id.index()] = outcome.node;
         for packet in &outcome.sent {
             if !self.sent.contains(packet) {
@@ -198,11 +199,10 @@ impl<P: Audit> Round<'_, P> {
     /// What was under way is gone, what was said is under way.
     fn finish(mut self, before: &State) -> State {
         let steps = self.arena.read();
-        let print_of = |packet: &u32| steps.packets[*packet as usize].print;
-        self.sent.sort_unstable_by_key(print_of);
-        let sum = |packets: &[u32]| packets.iter().map(print_of).fold(0, u128::wrapping_add);
-        self.now.print =
-            self.now.print.wrapping_sub(sum(&before.network)).wrapping_add(sum(&self.sent));
+        let prints_of = |packet: &u32| &steps.packets[*packet as usize].prints;
+        self.sent.sort_unstable_by_key(|packet| prints_of(packet).own());
+        let now = before.network.iter().map(prints_of).fold(self.now.prints, Prints::without);
+        self.now.prints = self.sent.iter().map(prints_of).fold(now, Prints::with);
         self.now.network = self.sent.into();
         self.now
     }

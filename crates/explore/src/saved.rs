@@ -176,10 +176,10 @@ pub(crate) fn states_of<P: Audit>(
         wanted = origins.values().map(|(parent, _)| *parent).collect();
         levels.push(origins);
     }
-    if !wanted.iter().all(|print| *print == root.print) {
+    if !wanted.iter().all(|print| *print == root.print()) {
         return Err(Foreign);
     }
-    let mut here = HashMap::from([(root.print, root.clone())]);
+    let mut here = HashMap::from([(root.print(), root.clone())]);
     let mut found = Vec::new();
     for level in 0..=depth {
         if level == depth {
@@ -210,7 +210,7 @@ fn forward<P: Audit>(
         let action = *actions.get(nth).ok_or(Foreign)?;
         let step = advance((context, arena), state, action, &|_| false, &mut news);
         match step {
-            Ok(Step::To(state)) if state.print == print => there.insert(print, state),
+            Ok(Step::To(state)) if state.print() == print => there.insert(print, state),
             _ => return Err(Foreign),
         };
     }

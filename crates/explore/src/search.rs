@@ -87,6 +87,8 @@ pub struct Explored {
     pub table_bytes: u64,
     /// The most states that waited to be expanded.
     pub widest: u64,
+    /// Ways of naming the nodes between which states were not told apart; 1 if all were.
+    pub names: usize,
     /// The first violation.
     pub found: Option<Found>,
 }
@@ -205,6 +207,7 @@ impl Explored {
             marks: BTreeSet::new(),
             table_bytes: 0,
             widest: 0,
+            names: 1,
             found: None,
         }
     }
@@ -252,7 +255,7 @@ impl<'a, P: Audit> Search<'a, P> {
 
     /// From the beginning of the model.
     fn begin(&mut self) {
-        self.seen.insert(self.root.print, Link::new(self.root.print, 0));
+        self.seen.insert(self.root.print(), Link::new(self.root.print(), 0));
         self.open.push_back(self.root.clone());
         self.note(&self.root.clone());
     }
@@ -260,7 +263,7 @@ impl<'a, P: Audit> Search<'a, P> {
     /// From where an earlier search was.
     fn go_on(&mut self, saved: Saved) -> Result<(), BadModel> {
         let foreign = |_| BadModel("what was saved is of another model, or of other code".into());
-        if saved.root != self.root.print {
+        if saved.root != self.root.print() {
             return Err(foreign(()));
         }
         for (print, link) in &saved.seen {
@@ -290,9 +293,9 @@ impl<'a, P: Audit> Search<'a, P> {
     fn save(&self) -> Saved {
         let steps = self.arena.read();
         let marks = steps.marks.iter().chain(&self.explored.marks);
-        let prints = |state: &State| state.print;
+        let prints = State::print;
         Saved {
-            root: self.root.print,
+            root: self.root.print(),
             depth: self.explored.depth,
             transitions: self.explored.transitions,
             decided: self.explored.decided,
@@ -328,6 +331,7 @@ impl<'a, P: Audit> Search<'a, P> {
         }
         self.explored.depth += u32::from(!self.next.is_empty());
         self.explored.states = self.seen.len() as u64;
+        self.explored.names = self.context.symmetry.ways().len();
         self.explored.table_bytes = self.seen.bytes() as u64;
         let steps = self.arena.read();
         self.explored.steps = steps.len() as u64;
@@ -408,14 +412,14 @@ impl<'a, P: Audit> Search<'a, P> {
         for (which, part) in parts.into_iter().enumerate() {
             self.explored.transitions += part.transitions;
             for Successor { state, link } in part.successors {
-                if self.seen.insert(state.print, link) {
+                if self.seen.insert(state.print(), link) {
                     self.note(&state);
                     self.next.push(state);
                 }
             }
             if let Some((place, nth, violation)) = part.violation {
                 let state = &states[which * each + place];
-                let mut path = self.seen.path(self.root.print, state.print);
+                let mut path = self.seen.path(self.root.print(), state.print());
                 path.push(nth);
                 let steps = chart::of(self.context, self.arena, &self.root, &path);
                 let states = self.seen.len() as u64;
@@ -427,7 +431,7 @@ impl<'a, P: Audit> Search<'a, P> {
 
     /// What of a new state is told in the end.
     fn note(&mut self, state: &State) {
-        let history = self.arena.history(state.history);
+        let history = self.arena.history(state.history).0;
         let decided = history.decided.len() as u64;
         self.explored.decided.0 += u64::from(decided > 0);
         self.explored.decided.1 = self.explored.decided.1.max(decided);

@@ -6,6 +6,7 @@ use crate::fingerprint;
 use crate::node::{Node, Stimulus, happen};
 use crate::rounds::{self, Weather};
 use crate::service::Applied;
+use crate::symmetry::Prints;
 use crate::violation::Violation;
 use crate::wish::Wish;
 use consensus_core::{Audit, Batch, Cluster, LogIndex, Membership, NodeId};
@@ -33,8 +34,9 @@ pub(crate) struct Spent {
 }
 
 impl Spent {
-    fn print(self) -> u128 {
-        fingerprint::of(&self)
+    /// There is no node in it that may have another name.
+    fn prints(self) -> Prints {
+        Prints::same(fingerprint::of(&self))
     }
 }
 
@@ -58,10 +60,6 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn print(&self) -> u128 {
-        fingerprint::of(self)
-    }
-
     /// Up to here all is decided.
     pub(crate) fn upto(&self) -> LogIndex {
         LogIndex(self.decided.len() as u64)
@@ -91,11 +89,11 @@ pub(crate) const MAX_NODES: usize = 7;
 
 /// One state of the cluster, in numbers of the arena.
 ///
-/// The fingerprint is a sum over its parts, so that a successor's is found without looking at what
-/// did not change.
+/// The fingerprints are sums over its parts, so that a successor's are found without looking at
+/// what did not change.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    pub(crate) print: u128,
+    pub(crate) prints: Prints,
     pub(crate) nodes: [u32; MAX_NODES],
     pub(crate) history: u32,
     /// How much is decided, according to the history.
@@ -138,7 +136,7 @@ pub(crate) enum Action<T> {
 
 /// What an action makes of a state, before it is known whether that was seen.
 pub(crate) struct Change {
-    pub(crate) print: u128,
+    pub(crate) prints: Prints,
     pub(crate) spent: Spent,
     pub(crate) history: u32,
     pub(crate) upto: LogIndex,
@@ -159,19 +157,23 @@ impl State {
             nodes[id.index()] = outcome.node;
             network.extend(outcome.sent);
         }
-        network.sort_by_key(|packet| steps.packets[*packet as usize].print);
+        network.sort_by_key(|packet| steps.packets[*packet as usize].prints.own());
         network.dedup();
-        let (history, spent) = (History::default(), Spent::default());
-        let mut print = history.print().wrapping_add(spent.print());
+        let (upto, spent) = (LogIndex::ZERO, Spent::default());
+        let (history, prints) = arena.record(&context.symmetry, History::default());
+        let mut prints = prints.with(&spent.prints());
         for id in context.cluster.nodes().iter() {
-            print = print.wrapping_add(steps.nodes[nodes[id.index()] as usize].print);
+            prints = prints.with(&steps.nodes[nodes[id.index()] as usize].prints);
         }
         for packet in &network {
-            print = print.wrapping_add(steps.packets[*packet as usize].print);
+            prints = prints.with(&steps.packets[*packet as usize].prints);
         }
-        let history = arena.record(history);
-        let upto = LogIndex::ZERO;
-        Ok(Self { print, nodes, history, upto, spent, network: network.into() })
+        Ok(Self { prints, nodes, history, upto, spent, network: network.into() })
+    }
+
+    /// The fingerprint of this state and of all that differ from it by names of nodes only.
+    pub(crate) fn print(&self) -> u128 {
+        self.prints.least()
     }
 
     /// Everything that may happen next.
@@ -342,30 +344,30 @@ impl State {
             _ => None,
         };
         let old = self.nodes[id.index()];
-        let mut print = self.print;
+        let mut prints = self.prints;
         for packet in &outcome.sent {
-            let held = steps.packets[*packet as usize].print;
-            let place = self.place_of(steps, held);
+            let held = &steps.packets[*packet as usize].prints;
+            let place = self.place_of(steps, held.own());
             let there = place.is_ok_and(|place| Some(place) != gone);
             if !there && !news.contains(packet) {
                 news.push(*packet);
-                print = print.wrapping_add(held);
+                prints = prints.with(held);
             }
         }
         if outcome.node == old && news.is_empty() && outcome.commits.is_empty() {
             return None;
         }
-        print = print
-            .wrapping_sub(steps.nodes[old as usize].print)
-            .wrapping_add(steps.nodes[outcome.node as usize].print);
+        prints = prints
+            .without(&steps.nodes[old as usize].prints)
+            .with(&steps.nodes[outcome.node as usize].prints);
         if let Some(place) = gone {
-            print = print.wrapping_sub(steps.packets[self.network[place] as usize].print);
+            prints = prints.without(&steps.packets[self.network[place] as usize].prints);
         }
         let spent = self.spend(context, action);
         if spent != self.spent {
-            print = print.wrapping_sub(self.spent.print()).wrapping_add(spent.print());
+            prints = prints.without(&self.spent.prints()).with(&spent.prints());
         }
-        Some(Change { print, spent, history: self.history, upto: self.upto, gone })
+        Some(Change { prints, spent, history: self.history, upto: self.upto, gone })
     }
 
     /// The state that a change makes.
@@ -376,7 +378,7 @@ impl State {
         (id, node): (NodeId, u32),
         news: &[u32],
     ) -> Self {
-        let Change { print, spent, history, upto, gone } = *change;
+        let Change { prints, spent, history, upto, gone } = *change;
         let mut nodes = self.nodes;
         nodes[id.index()] = node;
         let mut network = Arc::clone(&self.network);
@@ -385,22 +387,22 @@ impl State {
             if let Some(place) = gone {
                 packets.remove(place);
             }
-            let print_of = |packet: &u32| steps.packets[*packet as usize].print;
+            let print_of = |packet: &u32| steps.packets[*packet as usize].prints.own();
             for packet in news {
                 let place = packets.partition_point(|held| print_of(held) < print_of(packet));
                 packets.insert(place, *packet);
             }
             network = packets.into();
         }
-        Self { print, nodes, history, upto, spent, network }
+        Self { prints, nodes, history, upto, spent, network }
     }
 
     /// The same, but a message is lost.
     pub(crate) fn without<P: Audit>(&self, steps: &Steps<P>, place: usize) -> Self {
         let mut packets = self.network.to_vec();
         let packet = packets.remove(place);
-        let print = self.print.wrapping_sub(steps.packets[packet as usize].print);
-        Self { print, network: packets.into(), ..self.clone() }
+        let prints = self.prints.without(&steps.packets[packet as usize].prints);
+        Self { prints, network: packets.into(), ..self.clone() }
     }
 
     /// The same, a tick later.
@@ -411,8 +413,8 @@ impl State {
 
     /// The same, but so much is used up.
     pub(crate) fn with_spent(&self, spent: Spent) -> Self {
-        let print = self.print.wrapping_sub(self.spent.print()).wrapping_add(spent.print());
-        Self { print, spent, ..self.clone() }
+        let prints = self.prints.without(&self.spent.prints()).with(&spent.prints());
+        Self { prints, spent, ..self.clone() }
     }
 
     fn spend<P: Audit>(&self, context: &Context<P>, action: Action<P::Timer>) -> Spent {
@@ -436,7 +438,9 @@ impl State {
         spent
     }
 
-    fn place_of<P: Audit>(&self, steps: &Steps<P>, print: u128) -> Result<usize, usize> {
-        self.network.binary_search_by_key(&print, |packet| steps.packets[*packet as usize].print)
+    /// Where a message of this fingerprint is under way, or would be.
+    pub(crate) fn place_of<P: Audit>(&self, steps: &Steps<P>, print: u128) -> Result<usize, usize> {
+        let print_of = |packet: &u32| steps.packets[*packet as usize].prints.own();
+        self.network.binary_search_by_key(&print, print_of)
     }
 }

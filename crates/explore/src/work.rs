@@ -4,9 +4,9 @@
 use crate::claims::Claims;
 use crate::context::Context;
 use crate::disk::{Disk, Snapshot, Write, Writing};
-use crate::fingerprint;
 use crate::node::{Commit, Local, Node, Outcome, Packet, proven};
 use crate::service::{Applied, Service};
+use crate::symmetry::Prints;
 use crate::violation::Violation;
 use crate::wish::Wish;
 use bytes::Bytes;
@@ -396,15 +396,15 @@ impl<'a, P: Audit> Work<'a, P> {
             }
         };
         for to in to.iter() {
-            let print = fingerprint::of(&(to, &*said));
-            self.sent.push(Packet { print, to, said: Arc::clone(&said) });
+            let prints = Prints::of(&self.context.symmetry, &(to, &*said));
+            self.sent.push(Packet { prints, to, said: Arc::clone(&said) });
         }
         Ok(())
     }
 
     pub(crate) fn finish(self) -> Outcome<P> {
         Outcome {
-            node: Node::new(self.id, self.local),
+            node: Node::new(&self.context.symmetry, self.id, self.local),
             sent: self.sent,
             commits: self.commits,
             snapshot: self.snapshot,

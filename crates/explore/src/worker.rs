@@ -74,7 +74,7 @@ impl<T: Copy> Worker<T> {
             Step::Seen => part.transitions += 1,
             Step::To(next) => {
                 part.transitions += 1;
-                let link = Link::new(state.print, nth);
+                let link = Link::new(state.print(), nth);
                 part.successors.push(Successor { state: next, link });
             }
         }
@@ -102,11 +102,11 @@ pub(crate) fn advance<P: Audit>(
 ) -> Result<Step, Violation> {
     if let Action::Tick = action {
         let later = state.later();
-        return Ok(if is_seen(later.print) { Step::Seen } else { Step::To(later) });
+        return Ok(if is_seen(later.print()) { Step::Seen } else { Step::To(later) });
     }
     if let Action::Round(weather) = action {
         let next = rounds::play(context, arena, (state, weather), &mut |_, _, _| {})?;
-        return Ok(if is_seen(next.print) { Step::Seen } else { Step::To(next) });
+        return Ok(if is_seen(next.print()) { Step::Seen } else { Step::To(next) });
     }
     let mut steps = arena.read();
     let (id, cause) = state.cause(&steps, action);
@@ -126,7 +126,7 @@ pub(crate) fn advance<P: Audit>(
     let change = state.change(context, &steps, (action, id), outcome, news);
     let Some(mut change) = change else { return Ok(Step::Nothing) };
     judge(context, arena, &steps, (state, id), outcome, &mut change, is_seen)?;
-    if is_seen(change.print) {
+    if is_seen(change.prints.least()) {
         return Ok(Step::Seen);
     }
     Ok(Step::To(state.changed(&steps, &change, (id, outcome.node), news)))
@@ -166,16 +166,17 @@ pub(crate) fn judge<P: Audit>(
     nodes[id.index()] = outcome.node;
     let scene = Scene { context, steps, id, nodes, spent: change.spent };
     if concerns_all {
-        let before = arena.history(state.history);
+        let (before, prints) = arena.history(state.history);
         let mut history = History::clone(&before);
         scene.judge(outcome, &mut history)?;
         if history != *before {
-            change.print = change.print.wrapping_sub(before.print()).wrapping_add(history.print());
             change.upto = history.upto();
-            change.history = arena.record(history);
+            let (number, now) = arena.record(&context.symmetry, history);
+            change.history = number;
+            change.prints = change.prints.without(&prints).with(&now);
         }
     }
-    if disks && !is_seen(change.print) {
+    if disks && !is_seen(change.prints.least()) {
         scene.logs_match()?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What the oracles may know of Raft.
 
+use crate::config::Config;
 use crate::invariants;
 use crate::message::Message;
 use crate::record::Record;
@@ -82,6 +83,12 @@ impl Audit for Raft {
         "waits for a server of a higher priority",
     ];
 
+    /// Servers are all alike but for their priorities. Who is removed breaks a tie by number, so a
+    /// model in which members change is not folded, which is for the explorer to see to.
+    fn is_symmetric(config: &Config) -> bool {
+        config.priorities.is_empty()
+    }
+
     fn claims(message: &Message) -> Vec<Claim> {
         let term = u128::from(message.term().0);
         let promised = Claim::Rising(Topic::new("term", 0u64, 0), term);
@@ -89,7 +96,7 @@ impl Audit for Raft {
             // One vote a term (§5.2). Who asks for votes has voted for itself.
             Message::RequestVote { candidate, .. }
             | Message::Vote { candidate, granted: true, .. } => {
-                let vote = Claim::Once(Topic::new("vote", term, 0), u128::from(candidate.0));
+                let vote = Claim::For(Topic::new("vote", term, 0), *candidate);
                 vec![promised, vote]
             }
             Message::AppendReply { .. } => vec![promised],

@@ -2,8 +2,9 @@
 //! send it.
 
 use consensus_core::mutant::planted;
-use consensus_core::{LogIndex, NodeId, NodeSet};
-use std::collections::VecDeque;
+use consensus_core::{Fingerprint, LogIndex, NodeId, NodeSet};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
 
 /// One follower, as the leader sees it. Always `matched < next`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,8 +51,22 @@ struct Sent {
 
 /// What a leader knows of all others, lowest number first. They are few: a list is read faster
 /// than a tree.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Followers(Vec<(NodeId, Progress)>);
+
+/// In the order of what is known of them, those of whom the same is known as one set: so it matters
+/// to no hasher that renames nodes that the list is in the order of their names.
+impl Hash for Followers {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut alike: BTreeMap<Fingerprint, (NodeSet, &Progress)> = BTreeMap::new();
+        for (id, progress) in &self.0 {
+            let known = alike.entry(Fingerprint::of(progress));
+            known.or_insert((NodeSet::EMPTY, progress)).0.insert(*id);
+        }
+        state.write_usize(alike.len());
+        alike.values().for_each(|follower| follower.hash(state));
+    }
+}
 
 impl Followers {
     /// Followers of a new leader whose log ended at `last`.

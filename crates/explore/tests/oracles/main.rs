@@ -6,7 +6,7 @@ mod toy;
 use consensus_core::ProtocolConfig;
 use synod_explore::{
     BadModel, Bounds, Disks, Explored, Found, Limits, Progress, Saved, Watch, Wish, Wishes,
-    explore_on, explore_with,
+    explore_on, explore_with, mirror,
 };
 use toy::{Config, Mistake, Toy};
 
@@ -299,6 +299,18 @@ fn limits_and_bounds_end_a_search_that_is_then_not_closed() {
     // Deliveries that are counted end it, too.
     let counted = Bounds { duplicates: Some(1), ..endless };
     assert!(run(&counted, Mistake::Endless, &Limits::default()).closed);
+}
+
+/// Who folds states believes that nodes are alike; who says so of a cluster with one certain leader
+/// is caught.
+#[test]
+fn who_says_that_nodes_are_alike_is_put_to_the_test() {
+    let walk = |mistake| {
+        let configure = |cluster: &_| Ok(Config { mistake, ..Config::for_cluster(cluster)? });
+        mirror::<Toy>(&bounds(), configure, (20, 30))
+    };
+    assert_eq!(walk(Mistake::None), Ok(0), "it does not say so");
+    assert!(walk(Mistake::SaysAlike).is_err());
 }
 
 /// OSDI '99 §2: lies are for algorithms that survive them.

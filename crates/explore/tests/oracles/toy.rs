@@ -66,6 +66,8 @@ pub(crate) enum Mistake {
     Unsound,
     /// A step that commits something is one that it says must not be.
     UnsoundStep,
+    /// It says that its nodes are alike, and one of them always leads.
+    SaysAlike,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -478,6 +480,10 @@ impl ConsensusProtocol for Toy {
 
 impl Audit for Toy {
     const LOG_MATCHING: bool = true;
+
+    fn is_symmetric(config: &Config) -> bool {
+        config.mistake == Mistake::SaysAlike
+    }
 
     fn claims(message: &Message) -> Vec<Claim> {
         match message {

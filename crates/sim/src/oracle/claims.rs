@@ -16,6 +16,7 @@ impl Claims {
     /// O7: a message with this claim leaves the node.
     pub(crate) fn say(&mut self, node: NodeId, claim: Claim) -> Verdict {
         match claim {
+            Claim::For(..) => return self.say(node, claim.in_numbers()),
             Claim::Once(topic, value) => {
                 let first = *self.once.entry((node, topic)).or_insert(value);
                 if first != value {
@@ -36,6 +37,7 @@ impl Claims {
     /// O7: would a message with this claim contradict what the node said?
     pub(crate) fn fits(&self, node: NodeId, claim: Claim) -> Verdict {
         let (topic, said, value, holds) = match claim {
+            Claim::For(..) => return self.fits(node, claim.in_numbers()),
             Claim::Once(topic, value) => {
                 let said = self.once.get(&(node, topic));
                 (topic, said, value, said.is_none_or(|said| *said == value))

@@ -71,6 +71,10 @@ pub(crate) struct BoundFlags {
     /// The longest behaviour, in steps
     #[arg(long, value_name = "STEPS")]
     depth: Option<u32>,
+    /// States that differ in the names of nodes only are one, where nodes are alike (Raft): true or
+    /// false [default: true]
+    #[arg(long, value_name = "BOOL")]
+    symmetry: Option<bool>,
 }
 
 /// The bound on repeated deliveries.
@@ -155,6 +159,7 @@ impl BoundFlags {
             timer: preset.timer,
             traitors: preset.traitors,
             depth: self.depth.or(preset.depth),
+            symmetry: self.symmetry.unwrap_or(preset.symmetry),
         })
     }
 }
@@ -245,6 +250,7 @@ pub(crate) fn json(bounds: &Bounds) -> Value {
         "timer": bounds.timer,
         "traitors": bounds.traitors.len(),
         "depth": bounds.depth,
+        "symmetry": bounds.symmetry,
     })
 }
 

@@ -193,6 +193,12 @@ impl Verdict {
             self.explored.table_bytes as f64 / (states as f64).max(1.0),
             self.explored.widest,
         ));
+        if self.explored.names > 1 {
+            lines.push(format!(
+                "  states that differ in the names of nodes only are one: {} ways of naming them",
+                self.explored.names
+            ));
+        }
         let (with, highest) = self.explored.decided;
         let leaders = self.explored.leaders;
         lines.push(format!(
