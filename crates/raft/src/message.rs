@@ -433,6 +433,9 @@ fn check_candidate(term: Term, last: EntryId, commit: LogIndex) -> Result<(), Re
     if last.term >= term {
         return Err(Rejected("the last entry is of the term that is to begin, or later"));
     }
+    if !last.can_be() && !planted("R191") {
+        return Err(Rejected("a log that ends where none does"));
+    }
     if commit > last.index {
         return Err(Rejected("committed beyond its log"));
     }
@@ -524,6 +527,9 @@ mod tests {
             transfer: false,
         };
         assert_eq!(ask(id(3, 9)).check(NodeId(0)), Ok(()));
+        for last in [id(0, u64::MAX), id(3, u64::MAX), id(0, 1), id(3, 0)] {
+            assert!(ask(last).check(NodeId(0)).is_err(), "no log ends with {last:?}");
+        }
         assert!(ask(id(4, 9)).check(NodeId(0)).is_err());
     }
 

@@ -396,6 +396,10 @@ pub const MUTANTS: &[Mutant] = &[
     )
     .beyond_simulation("a cluster in which nobody writes: `tests/forgetting.rs`"),
     Mutant::new("R181", "a follower that has just what is forgotten is not fed", &["O13"]),
+    Mutant::new("R190", "a candidate adopts entries of its own term", &["O3", "O5", "O6"])
+        .beyond_simulation("a vote that is later than two changes of members: `tests/tails.rs`"),
+    Mutant::new("R191", "a candidate's log may end where no log does", &["O18"])
+        .beyond_simulation("two hostile numbers in one message: unit tests of `src/message.rs`"),
     Mutant::new("R200", "a follower that needs no snapshot names the end of its log", &["O13"]),
     Mutant::new("R201", "one read by lease makes those that come with it such, too", &["O9"])
         .beyond_simulation("rare: worse clocks, and one whom a leader without a lease answers"),

@@ -28,6 +28,12 @@
 //! leaves its term before it adopts anything, and hears that leader no more. A candidate that has
 //! begun its term itself has acknowledged nothing in it.
 //!
+//! *Who votes stays, too.* A candidate's votes are counted by the members of its log, and to adopt
+//! may change those. Up to entries before its term it is as if it had held them when it asked. But
+//! entries of its own term are the work of a leader of that term: another one was elected, and may
+//! since have changed the members more than once (§6), so that the candidate's votes would suffice
+//! beside those of that leader. So a candidate adopts nothing of its own term; it has lost.
+//!
 //! *Nobody is disturbed.* To leave its term is to depose, later, a leader of that term. So a
 //! candidate that has to does it only when a majority has answered: who reaches none has nothing to
 //! catch up for.
@@ -135,7 +141,10 @@ impl Raft {
     pub(crate) fn on_tail(&mut self, from: NodeId, tail: Tail, effects: &mut Effects<Self>) {
         let asks = match &self.role {
             Role::PreCandidate(_) => true,
-            Role::Candidate(_) => tail.term == self.server.current_term,
+            Role::Candidate(_) => {
+                let current = self.server.current_term;
+                tail.term == current && (tail.last().term < current || planted("R190"))
+            }
             Role::Follower(_) => planted("R107"),
             Role::Leader(_) => false,
         };

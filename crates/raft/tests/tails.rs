@@ -213,6 +213,33 @@ fn a_candidate_that_is_brought_up_to_date_keeps_its_votes() {
     assert_eq!(terms(&lab, 0), [1, 3, 0]);
 }
 
+/// §5.2, §6: entries of the candidate's own term are a leader's of that term. That one may have
+/// changed the members since, and by the new ones the candidate's late votes would be a majority: a
+/// second leader of the term.
+#[test]
+fn a_candidate_adopts_nothing_of_its_own_term() {
+    let mut lab = Lab::new(5);
+    for candidate in [0, 3] {
+        lab.campaign(candidate);
+    }
+    for voter in [1, 2] {
+        lab.carry(0, voter, "request-vote");
+        lab.carry(voter, 0, "vote");
+    }
+    lab.carry(3, 4, "request-vote");
+    let late = lab.take(4, 3, "vote");
+    let asks = lab.take(3, 0, "request-vote");
+    lab.carry_all_but(NodeId(3).into());
+    lab.change(0, |seen| seen.remove(NodeId(1)).remove(NodeId(2)));
+    lab.carry_all_but(NodeId(3).into());
+    assert!(!lab.members(0).0.is_joint(), "the new members are in force");
+    lab.hand(3, 0, asks);
+    lab.carry(0, 3, "tail");
+    lab.hand(4, 3, late);
+    assert_eq!((lab.status(0).role, lab.status(3).role), (Role::Leader, Role::Candidate));
+    assert_eq!((lab.status(0).epoch, lab.status(3).epoch), (1, 1));
+}
+
 /// §7: what the refuser has forgotten comes as a snapshot, and then the rest.
 #[test]
 fn a_candidate_takes_a_snapshot_where_the_log_is_forgotten() {
