@@ -267,7 +267,7 @@ impl MultiPaxos {
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        if self.refused(from, ballot, effects) || self.is_held_back(ballot, handed, effects) {
+        if self.refused(from, ballot, effects) || self.is_held_back(ballot, handed, env, effects) {
             return;
         }
         if ballot > self.node.acceptor.promised() {
@@ -306,7 +306,7 @@ impl MultiPaxos {
         effects: Out<'_>,
     ) {
         let Accept { ballot, slot: first, chosen, again, .. } = *accept;
-        if self.refused(from, ballot, effects) {
+        if self.refused(from, ballot, effects) || self.is_bound_to_another(ballot, effects) {
             return;
         }
         self.hear(ballot, env, effects);
@@ -352,18 +352,36 @@ impl MultiPaxos {
 
     /// With leases, who heard a leader, or may have before it crashed, promises nobody else
     /// anything for the shortest election timeout, unless that leader gave way.
-    fn is_held_back(&self, ballot: Ballot, handed: Option<Ballot>, effects: Out<'_>) -> bool {
+    fn is_held_back(
+        &self,
+        ballot: Ballot,
+        handed: Option<Ballot>,
+        env: &Env<'_>,
+        effects: Out<'_>,
+    ) -> bool {
         let Role::Follower(follower) = &self.role else { return false };
         let leases = self.node.config.lease.is_some() && !planted("M99");
-        let of_old = planted("M136");
-        let gave_way = handed.is_some() && (follower.leader == handed || of_old);
-        // A leader also asks those who follow it already, when they begin to vote.
-        let free = gave_way || follower.lost || follower.leader == Some(ballot);
+        let free = follower.is_free_for(ballot, handed, env);
         let held = leases && !free && ballot > self.node.acceptor.promised();
         if held {
             effects.reached("prepare held back by a lease");
         }
         held
+    }
+
+    /// With leases, who hears one leader does not hear another: the messages of that one are as if
+    /// they were lost.
+    #[inline]
+    pub(crate) fn is_bound_to_another(&self, ballot: Ballot, effects: Out<'_>) -> bool {
+        if self.node.config.lease.is_none() || planted("M190") {
+            return false;
+        }
+        let Role::Follower(follower) = &self.role else { return false };
+        let bound = follower.is_bound_to_another(ballot);
+        if bound {
+            effects.reached("another leader is not heard, for a lease");
+        }
+        bound
     }
 
     /// A ballot below the promised one gets no answer but the higher ballot.

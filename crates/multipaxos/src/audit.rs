@@ -37,6 +37,7 @@ impl Audit for MultiPaxos {
         "acceptance of an earlier ballot",
         "accepted value replaced",
         "accepted without a promise before",
+        "another leader is not heard, for a lease",
         "answer to a read of an earlier life",
         "asked for forgotten slots",
         "busy: handing over",

@@ -22,6 +22,8 @@ pub(crate) struct Follower {
     pub(crate) offered: Option<Canvasser>,
     /// A scout was told a piece of what is accepted here, and the next one begins at this slot.
     next_piece: Option<LogIndex>,
+    /// Until then it may owe a leader that it heard in an earlier life the rest of a lease.
+    wary_until: Duration,
     /// Up to where values were known at the last heartbeat.
     upto_at_heartbeat: LogIndex,
 }
@@ -31,7 +33,38 @@ impl Follower {
     pub(crate) fn idle(node: &Node) -> Self {
         let upto_at_heartbeat = node.learner.upto();
         let (leader, offered, next_piece) = (None, None, None);
-        Self { leader, lost: true, priority: 0, offered, next_piece, upto_at_heartbeat }
+        let wary_until = Duration::ZERO;
+        Self { leader, lost: true, priority: 0, offered, next_piece, wary_until, upto_at_heartbeat }
+    }
+
+    /// A new life begins.
+    pub(crate) fn reborn(node: &Node, env: &Env<'_>, effects: &mut Effects<MultiPaxos>) -> Self {
+        let mut follower = Self::new(None, node, env, effects);
+        if node.config.lease.is_some() {
+            follower.wary_until = env.now + env.cluster.timing.election_min;
+        }
+        follower
+    }
+
+    /// With leases a leader answers reads by the word of those that hear it. So who hears one hears
+    /// no other, and promises nothing to another, before it has missed that one for the shortest
+    /// election timeout. That two lead at a time takes a change of members: the next leader may
+    /// have been elected by others, and ask this replica only later.
+    pub(crate) fn is_bound_to_another(&self, ballot: Ballot) -> bool {
+        !self.lost && self.leader.is_some_and(|leader| leader != ballot)
+    }
+
+    /// May it promise this ballot something? A leader also asks those who follow it already, when
+    /// they begin to vote; and who gave way waives its lease.
+    pub(crate) fn is_free_for(
+        &self,
+        ballot: Ballot,
+        handed: Option<Ballot>,
+        env: &Env<'_>,
+    ) -> bool {
+        let gave_way = handed.is_some() && (self.leader == handed || planted("M136"));
+        let wary = env.now < self.wary_until && !planted("M191");
+        self.lost || (!wary && (gave_way || self.leader == Some(ballot)))
     }
 
     /// Begins to follow, or to wait, and gives whoever leads the shortest election timeout.

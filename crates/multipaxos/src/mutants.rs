@@ -318,6 +318,10 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("M136", "who was asked to lead by any leader is free of any lease", &["O9"]),
     Mutant::new("M137", "a canvass is content with a phase 2 quorum", &["O14"]),
     Mutant::new("M138", "a leader needs the answers of a phase 1 quorum to stay", &["O14"]),
+    Mutant::new("M190", "who is bound by a lease follows whoever it hears last", &["O9"])
+        .beyond_simulation("two leaders and a change of members: `tests/leases.rs`"),
+    Mutant::new("M191", "who has just started owes no lease to anybody but whom it hears", &["O9"])
+        .beyond_simulation("the same and a restart: `tests/leases.rs`"),
     Mutant::new("M144", "a scout gives up although its report comes on", &["O13"])
         .beyond_simulation("reports of many pages on slow links: rare; tests/office.rs"),
     Mutant::new("M145", "who tells a scout a long report misses a leader meanwhile", &["O13"])

@@ -200,7 +200,7 @@ impl MultiPaxos {
     #[cold]
     fn start(&mut self, env: &Env<'_>, effects: Out<'_>) {
         self.node.start(effects);
-        self.role = Role::Follower(Follower::new(None, &self.node, env, effects));
+        self.role = Role::Follower(Follower::reborn(&self.node, env, effects));
     }
 
     /// Whom it takes for the leader.
@@ -446,7 +446,7 @@ impl MultiPaxos {
         env: &Env<'_>,
         effects: Out<'_>,
     ) {
-        if !self.refused(from, ballot, effects) {
+        if !self.refused(from, ballot, effects) && !self.is_bound_to_another(ballot, effects) {
             self.hear(ballot, env, effects);
             let Node { acceptor, learner, .. } = &mut self.node;
             learner.learn_from_leader(ballot, chosen, acceptor, effects);
@@ -457,7 +457,7 @@ impl MultiPaxos {
         let Message::Heartbeat { ballot, chosen, settled, round, priority } = *message else {
             return;
         };
-        if self.refused(from, ballot, effects) {
+        if self.refused(from, ballot, effects) || self.is_bound_to_another(ballot, effects) {
             return;
         }
         self.hear(ballot, env, effects);
