@@ -80,6 +80,7 @@ const LIES: &[&str] = &[
 /// Where members change.
 const CHANGES: &[&str] = &[
     "asked for any members",
+    "bridge over a schism",
     "asked for the same members",
     "asked to add a learner",
     "asked to add a voter",

@@ -1,6 +1,7 @@
 //! Schisms: while a change of members is under way the nodes that come and the nodes that were
 //! there lose each other, and on either side somebody wants to lead. A change is safe only if the
-//! two sides cannot both decide (Raft §6; PMS §3).
+//! two sides cannot both decide (Raft §6; PMS §3). Before they meet again, one of either side may
+//! hear each other: who leads by the one members then asks one who follows a leader by the others.
 
 use crate::rng::Rng;
 use crate::world::World;
@@ -17,6 +18,8 @@ enum Next {
     Part { side: NodeSet, leader: NodeId, dies: bool },
     /// Somebody on either side wants to lead.
     Stand { side: NodeSet, times: u32 },
+    /// One of either side hears each other.
+    Bridge { side: NodeSet },
     /// They meet again.
     Meet,
 }
@@ -80,19 +83,27 @@ impl Schism {
                 Some((now + Duration::from_millis(1), Next::Stand { side, times }))
             }
             Next::Stand { side, times } => {
-                for half in [side, world.cluster().nodes().minus(side)] {
-                    let able: Vec<NodeId> =
-                        half.iter().filter(|node| world.is_running(*node)).collect();
-                    if !able.is_empty() {
-                        world.campaign(rng.pick(&able));
-                    }
+                for able in either(side, world).into_iter().filter(|able| !able.is_empty()) {
+                    world.campaign(rng.pick(&able));
                 }
                 let wait = rng.time(Duration::from_millis(20), Duration::from_millis(400));
                 let then = match times {
+                    0 if rng.chance(5_000) => Next::Bridge { side },
                     0 => Next::Meet,
                     _ => Next::Stand { side, times: times - 1 },
                 };
                 Some((now + wait, then))
+            }
+            Next::Bridge { side } => {
+                let [here, there] = either(side, world);
+                if !here.is_empty() && !there.is_empty() {
+                    world.fault("bridge over a schism");
+                    let (one, other) = (rng.pick(&here), rng.pick(&there));
+                    world.mend(one, other);
+                    world.mend(other, one);
+                }
+                let wait = rng.time(Duration::from_millis(50), Duration::from_millis(600));
+                Some((now + wait, Next::Meet))
             }
             Next::Meet => {
                 world.heal_among(world.cluster().nodes());
@@ -103,4 +114,10 @@ impl Schism {
             }
         };
     }
+}
+
+/// The nodes of this side and of the other that are up.
+fn either<P: Audit, S: StateMachine>(side: NodeSet, world: &World<P, S>) -> [Vec<NodeId>; 2] {
+    let up = |half: NodeSet| half.iter().filter(|node| world.is_running(*node)).collect();
+    [up(side), up(world.cluster().nodes().minus(side))]
 }
