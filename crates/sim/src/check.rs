@@ -3,6 +3,7 @@
 
 mod calm;
 mod core;
+mod crowd;
 mod homecoming;
 mod hub;
 mod rest;
@@ -154,6 +155,7 @@ impl<'a, P: Audit> Run<'a, P> {
         setup.network = options.faults.network.clone();
         setup.disk = options.faults.disk.clone();
         setup.max_batch = options.max_batch;
+        setup.sessions = options.sessions.unwrap_or(setup.sessions);
         setup.turns = options.turns;
         setup.compare_states_every = Some(8);
         setup.traitors = traitors(options, &mut rng);
@@ -250,6 +252,7 @@ impl<'a, P: Audit> Run<'a, P> {
         nemesis.turn_traitors(&mut self.world);
         self.keep_equivocating();
         let clients: Vec<ClientId> = (0..self.options.clients).map(|_| self.add_client()).collect();
+        self.add_crowd();
         self.add_readers();
         let mut churn = Churn::new(self.seed, &self.options.operators);
         let mut sieges = Sieges::new(self.seed, self.options);

@@ -229,6 +229,13 @@ pub(crate) fn turns(seed: u64) -> Option<Duration> {
     rng.chance(3_333).then(|| Duration::from_micros(rng.pick(&[300, 3_000, 3_000, 20_000])))
 }
 
+/// In one of four runs the service keeps few sessions: enough for the clients that stay, with those
+/// that come when all is healed.
+pub(crate) fn sessions(seed: u64) -> Option<usize> {
+    let rng = &mut Rng::for_purpose(seed, 21);
+    rng.chance(2_500).then(|| rng.between(9, 14) as usize)
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -242,6 +249,9 @@ pub struct Options {
     pub think: Duration,
     /// Registers that they work on: few, so that they meet.
     pub registers: u8,
+    /// Sessions that the service keeps: so many come and go beside the clients that stay. `None`:
+    /// room for all, and nobody comes.
+    pub sessions: Option<usize>,
     /// Commands that a node puts into one batch at most.
     pub max_batch: usize,
     /// Timeouts of the cluster.
@@ -306,6 +316,7 @@ impl Options {
                 rng.time(Duration::from_millis(10), Duration::from_millis(1_500))
             },
             registers: rng.between(1, 4) as u8,
+            sessions: sessions(seed),
             max_batch: rng.pick(&[1, 2, 16]),
             timing: Timing::LAN,
             sizes: sizes(seed),
@@ -385,7 +396,8 @@ impl Options {
     /// what the texts in TLA+ tell of, see `docs/tla`.
     #[must_use]
     pub fn without_extras(self) -> Self {
-        Self { variants: Vec::new(), operators: Operators::none(), turns: None, ..self }
+        let (variants, operators) = (Vec::new(), Operators::none());
+        Self { variants, operators, turns: None, sessions: None, ..self }
     }
 
     /// A run without faults, for tests of one's own.
@@ -396,6 +408,7 @@ impl Options {
             commands: 10,
             think: Duration::ZERO,
             registers: 2,
+            sessions: None,
             max_batch: 16,
             timing: Timing::LAN,
             sizes: Sizes::USUAL,

@@ -10,7 +10,7 @@
 use crate::check::Run;
 use crate::nemesis::Churn;
 use crate::operators::{Offers, Operators};
-use crate::options::{Options, sizes, turns, variants};
+use crate::options::{Options, sessions, sizes, turns, variants};
 use crate::rng::{CERTAIN, Rng};
 use crate::traitor::Treason;
 use crate::world::Pool;
@@ -73,6 +73,7 @@ impl Options {
             max_batch: rng.pick(&[1, 2]),
             sizes: sizes(seed),
             turns: turns(seed),
+            sessions: sessions(seed),
             variants: variants::<P>(seed),
             traitors: rng.between(0, most) as usize,
             shuffle: Some(Shuffle::drawn(rng)),
@@ -90,6 +91,7 @@ impl<P: Audit> Run<'_, P> {
         for _ in 0..self.options.clients {
             self.add_client();
         }
+        self.add_crowd();
         for traitor in self.world.traitors().iter() {
             self.turn(traitor);
         }
