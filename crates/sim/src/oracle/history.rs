@@ -44,7 +44,8 @@ struct Watched {
 /// The one history of a world.
 pub(crate) struct History<S> {
     decided: Vec<Decided>,
-    submitted: Table<Key, Command>,
+    /// All openings of sessions by one client have one key.
+    submitted: Table<Key, Vec<Command>>,
     applied: Table<Key, Applied>,
     refused: Seen<Key>,
     replay: Executor<S>,
@@ -92,7 +93,10 @@ impl<S: StateMachine> History<S> {
 
     /// A client sent this command.
     pub(crate) fn submit(&mut self, command: &Command) {
-        self.submitted.entry(key_of(command)).or_insert_with(|| command.clone());
+        let sent = self.submitted.entry(key_of(command)).or_default();
+        if !sent.contains(command) {
+            sent.push(command.clone());
+        }
     }
 
     /// A correct replica, which had committed `before` in this life, commits a batch. True if
@@ -132,7 +136,8 @@ impl<S: StateMachine> History<S> {
         // Members are changed in the log's own words; that an operator asked for it, nobody notes.
         let of_clients = (!batch.is_membership()).then(|| batch.commands());
         for command in of_clients.into_iter().flatten() {
-            if self.submitted.get(&key_of(&command)) != Some(&command) {
+            let sent = self.submitted.get(&key_of(&command));
+            if sent.is_none_or(|sent| !sent.contains(&command)) {
                 let detail = format!("index {index} holds {command:?}, which no client sent");
                 return Err(Finding::new("O2", "integrity", detail));
             }

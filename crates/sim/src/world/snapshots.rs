@@ -7,8 +7,8 @@ use crate::oracle::Verdict;
 use crate::report::Finding;
 use crate::shelf::{Origin, Snapshot};
 use consensus_core::{
-    Audit, Executor, Fingerprint, Input, LogIndex, Message, NodeId, NodeSet, RecordNumber,
-    SnapshotMessage, StateMachine,
+    Audit, Executor, Input, LogIndex, Message, NodeId, NodeSet, RecordNumber, SnapshotMessage,
+    StateMachine,
 };
 
 impl<P: Audit, S: StateMachine> World<P, S> {
@@ -38,8 +38,8 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         if let Some(tape) = self.tape() {
             tape.snapshot(id);
         }
-        let bytes = self.nodes[id.index()].executor.snapshot();
-        let state = Fingerprint::of(&bytes[..]);
+        let executor = &self.nodes[id.index()].executor;
+        let (bytes, state) = (executor.snapshot(), executor.fingerprint());
         let verdict = verdict.and_then(|()| self.states.compare(applied, state));
         if !self.judge(id, verdict) {
             return false;
