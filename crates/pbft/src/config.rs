@@ -74,16 +74,19 @@ impl ProtocolConfig for Config {
 
 /// Bytes that a new-view may have, with room for signatures in a frame of 32 MiB.
 const NEW_VIEW: usize = 30 << 20;
-/// The last number of a view-change may be as long as a driver's longest batch.
-const LONGEST_BATCH: usize = 2 << 20;
 
 /// Of so many replicas a quorum speaks in a new-view.
 fn checkpoint_bytes(nodes: usize) -> usize {
     let each = NEW_VIEW / quorum::byzantine(nodes);
-    (each.saturating_sub(LONGEST_BATCH) / 2).max(256 << 10)
+    (each.saturating_sub(Config::LONGEST_BATCH) / 2).max(256 << 10)
 }
 
 impl Config {
+    /// The most bytes of requests that get one sequence number, whoever asks. The last number of a
+    /// view-change may be as long; were it longer, no new-view could be shown that has it, and one
+    /// liar would stop the cluster. A driver's longest batch.
+    pub const LONGEST_BATCH: usize = 2 << 20;
+
     /// The most bytes that have numbers above the stable checkpoint, but for the last number.
     pub(crate) fn window_bytes(&self) -> usize {
         self.checkpoint_bytes.saturating_mul(2)

@@ -32,7 +32,7 @@ impl Pbft {
         }
         let waits_long = self.requests.waits_long();
         if idle {
-            let first = self.requests.all(self.config.max_batch_bytes).into_iter().next();
+            let first = self.requests.all(self.config.max_batch_bytes).next();
             self.repeat_request(first, effects);
         } else {
             self.repeat_request(waits_long, effects);

@@ -216,6 +216,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/paper.rs: requests that are long"),
     Mutant::new("B83", "a view-change may become longer than any frame", &["O13", "O14"])
         .beyond_simulation("tests/paper.rs: requests that are long"),
+    Mutant::new("B85", "a liar may give a number to a batch of any length", &["O13"])
+        .beyond_simulation("tests/bounds.rs: a batch that no new-view has room for"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(

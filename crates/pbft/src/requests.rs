@@ -20,6 +20,25 @@ pub(crate) fn key_of(command: &Command) -> Key {
     (command.client, session, command.request)
 }
 
+/// Puts these together in batches of at most so many bytes, unless a single one is longer.
+pub(crate) fn batches(
+    commands: impl Iterator<Item = Command>,
+    most: usize,
+) -> impl Iterator<Item = Batch> {
+    let mut commands = commands.peekable();
+    std::iter::from_fn(move || {
+        let mut taken = vec![commands.next()?];
+        let mut bytes = taken[0].framed_len();
+        while taken.len() < MAX_COMMANDS
+            && let Some(next) = commands.next_if(|next| bytes + next.framed_len() <= most)
+        {
+            bytes += next.framed_len();
+            taken.push(next);
+        }
+        Some(Batch::of(&taken))
+    })
+}
+
 /// What clients asked for and was not executed yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Requests {
@@ -161,23 +180,9 @@ impl Requests {
         self.queued = 0;
     }
 
-    /// Everything that waits, to be relayed or ordered, in batches of about so many bytes.
-    pub(crate) fn all(&self, max_bytes: usize) -> Vec<Batch> {
-        let mut batches = Vec::new();
-        let mut commands = Vec::new();
-        let mut bytes = 0;
-        for command in self.waiting.values() {
-            bytes += command.framed_len();
-            commands.push(command.clone());
-            if bytes >= max_bytes || commands.len() == MAX_COMMANDS {
-                batches.push(Batch::of(&std::mem::take(&mut commands)));
-                bytes = 0;
-            }
-        }
-        if !commands.is_empty() {
-            batches.push(Batch::of(&commands));
-        }
-        batches
+    /// Everything that waits, to be relayed or ordered, in batches of so many bytes.
+    pub(crate) fn all(&self, max_bytes: usize) -> impl Iterator<Item = Batch> {
+        batches(self.waiting.values().cloned(), max_bytes)
     }
 
     pub(crate) fn on_executed(&mut self, batch: &Batch, _index: LogIndex) {

@@ -262,7 +262,8 @@ impl Pbft {
 
     /// What waits goes to the new primary, or is ordered by it, once the disk knows of the view.
     pub(crate) fn pass_on_requests(&mut self, effects: &mut Effects<Self>) {
-        for batch in self.requests.all(self.config.max_batch_bytes) {
+        let waiting: Vec<Batch> = self.requests.all(self.config.max_batch_bytes).collect();
+        for batch in waiting {
             self.take_requests(batch, true, effects);
         }
     }
