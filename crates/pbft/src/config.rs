@@ -72,8 +72,12 @@ impl ProtocolConfig for Config {
     }
 }
 
-/// Bytes that a new-view may have, with room for signatures in a frame of 32 MiB.
-const NEW_VIEW: usize = 30 << 20;
+/// Bytes that the view-changes in a new-view may have, in a frame of 32 MiB.
+pub(crate) const NEW_VIEW: usize = 30 << 20;
+/// A signature with its signer, in a frame.
+pub(crate) const SIGNATURE: usize = 72;
+/// What a certificate has beside its signatures and requests.
+pub(crate) const CERTIFICATE: usize = 128;
 
 /// Of so many replicas a quorum speaks in a new-view.
 fn checkpoint_bytes(nodes: usize) -> usize {

@@ -2,6 +2,7 @@
 //! §4.4 view changes, and what it takes to survive loss.
 
 use crate::certificates::{CheckpointCertificate, CommitCertificate, PreparedCertificate};
+use crate::config::{CERTIFICATE, SIGNATURE};
 use crate::digest::Digest;
 use consensus_core::mutant::planted;
 use consensus_core::{
@@ -283,6 +284,23 @@ pub(crate) fn checkpoint_statement(
 }
 
 impl ViewChange {
+    /// Bytes that it takes in a new-view, at most.
+    pub(crate) fn length(&self) -> usize {
+        let certificate = |signatures: usize| CERTIFICATE + SIGNATURE * signatures;
+        let stable = self.stable.iter().map(|stable| certificate(stable.votes.len()));
+        let prepared = self.prepared.iter();
+        let prepared =
+            prepared.map(|it| it.batch.bytes().len() + certificate(it.prepares.len() + 1));
+        certificate(1) + stable.chain(prepared).sum::<usize>()
+    }
+
+    /// How far above its stable checkpoint something prepared.
+    pub(crate) fn span(&self) -> u64 {
+        let stable = self.stable.as_ref().map_or(0, |stable| stable.sequence.0);
+        let last = self.prepared.last().map_or(stable, |last| last.vote.sequence.0);
+        last.saturating_sub(stable)
+    }
+
     /// What its sender signs: everything but the certificates' signatures, which stand for
     /// themselves.
     pub(crate) fn statement(&self, cluster: ClusterId) -> Vec<u8> {

@@ -218,6 +218,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/paper.rs: requests that are long"),
     Mutant::new("B85", "a liar may give a number to a batch of any length", &["O13"])
         .beyond_simulation("tests/bounds.rs: a batch that no new-view has room for"),
+    Mutant::new("B86", "a new-view is sent that no frame has room for", &["O13"])
+        .beyond_simulation("tests/bounds.rs: a liar that shows much that is true"),
+    Mutant::new("B87", "a view-change may show numbers beyond its water marks", &["O14"])
+        .beyond_simulation("tests/bounds.rs: a liar that shows what is over"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(

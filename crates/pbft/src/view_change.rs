@@ -1,6 +1,7 @@
 //! View changes (§4.4): when a primary fails, the next one starts from what a quorum can prove.
 
 use crate::certificates::{PreparedCertificate, new_view_needed, weak};
+use crate::config::NEW_VIEW;
 use crate::digest::Digest;
 use crate::message::{
     Body, Carried, Message, NewView, Sequence, SignedViewChange, View, ViewChange, Vote, VotePhase,
@@ -132,6 +133,9 @@ impl Pbft {
             effects.reached("view-change for a view that works or is over");
             return self.show_view(replica, effects); // It does not know that this view works.
         }
+        if !self.is_between_marks(&signed) {
+            return tracing::debug!(?replica, "a view-change beyond its own water marks");
+        }
         let known = self.view_changes.get(&replica);
         if known.is_some_and(|known| known.view_change.view >= view) {
             return;
@@ -139,6 +143,11 @@ impl Pbft {
         self.view_changes.insert(replica, signed);
         self.join_others(env, effects);
         self.count_view_changes(env, effects);
+    }
+
+    /// Nothing prepares at a correct replica beyond its high water mark (§4.2), and marks only rise.
+    fn is_between_marks(&self, signed: &SignedViewChange) -> bool {
+        signed.view_change.span() <= self.config.window || planted("B87")
     }
 
     /// §4.5.2: if f + 1 replicas ask for higher views, one of them is correct: ask for the
@@ -163,18 +172,38 @@ impl Pbft {
         }
         let needed = new_view_needed(self.config.nodes);
         let view = self.view;
-        let asks_for = |signed: &&SignedViewChange| signed.view_change.view == view;
         let left = self.view_changes.values().filter(|it| it.view_change.view >= view).count();
         if left >= needed && !self.watching {
             self.watching = true;
             self.fruitless_views = self.fruitless_views.max(1);
             effects.set_timer(Timer::View, self.view_patience());
         }
-        let quorum = self.view_changes.values().filter(asks_for);
-        if view.primary(self.config.nodes) == self.id && quorum.clone().count() >= needed {
-            let quorum = quorum.cloned().collect();
+        if view.primary(self.config.nodes) == self.id
+            && let Some(quorum) = self.shortest_quorum()
+        {
             self.start_view(quorum, env, effects);
         }
+    }
+
+    /// A quorum that asks for this view, and whose words fit a new-view together. A liar can fill
+    /// its own with certificates that are true and over long since, so the shortest are taken;
+    /// those of correct replicas fit, and all of them come.
+    fn shortest_quorum(&self) -> Option<Vec<SignedViewChange>> {
+        let needed = new_view_needed(self.config.nodes);
+        let all = self.view_changes.values();
+        let mut quorum: Vec<_> = all.filter(|it| it.view_change.view == self.view).collect();
+        if quorum.len() < needed {
+            return None;
+        }
+        quorum.sort_by_key(|signed| signed.view_change.length());
+        quorum.truncate(needed);
+        let bytes: usize = quorum.iter().map(|signed| signed.view_change.length()).sum();
+        if bytes > NEW_VIEW && !planted("B86") {
+            tracing::debug!(bytes, "view-changes that fit no new-view");
+            return None;
+        }
+        quorum.sort_by_key(|signed| signed.view_change.replica);
+        Some(quorum.into_iter().cloned().collect())
     }
 
     /// The new primary computes `O`, shows `V`, and begins.
@@ -209,7 +238,8 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         let entered = new_view.view == self.view && self.phase == Phase::Normal;
-        if new_view.view >= self.view && !entered {
+        let between = new_view.view_changes.iter().all(|signed| self.is_between_marks(signed));
+        if new_view.view >= self.view && !entered && between {
             self.enter_view(new_view, tag, env, effects);
         }
     }

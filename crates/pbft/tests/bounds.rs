@@ -4,9 +4,11 @@
 
 mod lab;
 
-use consensus_core::{Authenticator, Batch, Command, Input, Refusal, Signer};
-use lab::{CLUSTER, Lab, keys_of, pre_prepare, said, signed};
-use synod_pbft::{Body, Config};
+use consensus_core::{Authenticator, Batch, Command, Input, Message as _, NodeId, Refusal, Signer};
+use lab::{CLUSTER, Lab, batch, keys_of, new_view_of, pre_prepare, said, signed, vote};
+use synod_pbft::{
+    Body, Config, Endorsement, Message, PreparedCertificate, Timer, View, ViewChange,
+};
 
 /// A signed request that takes so many bytes in a batch.
 fn request_of(text: &str, length: usize) -> Command {
@@ -52,12 +54,85 @@ fn a_drivers_longer_batch_gets_several_numbers() {
     }
 }
 
+/// The proof that this prepared, with the signatures of the primary of view 0 and of two backups.
+fn prepared(number: u64, batch: &Batch) -> PreparedCertificate {
+    let vote = vote(0, number, batch);
+    let prepare =
+        |by| Endorsement { by: NodeId(by), tag: said(by.into(), Body::Prepare(vote)).tag };
+    let prepares = [1, 2].map(prepare).into();
+    let pre_prepare = pre_prepare(0, number, 0, batch).tag;
+    PreparedCertificate { vote, batch: batch.clone(), pre_prepare, prepares }
+}
+
+/// Replica 3 asks for view 1 and shows this.
+fn shown(prepared: Vec<PreparedCertificate>) -> Message {
+    let (view, replica) = (View(1), NodeId(3));
+    said(3, Body::ViewChange(ViewChange { view, replica, stable: None, prepared }))
+}
+
+/// Replicas 1 and 2 ask for view 1, whose primary is 1; replica 3 lies; what replica 0 says is late.
+/// Who speaks in the new-view, before that comes and after it?
+fn who_speaks(mut lab: Lab, lie: Message) -> [Vec<u8>; 2] {
+    for id in [1, 2] {
+        lab.propose(id, "x");
+        lab.fire(id, Timer::View);
+    }
+    lab.carry(2, 1, "view-change");
+    assert_eq!(lab.try_hand(3, 1, lie), Ok(()), "all of it is true");
+    let speak = |lab: &Lab| {
+        let flying = lab.flying();
+        let shown = flying.iter().find(|it| it.message.kind().name == "new-view");
+        let Some(shown) = shown else { return Vec::new() };
+        new_view_of(&shown.message).view_changes.iter().map(|it| it.view_change.replica.0).collect()
+    };
+    let before = speak(&lab);
+    lab.carry(1, 0, "view-change");
+    lab.carry(2, 0, "view-change");
+    lab.carry(0, 1, "view-change");
+    [before, speak(&lab)]
+}
+
+/// §4.4: a liar shows what is true and fills a frame by itself, in every view. The primary waits for
+/// others, and correct replicas' words do fit.
+#[test]
+fn a_liars_long_view_change_keeps_no_view_from_starting() {
+    let long = Batch::of(&[request_of("long", Config::LONGEST_BATCH)]);
+    for (numbers, heard) in [(1, true), (16, false)] {
+        let lie = shown((1..=numbers).map(|number| prepared(number, &long)).collect());
+        let [before, after] = who_speaks(Lab::new(4).without_oracles(), lie);
+        if heard {
+            assert_eq!(before, [1, 2, 3]);
+        } else {
+            assert_eq!((before, after), (vec![], vec![0, 1, 2]));
+        }
+    }
+}
+
+/// §4.2, §4.4: nothing prepares beyond the high water mark, so a correct replica shows nothing
+/// there, and a liar that keeps old certificates and names no checkpoint is not heard.
+#[test]
+fn a_view_change_shows_what_is_between_its_water_marks() {
+    let x = batch("x");
+    for (last, heard) in [(4, true), (5, false)] {
+        let lie = shown([1, last].map(|number| prepared(number, &x)).into());
+        let [before, after] = who_speaks(Lab::with_small_window(4).without_oracles(), lie);
+        if heard {
+            assert_eq!(before, [1, 2, 3]);
+        } else {
+            assert_eq!((before, after), (vec![], vec![0, 1, 2]));
+        }
+    }
+}
+
 /// The tests above fail with the bugs that they are about.
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_in_bounds_are_found() {
-    let tests: [(&str, fn()); 1] =
-        [("B85", no_number_is_given_to_more_than_a_view_change_has_room_for)];
+    let tests: [(&str, fn()); 3] = [
+        ("B85", no_number_is_given_to_more_than_a_view_change_has_room_for),
+        ("B86", a_liars_long_view_change_keeps_no_view_from_starting),
+        ("B87", a_view_change_shows_what_is_between_its_water_marks),
+    ];
     for (name, test) in tests {
         consensus_core::mutant::plant(Some(name));
         let passed = std::panic::catch_unwind(test).is_ok();
