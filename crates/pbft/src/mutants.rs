@@ -222,6 +222,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/bounds.rs: a liar that shows much that is true"),
     Mutant::new("B87", "a view-change may show numbers beyond its water marks", &["O14"])
         .beyond_simulation("tests/bounds.rs: a liar that shows what is over"),
+    Mutant::new("B88", "what its client has gone beyond is ordered again and again", &["O14"])
+        .beyond_simulation("tests/bounds.rs: a liar that relays what is over"),
+    Mutant::new("B89", "what its client has gone beyond is waited for all the same", &["O13"])
+        .beyond_simulation("tests/bounds.rs: a client that numbers its requests backwards"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(

@@ -4,7 +4,9 @@
 
 mod lab;
 
-use consensus_core::{Authenticator, Batch, Command, Input, Message as _, NodeId, Refusal, Signer};
+use consensus_core::{
+    Authenticator, Batch, Command, Input, Message as _, NodeId, Refusal, RequestId, Signer,
+};
 use lab::{CLUSTER, Lab, batch, keys_of, new_view_of, pre_prepare, said, signed, vote};
 use synod_pbft::{
     Body, Config, Endorsement, Message, PreparedCertificate, Timer, View, ViewChange,
@@ -124,14 +126,61 @@ fn a_view_change_shows_what_is_between_its_water_marks() {
     }
 }
 
+/// A client's request with this number in its session.
+fn numbered(request: u64) -> Batch {
+    let mut command = Command { request: RequestId(request), ..signed("x") };
+    command.tag = keys_of(Signer::Client(command.client)).sign(&command.signed_bytes(CLUSTER));
+    Batch::of(&[command])
+}
+
+/// §4.1: a request whose timestamp is lower than that of its client's last reply is discarded. A
+/// liar that relays all that a client ever signed has only the last of it ordered again, for which
+/// the client may still wait.
+#[test]
+fn what_a_client_has_gone_beyond_gets_no_number_again() {
+    let mut lab = Lab::new(4);
+    let ask = |lab: &mut Lab, request: u64| {
+        lab.give(0, Input::Propose(numbered(request)));
+        lab.give(0, Input::Drained);
+        lab.carry_all();
+        lab.committed(0).len()
+    };
+    let relay = |lab: &mut Lab, request: u64| {
+        lab.hand(3, 0, said(3, Body::Request { batch: numbered(request) }));
+        lab.carry_all();
+        lab.committed(0).len()
+    };
+    assert_eq!([1, 2, 3].map(|request| ask(&mut lab, request)), [1, 2, 3]);
+    assert_eq!([1, 2, 1, 2].map(|request| relay(&mut lab, request)), [3; 4]);
+    assert_eq!((relay(&mut lab, 3), ask(&mut lab, 4), relay(&mut lab, 3)), (4, 5, 5));
+    assert_eq!(lab.committed(1)[2..4], [numbered(3), numbered(3)], "answered again");
+}
+
+/// §4.1, §4.4: a faulty client asks a backup for something, and then for something later. No primary
+/// loses its view for not ordering the former.
+#[test]
+fn what_a_client_has_gone_beyond_is_not_waited_for() {
+    let mut lab = Lab::new(4);
+    lab.give(2, Input::Propose(numbered(1)));
+    lab.lose_all();
+    assert!(lab.timer(2, Timer::View).is_some());
+    lab.give(0, Input::Propose(numbered(2)));
+    lab.give(0, Input::Drained);
+    lab.carry_all();
+    assert_eq!(lab.committed(2), [numbered(2)]);
+    assert!(lab.timer(2, Timer::View).is_none());
+}
+
 /// The tests above fail with the bugs that they are about.
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_in_bounds_are_found() {
-    let tests: [(&str, fn()); 3] = [
+    let tests: [(&str, fn()); 5] = [
         ("B85", no_number_is_given_to_more_than_a_view_change_has_room_for),
         ("B86", a_liars_long_view_change_keeps_no_view_from_starting),
         ("B87", a_view_change_shows_what_is_between_its_water_marks),
+        ("B88", what_a_client_has_gone_beyond_gets_no_number_again),
+        ("B89", what_a_client_has_gone_beyond_is_not_waited_for),
     ];
     for (name, test) in tests {
         consensus_core::mutant::plant(Some(name));
