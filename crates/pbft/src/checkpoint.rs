@@ -55,6 +55,14 @@ impl Pbft {
         self.add_checkpoint(self.id, (sequence, history, tag), effects);
     }
 
+    /// The own checkpoint, as long as it is not known to be stable.
+    pub(crate) fn own_unstable(&self) -> Option<&Message> {
+        self.own_checkpoint.as_ref().filter(|checkpoint| {
+            let Body::Checkpoint { sequence, .. } = checkpoint.body else { return false };
+            sequence > self.low_mark()
+        })
+    }
+
     pub(crate) fn on_checkpoint(
         &mut self,
         from: NodeId,

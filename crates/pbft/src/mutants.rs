@@ -226,6 +226,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/bounds.rs: a liar that relays what is over"),
     Mutant::new("B89", "what its client has gone beyond is waited for all the same", &["O13"])
         .beyond_simulation("tests/bounds.rs: a client that numbers its requests backwards"),
+    Mutant::new("B90", "who missed the checkpoints is not shown what is stable", &["O13"])
+        .beyond_simulation("tests/losses.rs: checkpoints that get lost on the way to one"),
+    Mutant::new("B91", "whoever shows a stable checkpoint is believed", &["O16", "O18", "O13"])
+        .beyond_simulation("tests/liars.rs: a stable checkpoint of nobody"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(

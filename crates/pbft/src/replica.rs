@@ -341,10 +341,13 @@ impl Pbft {
                 self.on_view_change(SignedViewChange { view_change, tag }, env, effects);
             }
             Body::NewView(new_view) => self.on_new_view(new_view, (env, tag), effects),
-            Body::Fetch { view, from: first } => {
-                self.on_fetch(from, (view, first), effects, env);
+            Body::Fetch { view, from: first, stable } => {
+                self.on_fetch(from, (view, first, stable), effects, env);
             }
-            Body::Fetched { decided } => self.on_fetched(decided, env, effects),
+            Body::Fetched { decided, stable } => {
+                self.on_fetched(decided, env, effects);
+                self.on_stable_shown(stable, effects);
+            }
         }
     }
 }

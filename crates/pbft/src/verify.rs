@@ -72,7 +72,13 @@ fn check_body(body: &Body, from: NodeId, env: &Env<'_>) -> Checked {
         }
         Body::NewView(new_view) => check_new_view(new_view, from, env),
         Body::Fetch { from, .. } => check_number(*from),
-        Body::Fetched { decided } => check_decided(decided, env),
+        Body::Fetched { decided, stable } => {
+            if let Some(stable) = stable.as_ref().filter(|_| !planted("B91")) {
+                check_number(stable.sequence)?;
+                stable.check(env)?;
+            }
+            check_decided(decided, env)
+        }
     }
 }
 

@@ -5,9 +5,9 @@
 
 mod lab;
 
-use consensus_core::Input;
+use consensus_core::{Input, Message as _, NodeId};
 use lab::{Lab, bare_view_change, batch, decide, pre_prepare, said, sequence, view_change_of};
-use synod_pbft::{Body, Timer};
+use synod_pbft::{Body, Timer, View};
 
 /// §4.5.2: timeouts are doubled to let a view come about; when something is executed in it, the
 /// next request waits no longer than the first.
@@ -71,6 +71,57 @@ fn lost_checkpoints_are_said_again() {
     for id in 0..4 {
         assert_eq!(lab.committed(id).last(), Some(&batch("e")));
     }
+}
+
+/// §4.3: who executed everything and missed the words that made a checkpoint stable would refuse
+/// what is beyond its high water mark. It asks, and is shown the proof, so that with another replica
+/// gone the cluster still has its quorum, and keeps its view.
+#[test]
+fn who_missed_the_checkpoints_is_shown_the_stable_one() {
+    let mut lab = Lab::with_small_window(4);
+    for text in ["a", "b", "c", "d"] {
+        lab.propose(0, text);
+        while !lab.flying().is_empty() {
+            lab.keep(|flying| flying.to != NodeId(3) || flying.message.kind().name != "checkpoint");
+            let Some(oldest) = lab.flying().into_iter().next() else { break };
+            lab.carry(oldest.from.index(), oldest.to.index(), oldest.message.kind().name);
+        }
+    }
+    lab.cut([2]);
+    lab.propose(0, "e");
+    lab.carry_all();
+    assert_eq!([0, 1, 3].map(|id| lab.committed(id).len()), [4; 3], "5 is beyond its marks");
+    for _ in 0..4 {
+        for id in [0, 1, 3] {
+            lab.fire(id, Timer::Repeat);
+        }
+        lab.carry_all();
+    }
+    for text in ["f", "g"] {
+        decide(&mut lab, text);
+    }
+    for id in [0, 1, 3] {
+        assert_eq!((lab.view(id), lab.committed(id).len()), (0, 7), "at {id}");
+    }
+}
+
+/// A replica may show what its own word made stable, but not before its disk knows of that word.
+#[test]
+fn a_stable_checkpoint_is_shown_when_the_own_one_is_on_disk() {
+    let mut lab = Lab::with_small_window(4);
+    decide(&mut lab, "a");
+    lab.propose(0, "b");
+    for kind in ["pre-prepare", "prepare"] {
+        lab.carry_kind(kind);
+    }
+    lab.slow([2]);
+    lab.carry_all();
+    let ask = Body::Fetch { view: View(0), from: sequence(3), stable: sequence(0) };
+    lab.lose_all();
+    lab.hand(1, 2, said(1, ask));
+    assert_eq!(lab.count("fetched"), 0);
+    lab.sync(2);
+    assert_eq!(lab.count_from("fetched", |from| from == 2), 1);
 }
 
 /// §4.3 and a crash: a checkpoint says that everything up to it was executed, and those who hear it
@@ -156,7 +207,8 @@ fn what_clients_ask_for_takes_bounded_room() {
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_in_what_is_lost_or_forgotten_are_found() {
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
+        ("B90", who_missed_the_checkpoints_is_shown_the_stable_one),
         ("B61", a_restart_remembers_its_vote_in_the_latest_view),
         ("B64", a_restart_remembers_its_stable_checkpoint),
         ("B67", lost_checkpoints_are_said_again),

@@ -584,11 +584,11 @@ fn a_replica_that_was_away_is_brought_back() {
     lab.ask_around(3);
     lab.carry_kind("fetch");
     let shown = lab.take(1, 3, "fetched");
-    let Body::Fetched { decided } = &shown.body else { panic!("{shown:?}") };
+    let Body::Fetched { decided, .. } = &shown.body else { panic!("{shown:?}") };
     let lie = |change: &dyn Fn(&mut Vec<Decided>)| {
         let mut decided = decided.clone();
         change(&mut decided);
-        said(1, Body::Fetched { decided })
+        said(1, Body::Fetched { decided, stable: None })
     };
     let other = lie(&|decided| decided[0].batch = batch("other"));
     assert_eq!(lab.try_hand(1, 3, other), Err("what was fetched is not what was decided"));
