@@ -230,6 +230,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/losses.rs: checkpoints that get lost on the way to one"),
     Mutant::new("B91", "whoever shows a stable checkpoint is believed", &["O16", "O18", "O13"])
         .beyond_simulation("tests/liars.rs: a stable checkpoint of nobody"),
+    Mutant::new("B92", "the window is as long with many replicas as with few", &["O13"])
+        .beyond_simulation("the unit tests of config.rs: what a frame has room for"),
+    Mutant::new("B93", "sizes are taken with which no new-view fits a frame", &["O13"])
+        .beyond_simulation("the unit tests of config.rs: what a frame has room for"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(
@@ -248,8 +252,11 @@ mod tests {
     #[test]
     fn bugs_planted_for_unit_tests_are_found() {
         use crate::checkpoint::tests::a_replica_that_executed_something_else_than_a_quorum_stops;
+        use crate::config::tests as config;
         use crate::requests::tests as requests;
-        let tests: [(&str, fn()); 7] = [
+        let tests: [(&str, fn()); 9] = [
+            ("B92", config::a_quorum_of_the_longest_view_changes_fits_a_frame),
+            ("B93", config::sizes_that_cannot_fit_are_refused_with_a_reason),
             ("B53", requests::what_waits_is_counted_in_bytes),
             ("B65", requests::a_request_was_executed_if_it_or_a_later_one_of_its_client_was),
             ("B69", requests::each_client_is_watched_in_its_turn),

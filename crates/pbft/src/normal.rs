@@ -38,7 +38,7 @@ impl Pbft {
     /// Takes what others would not take in one: a driver may be set to longer batches than get a
     /// number here.
     fn take_in_lengths(&mut self, batch: Batch, effects: &mut Effects<Self>) {
-        let longest = Config::LONGEST_BATCH;
+        let longest = Config::longest_batch(self.config.nodes);
         if batch.bytes().len() <= longest {
             return self.take_requests(batch, true, effects);
         }

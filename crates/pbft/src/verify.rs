@@ -39,7 +39,7 @@ pub(crate) fn verify(
 fn check_body(body: &Body, from: NodeId, env: &Env<'_>) -> Checked {
     match body {
         Body::Request { batch } => {
-            check_length(batch)?;
+            check_length(batch, env)?;
             check_requests(batch, env)
         }
         Body::PrePrepare { vote, batch } => {
@@ -47,7 +47,7 @@ fn check_body(body: &Body, from: NodeId, env: &Env<'_>) -> Checked {
                 return Err(Rejected("a pre-prepare that is not of the primary"));
             }
             check_number(vote.sequence)?;
-            check_length(batch)?;
+            check_length(batch, env)?;
             if Digest::of(env.cluster.id, batch) != vote.digest {
                 return Err(Rejected("a pre-prepare's digest is not of its requests"));
             }
@@ -91,8 +91,8 @@ fn check_number(sequence: LogIndex) -> Checked {
 
 /// What gets a number must fit the view-changes that show it (§4.4): once it prepared at enough
 /// replicas, every later new-view has it.
-fn check_length(batch: &Batch) -> Checked {
-    if batch.bytes().len() > Config::LONGEST_BATCH && !planted("B85") {
+fn check_length(batch: &Batch, env: &Env<'_>) -> Checked {
+    if batch.bytes().len() > Config::longest_batch(env.cluster.size) && !planted("B85") {
         return Err(Rejected("a batch longer than any that gets a number"));
     }
     Ok(())
