@@ -234,6 +234,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the unit tests of config.rs: what a frame has room for"),
     Mutant::new("B93", "sizes are taken with which no new-view fits a frame", &["O13"])
         .beyond_simulation("the unit tests of config.rs: what a frame has room for"),
+    Mutant::new("B94", "timeouts grow to eight times the first, and no further", &["O13"])
+        .beyond_simulation("tests/paper.rs: links that are slower than that for good"),
+    Mutant::new("B95", "who has been heard is not answered, though it has not heard", &["O13"])
+        .beyond_simulation("tests/losses.rs: a view-change that is lost in one direction"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(

@@ -13,11 +13,14 @@ use consensus_core::mutant::planted;
 use consensus_core::{Batch, ClusterId, Delay, Effects, Env, LogIndex, NodeId};
 use std::collections::BTreeMap;
 
-/// Timeouts grow to eight times the first one.
-const MOST_DOUBLINGS: u32 = 3;
+/// How often a timeout is doubled at most. The paper names no bound (§4.5.2).
+const MOST_DOUBLINGS: u32 = 10;
 
 /// A view-change is said again every so many ticks: it is long and takes long to check.
 const VIEW_CHANGE_TICKS: u32 = 4;
+
+/// How often that, too, is doubled at most with views that bring nothing.
+const MOST_SPARSE: u32 = 3;
 
 /// No new-view carries more numbers than this.
 const CARRIED_LIMIT: u64 = 1 << 16;
@@ -67,6 +70,7 @@ impl Pbft {
     /// (§4.5.2), up to a bound, or a long bad time would be followed by a long wait.
     pub(crate) fn view_patience(&self) -> Delay {
         let most = if planted("B09b") { 0 } else { MOST_DOUBLINGS };
+        let most = if planted("B94") { 3 } else { most };
         self.config.view_timeout.times(1 << self.fruitless_views.min(most))
     }
 
@@ -138,7 +142,7 @@ impl Pbft {
         }
         let known = self.view_changes.get(&replica);
         if known.is_some_and(|known| known.view_change.view >= view) {
-            return;
+            return self.answer_view_change(view, replica, env, effects);
         }
         self.view_changes.insert(replica, signed);
         self.join_others(env, effects);
@@ -311,13 +315,33 @@ impl Pbft {
         }
     }
 
-    /// Says the own view-change again; it was not enough yet.
+    /// Says the own view-change again to those who have not asked for as much; it was not enough
+    /// yet. Rarer with every view that brings nothing: where links are too slow for it, more of it
+    /// makes them slower.
     pub(crate) fn repeat_view_change(&self, env: &Env<'_>, effects: &mut Effects<Self>) {
-        let due = self.ticks.is_multiple_of(VIEW_CHANGE_TICKS) && !planted("B42");
-        if self.phase == Phase::Changing && due {
+        let sparse = self.fruitless_views.min(MOST_SPARSE);
+        let due = self.ticks.is_multiple_of(VIEW_CHANGE_TICKS << sparse) && !planted("B42");
+        let heard = self.view_changes.values().map(|signed| &signed.view_change);
+        let heard = heard.filter(|it| it.view >= self.view).map(|it| it.replica).collect();
+        let unheard = self.peers().minus(heard);
+        if self.phase == Phase::Changing && due && !unheard.is_empty() {
             effects.reached("view-change said again");
             let message = Message { repeat: true, ..self.own_view_change(env) };
-            effects.send(self.peers(), message);
+            effects.send(unheard, message);
+        }
+    }
+
+    /// Who says again what was heard has not heard this replica: it says it to nobody else.
+    fn answer_view_change(
+        &mut self,
+        view: View,
+        to: NodeId,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        let asks = self.phase == Phase::Changing && view == self.view && to != self.id;
+        if asks && !planted("B95") && self.shown.insert(to) {
+            effects.send(to, Message { repeat: true, ..self.own_view_change(env) });
         }
     }
 }

@@ -146,6 +146,34 @@ fn a_checkpoint_waits_for_what_led_to_it() {
     assert_eq!(lab.committed(2).len(), 1, "and has lost the proof that b was decided");
 }
 
+/// §4.4: a view-change is long, so it is said again to those only who have not asked for the view;
+/// who has been heard and has not heard says so by that, and is answered.
+#[test]
+fn a_view_change_is_said_again_to_those_who_lack_it() {
+    let mut lab = Lab::new(4);
+    lab.cut([0]);
+    for id in [1, 2, 3] {
+        lab.propose(id, "x");
+        lab.fire(id, Timer::View);
+    }
+    lab.keep(|flying| (flying.from, flying.to) != (NodeId(2), NodeId(1)));
+    lab.carry_all();
+    for _ in 0..32 {
+        lab.fire(3, Timer::Repeat);
+        lab.fire(2, Timer::Repeat);
+    }
+    assert_eq!(lab.count("view-change-again"), 0, "they have heard all that there are");
+    for _ in 0..32 {
+        lab.fire(1, Timer::Repeat);
+    }
+    let again = lab.count("view-change-again");
+    assert!((1..=8).contains(&again), "to replica 2, and not at every tick: {again}");
+    lab.carry_all();
+    for id in [1, 2, 3] {
+        assert_eq!((lab.view(id), lab.committed(id)), (1, &[batch("x")][..]));
+    }
+}
+
 /// §4.2 and a crash: of the votes on one number in several views the last is the one that binds.
 #[test]
 fn a_restart_remembers_its_vote_in_the_latest_view() {
@@ -207,7 +235,8 @@ fn what_clients_ask_for_takes_bounded_room() {
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_in_what_is_lost_or_forgotten_are_found() {
-    let tests: [(&str, fn()); 7] = [
+    let tests: [(&str, fn()); 8] = [
+        ("B95", a_view_change_is_said_again_to_those_who_lack_it),
         ("B90", who_missed_the_checkpoints_is_shown_the_stable_one),
         ("B61", a_restart_remembers_its_vote_in_the_latest_view),
         ("B64", a_restart_remembers_its_stable_checkpoint),

@@ -334,7 +334,7 @@ fn timeouts_double_until_something_is_executed() {
     }
     let first = lab.timer(3, Timer::View).expect("it runs");
     assert_eq!(first, lab.config.view_timeout);
-    for (view, factor) in [(1, 2), (2, 4)] {
+    for (view, factor) in [(1, 2), (2, 4), (3, 8), (4, 16), (5, 32)] {
         for id in [1, 2, 3] {
             if lab.timer(id, Timer::View).is_some() && lab.view(id) < view {
                 lab.fire(id, Timer::View);
@@ -641,7 +641,8 @@ fn three_replicas_are_no_cluster() {
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_beyond_simulation_are_found() {
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 12] = [
+        ("B94", timeouts_double_until_something_is_executed),
         ("B82", long_requests_lead_to_a_checkpoint_before_its_number_comes),
         ("B83", long_requests_lead_to_a_checkpoint_before_its_number_comes),
         ("B83", a_backup_takes_so_many_bytes_above_the_stable_checkpoint),
