@@ -1,10 +1,11 @@
 //! What it takes to survive loss: saying things again, and asking for what one lacks. The paper
 //! leaves it to "retransmission"; Castro's thesis (§5.2) has status messages for it.
 
-use crate::certificates::CheckpointCertificate;
+use crate::certificates::{CheckpointCertificate, weak};
 use crate::message::{Body, Decided, Message, Sequence, View, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer};
+use crate::slot::Slot;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Effects, Env, NodeId, NodeSet, Tag};
 
@@ -19,13 +20,16 @@ impl Pbft {
     pub(crate) fn on_repeat(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
         effects.set_timer(Timer::Repeat, self.config.repeat);
         self.ticks = self.ticks.wrapping_add(1);
+        self.answered = NodeSet::EMPTY;
         if self.ticks.is_multiple_of(IDLE_TICKS / 2) && !planted("B46") {
             self.shown = NodeSet::EMPTY;
         }
         self.repeat_view_change(env, effects);
         let next = self.executed().next();
         let idle = self.seen_at_tick == self.executed();
-        let stuck = idle && self.slots.range(next..).next().is_some();
+        let weak = weak(self.config.nodes);
+        let is_open = |slot: &Slot| slot.is_open(self.view, weak);
+        let stuck = idle && self.slots.range(next..).any(|(_, slot)| is_open(slot));
         self.seen_at_tick = self.executed();
         if stuck {
             effects.reached("votes said again");
@@ -86,6 +90,10 @@ impl Pbft {
     ) {
         if view < self.view {
             self.show_view(from, effects);
+        }
+        // A short question draws a long answer: as who lacks something asks once a tick, it gets one.
+        if !self.answered.insert(from) && !planted("B97") {
+            return;
         }
         let mut bytes = 0;
         let fits = |decided: &&Decided| {

@@ -238,6 +238,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/paper.rs: links that are slower than that for good"),
     Mutant::new("B95", "who has been heard is not answered, though it has not heard", &["O13"])
         .beyond_simulation("tests/losses.rs: a view-change that is lost in one direction"),
+    Mutant::new("B96", "a single vote keeps a replica asking at every tick, for ever", &["O14"])
+        .beyond_simulation("tests/bounds.rs: a liar that votes on what nobody proposed"),
+    Mutant::new("B97", "whoever asks is answered, however often", &["O14"])
+        .beyond_simulation("tests/bounds.rs: a liar that asks without end"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(

@@ -56,6 +56,8 @@ pub struct Pbft {
     pub(crate) ticks: u32,
     /// Who was shown the new-view lately.
     pub(crate) shown: NodeSet,
+    /// Who was answered since the last tick.
+    pub(crate) answered: NodeSet,
     pub(crate) seen_at_tick: Sequence,
     /// Others have shown what was decided since the last tick: there may be more of it.
     pub(crate) was_shown: bool,
@@ -197,6 +199,7 @@ impl Pbft {
             fruitless_views: 0,
             ticks: 0,
             shown: NodeSet::EMPTY,
+            answered: NodeSet::EMPTY,
             seen_at_tick: LogIndex::ZERO,
             was_shown: false,
             recovered: BTreeMap::new(),

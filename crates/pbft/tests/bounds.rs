@@ -7,7 +7,7 @@ mod lab;
 use consensus_core::{
     Authenticator, Batch, Command, Input, Message as _, NodeId, Refusal, RequestId, Signer,
 };
-use lab::{CLUSTER, Lab, batch, keys_of, new_view_of, pre_prepare, said, signed, vote};
+use lab::{CLUSTER, Lab, batch, keys_of, new_view_of, pre_prepare, said, sequence, signed, vote};
 use synod_pbft::{
     Body, Config, Endorsement, Message, PreparedCertificate, Timer, View, ViewChange,
 };
@@ -171,11 +171,53 @@ fn what_a_client_has_gone_beyond_is_not_waited_for() {
     assert!(lab.timer(2, Timer::View).is_none());
 }
 
+/// §4.5 leaves what is lost to retransmission: who sees no reason for it says nothing. One liar's
+/// votes are none.
+#[test]
+fn a_single_vote_is_no_reason_to_ask() {
+    let mut lab = Lab::new(4).without_oracles();
+    let asks = |lab: &mut Lab| {
+        (0..7).for_each(|_| lab.fire(1, Timer::Repeat));
+        let asks = lab.count("fetch");
+        lab.lose_all();
+        (0..1).for_each(|_| lab.fire(1, Timer::Repeat));
+        assert_eq!(lab.count("fetch"), 3, "once in a while, though");
+        lab.lose_all();
+        asks
+    };
+    let vote = vote(0, 7, &batch("x"));
+    lab.hand(3, 1, said(3, Body::Prepare(vote)));
+    lab.hand(3, 1, said(3, Body::Commit(vote)));
+    assert_eq!(asks(&mut lab), 0);
+    lab.hand(2, 1, said(2, Body::Prepare(vote)));
+    assert!(asks(&mut lab) > 0, "one of two is correct");
+}
+
+/// A question is short and its answer may be long, so a liar is answered no more often than who has
+/// something to ask: once a tick.
+#[test]
+fn who_asks_on_and_on_is_answered_once_a_tick() {
+    let mut lab = Lab::new(4);
+    lab.propose(0, "x");
+    lab.carry_all();
+    let (view, from, stable) = (View(0), sequence(1), sequence(0));
+    for ticks in 1..4 {
+        for _ in 0..10 {
+            lab.hand(3, 0, said(3, Body::Fetch { view, from, stable }));
+        }
+        assert_eq!(lab.count("fetched"), 1, "{ticks}");
+        lab.fire(0, Timer::Repeat);
+        lab.lose_all();
+    }
+}
+
 /// The tests above fail with the bugs that they are about.
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_in_bounds_are_found() {
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 7] = [
+        ("B96", a_single_vote_is_no_reason_to_ask),
+        ("B97", who_asks_on_and_on_is_answered_once_a_tick),
         ("B85", no_number_is_given_to_more_than_a_view_change_has_room_for),
         ("B86", a_liars_long_view_change_keeps_no_view_from_starting),
         ("B87", a_view_change_shows_what_is_between_its_water_marks),

@@ -565,7 +565,7 @@ fn a_replica_that_lags_asks_on_as_long_as_it_is_shown_something() {
     lab.carry_all();
     assert_eq!(lab.committed(3).len(), 1, "one page");
     for more in 2..=4 {
-        lab.fire(3, Timer::Repeat);
+        (0..4).for_each(|id| lab.fire(id, Timer::Repeat));
         lab.carry_all();
         assert_eq!(lab.committed(3).len(), more);
     }

@@ -357,8 +357,13 @@ impl Lab {
         self.table.disk(id)
     }
 
-    /// What a laggard does when time passes without news.
+    /// What a laggard does when time passes without news. The others, too, have a tick in it.
     pub(crate) fn ask_around(&mut self, id: usize) {
+        for other in (0..self.config.nodes).filter(|other| *other != id) {
+            if self.table.is_up(other) {
+                self.fire(other, Timer::Repeat);
+            }
+        }
         for _ in 0..8 {
             self.fire(id, Timer::Repeat);
         }
