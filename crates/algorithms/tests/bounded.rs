@@ -1,4 +1,5 @@
-//! Memory and disk stay bounded while a follower is dead, and it comes back by a snapshot.
+//! Memory and disk stay bounded while a follower is dead, and it comes back by a snapshot. Bounds
+//! of drivers and of algorithms fit each other.
 
 use consensus_core::{
     Audit, Cluster, ClusterId, LogIndex, NodeId, Patience, ProtocolConfig, Traffic,
@@ -129,4 +130,12 @@ fn a_slow_follower_costs_the_others_nothing() {
             assert_eq!(beside, well, "{algorithm}, {slow:?}");
         }
     }
+}
+
+/// PBFT gives one number to so many bytes at most (OSDI '99, §4.4: a view-change shows them). What a
+/// driver gathers fits, or each of its batches would be taken apart; and so does the frame.
+#[test]
+fn what_a_driver_gathers_fits_a_number_of_pbft() {
+    let limits = synod_runtime::Limits::default();
+    assert!(limits.max_batch_bytes <= synod_pbft::Config::LONGEST_BATCH);
 }

@@ -202,6 +202,9 @@ impl Audit for Pbft {
                 let proofs = all.clone().flat_map(|it| proofs_in(it, nodes));
                 proofs.chain(said).chain([quorum]).collect()
             }
+            Body::Fetched { stable, .. } => {
+                stable.iter().map(stable_proof).map(Proof::Quorum).collect()
+            }
             _ => Vec::new(),
         }
     }

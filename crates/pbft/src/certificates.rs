@@ -184,6 +184,11 @@ impl Votes {
         matching.map(|(_, vote)| vote.clone())
     }
 
+    /// Who has spoken.
+    pub(crate) fn speakers(&self) -> NodeSet {
+        self.0.iter().map(|(_, vote)| vote.by).collect()
+    }
+
     pub(crate) fn has(&self, by: NodeId) -> bool {
         self.0.iter().any(|(_, vote)| vote.by == by)
     }

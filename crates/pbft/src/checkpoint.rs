@@ -52,7 +52,18 @@ impl Pbft {
         let tag = message.tag.clone();
         self.own_checkpoint = Some(message.clone());
         effects.send(self.peers(), message);
+        // It counts here before it is on disk, unlike a vote: whatever is said because of it, a
+        // vote, a view-change, a new-view or a stable checkpoint that is shown, waits for all that
+        // was written before. Only pre-prepares do not, and they prove nothing.
         self.add_checkpoint(self.id, (sequence, history, tag), effects);
+    }
+
+    /// The own checkpoint, as long as it is not known to be stable.
+    pub(crate) fn own_unstable(&self) -> Option<&Message> {
+        self.own_checkpoint.as_ref().filter(|checkpoint| {
+            let Body::Checkpoint { sequence, .. } = checkpoint.body else { return false };
+            sequence > self.low_mark()
+        })
     }
 
     pub(crate) fn on_checkpoint(

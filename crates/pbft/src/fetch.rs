@@ -1,9 +1,11 @@
 //! What it takes to survive loss: saying things again, and asking for what one lacks. The paper
 //! leaves it to "retransmission"; Castro's thesis (§5.2) has status messages for it.
 
+use crate::certificates::{CheckpointCertificate, weak};
 use crate::message::{Body, Decided, Message, Sequence, View, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer};
+use crate::slot::Slot;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Effects, Env, NodeId, NodeSet, Tag};
 
@@ -18,13 +20,16 @@ impl Pbft {
     pub(crate) fn on_repeat(&mut self, env: &Env<'_>, effects: &mut Effects<Self>) {
         effects.set_timer(Timer::Repeat, self.config.repeat);
         self.ticks = self.ticks.wrapping_add(1);
+        self.answered = NodeSet::EMPTY;
         if self.ticks.is_multiple_of(IDLE_TICKS / 2) && !planted("B46") {
             self.shown = NodeSet::EMPTY;
         }
         self.repeat_view_change(env, effects);
         let next = self.executed().next();
         let idle = self.seen_at_tick == self.executed();
-        let stuck = idle && self.slots.range(next..).next().is_some();
+        let weak = weak(self.config.nodes);
+        let is_open = |slot: &Slot| slot.is_open(self.view, weak);
+        let stuck = idle && self.slots.range(next..).any(|(_, slot)| is_open(slot));
         self.seen_at_tick = self.executed();
         if stuck {
             effects.reached("votes said again");
@@ -32,20 +37,19 @@ impl Pbft {
         }
         let waits_long = self.requests.waits_long();
         if idle {
-            let first = self.requests.all(self.config.max_batch_bytes).into_iter().next();
+            let first = self.requests.all(self.config.max_batch_bytes).next();
             self.repeat_request(first, effects);
         } else {
             self.repeat_request(waits_long, effects);
         }
         let lags = std::mem::take(&mut self.was_shown) || self.low_mark() > self.executed();
+        let lags = lags || (idle && self.own_unstable().is_some());
         if stuck || lags || self.ticks.is_multiple_of(IDLE_TICKS) {
-            let body = Body::Fetch { view: self.view, from: next };
+            let body = Body::Fetch { view: self.view, from: next, stable: self.low_mark() };
             effects.send(self.peers(), Message::signed(body, self.id, env));
         }
         if self.ticks.is_multiple_of(IDLE_TICKS)
-            && let Some(checkpoint) = &self.own_checkpoint
-            && let Body::Checkpoint { sequence, .. } = checkpoint.body
-            && sequence > self.low_mark()
+            && let Some(checkpoint) = self.own_unstable()
             && !planted("B67")
         {
             effects.send(self.peers(), Message { repeat: true, ..checkpoint.clone() });
@@ -80,12 +84,16 @@ impl Pbft {
     pub(crate) fn on_fetch(
         &mut self,
         from: NodeId,
-        (view, first): (View, Sequence),
+        (view, first, stable): (View, Sequence, Sequence),
         effects: &mut Effects<Self>,
         env: &Env<'_>,
     ) {
         if view < self.view {
             self.show_view(from, effects);
+        }
+        // A short question draws a long answer: as who lacks something asks once a tick, it gets one.
+        if !self.answered.insert(from) && !planted("B97") {
+            return;
         }
         let mut bytes = 0;
         let fits = |decided: &&Decided| {
@@ -102,9 +110,16 @@ impl Pbft {
             if self.executed().0 >= first.0 + decided.len() as u64 {
                 effects.reached("decided requests in several pages");
             }
-            let body = Body::Fetched { decided };
+        }
+        // A checkpoint is said again until it is stable, and no longer: who has missed a quorum's
+        // words by then is shown the proof (§4.3), or it would refuse whatever is beyond its marks.
+        let stable = self.stable.clone().filter(|own| own.sequence > stable && !planted("B90"));
+        let lacks_votes = decided.is_empty() && first <= self.executed().next();
+        if !decided.is_empty() || stable.is_some() {
+            let body = Body::Fetched { decided, stable };
             effects.send(from, Message::signed(body, self.id, env));
-        } else if first <= self.executed().next() {
+        }
+        if lacks_votes {
             // It lacks what is being decided: the votes on that may have been lost on the way.
             for phase in [VotePhase::PrePrepare, VotePhase::Prepare, VotePhase::Commit] {
                 if let Some(message) = self.own_statement(first, phase) {
@@ -134,6 +149,17 @@ impl Pbft {
         if self.executed() > before {
             self.was_shown = true;
             self.on_progress(effects);
+        }
+    }
+
+    /// Another replica shows that a checkpoint is stable; the proof was checked.
+    pub(crate) fn on_stable_shown(
+        &mut self,
+        stable: Option<CheckpointCertificate>,
+        effects: &mut Effects<Self>,
+    ) {
+        if let Some(stable) = stable {
+            self.make_stable(stable, effects);
         }
     }
 }

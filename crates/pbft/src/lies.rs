@@ -23,7 +23,11 @@ pub(crate) fn contrary(message: &Message, env: &Env<'_>) -> Option<Message> {
             0 => forgetful(new_view, liar, env),
             _ => stripped(new_view),
         }),
-        Body::Fetched { decided } => Body::Fetched { decided: invented(decided, env) },
+        Body::Fetched { decided, stable } => {
+            let history = Digest::of_null(env.cluster.id);
+            let stable = stable.clone().map(|stable| CheckpointCertificate { history, ..stable });
+            Body::Fetched { decided: invented(decided, env), stable }
+        }
         Body::Request { .. } | Body::Fetch { .. } => return None,
     };
     Some(Message { repeat: message.repeat, ..Message::signed(body, liar, env) })
@@ -76,7 +80,8 @@ fn other_view_change(view_change: &ViewChange, liar: NodeId, env: &Env<'_>) -> B
             }
         }
         3 if !view_change.prepared.is_empty() => {
-            return Body::Fetched { decided: prepared_as_decided(view_change, liar, env) };
+            let decided = prepared_as_decided(view_change, liar, env);
+            return Body::Fetched { decided, stable: None };
         }
         _ => {}
     }

@@ -2,6 +2,7 @@
 //! §4.4 view changes, and what it takes to survive loss.
 
 use crate::certificates::{CheckpointCertificate, CommitCertificate, PreparedCertificate};
+use crate::config::{CERTIFICATE, SIGNATURE};
 use crate::digest::Digest;
 use consensus_core::mutant::planted;
 use consensus_core::{
@@ -132,11 +133,15 @@ pub enum Body {
         view: View,
         /// The first number that it lacks.
         from: Sequence,
+        /// `h`: the last checkpoint that it knows to be stable; zero before the first.
+        stable: Sequence,
     },
     /// What another replica lacks, each with its proof.
     Fetched {
         /// In order, without gap.
         decided: Vec<Decided>,
+        /// A later stable checkpoint than its last one.
+        stable: Option<CheckpointCertificate>,
     },
 }
 
@@ -210,11 +215,13 @@ impl consensus_core::Message for Message {
             | Body::Commit(_)
             | Body::Checkpoint { .. }
             | Body::ViewChange(_)
-            | Body::NewView(_) => Gate::AfterSync,
+            | Body::NewView(_)
+            // The own checkpoint may be among those that it counts.
+            | Body::Fetched { stable: Some(_), .. } => Gate::AfterSync,
             Body::Request { .. }
             | Body::PrePrepare { .. }
             | Body::Fetch { .. }
-            | Body::Fetched { .. } => Gate::Free,
+            | Body::Fetched { stable: None, .. } => Gate::Free,
         }
     }
 }
@@ -283,6 +290,23 @@ pub(crate) fn checkpoint_statement(
 }
 
 impl ViewChange {
+    /// Bytes that it takes in a new-view, at most.
+    pub(crate) fn length(&self) -> usize {
+        let certificate = |signatures: usize| CERTIFICATE + SIGNATURE * signatures;
+        let stable = self.stable.iter().map(|stable| certificate(stable.votes.len()));
+        let prepared = self.prepared.iter();
+        let prepared =
+            prepared.map(|it| it.batch.bytes().len() + certificate(it.prepares.len() + 1));
+        certificate(1) + stable.chain(prepared).sum::<usize>()
+    }
+
+    /// How far above its stable checkpoint something prepared.
+    pub(crate) fn span(&self) -> u64 {
+        let stable = self.stable.as_ref().map_or(0, |stable| stable.sequence.0);
+        let last = self.prepared.last().map_or(stable, |last| last.vote.sequence.0);
+        last.saturating_sub(stable)
+    }
+
     /// What its sender signs: everything but the certificates' signatures, which stand for
     /// themselves.
     pub(crate) fn statement(&self, cluster: ClusterId) -> Vec<u8> {
@@ -327,13 +351,18 @@ impl Body {
                 }
                 fields.finish()
             }
-            Self::Fetch { view, from } => Canonical::new(cluster, "pbft fetch")
+            Self::Fetch { view, from, stable } => Canonical::new(cluster, "pbft fetch")
                 .number(view.0)
                 .number(from.0)
+                .number(stable.0)
                 .number(me)
                 .finish(),
-            Self::Fetched { decided } => {
+            Self::Fetched { decided, stable } => {
                 let mut fields = Canonical::new(cluster, "pbft fetched").number(me);
+                fields = match stable {
+                    None => fields.number(0),
+                    Some(stable) => fields.number(stable.sequence.0).bytes(&stable.history.0),
+                };
                 for one in decided {
                     let Vote { view, sequence, digest } = one.certificate.vote;
                     fields = fields.number(view.0).number(sequence.0).bytes(&digest.0);

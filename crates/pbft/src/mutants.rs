@@ -216,6 +216,32 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/paper.rs: requests that are long"),
     Mutant::new("B83", "a view-change may become longer than any frame", &["O13", "O14"])
         .beyond_simulation("tests/paper.rs: requests that are long"),
+    Mutant::new("B85", "a liar may give a number to a batch of any length", &["O13"])
+        .beyond_simulation("tests/bounds.rs: a batch that no new-view has room for"),
+    Mutant::new("B86", "a new-view is sent that no frame has room for", &["O13"])
+        .beyond_simulation("tests/bounds.rs: a liar that shows much that is true"),
+    Mutant::new("B87", "a view-change may show numbers beyond its water marks", &["O14"])
+        .beyond_simulation("tests/bounds.rs: a liar that shows what is over"),
+    Mutant::new("B88", "what its client has gone beyond is ordered again and again", &["O14"])
+        .beyond_simulation("tests/bounds.rs: a liar that relays what is over"),
+    Mutant::new("B89", "what its client has gone beyond is waited for all the same", &["O13"])
+        .beyond_simulation("tests/bounds.rs: a client that numbers its requests backwards"),
+    Mutant::new("B90", "who missed the checkpoints is not shown what is stable", &["O13"])
+        .beyond_simulation("tests/losses.rs: checkpoints that get lost on the way to one"),
+    Mutant::new("B91", "whoever shows a stable checkpoint is believed", &["O16", "O18", "O13"])
+        .beyond_simulation("tests/liars.rs: a stable checkpoint of nobody"),
+    Mutant::new("B92", "the window is as long with many replicas as with few", &["O13"])
+        .beyond_simulation("the unit tests of config.rs: what a frame has room for"),
+    Mutant::new("B93", "sizes are taken with which no new-view fits a frame", &["O13"])
+        .beyond_simulation("the unit tests of config.rs: what a frame has room for"),
+    Mutant::new("B94", "timeouts grow to eight times the first, and no further", &["O13"])
+        .beyond_simulation("tests/paper.rs: links that are slower than that for good"),
+    Mutant::new("B95", "who has been heard is not answered, though it has not heard", &["O13"])
+        .beyond_simulation("tests/losses.rs: a view-change that is lost in one direction"),
+    Mutant::new("B96", "a single vote keeps a replica asking at every tick, for ever", &["O14"])
+        .beyond_simulation("tests/bounds.rs: a liar that votes on what nobody proposed"),
+    Mutant::new("B97", "whoever asks is answered, however often", &["O14"])
+        .beyond_simulation("tests/bounds.rs: a liar that asks without end"),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(
@@ -234,8 +260,11 @@ mod tests {
     #[test]
     fn bugs_planted_for_unit_tests_are_found() {
         use crate::checkpoint::tests::a_replica_that_executed_something_else_than_a_quorum_stops;
+        use crate::config::tests as config;
         use crate::requests::tests as requests;
-        let tests: [(&str, fn()); 7] = [
+        let tests: [(&str, fn()); 9] = [
+            ("B92", config::a_quorum_of_the_longest_view_changes_fits_a_frame),
+            ("B93", config::sizes_that_cannot_fit_are_refused_with_a_reason),
             ("B53", requests::what_waits_is_counted_in_bytes),
             ("B65", requests::a_request_was_executed_if_it_or_a_later_one_of_its_client_was),
             ("B69", requests::each_client_is_watched_in_its_turn),

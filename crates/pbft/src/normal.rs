@@ -3,11 +3,12 @@
 use crate::certificates::{
     CommitCertificate, PreparedCertificate, commits_needed, prepares_needed,
 };
+use crate::config::Config;
 use crate::digest::Digest;
 use crate::message::{Body, Decided, Message, Sequence, Vote, VotePhase};
 use crate::record::Record;
 use crate::replica::{Pbft, Phase, Timer, Write};
-use crate::requests::key_of;
+use crate::requests::{batches, key_of};
 use crate::slot::Proposal;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Command, Effects, Env, NodeId, Refusal, Signer, Tag};
@@ -31,7 +32,24 @@ impl Pbft {
             effects.reached("too many requests wait");
             return effects.refuse(good, Refusal::Busy);
         }
-        self.take_requests(good, true, effects);
+        self.take_in_lengths(good, effects);
+    }
+
+    /// Takes what others would not take in one: a driver may be set to longer batches than get a
+    /// number here.
+    fn take_in_lengths(&mut self, batch: Batch, effects: &mut Effects<Self>) {
+        let longest = Config::longest_batch(self.config.nodes);
+        if batch.bytes().len() <= longest {
+            return self.take_requests(batch, true, effects);
+        }
+        let (long, short): (Vec<Command>, Vec<Command>) =
+            batch.commands().partition(|command| command.framed_len() > longest);
+        if !long.is_empty() {
+            effects.refuse(Batch::of(&long), Refusal::TooLarge);
+        }
+        for batch in batches(short.into_iter(), longest) {
+            self.take_requests(batch, true, effects);
+        }
     }
 
     /// A backup relays its clients' requests to the primary, and waits for them to be executed

@@ -56,6 +56,8 @@ pub struct Pbft {
     pub(crate) ticks: u32,
     /// Who was shown the new-view lately.
     pub(crate) shown: NodeSet,
+    /// Who was answered since the last tick.
+    pub(crate) answered: NodeSet,
     pub(crate) seen_at_tick: Sequence,
     /// Others have shown what was decided since the last tick: there may be more of it.
     pub(crate) was_shown: bool,
@@ -197,6 +199,7 @@ impl Pbft {
             fruitless_views: 0,
             ticks: 0,
             shown: NodeSet::EMPTY,
+            answered: NodeSet::EMPTY,
             seen_at_tick: LogIndex::ZERO,
             was_shown: false,
             recovered: BTreeMap::new(),
@@ -341,10 +344,13 @@ impl Pbft {
                 self.on_view_change(SignedViewChange { view_change, tag }, env, effects);
             }
             Body::NewView(new_view) => self.on_new_view(new_view, (env, tag), effects),
-            Body::Fetch { view, from: first } => {
-                self.on_fetch(from, (view, first), effects, env);
+            Body::Fetch { view, from: first, stable } => {
+                self.on_fetch(from, (view, first, stable), effects, env);
             }
-            Body::Fetched { decided } => self.on_fetched(decided, env, effects),
+            Body::Fetched { decided, stable } => {
+                self.on_fetched(decided, env, effects);
+                self.on_stable_shown(stable, effects);
+            }
         }
     }
 }

@@ -20,6 +20,25 @@ pub(crate) fn key_of(command: &Command) -> Key {
     (command.client, session, command.request)
 }
 
+/// Puts these together in batches of at most so many bytes, unless a single one is longer.
+pub(crate) fn batches(
+    commands: impl Iterator<Item = Command>,
+    most: usize,
+) -> impl Iterator<Item = Batch> {
+    let mut commands = commands.peekable();
+    std::iter::from_fn(move || {
+        let mut taken = vec![commands.next()?];
+        let mut bytes = taken[0].framed_len();
+        while taken.len() < MAX_COMMANDS
+            && let Some(next) = commands.next_if(|next| bytes + next.framed_len() <= most)
+        {
+            bytes += next.framed_len();
+            taken.push(next);
+        }
+        Some(Batch::of(&taken))
+    })
+}
+
 /// What clients asked for and was not executed yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Requests {
@@ -74,6 +93,17 @@ impl Requests {
             })
     }
 
+    /// Has its client asked for something later, and got it? Then it is discarded (§4.1): a client
+    /// that goes on waits for no earlier answer, and a liar could have all of its old requests
+    /// ordered without end. The last one is not over: ordered again, it is answered again.
+    fn is_over(&self, key: &Key) -> bool {
+        let (client, session, request) = *key;
+        let last = self.executed.get(&client);
+        request != RequestId::OPEN
+            && last.is_some_and(|last| (session, request) < *last)
+            && !planted("B88")
+    }
+
     /// Takes a request to wait for. False if it waits already: a client that gives two requests one
     /// number is faulty, and the first of them counts.
     pub(crate) fn wait_for(&mut self, command: &Command) -> bool {
@@ -125,10 +155,13 @@ impl Requests {
         self.waiting.is_empty()
     }
 
-    /// Those of the batch that have no number yet go to the end of the queue.
+    /// Those of the batch that have no number yet, and may get one, go to the end of the queue.
     pub(crate) fn enqueue(&mut self, batch: Batch) {
-        let fresh: Vec<Command> =
-            batch.commands().filter(|command| self.ordered.insert(key_of(command))).collect();
+        let is_fresh = |command: &Command| {
+            let key = key_of(command);
+            !self.is_over(&key) && self.ordered.insert(key)
+        };
+        let fresh: Vec<Command> = batch.commands().filter(is_fresh).collect();
         if fresh.is_empty() {
             return;
         }
@@ -161,23 +194,9 @@ impl Requests {
         self.queued = 0;
     }
 
-    /// Everything that waits, to be relayed or ordered, in batches of about so many bytes.
-    pub(crate) fn all(&self, max_bytes: usize) -> Vec<Batch> {
-        let mut batches = Vec::new();
-        let mut commands = Vec::new();
-        let mut bytes = 0;
-        for command in self.waiting.values() {
-            bytes += command.framed_len();
-            commands.push(command.clone());
-            if bytes >= max_bytes || commands.len() == MAX_COMMANDS {
-                batches.push(Batch::of(&std::mem::take(&mut commands)));
-                bytes = 0;
-            }
-        }
-        if !commands.is_empty() {
-            batches.push(Batch::of(&commands));
-        }
-        batches
+    /// Everything that waits, to be relayed or ordered, in batches of so many bytes.
+    pub(crate) fn all(&self, max_bytes: usize) -> impl Iterator<Item = Batch> {
+        batches(self.waiting.values().cloned(), max_bytes)
     }
 
     pub(crate) fn on_executed(&mut self, batch: &Batch, _index: LogIndex) {
@@ -194,6 +213,19 @@ impl Requests {
             }
             let last = self.executed.entry(key.0).or_default();
             *last = (*last).max((key.1, key.2));
+            self.let_go_before(key);
+        }
+    }
+
+    /// Nothing gets a number that is over: who waited for it, passed over by its faulty client,
+    /// would wait for ever.
+    fn let_go_before(&mut self, key: Key) {
+        let first = (key.0, SessionId(0), RequestId(0));
+        let waiting = self.waiting.range(first..key).map(|(key, _)| *key);
+        let over: Vec<Key> = waiting.filter(|key| self.is_over(key)).collect();
+        for key in over.into_iter().filter(|_| !planted("B89")) {
+            let command = self.waiting.remove(&key).expect("it waits");
+            self.bytes -= command.framed_len();
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::certificates::{CommitCertificate, PreparedCertificate, Votes};
 use crate::message::{View, Vote};
 use consensus_core::mutant::planted;
-use consensus_core::{Batch, Tag};
+use consensus_core::{Batch, NodeSet, Tag};
 
 /// The pre-prepare that a replica accepted (or made).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,16 @@ impl Slot {
             }
             self.committing &= planted("B31");
         }
+    }
+
+    /// Is something to be done about this number in this view? So many replicas that vote on it are
+    /// a sign of it, as one of them is correct; a single one may be a liar that votes on anything.
+    pub(crate) fn is_open(&self, view: View, weak: usize) -> bool {
+        let weak = if planted("B96") { 1 } else { weak };
+        let voters: NodeSet =
+            self.prepares.speakers().iter().chain(self.commits.speakers().iter()).collect();
+        let seen = self.view == view && (self.proposal.is_some() || voters.len() >= weak);
+        seen || self.decided.is_some() || self.voted.is_some_and(|vote| vote.view == view)
     }
 
     /// The requests with this digest, if they are here.

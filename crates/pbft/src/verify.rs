@@ -2,6 +2,7 @@
 //! view that follows from its evidence.
 
 use crate::certificates::new_view_needed;
+use crate::config::Config;
 use crate::digest::Digest;
 use crate::message::{Body, Carried, Decided, Message, NewView, ViewChange, Vote, VotePhase};
 use crate::view_change::carried_digests;
@@ -37,12 +38,16 @@ pub(crate) fn verify(
 
 fn check_body(body: &Body, from: NodeId, env: &Env<'_>) -> Checked {
     match body {
-        Body::Request { batch } => check_requests(batch, env),
+        Body::Request { batch } => {
+            check_length(batch, env)?;
+            check_requests(batch, env)
+        }
         Body::PrePrepare { vote, batch } => {
             if vote.view.primary(env.cluster.size) != from {
                 return Err(Rejected("a pre-prepare that is not of the primary"));
             }
             check_number(vote.sequence)?;
+            check_length(batch, env)?;
             if Digest::of(env.cluster.id, batch) != vote.digest {
                 return Err(Rejected("a pre-prepare's digest is not of its requests"));
             }
@@ -67,13 +72,28 @@ fn check_body(body: &Body, from: NodeId, env: &Env<'_>) -> Checked {
         }
         Body::NewView(new_view) => check_new_view(new_view, from, env),
         Body::Fetch { from, .. } => check_number(*from),
-        Body::Fetched { decided } => check_decided(decided, env),
+        Body::Fetched { decided, stable } => {
+            if let Some(stable) = stable.as_ref().filter(|_| !planted("B91")) {
+                check_number(stable.sequence)?;
+                stable.check(env)?;
+            }
+            check_decided(decided, env)
+        }
     }
 }
 
 fn check_number(sequence: LogIndex) -> Checked {
     if sequence == LogIndex::ZERO || sequence.0 >= SEQUENCE_LIMIT {
         return Err(Rejected("a sequence number that is never given"));
+    }
+    Ok(())
+}
+
+/// What gets a number must fit the view-changes that show it (§4.4): once it prepared at enough
+/// replicas, every later new-view has it.
+fn check_length(batch: &Batch, env: &Env<'_>) -> Checked {
+    if batch.bytes().len() > Config::longest_batch(env.cluster.size) && !planted("B85") {
+        return Err(Rejected("a batch longer than any that gets a number"));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! View changes (§4.4): when a primary fails, the next one starts from what a quorum can prove.
 
 use crate::certificates::{PreparedCertificate, new_view_needed, weak};
+use crate::config::NEW_VIEW;
 use crate::digest::Digest;
 use crate::message::{
     Body, Carried, Message, NewView, Sequence, SignedViewChange, View, ViewChange, Vote, VotePhase,
@@ -12,11 +13,14 @@ use consensus_core::mutant::planted;
 use consensus_core::{Batch, ClusterId, Delay, Effects, Env, LogIndex, NodeId};
 use std::collections::BTreeMap;
 
-/// Timeouts grow to eight times the first one.
-const MOST_DOUBLINGS: u32 = 3;
+/// How often a timeout is doubled at most. The paper names no bound (§4.5.2).
+const MOST_DOUBLINGS: u32 = 10;
 
 /// A view-change is said again every so many ticks: it is long and takes long to check.
 const VIEW_CHANGE_TICKS: u32 = 4;
+
+/// How often that, too, is doubled at most with views that bring nothing.
+const MOST_SPARSE: u32 = 3;
 
 /// No new-view carries more numbers than this.
 const CARRIED_LIMIT: u64 = 1 << 16;
@@ -66,6 +70,7 @@ impl Pbft {
     /// (§4.5.2), up to a bound, or a long bad time would be followed by a long wait.
     pub(crate) fn view_patience(&self) -> Delay {
         let most = if planted("B09b") { 0 } else { MOST_DOUBLINGS };
+        let most = if planted("B94") { 3 } else { most };
         self.config.view_timeout.times(1 << self.fruitless_views.min(most))
     }
 
@@ -132,13 +137,21 @@ impl Pbft {
             effects.reached("view-change for a view that works or is over");
             return self.show_view(replica, effects); // It does not know that this view works.
         }
+        if !self.is_between_marks(&signed) {
+            return tracing::debug!(?replica, "a view-change beyond its own water marks");
+        }
         let known = self.view_changes.get(&replica);
         if known.is_some_and(|known| known.view_change.view >= view) {
-            return;
+            return self.answer_view_change(view, replica, env, effects);
         }
         self.view_changes.insert(replica, signed);
         self.join_others(env, effects);
         self.count_view_changes(env, effects);
+    }
+
+    /// Nothing prepares at a correct replica beyond its high water mark (§4.2), and marks only rise.
+    fn is_between_marks(&self, signed: &SignedViewChange) -> bool {
+        signed.view_change.span() <= self.config.window || planted("B87")
     }
 
     /// §4.5.2: if f + 1 replicas ask for higher views, one of them is correct: ask for the
@@ -163,18 +176,38 @@ impl Pbft {
         }
         let needed = new_view_needed(self.config.nodes);
         let view = self.view;
-        let asks_for = |signed: &&SignedViewChange| signed.view_change.view == view;
         let left = self.view_changes.values().filter(|it| it.view_change.view >= view).count();
         if left >= needed && !self.watching {
             self.watching = true;
             self.fruitless_views = self.fruitless_views.max(1);
             effects.set_timer(Timer::View, self.view_patience());
         }
-        let quorum = self.view_changes.values().filter(asks_for);
-        if view.primary(self.config.nodes) == self.id && quorum.clone().count() >= needed {
-            let quorum = quorum.cloned().collect();
+        if view.primary(self.config.nodes) == self.id
+            && let Some(quorum) = self.shortest_quorum()
+        {
             self.start_view(quorum, env, effects);
         }
+    }
+
+    /// A quorum that asks for this view, and whose words fit a new-view together. A liar can fill
+    /// its own with certificates that are true and over long since, so the shortest are taken;
+    /// those of correct replicas fit, and all of them come.
+    fn shortest_quorum(&self) -> Option<Vec<SignedViewChange>> {
+        let needed = new_view_needed(self.config.nodes);
+        let all = self.view_changes.values();
+        let mut quorum: Vec<_> = all.filter(|it| it.view_change.view == self.view).collect();
+        if quorum.len() < needed {
+            return None;
+        }
+        quorum.sort_by_key(|signed| signed.view_change.length());
+        quorum.truncate(needed);
+        let bytes: usize = quorum.iter().map(|signed| signed.view_change.length()).sum();
+        if bytes > NEW_VIEW && !planted("B86") {
+            tracing::debug!(bytes, "view-changes that fit no new-view");
+            return None;
+        }
+        quorum.sort_by_key(|signed| signed.view_change.replica);
+        Some(quorum.into_iter().cloned().collect())
     }
 
     /// The new primary computes `O`, shows `V`, and begins.
@@ -209,7 +242,8 @@ impl Pbft {
         effects: &mut Effects<Self>,
     ) {
         let entered = new_view.view == self.view && self.phase == Phase::Normal;
-        if new_view.view >= self.view && !entered {
+        let between = new_view.view_changes.iter().all(|signed| self.is_between_marks(signed));
+        if new_view.view >= self.view && !entered && between {
             self.enter_view(new_view, tag, env, effects);
         }
     }
@@ -262,7 +296,8 @@ impl Pbft {
 
     /// What waits goes to the new primary, or is ordered by it, once the disk knows of the view.
     pub(crate) fn pass_on_requests(&mut self, effects: &mut Effects<Self>) {
-        for batch in self.requests.all(self.config.max_batch_bytes) {
+        let waiting: Vec<Batch> = self.requests.all(self.config.max_batch_bytes).collect();
+        for batch in waiting {
             self.take_requests(batch, true, effects);
         }
     }
@@ -280,13 +315,33 @@ impl Pbft {
         }
     }
 
-    /// Says the own view-change again; it was not enough yet.
+    /// Says the own view-change again to those who have not asked for as much; it was not enough
+    /// yet. Rarer with every view that brings nothing: where links are too slow for it, more of it
+    /// makes them slower.
     pub(crate) fn repeat_view_change(&self, env: &Env<'_>, effects: &mut Effects<Self>) {
-        let due = self.ticks.is_multiple_of(VIEW_CHANGE_TICKS) && !planted("B42");
-        if self.phase == Phase::Changing && due {
+        let sparse = self.fruitless_views.min(MOST_SPARSE);
+        let due = self.ticks.is_multiple_of(VIEW_CHANGE_TICKS << sparse) && !planted("B42");
+        let heard = self.view_changes.values().map(|signed| &signed.view_change);
+        let heard = heard.filter(|it| it.view >= self.view).map(|it| it.replica).collect();
+        let unheard = self.peers().minus(heard);
+        if self.phase == Phase::Changing && due && !unheard.is_empty() {
             effects.reached("view-change said again");
             let message = Message { repeat: true, ..self.own_view_change(env) };
-            effects.send(self.peers(), message);
+            effects.send(unheard, message);
+        }
+    }
+
+    /// Who says again what was heard has not heard this replica: it says it to nobody else.
+    fn answer_view_change(
+        &mut self,
+        view: View,
+        to: NodeId,
+        env: &Env<'_>,
+        effects: &mut Effects<Self>,
+    ) {
+        let asks = self.phase == Phase::Changing && view == self.view && to != self.id;
+        if asks && !planted("B95") && self.shown.insert(to) {
+            effects.send(to, Message { repeat: true, ..self.own_view_change(env) });
         }
     }
 }

@@ -5,9 +5,9 @@
 
 mod lab;
 
-use consensus_core::Input;
+use consensus_core::{Input, Message as _, NodeId};
 use lab::{Lab, bare_view_change, batch, decide, pre_prepare, said, sequence, view_change_of};
-use synod_pbft::{Body, Timer};
+use synod_pbft::{Body, Timer, View};
 
 /// §4.5.2: timeouts are doubled to let a view come about; when something is executed in it, the
 /// next request waits no longer than the first.
@@ -73,6 +73,57 @@ fn lost_checkpoints_are_said_again() {
     }
 }
 
+/// §4.3: who executed everything and missed the words that made a checkpoint stable would refuse
+/// what is beyond its high water mark. It asks, and is shown the proof, so that with another replica
+/// gone the cluster still has its quorum, and keeps its view.
+#[test]
+fn who_missed_the_checkpoints_is_shown_the_stable_one() {
+    let mut lab = Lab::with_small_window(4);
+    for text in ["a", "b", "c", "d"] {
+        lab.propose(0, text);
+        while !lab.flying().is_empty() {
+            lab.keep(|flying| flying.to != NodeId(3) || flying.message.kind().name != "checkpoint");
+            let Some(oldest) = lab.flying().into_iter().next() else { break };
+            lab.carry(oldest.from.index(), oldest.to.index(), oldest.message.kind().name);
+        }
+    }
+    lab.cut([2]);
+    lab.propose(0, "e");
+    lab.carry_all();
+    assert_eq!([0, 1, 3].map(|id| lab.committed(id).len()), [4; 3], "5 is beyond its marks");
+    for _ in 0..4 {
+        for id in [0, 1, 3] {
+            lab.fire(id, Timer::Repeat);
+        }
+        lab.carry_all();
+    }
+    for text in ["f", "g"] {
+        decide(&mut lab, text);
+    }
+    for id in [0, 1, 3] {
+        assert_eq!((lab.view(id), lab.committed(id).len()), (0, 7), "at {id}");
+    }
+}
+
+/// A replica may show what its own word made stable, but not before its disk knows of that word.
+#[test]
+fn a_stable_checkpoint_is_shown_when_the_own_one_is_on_disk() {
+    let mut lab = Lab::with_small_window(4);
+    decide(&mut lab, "a");
+    lab.propose(0, "b");
+    for kind in ["pre-prepare", "prepare"] {
+        lab.carry_kind(kind);
+    }
+    lab.slow([2]);
+    lab.carry_all();
+    let ask = Body::Fetch { view: View(0), from: sequence(3), stable: sequence(0) };
+    lab.lose_all();
+    lab.hand(1, 2, said(1, ask));
+    assert_eq!(lab.count("fetched"), 0);
+    lab.sync(2);
+    assert_eq!(lab.count_from("fetched", |from| from == 2), 1);
+}
+
 /// §4.3 and a crash: a checkpoint says that everything up to it was executed, and those who hear it
 /// forget how it came about. So it leaves when the proofs are on the disk, though each by itself is
 /// only noted.
@@ -93,6 +144,34 @@ fn a_checkpoint_waits_for_what_led_to_it() {
     lab.crash(2, 0);
     lab.restart(2);
     assert_eq!(lab.committed(2).len(), 1, "and has lost the proof that b was decided");
+}
+
+/// §4.4: a view-change is long, so it is said again to those only who have not asked for the view;
+/// who has been heard and has not heard says so by that, and is answered.
+#[test]
+fn a_view_change_is_said_again_to_those_who_lack_it() {
+    let mut lab = Lab::new(4);
+    lab.cut([0]);
+    for id in [1, 2, 3] {
+        lab.propose(id, "x");
+        lab.fire(id, Timer::View);
+    }
+    lab.keep(|flying| (flying.from, flying.to) != (NodeId(2), NodeId(1)));
+    lab.carry_all();
+    for _ in 0..32 {
+        lab.fire(3, Timer::Repeat);
+        lab.fire(2, Timer::Repeat);
+    }
+    assert_eq!(lab.count("view-change-again"), 0, "they have heard all that there are");
+    for _ in 0..32 {
+        lab.fire(1, Timer::Repeat);
+    }
+    let again = lab.count("view-change-again");
+    assert!((1..=8).contains(&again), "to replica 2, and not at every tick: {again}");
+    lab.carry_all();
+    for id in [1, 2, 3] {
+        assert_eq!((lab.view(id), lab.committed(id)), (1, &[batch("x")][..]));
+    }
 }
 
 /// §4.2 and a crash: of the votes on one number in several views the last is the one that binds.
@@ -156,7 +235,9 @@ fn what_clients_ask_for_takes_bounded_room() {
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_in_what_is_lost_or_forgotten_are_found() {
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 8] = [
+        ("B95", a_view_change_is_said_again_to_those_who_lack_it),
+        ("B90", who_missed_the_checkpoints_is_shown_the_stable_one),
         ("B61", a_restart_remembers_its_vote_in_the_latest_view),
         ("B64", a_restart_remembers_its_stable_checkpoint),
         ("B67", lost_checkpoints_are_said_again),

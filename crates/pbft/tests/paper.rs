@@ -334,7 +334,7 @@ fn timeouts_double_until_something_is_executed() {
     }
     let first = lab.timer(3, Timer::View).expect("it runs");
     assert_eq!(first, lab.config.view_timeout);
-    for (view, factor) in [(1, 2), (2, 4)] {
+    for (view, factor) in [(1, 2), (2, 4), (3, 8), (4, 16), (5, 32)] {
         for id in [1, 2, 3] {
             if lab.timer(id, Timer::View).is_some() && lab.view(id) < view {
                 lab.fire(id, Timer::View);
@@ -565,7 +565,7 @@ fn a_replica_that_lags_asks_on_as_long_as_it_is_shown_something() {
     lab.carry_all();
     assert_eq!(lab.committed(3).len(), 1, "one page");
     for more in 2..=4 {
-        lab.fire(3, Timer::Repeat);
+        (0..4).for_each(|id| lab.fire(id, Timer::Repeat));
         lab.carry_all();
         assert_eq!(lab.committed(3).len(), more);
     }
@@ -584,11 +584,11 @@ fn a_replica_that_was_away_is_brought_back() {
     lab.ask_around(3);
     lab.carry_kind("fetch");
     let shown = lab.take(1, 3, "fetched");
-    let Body::Fetched { decided } = &shown.body else { panic!("{shown:?}") };
+    let Body::Fetched { decided, .. } = &shown.body else { panic!("{shown:?}") };
     let lie = |change: &dyn Fn(&mut Vec<Decided>)| {
         let mut decided = decided.clone();
         change(&mut decided);
-        said(1, Body::Fetched { decided })
+        said(1, Body::Fetched { decided, stable: None })
     };
     let other = lie(&|decided| decided[0].batch = batch("other"));
     assert_eq!(lab.try_hand(1, 3, other), Err("what was fetched is not what was decided"));
@@ -641,7 +641,8 @@ fn three_replicas_are_no_cluster() {
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_beyond_simulation_are_found() {
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 12] = [
+        ("B94", timeouts_double_until_something_is_executed),
         ("B82", long_requests_lead_to_a_checkpoint_before_its_number_comes),
         ("B83", long_requests_lead_to_a_checkpoint_before_its_number_comes),
         ("B83", a_backup_takes_so_many_bytes_above_the_stable_checkpoint),

@@ -30,7 +30,12 @@ impl Liar<'_> {
             let place = self.roll(decided.len());
             self.twist_decided(&mut decided[place]);
         }
-        self.say(Body::Fetched { decided })
+        // A checkpoint that is stable, or further on under the same signatures.
+        let mut stable = self.replica.stable.clone().filter(|_| self.roll(2) == 0);
+        if let Some(stable) = stable.as_mut().filter(|_| self.roll(2) == 0) {
+            stable.sequence = LogIndex(stable.sequence.0.saturating_add(2));
+        }
+        self.say(Body::Fetched { decided, stable })
     }
 
     /// What prepares here is shown as decided; or anything.
@@ -85,6 +90,8 @@ impl Liar<'_> {
             0 => self.strange_number(),
             _ => self.replica.executed(),
         };
-        self.say(Body::Fetch { view, from })
+        let stable = [LogIndex::ZERO, self.replica.low_mark(), LogIndex(u64::MAX)];
+        let stable = stable[self.roll(stable.len())];
+        self.say(Body::Fetch { view, from, stable })
     }
 }

@@ -87,11 +87,18 @@ pub(crate) fn said(by: usize, body: Body) -> Message {
             }
             fields.finish()
         }
-        Body::Fetch { view, from } => {
-            Canonical::new(CLUSTER, "pbft fetch").number(view.0).number(from.0).number(me).finish()
-        }
-        Body::Fetched { decided } => {
+        Body::Fetch { view, from, stable } => Canonical::new(CLUSTER, "pbft fetch")
+            .number(view.0)
+            .number(from.0)
+            .number(stable.0)
+            .number(me)
+            .finish(),
+        Body::Fetched { decided, stable } => {
             let mut fields = Canonical::new(CLUSTER, "pbft fetched").number(me);
+            fields = match stable {
+                None => fields.number(0),
+                Some(stable) => fields.number(stable.sequence.0).bytes(&stable.history.0),
+            };
             for one in decided {
                 let Vote { view, sequence, digest } = one.certificate.vote;
                 fields = fields.number(view.0).number(sequence.0).bytes(&digest.0);
@@ -350,8 +357,13 @@ impl Lab {
         self.table.disk(id)
     }
 
-    /// What a laggard does when time passes without news.
+    /// What a laggard does when time passes without news. The others, too, have a tick in it.
     pub(crate) fn ask_around(&mut self, id: usize) {
+        for other in (0..self.config.nodes).filter(|other| *other != id) {
+            if self.table.is_up(other) {
+                self.fire(other, Timer::Repeat);
+            }
+        }
         for _ in 0..8 {
             self.fire(id, Timer::Repeat);
         }
