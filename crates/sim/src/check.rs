@@ -157,6 +157,7 @@ impl<'a, P: Audit> Run<'a, P> {
         setup.max_batch = options.max_batch;
         setup.sessions = options.sessions.unwrap_or(setup.sessions);
         setup.turns = options.turns;
+        setup.in_place = options.in_place;
         setup.compare_states_every = Some(8);
         setup.traitors = traitors(options, &mut rng);
         let mut world = World::new(setup, Registers::default);

@@ -236,6 +236,12 @@ pub(crate) fn sessions(seed: u64) -> Option<usize> {
     rng.chance(2_500).then(|| rng.between(9, 14) as usize)
 }
 
+/// In every other run drivers look at things where they lie, but where nodes crash between two
+/// effects: there they come one by one.
+pub(crate) fn in_place(seed: u64, classes: &[Fault]) -> bool {
+    Rng::for_purpose(seed, 22).chance(5_000) && !classes.contains(&Fault::CrashMidway)
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -261,6 +267,8 @@ pub struct Options {
     /// A node takes in what comes within so long at most before it says that there is no more, as a
     /// busy one does. `None`: it says so after every input.
     pub turns: Option<Duration>,
+    /// Drivers look at things where they lie, as that of the runtime does.
+    pub in_place: bool,
     /// Named options of the algorithm that are on.
     pub variants: Vec<String>,
     /// What goes wrong.
@@ -321,6 +329,7 @@ impl Options {
             timing: Timing::LAN,
             sizes: sizes(seed),
             turns: turns(seed),
+            in_place: false,
             variants: variants::<P>(seed),
             faults: Faults::drawn(rng),
             operators,
@@ -338,6 +347,7 @@ impl Options {
     /// Where leases are on, clocks keep what was declared of them, as a rule; where members change,
     /// no named option is on that wants a fixed number of them.
     pub(crate) fn made_sound<P: Audit>(mut self, seed: u64) -> Self {
+        self.in_place = in_place(seed, &self.faults.classes);
         if self.operators.spares == 0 {
             any_quorums(&mut self.variants, seed, self.nodes);
         }
@@ -397,7 +407,7 @@ impl Options {
     #[must_use]
     pub fn without_extras(self) -> Self {
         let (variants, operators) = (Vec::new(), Operators::none());
-        Self { variants, operators, turns: None, sessions: None, ..self }
+        Self { variants, operators, turns: None, sessions: None, in_place: false, ..self }
     }
 
     /// A run without faults, for tests of one's own.
@@ -413,6 +423,7 @@ impl Options {
             timing: Timing::LAN,
             sizes: Sizes::USUAL,
             turns: None,
+            in_place: false,
             variants: Vec::new(),
             faults: Faults::none(),
             operators: Operators::none(),

@@ -15,7 +15,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
     /// Does what the last step wants, in order; a crash may come between any two effects.
     pub(super) fn carry_out(&mut self, id: NodeId) {
         let mut effects = std::mem::take(&mut self.effects);
-        effects.extend(self.nodes[id.index()].effects.drain());
+        self.nodes[id.index()].wants(&mut effects);
         let before = self.last_committed();
         for effect in effects.drain(..) {
             let up = self.nodes[id.index()].replica.is_some();
@@ -154,7 +154,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.disks.synced(id.index(), new);
         self.chronicle_synced(id, upto);
         let upto = RecordNumber(upto as u64);
-        let released = self.nodes[id.index()].outbox.durable(upto);
+        let released = self.nodes[id.index()].released(upto);
         self.fold(2, u64::from(id.0), upto.0);
         self.tell(|| format!("{id} synced up to record {}", upto.0));
         for (to, message) in released {

@@ -139,7 +139,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             queue: Queue::new(),
             rng: Rng::new(seed),
             links: Links::new(size),
-            nodes: (0..size).map(|_| Node::new(executor())).collect(),
+            nodes: (0..size).map(|_| Node::new(executor(), setup.in_place)).collect(),
             clients: Vec::new(),
             completions: Vec::new(),
             readers: Vec::new(),
@@ -509,6 +509,10 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return self.halted(id, why);
         }
         if drained && node.effects.is_empty() {
+            if self.setup.in_place {
+                // There may be messages, which have their own way.
+                self.carry_out(id);
+            }
             return;
         }
         if drained && !awaited {

@@ -41,6 +41,9 @@ pub struct Setup<P: Audit> {
     /// A node takes in what comes within so long at most before it says `Drained` and its records
     /// are synced. After every input, if `None`.
     pub turns: Option<Duration>,
+    /// Drivers look at things where they lie ([`Effects::in_place`](consensus_core::Effects)), as
+    /// that of the runtime does.
+    pub in_place: bool,
     /// Nodes that lie, see [`Treason`](crate::Treason). Only for Byzantine algorithms.
     pub traitors: NodeSet,
 }
@@ -62,6 +65,7 @@ impl<P: Audit> Setup<P> {
             snapshot_every: None,
             snapshot_chunk: 64 << 10,
             turns: None,
+            in_place: false,
             traitors: NodeSet::EMPTY,
         }
     }
