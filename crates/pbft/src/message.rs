@@ -268,7 +268,7 @@ impl Vote {
         let view = if planted("B36") { View(0) } else { self.view };
         Canonical::new(cluster, domain)
             .number(view.0)
-            .number(self.sequence.0)
+            .number(if planted("B110") { 0 } else { self.sequence.0 })
             .bytes(&self.digest.0)
             .number(u64::from(replica.0))
             .finish()
@@ -314,6 +314,7 @@ impl ViewChange {
             .number(self.view.0)
             .number(u64::from(self.replica.0));
         fields = match &self.stable {
+            _ if planted("B111") => fields,
             None => fields.number(0),
             Some(stable) => fields.number(stable.sequence.0).bytes(&stable.history.0),
         };

@@ -5,6 +5,9 @@
 
 use consensus_core::mutant::Mutant;
 
+/// What finds the bugs of what a signature covers.
+const SIGNATURES: &str = "every word altered in its place: tests/signatures.rs";
+
 /// All of them.
 pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
@@ -242,6 +245,10 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/bounds.rs: a liar that votes on what nobody proposed"),
     Mutant::new("B97", "whoever asks is answered, however often", &["O14"])
         .beyond_simulation("tests/bounds.rs: a liar that asks without end"),
+    Mutant::new("B110", "a vote's signature does not cover its number", &["O16", "O1", "O18"])
+        .beyond_simulation(SIGNATURES),
+    Mutant::new("B111", "a view-change's signature does not cover its checkpoint", &["O16", "O1"])
+        .beyond_simulation(SIGNATURES),
     Mutant::new("B70", "a replica that executed something else than a quorum goes on", &["O18"])
         .beyond_simulation("the unit tests of checkpoint.rs: two histories"),
     Mutant::new(
