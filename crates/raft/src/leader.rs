@@ -311,7 +311,7 @@ impl Leader {
         peer.answered(round, priority);
         if peer.is_overdue(round, verified) {
             effects.reached("append lost and sent again");
-            peer.probe_from(verified.min(server.log.last().index).next());
+            peer.send_again(verified.min(server.log.last().index));
         }
         if peer.wants_snapshot() {
             let start = server.log.start();

@@ -341,6 +341,12 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R150", "a leader keeps its log without end for a server that is stuck", &["O13"])
         .beyond_simulation("an oracle that sees what a log costs: `tests/endurance.rs`"),
     Mutant::new(
+        "R151",
+        "a first message that got lost makes a leader send its whole log",
+        &["O13"],
+    )
+    .beyond_simulation("an oracle that sees what a repair costs: `tests/paper.rs`"),
+    Mutant::new(
         "R112",
         "a restart keeps a log that is longer than the snapshot, though it differs",
         &["O1", "O4", "O5", "O6", "O8", "O15", "O18", "O19"],

@@ -283,6 +283,15 @@ impl Progress {
         unseen || oldest.round.saturating_add(1) < round
     }
 
+    /// A message or its answer got lost, and the follower has compared its log up to `verified`: goes
+    /// on after that. But where the logs agree is not known to be earlier before a refusal says so
+    /// (§5.3): a follower that has compared nothing in this term may hold everything.
+    pub(crate) fn send_again(&mut self, verified: LogIndex) {
+        let sought = self.pace == Pace::Probe && !planted("R151");
+        let least = if sought { self.next } else { LogIndex::ZERO };
+        self.probe_from(verified.next().max(least));
+    }
+
     /// Starts over: one message from `next`, then see.
     pub(crate) fn probe_from(&mut self, next: LogIndex) {
         self.pace = Pace::Probe;
