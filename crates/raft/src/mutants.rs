@@ -347,6 +347,12 @@ pub const MUTANTS: &[Mutant] = &[
     )
     .beyond_simulation("an oracle that sees what a repair costs: `tests/paper.rs`"),
     Mutant::new(
+        "R152",
+        "rounds for reads make an answer that a disk holds back a lost one",
+        &["O13"],
+    )
+    .beyond_simulation("an oracle that sees what a slow disk costs: `tests/reads.rs`"),
+    Mutant::new(
         "R112",
         "a restart keeps a log that is longer than the snapshot, though it differs",
         &["O1", "O4", "O5", "O6", "O8", "O15", "O18", "O19"],
