@@ -42,7 +42,9 @@ pub(crate) struct Leader {
     /// Who is to lead instead.
     pub(crate) hand_over: Option<HandOver>,
     /// Checks of the quorum before a server of a higher priority is tried again.
-    pub(crate) pause: u8,
+    pub(crate) pause: u16,
+    /// How often one of a higher priority was tried in vain, as far as that is counted.
+    pub(crate) failures: u8,
     /// Reads that wait for the proof that this server still leads.
     pub(crate) reads: Reads,
     pub(crate) lease: Lease,
@@ -78,6 +80,7 @@ impl Leader {
             promotion: None,
             hand_over: None,
             pause: 0,
+            failures: 0,
             reads: Reads::default(),
             lease: Lease::default(),
         };

@@ -352,6 +352,8 @@ pub const MUTANTS: &[Mutant] = &[
         &["O13"],
     )
     .beyond_simulation("an oracle that sees what a slow disk costs: `tests/reads.rs`"),
+    Mutant::new("R153", "a server that cannot take over is asked again and again", &["O13"])
+        .beyond_simulation("an oracle that sees how long a leader is busy: `tests/leadership.rs`"),
     Mutant::new(
         "R112",
         "a restart keeps a log that is longer than the snapshot, though it differs",

@@ -162,6 +162,37 @@ fn a_server_that_cannot_take_over_is_left_alone() {
     }
 }
 
+/// Thesis §3.10: a leader takes no commands while it waits for its heir. One that the settings want
+/// and that others do not reach is asked again after longer and longer pauses (planted bug R153).
+#[test]
+fn a_server_that_cannot_take_over_is_asked_ever_more_seldom() {
+    let mut lab = Lab::set_up(5, |config| {
+        config.priorities.insert(NodeId(1), 5);
+    });
+    lab.elect(0);
+    let mut checks = Vec::new();
+    for _ in 0..6 {
+        let mut passed = 0;
+        while lab.timer(0, Timer::HandOver).is_none() {
+            lab.fire(0, Timer::Heartbeat);
+            lab.carry_those(|flying| flying.to == NodeId(0) || flying.from == NodeId(0));
+            // Nobody but the leader hears node 1.
+            lab.lose_all();
+            if lab.timer(0, Timer::HandOver).is_none() {
+                lab.fire(0, Timer::Election);
+                passed += 1;
+            }
+        }
+        checks.push(passed);
+        lab.fire(0, Timer::HandOver);
+        assert_eq!((lab.status(0).role, lab.status(0).epoch), (Role::Leader, 1));
+    }
+    assert_eq!(checks, [0, 10, 20, 40, 80, 160]);
+    lab.propose(0, "x");
+    lab.carry_all();
+    assert!(lab.refused(0).is_empty());
+}
+
 /// While a server of a higher priority lives, others wait longer before they campaign; once it is
 /// gone, they do not.
 #[test]
