@@ -354,6 +354,10 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("an oracle that sees what a slow disk costs: `tests/reads.rs`"),
     Mutant::new("R153", "a server that cannot take over is asked again and again", &["O13"])
         .beyond_simulation("an oracle that sees how long a leader is busy: `tests/leadership.rs`"),
+    Mutant::new("R154", "a leader that was deposed and has not heard of it stops", &["O18"])
+        .beyond_simulation(
+            "rare: a snapshot that ends just before the new term: `tests/snapshots.rs`",
+        ),
     Mutant::new(
         "R112",
         "a restart keeps a log that is longer than the snapshot, though it differs",

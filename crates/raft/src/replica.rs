@@ -480,7 +480,9 @@ impl Raft {
     }
 
     /// A snapshot of another server was installed. Who was about to be elected starts over with the
-    /// new log.
+    /// new log. A leader whose log it replaces is deposed and has not heard of it: its own term
+    /// decided nothing else (Leader Completeness, Figure 3), so a later one has committed an entry
+    /// of an older term here (Figure 8). What is decided stands in the state machine already.
     #[cold]
     fn install(&mut self, meta: SnapshotMeta, effects: &mut Effects<Self>) {
         let news = meta.index > self.server.commit_index;
@@ -491,8 +493,12 @@ impl Raft {
         self.server.on_snapshot_installed(meta, effects);
         match &mut self.role {
             Role::Follower(follower) => follower.on_log_replaced(&self.server),
-            Role::Leader(_) if self.server.log.last() != last => {
+            Role::Leader(_) if self.server.log.last() != last && planted("R154") => {
                 effects.halt("a leader lacks what is decided");
+            }
+            Role::Leader(_) if self.server.log.last() != last => {
+                debug!(id = ?self.server.id, "a later leader has decided otherwise: steps down");
+                self.become_follower(effects);
             }
             Role::Leader(_) if planted("R138") => {}
             Role::Leader(leader) => leader.recount(&self.server),
