@@ -275,9 +275,9 @@ impl Progress {
         }
     }
 
-    /// Does the answer to this heartbeat say that a message or its answer got lost, as far as can be
-    /// told? The follower had compared its log up to `verified` when it answered, and by now the
-    /// leader's timer has beaten so often.
+    /// Does the answer to this heartbeat say that a message or its answer got lost, as far as can
+    /// be told? The follower had compared its log up to `verified` when it answered, and by now the
+    /// leader's timer has fired so often.
     pub(crate) fn is_overdue(&self, round: u64, beats: u64, verified: LogIndex) -> bool {
         let Some(oldest) = self.in_flight.front().filter(|_| !planted("R49")) else { return false };
         // Sent before the heartbeat, but the follower has not seen it. Or it has, and its answer is
@@ -288,9 +288,10 @@ impl Progress {
         unseen || (passed && oldest.round.saturating_add(1) < round)
     }
 
-    /// A message or its answer got lost, and the follower has compared its log up to `verified`: goes
-    /// on after that. But where the logs agree is not known to be earlier before a refusal says so
-    /// (§5.3): a follower that has compared nothing in this term may hold everything.
+    /// A message or its answer got lost, and the follower has compared its log up to `verified`:
+    /// goes on after that. But while it is not known where the logs agree, nextIndex falls when a
+    /// message is refused, and for nothing else (§5.3): a follower that has compared nothing in
+    /// this term may hold everything.
     pub(crate) fn send_again(&mut self, verified: LogIndex) {
         let sought = self.pace == Pace::Probe && !planted("R151");
         let least = if sought { self.next } else { LogIndex::ZERO };

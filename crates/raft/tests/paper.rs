@@ -451,6 +451,26 @@ fn lost_messages_are_sent_again() {
     assert_eq!((lab.commit_index(0), lab.commit_index(1), lab.commit_index(2)), (2, 2, 2));
 }
 
+/// Figure 2, AppendEntries, receiver, steps 3 to 5: every new entry is compared, an entry that
+/// differs goes with all that follow, and nothing is acknowledged or committed beyond the last new
+/// entry, though the log be longer (planted bugs R07, R55, R56).
+#[test]
+fn what_follows_the_new_entries_is_not_compared() {
+    let mut lab = Lab::on_disks(vec![disk(2, &[1, 1, 2, 2]), disk(3, &[]), disk(3, &[])]);
+    lab.without_oracles(); // Nobody has committed that.
+    let reply = |lab: &mut Lab, terms: &[u64]| {
+        lab.hand(1, 0, append(3, 1, EntryId::ZERO, terms, 4));
+        match lab.take(0, 1, "append-reply") {
+            Message::AppendReply { matched, .. } => matched,
+            other => unreachable!("{other:?}"),
+        }
+    };
+    assert_eq!((reply(&mut lab, &[1, 1]), lab.commit_index(0)), (LogIndex(2), 2));
+    assert_eq!(terms(&lab, 0), [1, 1, 2, 2]);
+    assert_eq!((reply(&mut lab, &[1, 1, 3]), lab.commit_index(0)), (LogIndex(3), 3));
+    assert_eq!(terms(&lab, 0), [1, 1, 3]);
+}
+
 /// §5.3: nextIndex falls when a follower refuses, and for nothing else. The first message of a new
 /// leader that gets lost is sent again as it was: not the log from its beginning, nor a snapshot in
 /// place of what is forgotten of it. The follower has compared nothing in this term, and may hold
