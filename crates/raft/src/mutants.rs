@@ -367,6 +367,14 @@ pub const MUTANTS: &[Mutant] = &[
             "rare: a snapshot that ends just before the new term: `tests/snapshots.rs`",
         ),
     Mutant::new(
+        "R155",
+        "what a candidate lacks is sent at once, however narrow the links",
+        &["O13"],
+    )
+    .beyond_simulation("links that drop what is too long: `tests/tails.rs`"),
+    Mutant::new("R156", "a compacted log is one record, however long", &["O13"])
+        .beyond_simulation("a gigabyte of entries: `tests/snapshots.rs`"),
+    Mutant::new(
         "R112",
         "a restart keeps a log that is longer than the snapshot, though it differs",
         &["O1", "O4", "O5", "O6", "O8", "O15", "O18", "O19"],

@@ -55,6 +55,31 @@ fn trailing_entries_are_bounded_in_bytes() {
     assert_eq!(lab.status(0).purged.0, 8, "two entries of some ninety bytes are kept");
 }
 
+/// §7: what is kept is written anew, in records of bounded size: a log on a disk takes none of any
+/// length (planted bug R156). A restart puts them together.
+#[test]
+fn a_compacted_log_is_written_in_records_of_bounded_size() {
+    for (max_append_bytes, records) in [(1, 7), (200, 2), (1 << 20, 1)] {
+        let mut lab = Lab::set_up(1, |config| {
+            (config.trailing_entries, config.max_append_bytes) = (5, max_append_bytes);
+        });
+        lab.time_out(0);
+        for number in 0..10 {
+            lab.propose(0, &format!("{number}"));
+        }
+        lab.begin_snapshot(0);
+        lab.propose(0, "later");
+        lab.propose(0, "last");
+        lab.save(0);
+        let (log, status) = (lab.log(0), lab.status(0));
+        let entries = lab.disk(0).iter().filter(|it| matches!(it, Record::Entries { .. }));
+        assert_eq!((log.len(), entries.count()), (7, records), "{max_append_bytes}");
+        lab.crash(0, 0);
+        lab.restart(0);
+        assert_eq!((lab.log(0), lab.status(0).last), (log, status.last), "{max_append_bytes}");
+    }
+}
+
 /// Nothing is forgotten that the snapshot does not cover, whatever is committed meanwhile: a
 /// snapshot takes its time.
 #[test]
@@ -177,9 +202,9 @@ fn a_log_that_differs_goes_as_a_whole() {
 }
 
 /// Figure 8, and §7: a leader of term 3 that is cut off holds another entry than the one of term 2
-/// that the leader of term 4 commits. A snapshot up to just that entry does not tell of term 4; still
-/// the leader of term 3, which takes it from one who has heard more, is not broken, but deposed
-/// (planted bug R154).
+/// that the leader of term 4 commits. A snapshot up to just that entry does not tell of term 4.
+/// Still the leader of term 3, which gets it from one who has heard more, is not broken, but
+/// deposed (planted bug R154).
 #[test]
 fn a_leader_that_lacks_what_is_decided_was_deposed() {
     let logs = [&[1][..], &[1, 2], &[1, 2], &[1], &[1]];
