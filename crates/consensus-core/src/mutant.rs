@@ -29,7 +29,7 @@ mod switched {
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
-        "K22", "K23", "K24", "K25", "K26", "S-lease",
+        "K22", "K23", "K24", "K25", "K26", "K30", "K31", "S-lease",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -219,6 +219,10 @@ pub const OPERATED: &[Mutant] = &[
         "a chunk of another snapshot is taken for the next one of this",
         &["O15", "O19", "O18"],
     ),
+    Mutant::new("K30", "pieces without bytes count as offers of an older snapshot", &["O13"])
+        .beyond_simulation("pieces that nobody honest sends: a test in `snapshot.rs`"),
+    Mutant::new("K31", "a read that was told an index waits for ever for it", &["O13"])
+        .beyond_simulation("readers that wait for one answer only: a test in `read.rs`"),
     Mutant::new("S-ahead", "a read is answered before what it must see is applied", &["O9", "O10"]),
     Mutant::new("S-age", "a read of bounded age goes by an index of any age", &["O9"]),
     Mutant::new("K24", "a client asks again where nobody listens", &["O13"]),
