@@ -10,7 +10,8 @@ use consensus_core::mutant::Mutant;
 /// What it takes to find the bugs of a follower whose log goes on otherwise than what it is sent.
 /// Leaders here know where a log parts from theirs before they send what both hold, and so cut the
 /// rest at once; the follower's rules do not rely on that.
-const LONGER_TAIL: &str = "what a follower holds, sent again before its log is cut: `tests/paper.rs`";
+const LONGER_TAIL: &str =
+    "what a follower holds, sent again before its log is cut: `tests/paper.rs`";
 
 /// All of them, for the kill matrix.
 pub const MUTANTS: &[Mutant] = &[
@@ -374,6 +375,8 @@ pub const MUTANTS: &[Mutant] = &[
     .beyond_simulation("links that drop what is too long: `tests/tails.rs`"),
     Mutant::new("R156", "a compacted log is one record, however long", &["O13"])
         .beyond_simulation("a gigabyte of entries: `tests/snapshots.rs`"),
+    Mutant::new("R157", "a preferred server that asks for pre-votes campaigns unasked", &["O14"])
+        .beyond_simulation("rare, and it costs a term only: `tests/leadership.rs`"),
     Mutant::new(
         "R112",
         "a restart keeps a log that is longer than the snapshot, though it differs",

@@ -410,7 +410,10 @@ impl Raft {
 
     /// A leader of the current term spoke: a candidate of the term has lost and follows (§5.2).
     /// `None` in a leader, which believes in no second one.
-    fn follower(&mut self, effects: &mut Effects<Self>) -> Option<(&mut Follower, &mut Server)> {
+    pub(crate) fn follower(
+        &mut self,
+        effects: &mut Effects<Self>,
+    ) -> Option<(&mut Follower, &mut Server)> {
         if let Role::PreCandidate(_) | Role::Candidate(_) = self.role {
             effects.reached("a candidate finds that another leads");
             self.role = Role::Follower(Follower::new());
