@@ -29,7 +29,7 @@ mod switched {
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
-        "K22", "K23", "K24", "K25", "K26", "S-lease",
+        "K22", "K23", "K24", "K25", "K26", "K30", "K31", "S-lease",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
@@ -57,8 +57,8 @@ mod switched {
         "R85", "R86", "R87", "R88", "R89", "R100", "R101", "R102", "R103", "R104", "R105", "R106",
         "R107", "R108", "R110", "R111", "R120", "R130", "R131", "R132", "R133", "R134", "R135",
         "R136", "R137", "R138", "R139", "R140", "R141", "R142", "R143", "R144", "R145", "R146",
-        "R147", "R150", "R112", "R113", "R160", "R170", "R171", "R180", "R181", "R190", "R191",
-        "R200", "R201",
+        "R147", "R150", "R151", "R152", "R153", "R154", "R155", "R156", "R157", "R112", "R113",
+        "R160", "R170", "R171", "R180", "R181", "R190", "R191", "R200", "R201",
         // crates/pbft
         "B01", "B02", "B03", "B04", "B05", "B06", "B06b", "B07", "B08", "B09", "B09b", "B10", "B20",
         "B21", "B22", "B23", "B24", "B25", "B26", "B27", "B28", "B29", "B30", "B31", "B32", "B33",
@@ -221,6 +221,10 @@ pub const OPERATED: &[Mutant] = &[
         "a chunk of another snapshot is taken for the next one of this",
         &["O15", "O19", "O18"],
     ),
+    Mutant::new("K30", "pieces without bytes count as offers of an older snapshot", &["O13"])
+        .beyond_simulation("pieces that nobody honest sends: a test in `snapshot.rs`"),
+    Mutant::new("K31", "a read that was told an index waits for ever for it", &["O13"])
+        .beyond_simulation("readers that wait for one answer only: a test in `read.rs`"),
     Mutant::new("S-ahead", "a read is answered before what it must see is applied", &["O9", "O10"]),
     Mutant::new("S-age", "a read of bounded age goes by an index of any age", &["O9"]),
     Mutant::new("K24", "a client asks again where nobody listens", &["O13"]),

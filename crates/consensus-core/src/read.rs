@@ -78,8 +78,9 @@ pub struct QueryReply {
 pub struct Reads<Q> {
     next: u64,
     asked: BTreeMap<u64, Asked<Q>>,
-    /// By the index that must be applied first, and then as it was known.
-    ready: BTreeMap<(LogIndex, u64), Q>,
+    /// By the index that must be applied first, and then as it was known; with the time when it
+    /// came.
+    ready: BTreeMap<(LogIndex, u64), (Duration, Q)>,
     /// So many indices were known. Not the names of reads, which count what the protocol was asked
     /// and nothing else: so a run that is told again gives them the same names.
     known: u64,
@@ -130,7 +131,7 @@ impl<Q> Reads<Q> {
                     if index <= applied {
                         return Admitted::Now(query);
                     }
-                    self.wait(query, index);
+                    self.wait(now, query, index);
                     return Admitted::Wait;
                 }
                 _ => ReadMode::Index,
@@ -142,9 +143,9 @@ impl<Q> Reads<Q> {
         Admitted::Ask(Read { id, mode })
     }
 
-    fn wait(&mut self, query: Q, index: LogIndex) {
+    fn wait(&mut self, at: Duration, query: Q, index: LogIndex) {
         self.known += 1;
-        self.ready.insert((index, self.known), query);
+        self.ready.insert((index, self.known), (at, query));
     }
 
     /// The protocol says that a read may be answered once everything up to `index` is applied.
@@ -160,7 +161,7 @@ impl<Q> Reads<Q> {
         {
             self.fresh = Some((at, index));
         }
-        self.wait(query, index);
+        self.wait(at, query, index);
     }
 
     /// The protocol will not name an index: the query.
@@ -172,20 +173,26 @@ impl<Q> Reads<Q> {
     pub fn applied(&mut self, upto: LogIndex) -> impl Iterator<Item = Q> {
         let upto = if planted("S-ahead") { LogIndex(u64::MAX - 1) } else { upto };
         let later = self.ready.split_off(&(upto.next(), 0));
-        std::mem::replace(&mut self.ready, later).into_values()
+        std::mem::replace(&mut self.ready, later).into_values().map(|(_, query)| query)
     }
 
-    /// Queries that were asked of the protocol before this time and got no index.
+    /// Queries that came before this time, and got no index from the protocol, or one that is not
+    /// applied: who is cut off may not come to it for long, and somebody else can answer.
     pub fn overdue(&mut self, before: Duration) -> impl Iterator<Item = Q> {
-        let late: Vec<u64> =
-            self.asked.iter().filter(|(_, read)| read.at < before).map(|(id, _)| *id).collect();
-        late.into_iter().filter_map(|id| self.refused(id)).collect::<Vec<_>>().into_iter()
+        let old = |at: Duration| at < before;
+        let asked = self.asked.iter().filter(|(_, read)| old(read.at)).map(|(id, _)| *id);
+        let asked: Vec<u64> = asked.collect();
+        let ready = self.ready.iter().filter(|(_, (at, _))| old(*at) && !planted("K31"));
+        let ready: Vec<(LogIndex, u64)> = ready.map(|(place, _)| *place).collect();
+        let mut late: Vec<Q> = asked.into_iter().filter_map(|id| self.refused(id)).collect();
+        late.extend(ready.iter().filter_map(|place| self.ready.remove(place)).map(|(_, it)| it));
+        late.into_iter()
     }
 
     /// Everything that waits, because the replica stops.
     pub fn drain(&mut self) -> impl Iterator<Item = Q> {
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.query);
-        asked.chain(std::mem::take(&mut self.ready).into_values())
+        asked.chain(std::mem::take(&mut self.ready).into_values().map(|(_, query)| query))
     }
 
     /// How many wait.
@@ -244,6 +251,21 @@ mod tests {
         assert_eq!(reads.applied(LogIndex(5)).collect::<Vec<_>>(), ['a', 'c']);
         assert_eq!(reads.overdue(ms(100)).collect::<Vec<_>>(), ['e']);
         assert_eq!(reads.drain().collect::<Vec<_>>(), ['d']);
+    }
+
+    /// A replica that is cut off after it was told an index: nobody waits for ever for it to be
+    /// applied (planted bug K31).
+    #[test]
+    fn a_read_does_not_wait_for_ever_for_its_index_to_be_applied() {
+        let mut reads = Reads::default();
+        let [a, b] = [('a', 10), ('b', 60)].map(|(name, at)| ask(&mut reads, name, INDEX, at, 1));
+        reads.ready(a, LogIndex(3));
+        reads.ready(b, LogIndex(3));
+        let bounded = reads.admit('c', Consistency::AtMost(ms(100)), ms(40), LogIndex(1));
+        assert_eq!(bounded, Admitted::Wait);
+        assert_eq!(reads.overdue(ms(10)).collect::<Vec<_>>(), []);
+        assert_eq!(reads.overdue(ms(60)).collect::<Vec<_>>(), ['a', 'c']);
+        assert_eq!(reads.applied(LogIndex(3)).collect::<Vec<_>>(), ['b']);
     }
 
     /// Who asks for a bounded age trusts the own clock alone, and no lease (planted bug S-lease).

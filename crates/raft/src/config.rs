@@ -16,7 +16,9 @@ pub struct Config {
     pub voters: NodeSet,
     /// Heartbeat interval and election timeout.
     pub timing: Timing,
-    /// Bytes of entries in one AppendEntries (a single larger entry goes alone).
+    /// Bytes of entries in one AppendEntries (a single larger entry goes alone), and in one record
+    /// of a log that is compacted. Links must carry four times as many, and 64 KiB at least: what a
+    /// candidate is sent that lags is not always cut there.
     pub max_append_bytes: usize,
     /// AppendEntries that may be on their way to one follower, not yet answered.
     pub max_in_flight: usize,

@@ -25,7 +25,7 @@ pub(crate) struct Follower {
     pub(crate) bound: bool,
     /// The log was compared with the leader's up to here, in this term, since the last start.
     pub(crate) verified: LogIndex,
-    /// The highest priority of a voter, as the leader says.
+    /// The highest priority of a voter, but for the leader's own, as the leader says.
     pub(crate) priority: u8,
     /// The leader offers it the leadership: who would vote for it, itself included.
     pub(crate) votes: NodeSet,

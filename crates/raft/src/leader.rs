@@ -26,8 +26,10 @@ pub(crate) struct Leader {
     pub(crate) progress: Followers,
     /// Who answered since the last check of the quorum (thesis §6.2).
     pub(crate) heard: NodeSet,
-    /// Heartbeats sent.
+    /// Rounds of heartbeats sent, of the timer's and for reads.
     pub(crate) round: u64,
+    /// How often the heartbeat timer fired: the leader's measure of time.
+    beats: u64,
     /// Commands that came since the driver drained its input last: they go to the log together,
     /// and leave no trace before.
     fresh: Vec<Entry>,
@@ -40,7 +42,9 @@ pub(crate) struct Leader {
     /// Who is to lead instead.
     pub(crate) hand_over: Option<HandOver>,
     /// Checks of the quorum before a server of a higher priority is tried again.
-    pub(crate) pause: u8,
+    pub(crate) pause: u16,
+    /// How often one of a higher priority was tried in vain, as far as that is counted.
+    pub(crate) failures: u8,
     /// Reads that wait for the proof that this server still leads.
     pub(crate) reads: Reads,
     pub(crate) lease: Lease,
@@ -69,12 +73,14 @@ impl Leader {
             progress: Followers::new(server.peers(), last),
             heard: NodeSet::EMPTY,
             round: 0,
+            beats: 0,
             fresh: Vec::new(),
             pending_bytes: uncommitted.iter().map(Entry::len).sum(),
             disk: Disk::of(server),
             promotion: None,
             hand_over: None,
             pause: 0,
+            failures: 0,
             reads: Reads::default(),
             lease: Lease::default(),
         };
@@ -180,7 +186,7 @@ impl Leader {
             for (id, peer) in self.progress.iter_mut() {
                 let same = peer.next() == next && peer.is_repair() == repair;
                 if same && peer.wants(last, window) {
-                    peer.sent(end, bytes, self.round);
+                    peer.sent(end, bytes, (self.round, self.beats));
                     to.insert(id);
                 }
             }
@@ -306,12 +312,12 @@ impl Leader {
         if planted("R51") {
             return self.on_append_reply(server, from, verified, effects);
         }
-        let sent = self.round;
+        let (sent, beats) = (self.round, self.beats);
         let Some(peer) = self.progress.get_mut(from).filter(|_| round <= sent) else { return };
         peer.answered(round, priority);
-        if peer.is_overdue(round, verified) {
+        if peer.is_overdue(round, beats, verified) {
             effects.reached("append lost and sent again");
-            peer.probe_from(verified.min(server.log.last().index).next());
+            peer.send_again(verified.min(server.log.last().index));
         }
         if peer.wants_snapshot() {
             let start = server.log.start();
@@ -464,6 +470,7 @@ impl Leader {
         now: Duration,
         effects: &mut Effects<Raft>,
     ) {
+        self.beats += 1;
         self.beat(server, now, effects);
         effects.set_timer(Timer::Heartbeat, server.config.timing.heartbeat());
     }

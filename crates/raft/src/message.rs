@@ -91,7 +91,8 @@ pub enum Message {
         commit: LogIndex,
         /// Counts the leader's heartbeats; the reply repeats it.
         round: u64,
-        /// The highest priority among the voters that the leader hears, itself included.
+        /// The highest priority among the other voters that the leader hears: one of them will
+        /// follow it.
         priority: u8,
     },
     /// The follower is alive.
@@ -124,7 +125,8 @@ pub enum Message {
     TimeoutNow {
         /// The leader's term.
         term: Term,
-        /// It shall ask first whether it would win: nobody but the settings wants it to lead.
+        /// It shall ask first whether it would win, whatever it is doing: nobody but the settings
+        /// wants it to lead.
         ask: bool,
     },
     /// The sender's operator wants it to lead: the leader may hand over. In place of an election

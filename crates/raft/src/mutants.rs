@@ -7,6 +7,12 @@
 
 use consensus_core::mutant::Mutant;
 
+/// What it takes to find the bugs of a follower whose log goes on otherwise than what it is sent.
+/// Leaders here know where a log parts from theirs before they send what both hold, and so cut the
+/// rest at once; the follower's rules do not rely on that.
+const LONGER_TAIL: &str =
+    "what a follower holds, sent again before its log is cut: `tests/paper.rs`";
+
 /// All of them, for the kill matrix.
 pub const MUTANTS: &[Mutant] = &[
     Mutant::new(
@@ -40,7 +46,8 @@ pub const MUTANTS: &[Mutant] = &[
         "R07",
         "a follower commits up to its own last index, not the last one compared",
         &["O1", "O6", "O13"],
-    ),
+    )
+    .beyond_simulation(LONGER_TAIL),
     Mutant::new("R08", "commits with n / 2 disks", &["O6"]),
     Mutant::new("R09", "a leader counts its own entries and vote before they are on disk", &["O6"]),
     Mutant::new("R15a", "no pre-vote: who misses the leader begins a term at once", &["O13"])
@@ -123,12 +130,14 @@ pub const MUTANTS: &[Mutant] = &[
         "R55",
         "a follower acknowledges its whole log, not what was compared",
         &["O6", "O1"],
-    ),
+    )
+    .beyond_simulation(LONGER_TAIL),
     Mutant::new(
         "R56",
         "only the first of the new entries is compared with the log",
         &["O6", "O1", "O4"],
-    ),
+    )
+    .beyond_simulation(LONGER_TAIL),
     Mutant::new(
         "R57",
         "entries that are sent again are not checked for consistency",
@@ -341,6 +350,34 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::new("R150", "a leader keeps its log without end for a server that is stuck", &["O13"])
         .beyond_simulation("an oracle that sees what a log costs: `tests/endurance.rs`"),
     Mutant::new(
+        "R151",
+        "a first message that got lost makes a leader send its whole log",
+        &["O13"],
+    )
+    .beyond_simulation("an oracle that sees what a repair costs: `tests/paper.rs`"),
+    Mutant::new(
+        "R152",
+        "rounds for reads make an answer that a disk holds back a lost one",
+        &["O13"],
+    )
+    .beyond_simulation("an oracle that sees what a slow disk costs: `tests/reads.rs`"),
+    Mutant::new("R153", "a server that cannot take over is asked again and again", &["O13"])
+        .beyond_simulation("an oracle that sees how long a leader is busy: `tests/leadership.rs`"),
+    Mutant::new("R154", "a leader that was deposed and has not heard of it stops", &["O18"])
+        .beyond_simulation(
+            "rare: a snapshot that ends just before the new term: `tests/snapshots.rs`",
+        ),
+    Mutant::new(
+        "R155",
+        "what a candidate lacks is sent at once, however narrow the links",
+        &["O13"],
+    )
+    .beyond_simulation("links that drop what is too long: `tests/tails.rs`"),
+    Mutant::new("R156", "a compacted log is one record, however long", &["O13"])
+        .beyond_simulation("a gigabyte of entries: `tests/snapshots.rs`"),
+    Mutant::new("R157", "a preferred server that asks for pre-votes campaigns unasked", &["O14"])
+        .beyond_simulation("rare, and it costs a term only: `tests/leadership.rs`"),
+    Mutant::new(
         "R112",
         "a restart keeps a log that is longer than the snapshot, though it differs",
         &["O1", "O4", "O5", "O6", "O8", "O15", "O18", "O19"],
@@ -400,7 +437,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("a vote that is later than two changes of members: `tests/tails.rs`"),
     Mutant::new("R191", "a candidate's log may end where no log does", &["O18"])
         .beyond_simulation("two hostile numbers in one message: unit tests of `src/message.rs`"),
-    Mutant::new("R200", "a follower that needs no snapshot names the end of its log", &["O13"]),
+    Mutant::new("R200", "a follower that needs no snapshot names the end of its log", &["O13"])
+        .beyond_simulation("a leader that says so without need: `tests/snapshots.rs`"),
     Mutant::new("R201", "one read by lease makes those that come with it such, too", &["O9"])
         .beyond_simulation("rare: worse clocks, and one whom a leader without a lease answers"),
 ];

@@ -47,6 +47,8 @@ struct Sent {
     bytes: usize,
     /// The heartbeat round in which it was sent.
     round: u64,
+    /// The beat of the leader's timer.
+    beat: u64,
 }
 
 /// What a leader knows of all others, lowest number first. They are few: a list is read faster
@@ -224,9 +226,9 @@ impl Progress {
     }
 
     /// Entries up to `last` went out.
-    pub(crate) fn sent(&mut self, last: LogIndex, bytes: usize, round: u64) {
+    pub(crate) fn sent(&mut self, last: LogIndex, bytes: usize, (round, beat): (u64, u64)) {
         assert!(last >= self.next.previous(), "what was sent starts at nextIndex");
-        self.in_flight.push_back(Sent { last, bytes, round });
+        self.in_flight.push_back(Sent { last, bytes, round, beat });
         self.bytes += bytes;
         self.sent_once = self.sent_once.max(last);
         if self.pace == Pace::Pipeline {
@@ -273,14 +275,27 @@ impl Progress {
         }
     }
 
-    /// Is it clear by now, from the answer to this heartbeat, that a message or its answer got
-    /// lost? The follower had compared its log up to `verified` when it answered.
-    pub(crate) fn is_overdue(&self, round: u64, verified: LogIndex) -> bool {
+    /// Does the answer to this heartbeat say that a message or its answer got lost, as far as can
+    /// be told? The follower had compared its log up to `verified` when it answered, and by now the
+    /// leader's timer has fired so often.
+    pub(crate) fn is_overdue(&self, round: u64, beats: u64, verified: LogIndex) -> bool {
         let Some(oldest) = self.in_flight.front().filter(|_| !planted("R49")) else { return false };
-        // Sent before the heartbeat, but the follower has not seen it; or it has, and its answer
-        // took longer than a whole heartbeat interval.
+        // Sent before the heartbeat, but the follower has not seen it. Or it has, and its answer is
+        // missing after a whole heartbeat interval: lost, or a slow disk. Rounds alone do not tell
+        // how long that is, since reads begin one whenever the last was answered (thesis §6.4).
         let unseen = oldest.round < round && verified < oldest.last;
-        unseen || oldest.round.saturating_add(1) < round
+        let passed = oldest.beat.saturating_add(1) < beats || planted("R152");
+        unseen || (passed && oldest.round.saturating_add(1) < round)
+    }
+
+    /// A message or its answer got lost, and the follower has compared its log up to `verified`:
+    /// goes on after that. But while it is not known where the logs agree, nextIndex falls when a
+    /// message is refused, and for nothing else (§5.3): a follower that has compared nothing in
+    /// this term may hold everything.
+    pub(crate) fn send_again(&mut self, verified: LogIndex) {
+        let sought = self.pace == Pace::Probe && !planted("R151");
+        let least = if sought { self.next } else { LogIndex::ZERO };
+        self.probe_from(verified.next().max(least));
     }
 
     /// Starts over: one message from `next`, then see.
@@ -325,16 +340,16 @@ mod tests {
     fn first_one_message_then_a_window_full() {
         let mut follower = Progress::new(at(4));
         assert!(follower.wants(at(5), WINDOW) && !follower.is_repair());
-        follower.sent(at(5), 10, 0);
+        follower.sent(at(5), 10, (0, 0));
         assert!(!follower.wants(at(6), WINDOW), "one probe at a time");
         assert!(follower.acknowledged(at(5)));
         assert!(!follower.acknowledged(at(5)), "the same answer again is no news");
-        follower.sent(at(6), 10, 0);
+        follower.sent(at(6), 10, (0, 0));
         assert!(follower.wants(at(9), WINDOW));
-        follower.sent(at(7), 10, 0);
+        follower.sent(at(7), 10, (0, 0));
         assert!(!follower.wants(at(9), WINDOW), "two messages are under way");
         assert!(follower.acknowledged(at(6)) && follower.wants(at(9), WINDOW));
-        follower.sent(at(8), 100, 0);
+        follower.sent(at(8), 100, (0, 0));
         assert!(follower.acknowledged(at(7)) && !follower.wants(at(9), WINDOW), "100 bytes are");
     }
 
@@ -342,17 +357,17 @@ mod tests {
     #[test]
     fn a_rejection_steps_back_once_and_never_below_the_match() {
         let mut follower = Progress::new(at(10));
-        follower.sent(at(11), 1, 0);
+        follower.sent(at(11), 1, (0, 0));
         follower.rejected(at(10), at(5));
         assert_eq!(follower.next(), at(5));
         assert!(follower.is_repair() && follower.wants(at(11), WINDOW));
         follower.rejected(at(10), at(3));
         assert_eq!(follower.next(), at(5), "the same rejection again changes nothing");
-        follower.sent(at(11), 1, 0);
+        follower.sent(at(11), 1, (0, 0));
         assert!(follower.acknowledged(at(11)));
         follower.rejected(at(10), at(3));
         assert_eq!((follower.matched(), follower.next()), (at(11), at(12)));
-        follower.sent(at(20), 1, 0);
+        follower.sent(at(20), 1, (0, 0));
         follower.rejected(at(15), at(99));
         assert_eq!(follower.next(), at(15), "a hint that leads nowhere still steps back");
     }
@@ -361,10 +376,11 @@ mod tests {
     #[test]
     fn only_what_was_sent_before_the_heartbeat_can_be_overdue() {
         let mut follower = Progress::new(at(0));
-        follower.sent(at(1), 1, 3);
-        assert!(!follower.is_overdue(3, at(0)), "it was sent after heartbeat 3");
-        assert!(follower.is_overdue(4, at(0)), "heartbeat 4 overtook it: it is lost");
-        assert!(!follower.is_overdue(4, at(1)), "it arrived; the disk is at work");
-        assert!(follower.is_overdue(5, at(1)), "the answer takes too long");
+        follower.sent(at(1), 1, (3, 3));
+        assert!(!follower.is_overdue(3, 3, at(0)), "it was sent after heartbeat 3");
+        assert!(follower.is_overdue(4, 4, at(0)), "heartbeat 4 overtook it: it is lost");
+        assert!(!follower.is_overdue(4, 4, at(1)), "it arrived; the disk is at work");
+        assert!(follower.is_overdue(5, 5, at(1)), "the answer takes too long");
+        assert!(!follower.is_overdue(9, 4, at(1)), "many rounds for reads are not a long time");
     }
 }

@@ -410,7 +410,10 @@ impl Raft {
 
     /// A leader of the current term spoke: a candidate of the term has lost and follows (§5.2).
     /// `None` in a leader, which believes in no second one.
-    fn follower(&mut self, effects: &mut Effects<Self>) -> Option<(&mut Follower, &mut Server)> {
+    pub(crate) fn follower(
+        &mut self,
+        effects: &mut Effects<Self>,
+    ) -> Option<(&mut Follower, &mut Server)> {
         if let Role::PreCandidate(_) | Role::Candidate(_) = self.role {
             effects.reached("a candidate finds that another leads");
             self.role = Role::Follower(Follower::new());
@@ -480,7 +483,9 @@ impl Raft {
     }
 
     /// A snapshot of another server was installed. Who was about to be elected starts over with the
-    /// new log.
+    /// new log. A leader whose log it replaces is deposed and has not heard of it: its own term
+    /// decided nothing else (Leader Completeness, Figure 3), so a later one has committed an entry
+    /// of an older term here (Figure 8). What is decided stands in the state machine already.
     #[cold]
     fn install(&mut self, meta: SnapshotMeta, effects: &mut Effects<Self>) {
         let news = meta.index > self.server.commit_index;
@@ -491,8 +496,12 @@ impl Raft {
         self.server.on_snapshot_installed(meta, effects);
         match &mut self.role {
             Role::Follower(follower) => follower.on_log_replaced(&self.server),
-            Role::Leader(_) if self.server.log.last() != last => {
+            Role::Leader(_) if self.server.log.last() != last && planted("R154") => {
                 effects.halt("a leader lacks what is decided");
+            }
+            Role::Leader(_) if self.server.log.last() != last => {
+                debug!(id = ?self.server.id, "a later leader has decided otherwise: steps down");
+                self.become_follower(effects);
             }
             Role::Leader(_) if planted("R138") => {}
             Role::Leader(leader) => leader.recount(&self.server),

@@ -89,18 +89,29 @@ impl Server {
     }
 
     /// Writes everything that a restart needs, in place of all that was written before. The
-    /// entries go last, even if there are none: they say what follows the start.
+    /// entries go last, even if there are none: they say what follows the start. What is kept may
+    /// be long, and a disk takes no record of any length, so each brings what an append may.
     pub(crate) fn compact(&mut self, effects: &mut Effects<Raft>) {
         effects.reached("log compacted");
         let last = self.log.start();
-        let entries = self.log.entries().into();
         let start = Record::Start { last, members: Box::new(self.members.settled().clone()) };
-        let rest = Record::Entries { first: last.index.next(), entries };
         let mut state = self.hard_state();
         if planted("R132") {
             state = Record::HardState { term: self.current_term, voted_for: None };
         }
-        effects.compact(vec![state, start, rest]);
+        let mut records = vec![state, start];
+        let most = if planted("R156") { usize::MAX } else { self.config.max_append_bytes };
+        let mut first = last.index.next();
+        loop {
+            let entries = self.log.from(first, most);
+            let next = LogIndex(first.0 + entries.len() as u64);
+            records.push(Record::Entries { first, entries });
+            if next > self.log.last().index {
+                break;
+            }
+            first = next;
+        }
+        effects.compact(records);
         self.compaction_due = false;
     }
 

@@ -45,7 +45,7 @@
 //! adopted only by who still asks, only if it is newer, only if the logs agree on
 //! the entry before it, and never into what is known to be committed.
 
-use crate::config::Candidates;
+use crate::config::{Candidates, Config};
 use crate::entry::{Entries, Entry, EntryId};
 use crate::message::{Message, Tail};
 use crate::replica::{Next, Raft, Role};
@@ -54,9 +54,21 @@ use consensus_core::mutant::planted;
 use consensus_core::{Effects, LogIndex, NodeId};
 use tracing::debug;
 
-/// Bytes of entries in one tail, if so many are needed until it is newer than the candidate's log.
-/// Beyond, the candidate has to take a snapshot first.
-const MOST_BYTES: usize = 2 << 20;
+/// So many times `max_append_bytes` may be in one tail, if so much is needed until it is newer than
+/// the candidate's log. Beyond, the candidate has to take a snapshot first.
+const MOST_APPENDS: usize = 4;
+
+/// Bytes that may be in one tail in any case: no link is so narrow.
+const ALWAYS_FIT: usize = 64 << 10;
+
+/// Bytes of entries in one tail, at most. A link that drops what is longer would drop it each time,
+/// so this goes by what a link is expected to carry.
+fn most_bytes(config: &Config) -> usize {
+    if planted("R155") {
+        return 2 << 20;
+    }
+    config.max_append_bytes.saturating_mul(MOST_APPENDS).max(ALWAYS_FIT)
+}
 
 impl Server {
     /// This server refuses a candidate whose log ends with `last` and is committed up to `commit`,
@@ -99,7 +111,7 @@ impl Server {
             return Some((log.id_at(prev), fits));
         }
         let needed = rest.get(..needed)?;
-        if needed.iter().map(Entry::len).sum::<usize>() > MOST_BYTES {
+        if needed.iter().map(Entry::len).sum::<usize>() > most_bytes(&self.config) {
             return self.snapshot_beyond(commit);
         }
         Some((log.id_at(prev), needed.into()))

@@ -11,8 +11,12 @@ use consensus_core::{Delay, Effects, NodeId};
 use tracing::debug;
 
 /// Checks of the quorum before a server of a higher priority, which did not take over when it was
-/// asked, is asked again.
-const PAUSE: u8 = 10;
+/// asked, is asked again. Each time it does not, that doubles: while it is asked the leader takes
+/// no commands, and it may be one that others do not reach for as long as the leader is in office.
+const PAUSE: u16 = 10;
+
+/// It doubles so often at most, so that a server that is reached again leads after some minutes.
+const DOUBLINGS: u8 = 7;
 
 /// A hand-over under way. Meanwhile the leader takes no commands and changes no members, so that
 /// its heir can catch up; if nothing comes of it within an election timeout, it goes on as before.
@@ -67,8 +71,12 @@ impl Leader {
     /// Nothing came of it.
     pub(crate) fn give_up_hand_over(&mut self, effects: &mut Effects<Raft>) {
         effects.reached("hand-over came to nothing");
-        self.hand_over = None;
-        self.pause = PAUSE;
+        let wished = self.hand_over.take().is_some_and(|heir| !heir.ask);
+        self.pause = PAUSE << self.failures;
+        // What an operator wanted says nothing of what the settings want.
+        if !wished && !planted("R153") {
+            self.failures = DOUBLINGS.min(self.failures + 1);
+        }
     }
 
     /// A server has answered. If it should lead rather than this one and is up to date, it shall.

@@ -115,9 +115,14 @@ impl Raft {
             debug!("told to campaign, and is no voter");
             return Next::Stay;
         }
-        match &mut self.role {
-            Role::Follower(follower) if ask => follower.canvass(&self.server, effects),
-            _ => Next::Candidate { transfer: true },
+        let asks = matches!(self.role, Role::Follower(_)) || !planted("R157");
+        if !ask || !asks {
+            return Next::Candidate { transfer: true };
+        }
+        // Who was about to replace the leader has just heard of it, and follows.
+        match self.follower(effects) {
+            Some((follower, server)) => follower.canvass(server, effects),
+            None => Next::Stay,
         }
     }
 }

@@ -123,6 +123,27 @@ fn a_server_of_a_higher_priority_asks_whether_it_would_win() {
     assert!(lab.refused(0).is_empty());
 }
 
+/// … also if it has just missed the leader, and asks on its own whether it would win: it does not
+/// begin a term that nobody but the settings wants (planted bug R157).
+#[test]
+fn a_preferred_server_that_missed_the_leader_asks_all_the_same() {
+    let mut lab = Lab::new(5);
+    lab.elect(0);
+    lab.time_out(1);
+    assert_eq!(lab.status(1).role, Role::Candidate);
+    lab.lose_all();
+    lab.hand(0, 1, Message::TimeoutNow { term: Term(1), ask: true });
+    assert_eq!((lab.status(1).role, lab.status(1).epoch), (Role::Follower, 1));
+    assert_eq!(lab.sent(1, "pre-vote").len(), 8);
+    lab.carry_all();
+    assert_eq!((lab.status(1).role, lab.status(1).epoch), (Role::Leader, 2));
+    // An operator's wish is heeded at once.
+    lab.time_out(2);
+    lab.lose_all();
+    lab.hand(1, 2, Message::TimeoutNow { term: Term(2), ask: false });
+    assert_eq!((lab.status(2).role, lab.status(2).epoch), (Role::Candidate, 3));
+}
+
 /// Pre-votes move only who asked for them: late ones find a server that follows.
 #[test]
 fn pre_votes_that_nobody_asked_for_elect_nobody() {
@@ -160,6 +181,37 @@ fn a_server_that_cannot_take_over_is_left_alone() {
         lab.carry_all();
         assert!(lab.timer(0, Timer::HandOver).is_none());
     }
+}
+
+/// Thesis §3.10: a leader takes no commands while it waits for its heir. One that the settings want
+/// and that others do not reach is asked again after longer and longer pauses (planted bug R153).
+#[test]
+fn a_server_that_cannot_take_over_is_asked_ever_more_seldom() {
+    let mut lab = Lab::set_up(5, |config| {
+        config.priorities.insert(NodeId(1), 5);
+    });
+    lab.elect(0);
+    let mut checks = Vec::new();
+    for _ in 0..6 {
+        let mut passed = 0;
+        while lab.timer(0, Timer::HandOver).is_none() {
+            lab.fire(0, Timer::Heartbeat);
+            lab.carry_those(|flying| flying.to == NodeId(0) || flying.from == NodeId(0));
+            // Nobody but the leader hears node 1.
+            lab.lose_all();
+            if lab.timer(0, Timer::HandOver).is_none() {
+                lab.fire(0, Timer::Election);
+                passed += 1;
+            }
+        }
+        checks.push(passed);
+        lab.fire(0, Timer::HandOver);
+        assert_eq!((lab.status(0).role, lab.status(0).epoch), (Role::Leader, 1));
+    }
+    assert_eq!(checks, [0, 10, 20, 40, 80, 160]);
+    lab.propose(0, "x");
+    lab.carry_all();
+    assert!(lab.refused(0).is_empty());
 }
 
 /// While a server of a higher priority lives, others wait longer before they campaign; once it is

@@ -451,6 +451,53 @@ fn lost_messages_are_sent_again() {
     assert_eq!((lab.commit_index(0), lab.commit_index(1), lab.commit_index(2)), (2, 2, 2));
 }
 
+/// Figure 2, AppendEntries, receiver, steps 3 to 5: every new entry is compared, an entry that
+/// differs goes with all that follow, and nothing is acknowledged or committed beyond the last new
+/// entry, though the log be longer (planted bugs R07, R55, R56).
+#[test]
+fn what_follows_the_new_entries_is_not_compared() {
+    let mut lab = Lab::on_disks(vec![disk(2, &[1, 1, 2, 2]), disk(3, &[]), disk(3, &[])]);
+    lab.without_oracles(); // Nobody has committed that.
+    let reply = |lab: &mut Lab, terms: &[u64]| {
+        lab.hand(1, 0, append(3, 1, EntryId::ZERO, terms, 4));
+        match lab.take(0, 1, "append-reply") {
+            Message::AppendReply { matched, .. } => matched,
+            other => unreachable!("{other:?}"),
+        }
+    };
+    assert_eq!((reply(&mut lab, &[1, 1]), lab.commit_index(0)), (LogIndex(2), 2));
+    assert_eq!(terms(&lab, 0), [1, 1, 2, 2]);
+    assert_eq!((reply(&mut lab, &[1, 1, 3]), lab.commit_index(0)), (LogIndex(3), 3));
+    assert_eq!(terms(&lab, 0), [1, 1, 3]);
+}
+
+/// §5.3: nextIndex falls when a follower refuses, and for nothing else. The first message of a new
+/// leader that gets lost is sent again as it was: not the log from its beginning, nor a snapshot in
+/// place of what is forgotten of it. The follower has compared nothing in this term, and may hold
+/// everything (planted bug R151).
+#[test]
+fn a_first_message_that_is_lost_is_sent_again_alone() {
+    let full = [1, 1, 1, 1, 1, 1];
+    for (log, trailing, entries) in [(&full[..], 99, 1), (&full[..4], 99, 1 + 3), (&full, 1, 1)] {
+        let disks = [&full[..], &full, log].map(|log| disk(1, log)).to_vec();
+        let mut lab = Lab::on_disks_set_up(disks, |config| config.trailing_entries = trailing);
+        lab.elect_with(0, &[1]);
+        lab.carry_all_but(NodeId(2).into());
+        lab.snapshot(0);
+        lab.fire(0, Timer::Heartbeat);
+        let mut sent = 0;
+        while let Some(flying) = lab.flying().into_iter().next() {
+            if let (NodeId(2), Message::AppendEntries(append)) = (flying.to, &*flying.message) {
+                sent += append.entries.len();
+            }
+            lab.lose(&flying);
+            lab.deliver(&flying);
+        }
+        assert_eq!((lab.status(2).last, sent), (LogIndex(7), entries), "{log:?}");
+        assert!(!lab.has_reached(0, "a follower needs a snapshot"), "{log:?}");
+    }
+}
+
 /// A follower that was away for long is brought up to date from where it stands, not from the
 /// beginning, and in messages of bounded size.
 #[test]

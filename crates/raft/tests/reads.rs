@@ -71,6 +71,30 @@ fn reads_share_a_round() {
     assert!(lab.has_reached(0, "reads share a round"));
 }
 
+/// Thesis §6.4: a round for reads begins as soon as the last one was answered, so many of them pass
+/// while a disk writes. That is no sign that an append got lost: none is sent again, and those that
+/// follow do not wait (planted bug R152).
+#[test]
+fn steady_reads_do_not_make_a_slow_disk_look_like_a_lost_message() {
+    let mut lab = led();
+    lab.slow_disks_of([1, 2].map(NodeId).into_iter().collect());
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry_all();
+    for name in ["x", "y"] {
+        lab.propose(0, name);
+        assert_eq!(lab.count("append-entries"), 2, "it does not wait for an answer");
+        for _ in 0..4 {
+            lab.read(0, INDEX);
+            lab.carry_all();
+        }
+    }
+    assert!(lab.sent(0, "append-repair").is_empty() && !lab.ready(0).is_empty());
+    assert_eq!(lab.commit_index(0), 1);
+    (1..3).for_each(|id| lab.sync(id));
+    lab.carry_all();
+    assert_eq!(lab.commit_index(0), 3);
+}
+
 /// A round that began before the read came proves nothing: another leader may have committed
 /// something between the two.
 #[test]

@@ -454,8 +454,7 @@ fn no_message_breaks_a_server() {
 #[test]
 fn planted_bugs_are_found() {
     use consensus_core::mutant::plant;
-    let plain =
-        ["R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "E-21", "E-23", "R40", "R41"];
+    let plain = ["R02", "R03", "R04", "R05", "R06", "R08", "R09", "E-21", "E-23", "R40", "R41"];
     let churned =
         ["R11a", "R11b", "R132", "R13a", "R70", "R72", "R74", "R76", "R79", "R80", "R82", "R89"];
     let parted = [("R12a", true, true), ("R102", false, true), ("R137", false, true)];

@@ -3,7 +3,7 @@
 mod lab;
 
 use consensus_core::{
-    ConsensusProtocol as _, Input, LogIndex, NodeId, NodeSet, RecordNumber, Role,
+    ConsensusProtocol as _, Input, LogIndex, NodeId, NodeSet, ReadMode, RecordNumber, Role,
 };
 use lab::{Lab, append, disk, id};
 use synod_raft::{Config, Conflict, EntryId, Message, Record, Term, Timer};
@@ -53,6 +53,31 @@ fn trailing_entries_are_bounded_in_bytes() {
     }
     lab.snapshot(0);
     assert_eq!(lab.status(0).purged.0, 8, "two entries of some ninety bytes are kept");
+}
+
+/// §7: what is kept is written anew, in records of bounded size: a log on a disk takes none of any
+/// length (planted bug R156). A restart puts them together.
+#[test]
+fn a_compacted_log_is_written_in_records_of_bounded_size() {
+    for (max_append_bytes, records) in [(1, 7), (200, 2), (1 << 20, 1)] {
+        let mut lab = Lab::set_up(1, |config| {
+            (config.trailing_entries, config.max_append_bytes) = (5, max_append_bytes);
+        });
+        lab.time_out(0);
+        for number in 0..10 {
+            lab.propose(0, &format!("{number}"));
+        }
+        lab.begin_snapshot(0);
+        lab.propose(0, "later");
+        lab.propose(0, "last");
+        lab.save(0);
+        let (log, status) = (lab.log(0), lab.status(0));
+        let entries = lab.disk(0).iter().filter(|it| matches!(it, Record::Entries { .. }));
+        assert_eq!((log.len(), entries.count()), (7, records), "{max_append_bytes}");
+        lab.crash(0, 0);
+        lab.restart(0);
+        assert_eq!((lab.log(0), lab.status(0).last), (log, status.last), "{max_append_bytes}");
+    }
 }
 
 /// Nothing is forgotten that the snapshot does not cover, whatever is committed meanwhile: a
@@ -173,6 +198,47 @@ fn a_log_that_differs_goes_as_a_whole() {
     lab.carry_all();
     lab.fire(1, Timer::Heartbeat);
     lab.carry_all();
+    assert_eq!(lab.committed(0), lab.committed(1));
+}
+
+/// Figure 8, and §7: a leader of term 3 that is cut off holds another entry than the one of term 2
+/// that the leader of term 4 commits. A snapshot up to just that entry does not tell of term 4.
+/// Still the leader of term 3, which gets it from one who has heard more, is not broken, but
+/// deposed (planted bug R154).
+#[test]
+fn a_leader_that_lacks_what_is_decided_was_deposed() {
+    let logs = [&[1][..], &[1, 2], &[1, 2], &[1], &[1]];
+    let disks = logs.map(|log| disk(2, log)).to_vec();
+    let mut lab = Lab::on_disks_set_up(disks, |config| {
+        (config.trailing_entries, config.max_append_bytes, config.max_in_flight) = (0, 1, 1);
+    });
+    lab.elect_with(0, &[3, 4]);
+    lab.propose(0, "lost");
+    lab.read(0, ReadMode::Index);
+    lab.campaign(1); // In term 3, in vain.
+    lab.lose_all();
+    lab.elect_with(1, &[2, 3]);
+    let others = NodeSet::from_iter([2, 4].map(NodeId));
+    lab.carry_those(|flying| others.contains(flying.from) || others.contains(flying.to));
+    assert_eq!(lab.commit_index(1), 3);
+    // Server 3 gets the entry of term 2 and knows that it is committed, and no more.
+    lab.carry(1, 3, "append-entries");
+    lab.carry(3, 1, "append-reject");
+    lab.carry(1, 3, "append-repair");
+    lab.snapshot(3);
+    let meta = lab.snapshot_meta(3);
+    assert_eq!((meta.index.0, meta.epoch, lab.status(3).epoch), (2, 2, 4));
+    lab.lose_all();
+    lab.bring_snapshot(3, 0);
+    let status = lab.status(0);
+    assert_eq!((status.role, status.epoch), (Role::Follower, 3));
+    assert_eq!((status.committed.0, status.last.0), (2, 2));
+    assert_eq!(lab.timers(0), [Timer::Election]);
+    assert_eq!(lab.refused_reads(0).len(), 1, "nobody waits for a leader that is none");
+    for _ in 0..3 {
+        lab.fire(1, Timer::Heartbeat);
+        lab.carry_all();
+    }
     assert_eq!(lab.committed(0), lab.committed(1));
 }
 

@@ -104,6 +104,27 @@ fn a_tail_that_is_cut_is_newer_all_the_same() {
     }
 }
 
+/// A tail that no link carries would be lost each time: what bounds it goes by what an append may
+/// bring. Beyond, only a snapshot helps (planted bug R155).
+#[test]
+fn a_tail_is_not_longer_than_a_few_appends() {
+    let long = |term| Entry { term: Term(term), batch: lab::batch(&"long".repeat(8 << 10)) };
+    let entries = [1, 1, 1, 3].map(long).into_iter().collect();
+    let mut refuser = disk(3, &[]);
+    refuser[1] = Record::Entries { first: LogIndex(1), entries };
+    let candidate = disk(3, &[2, 2, 2]);
+    // All four are needed until they end later than the candidate's log: 128 KiB.
+    for (max_append_bytes, sent) in [(1, 0), (16 << 10, 0), (40 << 10, 1), (512 << 10, 1)] {
+        let disks = vec![candidate.clone(), refuser.clone(), refuser.clone()];
+        let mut lab = Lab::on_disks_set_up(disks, |config: &mut Config| {
+            config.max_append_bytes = max_append_bytes;
+        });
+        star(&mut lab);
+        lab.carry(0, 1, "pre-vote");
+        assert_eq!(lab.count("tail"), sent, "{max_append_bytes}");
+    }
+}
+
 /// A pre-vote is refused.
 fn refusal(term: u64) -> Message {
     Message::PreVoteReply { term: Term(term), granted: false }

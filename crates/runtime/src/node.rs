@@ -283,7 +283,7 @@ impl<P: ConsensusProtocol, S: StateMachine> Node<P, S> {
         let (now, applied) = (self.shared.now(), self.driver.executor.applied());
         match self.driver.queries.reads.admit(asked, consistency, now, applied) {
             Admitted::Now(asked) => self.driver.answer(&asked),
-            Admitted::Wait => {}
+            Admitted::Wait => self.driver.queries.asked(),
             Admitted::Ask(read) => {
                 self.driver.queries.asked();
                 self.step(Input::Read(read))?;

@@ -38,7 +38,7 @@ impl Queries {
         self.check
     }
 
-    /// One was asked of the protocol.
+    /// One waits: for the protocol, or for an index to be applied.
     pub(crate) fn asked(&mut self) {
         let patience = self.patience;
         self.check.get_or_insert_with(|| Instant::now() + patience);
