@@ -132,8 +132,8 @@ fn a_slow_follower_costs_the_others_nothing() {
     }
 }
 
-/// PBFT gives one number to so many bytes at most (OSDI '99, §4.4: a view-change shows them). What a
-/// driver gathers fits, or each of its batches would be taken apart; and so does the frame.
+/// PBFT gives one number to so many bytes at most (OSDI '99, §4.4: a view-change shows them). What
+/// a driver gathers fits, or each of its batches would be taken apart; and so does the frame.
 #[test]
 fn what_a_driver_gathers_fits_a_number_of_pbft() {
     let limits = synod_runtime::Limits::default();

@@ -152,8 +152,8 @@ impl Config {
         let requests = self.window_bytes().saturating_add(Self::longest_batch(self.nodes));
         if proofs.saturating_add(requests) > room && !planted("B93") {
             return Err(format!(
-                "with {} replicas a view-change has room for {room} bytes, or no new-view would fit \
-                 a frame; a window of {} takes {proofs} for signatures, and twice the \
+                "with {} replicas a view-change has room for {room} bytes, or no new-view would \
+                 fit a frame; a window of {} takes {proofs} for signatures, and twice the \
                  checkpoint_bytes and the longest batch take {requests}",
                 self.nodes, self.window
             ));

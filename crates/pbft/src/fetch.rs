@@ -91,7 +91,7 @@ impl Pbft {
         if view < self.view {
             self.show_view(from, effects);
         }
-        // A short question draws a long answer: as who lacks something asks once a tick, it gets one.
+        // A short question draws a long answer. Who lacks something asks once a tick: it gets one.
         if !self.answered.insert(from) && !planted("B97") {
             return;
         }

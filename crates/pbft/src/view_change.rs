@@ -149,7 +149,8 @@ impl Pbft {
         self.count_view_changes(env, effects);
     }
 
-    /// Nothing prepares at a correct replica beyond its high water mark (§4.2), and marks only rise.
+    /// Nothing prepares at a correct replica beyond its high water mark (§4.2), and marks only
+    /// rise.
     fn is_between_marks(&self, signed: &SignedViewChange) -> bool {
         signed.view_change.span() <= self.config.window || planted("B87")
     }

@@ -22,9 +22,9 @@ fn request_of(text: &str, length: usize) -> Command {
     command
 }
 
-/// §4.4: what prepared is in every later new-view until a checkpoint is stable. A primary that gives
-/// a number to more than such a message has room for, and is believed by f + 1, would have stopped
-/// the cluster for good.
+/// §4.4: what prepared is in every later new-view until a checkpoint is stable. A primary that
+/// gives a number to more than such a message has room for, and is believed by f + 1, would have
+/// stopped the cluster for good.
 #[test]
 fn no_number_is_given_to_more_than_a_view_change_has_room_for() {
     for (length, taken) in [(Config::LONGEST_BATCH, true), (Config::LONGEST_BATCH + 1, false)] {
@@ -72,8 +72,8 @@ fn shown(prepared: Vec<PreparedCertificate>) -> Message {
     said(3, Body::ViewChange(ViewChange { view, replica, stable: None, prepared }))
 }
 
-/// Replicas 1 and 2 ask for view 1, whose primary is 1; replica 3 lies; what replica 0 says is late.
-/// Who speaks in the new-view, before that comes and after it?
+/// Replicas 1 and 2 ask for view 1, whose primary is 1; replica 3 lies; what replica 0 says is
+/// late. Who speaks in the new-view, before that comes and after it?
 fn who_speaks(mut lab: Lab, lie: Message) -> [Vec<u8>; 2] {
     for id in [1, 2] {
         lab.propose(id, "x");
@@ -94,8 +94,8 @@ fn who_speaks(mut lab: Lab, lie: Message) -> [Vec<u8>; 2] {
     [before, speak(&lab)]
 }
 
-/// §4.4: a liar shows what is true and fills a frame by itself, in every view. The primary waits for
-/// others, and correct replicas' words do fit.
+/// §4.4: a liar shows what is true and fills a frame by itself, in every view. The primary waits
+/// for others, and correct replicas' words do fit.
 #[test]
 fn a_liars_long_view_change_keeps_no_view_from_starting() {
     let long = Batch::of(&[request_of("long", Config::LONGEST_BATCH)]);
@@ -156,8 +156,8 @@ fn what_a_client_has_gone_beyond_gets_no_number_again() {
     assert_eq!(lab.committed(1)[2..4], [numbered(3), numbered(3)], "answered again");
 }
 
-/// §4.1, §4.4: a faulty client asks a backup for something, and then for something later. No primary
-/// loses its view for not ordering the former.
+/// §4.1, §4.4: a faulty client asks a backup for something, and then for something later. No
+/// primary loses its view for not ordering the former.
 #[test]
 fn what_a_client_has_gone_beyond_is_not_waited_for() {
     let mut lab = Lab::new(4);

@@ -74,8 +74,8 @@ fn lost_checkpoints_are_said_again() {
 }
 
 /// §4.3: who executed everything and missed the words that made a checkpoint stable would refuse
-/// what is beyond its high water mark. It asks, and is shown the proof, so that with another replica
-/// gone the cluster still has its quorum, and keeps its view.
+/// what is beyond its high water mark. It asks, and is shown the proof, so that with another
+/// replica gone the cluster still has its quorum, and keeps its view.
 #[test]
 fn who_missed_the_checkpoints_is_shown_the_stable_one() {
     let mut lab = Lab::with_small_window(4);
