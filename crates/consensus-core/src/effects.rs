@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::cluster::Delay;
 use crate::id::{LogIndex, NodeId, NodeSet, RecordNumber};
 use crate::membership::{ChangeRefusal, Membership};
+use crate::mutant::planted;
 use crate::outbox::Outbox;
 use crate::protocol::{ConsensusProtocol, Gate, Input, Links, Message};
 use crate::snapshot::SnapshotMessage;
@@ -254,7 +255,10 @@ impl<P: ConsensusProtocol> Effects<P> {
             return self.write(record());
         };
         let number = RecordNumber(self.last_record.0 + 1);
-        (self.last_record, self.last_needed) = (number, number);
+        self.last_record = number;
+        if !planted("S-kept") {
+            self.last_needed = number;
+        }
         self.asked = true;
         place.kept.push(Kept { number, first, count });
         number

@@ -30,12 +30,13 @@ mod switched {
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
         "K22", "K23", "K24", "K25", "K26", "K30", "K31", "S-lease",
+        "S-kept",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
         "E-29a", "E-29b", "P20", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P28", "P30",
         "P31", "P32", "P33", "P34", "P35", "P36", "P37", "P38", "P39", "P40", "P41", "P42", "P43",
         "P44", "P45", "P46", "P47", "P48", "P49", "P50", "P70", "P71", "P72", "P73", "P74", "P75",
-        "P76", "P77", "P78", "P79", "P80", "P81", "P90", "P100", "P101", "P102",
+        "P76", "P77", "P78", "P79", "P80", "P81", "P90", "P100", "P101", "P102", "P103",
         // crates/multipaxos
         "M01", "M02", "M03", "M04", "M06", "M20", "M21", "M22", "M23", "M24", "M25", "M26", "M27",
         "M28", "M30", "M31", "M32", "M33", "M34", "M35", "M36", "M37", "M38", "M39", "M40", "M41",
@@ -225,6 +226,11 @@ pub const OPERATED: &[Mutant] = &[
         .beyond_simulation("pieces that nobody honest sends: a test in `snapshot.rs`"),
     Mutant::new("K31", "a read that was told an index waits for ever for it", &["O13"])
         .beyond_simulation("readers that wait for one answer only: a test in `read.rs`"),
+    Mutant::new(
+        "S-kept",
+        "no promise waits for a record that the replica keeps",
+        &["O6", "O7", "O1"],
+    ),
     Mutant::new("S-ahead", "a read is answered before what it must see is applied", &["O9", "O10"]),
     Mutant::new("S-age", "a read of bounded age goes by an index of any age", &["O9"]),
     Mutant::new("K24", "a client asks again where nobody listens", &["O13"]),

@@ -249,6 +249,8 @@ pub const MUTANTS: &[Mutant] = &[
         "who accepted its own proposal never doubts whether it was chosen",
         &["O13"],
     ),
+    Mutant::new("P103", "a client's next command is dropped if it says the same", &["O13"])
+        .beyond_simulation("two requests with one payload at two proposers: tests/adoption.rs"),
     Mutant::new("P102", "what another proposer got chosen is proposed again", &["O14"])
         .beyond_simulation("rare: commands left with many proposers, in a duel; tests/paper.rs"),
     Mutant::new("P100", "a no-op that was accepted binds nobody", &["O1", "O6"]).beyond_simulation(

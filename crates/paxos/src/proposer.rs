@@ -356,7 +356,8 @@ impl Proposer {
 
 /// What makes two commands one.
 fn whole(command: CommandRef<'_>) -> (u64, u64, u64, &[u8]) {
-    (command.client.0, command.session.0, command.request.0, command.payload)
+    let request = if planted("P103") { 0 } else { command.request.0 };
+    (command.client.0, command.session.0, request, command.payload)
 }
 
 impl Preparing {

@@ -3,7 +3,9 @@
 
 mod lab;
 
-use consensus_core::{Ballot, Batch, Incarnation, LogIndex, NodeId};
+use consensus_core::{
+    Ballot, Batch, ClientId, Command, Incarnation, LogIndex, NodeId, RequestId, SessionId, Tag,
+};
 use lab::{Lab, batch};
 use synod_paxos::{Message, Proposal};
 
@@ -50,6 +52,26 @@ fn the_highest_report_binds_whatever_it_says() {
 #[test]
 fn the_highest_report_binds() {
     the_highest_report_binds_whatever_it_says();
+}
+
+/// A client that tries again elsewhere leaves its command with two proposers, and once is enough.
+/// But its next command is another one, be it the same increment.
+#[test]
+fn the_same_payload_in_two_requests_is_two_commands() {
+    let request = |number| {
+        let (client, session, tag) = (ClientId(7), SessionId(1), Tag::none());
+        let payload = bytes::Bytes::from_static(b"+1");
+        let command = Command { client, session, request: RequestId(number), payload, tag };
+        Batch::of(&[command])
+    };
+    let mut lab = Lab::new(3);
+    lab.on(0, |stage, id| stage.propose(id, request(1)));
+    lab.carry_all_but(NodeId(1).into());
+    assert_eq!(lab.committed(0), [request(1)]);
+    // Here nobody knows of the first yet.
+    lab.on(1, |stage, id| stage.propose(id, request(2)));
+    lab.carry_all();
+    assert_eq!(lab.committed(1), [request(1), request(2)]);
 }
 
 /// The test above sees the bugs that are planted for it.

@@ -17,7 +17,7 @@ use crate::rng::{CERTAIN, Rng};
 use crate::scenario::Step;
 use crate::stage::Clocks;
 use crate::traitor::Treason;
-use crate::world::{Setup, World};
+use crate::world::{Completion, Setup, World};
 use bytes::Bytes;
 use consensus_core::{
     Audit, ClientId, Cluster, ClusterId, ConfigError, Consistency, LogIndex, NodeId, NodeSet,
@@ -388,9 +388,14 @@ impl<'a, P: Audit> Run<'a, P> {
                 && reader.is_none_or(|reader| world.reader_ended(reader))
         });
         self.decided = self.decided.or(decided);
-        let refused = self.world.completions().iter().find(|done| {
-            ends.contains(&done.client) && !matches!(done.outcome, Outcome::Committed { .. })
-        });
+        // In a crowd a session may be dropped, and then nobody knows of a command tried twice.
+        let known = |done: &&Completion| match done.outcome {
+            Outcome::Committed { .. } => true,
+            Outcome::Unknown => self.options.sessions.is_some(),
+            Outcome::Refused(_) => false,
+        };
+        let mut fresh = self.world.completions().iter().filter(|done| ends.contains(&done.client));
+        let refused = fresh.find(|done| !known(done));
         let mut reads = self.world.reads().iter();
         let unread = reads.find(|done| reader == Some(done.client) && done.answer.is_err());
         let wrong = match (answered, refused, unread) {
