@@ -1,5 +1,6 @@
-//! The kill matrix of the simulator: every planted bug is found by an oracle, within seeds that every
-//! run of the CI goes through. (That the correct build raises no alarm over them is a step of it.)
+//! The kill matrix of the simulator: every planted bug is found by an oracle, within seeds that
+//! every run of the CI goes through. (That the correct build raises no alarm over them is a step of
+//! it.)
 
 use consensus_core::Audit;
 use consensus_core::mutant::{Mutant, NAMES, plant};

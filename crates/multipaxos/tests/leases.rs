@@ -1,6 +1,6 @@
 //! Two leaders at a time: the old one has a lease from the new members, the new one was elected by
-//! the old members. Whoever hears one must not hear the other ("Paxos Made Live" §5.2: while a lease
-//! runs, nobody else is promised anything).
+//! the old members. Whoever hears one must not hear the other ("Paxos Made Live" §5.2: while a
+//! lease runs, nobody else is promised anything).
 
 mod lab;
 
@@ -8,8 +8,9 @@ use consensus_core::{Cluster, ClusterId, NodeId, NodeSet, ProtocolConfig, ReadMo
 use lab::Lab;
 use synod_multipaxos::{Config, Drift, Timer};
 
-/// Replicas 0 to 2 vote and 2 leads, until 3 takes the place of 0. That is chosen by 0 and 2; 0 does
-/// not know it, and 1 has heard nothing. From then on 0 and 1 hear each other only, and so do 2 and 3.
+/// Replicas 0 to 2 vote and 2 leads, until 3 takes the place of 0. That is chosen by 0 and 2; 0
+/// does not know it, and 1 has heard nothing. From then on 0 and 1 hear each other only, and so do
+/// 2 and 3.
 fn a_member_comes() -> Lab {
     let mut cluster = Cluster::new(ClusterId(1), 4);
     cluster.voters = NodeSet::first(3);

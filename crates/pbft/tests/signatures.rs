@@ -12,8 +12,8 @@ use synod_pbft::{Body, Message, Timer};
 /// Who said what.
 type Said = (usize, Message);
 
-/// One message of each kind and more: decisions, a checkpoint, a view change that carries something,
-/// and what is shown to one that was away.
+/// One message of each kind and more: decisions, a checkpoint, a view change that carries
+/// something, and what is shown to one that was away.
 fn a_run() -> Vec<Said> {
     let mut lab = Lab::with_small_window(4);
     let mut all = Vec::new();

@@ -156,7 +156,8 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
     }
 
     /// What the last step wants, in the order of a driver that looks at things where they lie, if
-    /// this is one: what is decided first, then records that the replica keeps; messages leave last.
+    /// this is one: what is decided first, then records that the replica keeps; messages leave
+    /// last.
     pub(crate) fn wants(&mut self, list: &mut Vec<Effect<P>>) {
         let kept = "a replica keeps what it says that it does";
         if let (Some(replica), true) = (&self.replica, self.in_place) {
