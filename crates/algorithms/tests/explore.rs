@@ -69,7 +69,8 @@ impl Visitor for Mirror {
 }
 
 /// Servers of Raft have no rank but their terms (§5.1), so that states may be folded which differ
-/// in names only; ballots and views are numbers of nodes, too (Paxos Made Simple §2.2, OSDI '99 §2).
+/// in names only; ballots and views are numbers of nodes, too (Paxos Made Simple §2.2, OSDI '99
+/// §2).
 #[test]
 fn servers_of_raft_are_alike_and_no_other_replicas_are() {
     for which in Preset::ALL {
