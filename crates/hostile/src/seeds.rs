@@ -16,11 +16,11 @@ use synod_runtime::rig::{self, Saying, start_on};
 use synod_runtime::wal::Owner;
 use synod_sim::Rng;
 
-/// A scenario of each algorithm, of those that are replayed as tests.
+/// A scenario of each algorithm, most of those that are replayed as tests.
 const SCENARIOS: [&[u8]; 4] = [
     include_bytes!("../../algorithms/tests/scenarios/paxos-highest-ballot.scn"),
     include_bytes!("../../algorithms/tests/scenarios/multipaxos-noop-over-chosen.scn"),
-    include_bytes!("../../algorithms/tests/scenarios/raft-commit-beyond-compared.scn"),
+    include_bytes!("scenarios/raft-commit-beyond-compared.scn"),
     include_bytes!("../../algorithms/tests/scenarios/pbft-primary-counts-twice.scn"),
 ];
 
