@@ -8,11 +8,9 @@ use std::path::Path;
 use synod_algorithms::{Algorithm, Visitor};
 use synod_sim::{Budget, Options, Scenario, can_be_told, check, needs_time, record, shrink};
 
-/// What a seed draws, but for turns of several inputs and drivers in place: a stage says `Drained`
-/// after each input, and sees all that a step wants. It keeps all sessions, so no crowds either.
+/// What a seed draws, but for turns of several inputs: a stage says `Drained` after each.
 fn told<P: Audit>(seed: u64) -> Options {
-    let drawn = Options::for_seed::<P>(seed);
-    Options { turns: None, in_place: false, sessions: None, ..drawn }
+    Options { turns: None, ..Options::for_seed::<P>(seed) }
 }
 
 /// Records a seed, plays it step by step, and demands that the stage breaks the same rule, at the

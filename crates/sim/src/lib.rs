@@ -101,6 +101,7 @@
 mod check;
 pub mod connectivity;
 mod disk;
+mod driver;
 mod hunt;
 mod keys;
 mod nemesis;

@@ -84,6 +84,10 @@ pub struct Scenario {
     pub clocks: Option<Clocks>,
     /// Leases are on, for clocks that are wrong by so many parts in a million at most.
     pub lease: Option<u32>,
+    /// So many client sessions are kept, if not as many as usual.
+    pub sessions: Option<usize>,
+    /// Drivers look at what replicas want where it lies, as the runtime's does.
+    pub in_place: bool,
     /// The planted bug that is switched on.
     pub mutant: Option<String>,
     /// What happens, and what is to come of it.
@@ -218,6 +222,8 @@ impl Default for Scenario {
             chunk: 0,
             clocks: None,
             lease: None,
+            sessions: None,
+            in_place: false,
             mutant: None,
             entries: Vec::new(),
         }

@@ -462,6 +462,8 @@ seed 7
 traitors n3
 clocks n1 9990
 lease 10000
+sessions 9
+drivers in-place
 disks instant n0 n2
 mutant T01
 setup n0 log [1,1] [1, 2] \"x\" 5.n1 n2

@@ -98,6 +98,8 @@ impl Scenario {
         if self.chunk > 0 {
             scene.chunk = self.chunk;
         }
+        scene.sessions = self.sessions.unwrap_or(scene.sessions);
+        scene.in_place = self.in_place;
         scene.seed = self.seed;
         scene.traitors = self.traitors;
         scene.instant = self.instant;

@@ -75,6 +75,12 @@ impl Display for Scenario {
         if let Some(drift) = self.lease {
             writeln!(f, "lease {drift}")?;
         }
+        if let Some(sessions) = self.sessions {
+            writeln!(f, "sessions {sessions}")?;
+        }
+        if self.in_place {
+            writeln!(f, "drivers in-place")?;
+        }
         if self.instant == NodeSet::first(self.nodes) {
             writeln!(f, "disks instant")?;
         } else if !self.instant.is_empty() {

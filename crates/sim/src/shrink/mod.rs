@@ -283,6 +283,8 @@ fn blank<P: Audit>(run: &SmallRun) -> Scenario {
         sizes: run.options.sizes,
         trailing: run.options.operators.trailing,
         variants: run.options.variants.clone(),
+        sessions: run.options.sessions,
+        in_place: run.options.in_place,
         nodes: run.options.nodes + spares,
         seed: run.seed,
         voters: if spares > 0 { NodeSet::first(run.options.nodes) } else { NodeSet::EMPTY },

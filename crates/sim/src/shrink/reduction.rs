@@ -51,6 +51,10 @@ pub enum Reduction {
     NoVariants,
     /// Nodes say after every input that there is no more.
     SingleInputs,
+    /// The service keeps as many sessions as usual, and no crowd comes.
+    UsualSessions,
+    /// Drivers take what replicas want one thing after the other.
+    PlainDrivers,
 }
 
 impl Reduction {
@@ -65,7 +69,7 @@ impl Reduction {
         let mut list = vec![Self::fewest_nodes::<P>()];
         list.extend((0..options.traitors).map(Self::Traitors));
         list.extend(options.faults.classes.iter().copied().map(Self::Without));
-        list.push(Self::SingleInputs);
+        list.extend([Self::SingleInputs, Self::UsualSessions, Self::PlainDrivers]);
         list.extend([Self::NoReaders, Self::NoLeases, Self::NoTransfers]);
         list.extend([Self::NoSnapshots, Self::FixedMembers]);
         list.extend([Self::NoVariants, Self::PlainLinks, Self::PlainDisks, Self::UsualSizes]);
@@ -115,6 +119,8 @@ impl Reduction {
             }
             Self::NoVariants => options.variants.clear(),
             Self::SingleInputs => options.turns = None,
+            Self::UsualSessions => options.sessions = None,
+            Self::PlainDrivers => options.in_place = false,
         }
         if !can_run::<P>(options) {
             *options = before;
@@ -156,6 +162,8 @@ impl fmt::Display for Reduction {
             Self::NoLeases => f.write_str("leases=none"),
             Self::NoVariants => f.write_str("variants=none"),
             Self::SingleInputs => f.write_str("turns=single"),
+            Self::UsualSessions => f.write_str("sessions=usual"),
+            Self::PlainDrivers => f.write_str("drivers=plain"),
         }
     }
 }
@@ -199,6 +207,8 @@ impl FromStr for Reduction {
             "leases" => word("none", Self::NoLeases),
             "variants" => word("none", Self::NoVariants),
             "turns" => word("single", Self::SingleInputs),
+            "sessions" => word("usual", Self::UsualSessions),
+            "drivers" => word("plain", Self::PlainDrivers),
             "without" => {
                 let fault = Fault::ALL.into_iter().find(|fault| kebab(fault) == value);
                 let names = Fault::ALL.map(|fault| kebab(&fault)).join(", ");
@@ -207,7 +217,7 @@ impl FromStr for Reduction {
             _ => Err(format!(
                 "there is no '{key}'; expected nodes, clients, commands, registers, batch, think, \
                  safety, without, links, disks, traitors, sizes, members, transfers, snapshots, \
-                 readers, leases, variants or turns"
+                 readers, leases, variants, turns, sessions or drivers"
             )),
         }
     }

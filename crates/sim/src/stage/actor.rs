@@ -2,12 +2,13 @@
 
 use super::service::Asked;
 use crate::disk::Disk;
+use crate::driver::Driver;
 use crate::oracle::reads::Floors;
 use crate::registers::Registers;
 use crate::shelf::Shelf;
 use consensus_core::{
-    AuthMeter, Batch, ChangeRefusal, ConsensusProtocol, Delay, Durable, Effects, Executor,
-    Incarnation, Membership, Outbox, Refusal, Status,
+    AuthMeter, Batch, ChangeRefusal, ConsensusProtocol, Delay, Durable, Executor, Incarnation,
+    Membership, Refusal, Status,
 };
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +19,7 @@ pub(crate) struct Actor<P: ConsensusProtocol> {
     pub(crate) life: u32,
     /// Counts the steps of all lives.
     pub(crate) steps: u64,
-    pub(crate) effects: Effects<P>,
-    pub(crate) outbox: Outbox<P::Message>,
+    pub(crate) driver: Driver<P>,
     pub(crate) disk: Disk<P::Record>,
     /// The records that count, synced or not.
     pub(crate) records: Vec<P::Record>,
@@ -45,20 +45,24 @@ pub(crate) struct Actor<P: ConsensusProtocol> {
 }
 
 impl<P: ConsensusProtocol> Actor<P> {
-    /// Before its first life, with these records on its disk.
-    pub(crate) fn new(records: Vec<P::Record>) -> Self {
+    /// Before its first life, with these records on its disk; and whether its driver looks at
+    /// things where they lie.
+    pub(crate) fn new(
+        records: Vec<P::Record>,
+        executor: Executor<Registers>,
+        in_place: bool,
+    ) -> Self {
         Self {
             replica: None,
             life: 0,
             steps: 0,
-            effects: Effects::after_recovery(records.len()),
-            outbox: Outbox::after_recovery(records.len(), P::INFO.links),
+            driver: Driver::after_recovery(records.len(), in_place),
             disk: Disk::holding(records.clone()),
             records,
             shelf: Shelf::default(),
             timers: BTreeMap::new(),
             set_at: BTreeMap::new(),
-            executor: Executor::new(Registers::default(), consensus_core::DEFAULT_SESSIONS),
+            executor,
             meter: AuthMeter::default(),
             status: None,
             leads: None,
@@ -97,8 +101,7 @@ impl<P: ConsensusProtocol> Actor<P> {
         self.life += 1;
         self.records = self.disk.begin_life();
         self.shelf.crash();
-        self.effects = Effects::after_recovery(self.records.len());
-        self.outbox = Outbox::after_recovery(self.records.len(), P::INFO.links);
+        self.driver.begin_life(self.records.len());
         self.executor = executor;
         let snapshot = self.shelf.newest().map(|snapshot| snapshot.meta.clone());
         Durable { incarnation: Incarnation(self.life), records: self.records.clone(), snapshot }

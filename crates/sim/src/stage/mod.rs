@@ -64,15 +64,36 @@ pub struct Scene<P: Audit> {
     /// Parts in a million that clocks are wrong by at most, as leases take it. If one is worse,
     /// reads by leases may be stale.
     pub drift: Option<u32>,
+    /// Client sessions that the service keeps.
+    pub sessions: usize,
+    /// Drivers look at things where they lie ([`Effects::in_place`](consensus_core::Effects)), as
+    /// the runtime's does.
+    pub in_place: bool,
 }
 
 impl<P: Audit> Scene<P> {
     /// Honest nodes with empty disks that wait for their syncs.
     pub fn new(cluster: Cluster, config: P::Config) -> Self {
-        let (traitors, instant, disks) = (NodeSet::EMPTY, NodeSet::EMPTY, Vec::new());
-        let (chunk, joining, clocks, drift) = (64 << 10, None, None, None);
-        Self { cluster, seed: 0, config, traitors, instant, disks, chunk, joining, clocks, drift }
+        Self {
+            cluster,
+            seed: 0,
+            config,
+            traitors: NodeSet::EMPTY,
+            instant: NodeSet::EMPTY,
+            disks: Vec::new(),
+            chunk: 64 << 10,
+            joining: None,
+            clocks: None,
+            drift: None,
+            sessions: DEFAULT_SESSIONS,
+            in_place: false,
+        }
     }
+}
+
+/// A service that keeps so many sessions.
+fn executor(sessions: usize) -> Executor<Registers> {
+    Executor::new(Registers::default(), sessions)
 }
 
 /// What a batch says, for charts.
@@ -105,6 +126,7 @@ pub struct Stage<P: Audit> {
     chunk: usize,
     clocks: Option<Clocks>,
     drift: Option<u32>,
+    sessions: usize,
     /// The time that has passed.
     now: Duration,
     /// A snapshot was received whole in this step.
@@ -135,19 +157,19 @@ impl<P: Audit> Stage<P> {
     /// # Panics
     /// If the cluster cannot be, or has traitors under an algorithm that does not stand them.
     pub fn new(scene: Scene<P>) -> Self {
-        let Scene {
-            cluster, seed, config, traitors, instant, chunk, joining, clocks, drift, ..
-        } = scene;
+        let Scene { cluster, seed, config, traitors, instant, chunk, .. } = scene;
+        let Scene { joining, clocks, drift, sessions, in_place, .. } = scene;
         let mut disks = scene.disks;
         cluster.validate().expect("the cluster can be");
         let honest = traitors.is_empty() || P::INFO.faults == FaultModel::Byzantine;
         assert!(honest, "only Byzantine algorithms are run with traitors");
         disks.resize(cluster.size, Vec::new());
         let key = |node| SimKeys::new(seed, Signer::Node(NodeId(node as u8)));
+        let actor = |records| Actor::new(records, executor(sessions), in_place);
         let mut stage = Self {
             keys: (0..cluster.size).map(key).collect(),
-            witness: Witness::new(&cluster, config.clone(), traitors),
-            actors: disks.into_iter().map(Actor::new).collect(),
+            witness: Witness::new(&cluster, config.clone(), traitors, executor(sessions)),
+            actors: disks.into_iter().map(actor).collect(),
             flights: Flights::default(),
             steps: 0,
             loose: false,
@@ -161,6 +183,7 @@ impl<P: Audit> Stage<P> {
             chunk,
             clocks,
             drift,
+            sessions,
             now: Duration::ZERO,
             arrived: false,
             cluster,
@@ -271,28 +294,26 @@ impl<P: Audit> Stage<P> {
         let founder = self.cluster.voters.contains(id);
         let cluster = if founder { &self.cluster } else { &self.outside };
         let env = Env::new(now, cluster, keys, &actor.meter);
-        replica.step(input, &env, &mut actor.effects);
-        actor.reached.extend(actor.effects.take_reached());
-        if let Some(why) = actor.effects.halted() {
+        replica.step(input, &env, &mut actor.driver.effects);
+        actor.reached.extend(actor.driver.effects.take_reached());
+        if let Some(why) = actor.driver.effects.halted() {
             let why = why.to_owned();
             return self.halted(id, why);
         }
         let changed = before.as_ref().is_some_and(|before| before != replica);
-        if idle && (changed || !actor.effects.is_empty()) {
+        if idle && (changed || !actor.driver.effects.is_empty()) {
             return self.halted(id, "something is done at Drained that was not awaited".into());
         }
-        let nothing = actor.effects.is_empty() && !(changed && self.closely);
+        let nothing = actor.driver.effects.is_empty() && !(changed && self.closely);
         if drained && nothing {
+            if actor.driver.is_in_place() {
+                self.carry_out_all(id); // There may be messages.
+            }
             return;
         }
         self.look_inside(id, role, before.as_ref());
         self.observe(id);
-        for effect in self.actors[id.index()].effects.drain().collect::<Vec<_>>() {
-            if self.violation.is_some() || self.burns_out(id) {
-                break;
-            }
-            self.carry_out(id, effect);
-        }
+        self.carry_out_all(id);
         if let Some(status) = self.status(id).filter(|_| self.violation.is_none()) {
             let verdict = self.witness.ends_at(id, status.last);
             self.judge(id, verdict);
@@ -399,6 +420,18 @@ impl<P: Audit> Stage<P> {
         }
     }
 
+    /// Does what the last step wants, in order.
+    fn carry_out_all(&mut self, id: NodeId) {
+        let (actor, mut effects) = (&mut self.actors[id.index()], Vec::new());
+        actor.driver.wants(actor.replica.as_ref(), &mut effects);
+        for effect in effects {
+            if self.violation.is_some() || self.burns_out(id) {
+                break;
+            }
+            self.carry_out(id, effect);
+        }
+    }
+
     fn carry_out(&mut self, id: NodeId, effect: Effect<P>) {
         let actor = &mut self.actors[id.index()];
         match effect {
@@ -411,7 +444,7 @@ impl<P: Audit> Stage<P> {
             }
             Effect::Send { to, message, after } => {
                 assert!(!to.contains(id), "a replica sends nothing to itself");
-                let now = actor.outbox.offer(to, &message, after);
+                let now = actor.driver.outbox.offer(to, &message, after);
                 if !now.is_empty() {
                     self.transmit(id, now, message);
                 }
@@ -490,7 +523,7 @@ impl<P: Audit> Stage<P> {
         }
         self.witness.synced(id, actor.disk.reach(upto));
         let upto = RecordNumber(upto as u64);
-        for (to, message) in actor.outbox.durable(upto) {
+        for (to, message) in actor.driver.released(upto) {
             self.transmit(id, to, message);
         }
         self.input(id, Input::Durable(upto));
@@ -534,7 +567,7 @@ impl<P: Audit> Stage<P> {
         if self.actors[id.index()].unsynced() > 0 {
             self.crash(id, 0); // It halted, with nobody to say what its disk kept.
         }
-        let executor = Executor::new(Registers::default(), DEFAULT_SESSIONS);
+        let executor = executor(self.sessions);
         let durable = self.actors[id.index()].begin_life(executor);
         if let Some(snapshot) = self.actors[id.index()].shelf.newest().cloned()
             && !self.stand_on(id, &snapshot)

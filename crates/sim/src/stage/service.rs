@@ -176,7 +176,7 @@ impl<P: Audit> Stage<P> {
             return self.fail(Some(id), Finding::new("O18", "no stop without a reason", detail));
         };
         let to = NodeSet::only(to);
-        let now = self.actors[id.index()].outbox.offer(to, &message, RecordNumber::ZERO);
+        let now = self.actors[id.index()].driver.outbox.offer(to, &message, RecordNumber::ZERO);
         if !now.is_empty() {
             self.transmit(id, now, message);
         }

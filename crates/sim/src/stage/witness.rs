@@ -11,8 +11,8 @@ use crate::oracle::soundness;
 use crate::oracle::states::States;
 use crate::registers::Registers;
 use consensus_core::{
-    Audit, Batch, Change, Cluster, Command, DEFAULT_SESSIONS, Executor, FaultModel, LogIndex,
-    Membership, NodeId, NodeSet, ProtocolConfig, Role, SnapshotMeta, Status,
+    Audit, Batch, Change, Cluster, Command, Executor, FaultModel, LogIndex, Membership, NodeId,
+    NodeSet, ProtocolConfig, Role, SnapshotMeta, Status,
 };
 
 /// O1 to O8, O12, O15, O16, O19 and O20; O9 for reads and O18 are the stage's own.
@@ -30,13 +30,18 @@ pub(crate) struct Witness<P: Audit> {
 }
 
 impl<P: Audit> Witness<P> {
-    pub(crate) fn new(cluster: &Cluster, config: P::Config, traitors: NodeSet) -> Self {
+    pub(crate) fn new(
+        cluster: &Cluster,
+        config: P::Config,
+        traitors: NodeSet,
+        executor: Executor<Registers>,
+    ) -> Self {
         let (size, initial) = (cluster.size, Membership::initial(cluster));
         Self {
             size,
             config,
             traitors,
-            history: History::new(Executor::new(Registers::default(), DEFAULT_SESSIONS), initial),
+            history: History::new(executor, initial),
             disks: Disks::new(size, traitors.is_empty()),
             epochs: Epochs::default(),
             claims: Claims::default(),

@@ -92,7 +92,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let node = &self.nodes[id.index()];
         let Some(replica) = &node.replica else { return };
         let (mut writes, mut commits) = (Vec::new(), Vec::new());
-        for effect in node.effects.iter() {
+        for effect in node.driver.effects.iter() {
             match effect {
                 Effect::Write { record, needed, .. } => {
                     let needed = expression(needed);

@@ -25,7 +25,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.fold(11, u64::from(node.0), 0);
         self.hang_up_all(node);
         let place = node.index();
-        let held = self.nodes[place].outbox.held();
+        let held = self.nodes[place].driver.outbox.held();
         self.nodes[place].end_life();
         let (survivors, lost) = self.nodes[place].disk.crash(&mut self.rng);
         let kept = survivors.len();

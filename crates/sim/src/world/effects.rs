@@ -63,7 +63,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             Effect::Write { number, record, needed } => self.write(id, number, record, needed),
             Effect::Send { to, message, after } => {
                 assert!(!to.contains(id), "a replica sends nothing to itself");
-                let now = self.nodes[id.index()].outbox.offer(to, &message, after);
+                let now = self.nodes[id.index()].driver.outbox.offer(to, &message, after);
                 if !now.is_empty() {
                     self.transmit(id, now, message);
                 }
@@ -154,7 +154,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         self.disks.synced(id.index(), new);
         self.chronicle_synced(id, upto);
         let upto = RecordNumber(upto as u64);
-        let released = self.nodes[id.index()].released(upto);
+        let released = self.nodes[id.index()].driver.released(upto);
         self.fold(2, u64::from(id.0), upto.0);
         self.tell(|| format!("{id} synced up to record {}", upto.0));
         for (to, message) in released {

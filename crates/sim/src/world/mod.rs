@@ -490,7 +490,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let node = &mut self.nodes[id.index()];
         let Some(replica) = &mut node.replica else { return };
         let drained = matches!(input, Input::Drained);
-        let awaited = replica.awaits_drained();
+        let idle = drained && !replica.awaits_drained();
         let before = replica.status().role;
         node.steps += 1;
         let copy = looks_closely(node.steps).then(|| replica.clone());
@@ -498,25 +498,25 @@ impl<P: Audit, S: StateMachine> World<P, S> {
         let founder = self.setup.cluster.voters.contains(id);
         let cluster = if founder { &self.setup.cluster } else { &self.outside };
         let env = Env::new(now, cluster, keys, &node.meter);
-        replica.step(input, &env, &mut node.effects);
+        replica.step(input, &env, &mut node.driver.effects);
         node.read_meter();
-        for mark in node.effects.take_reached() {
+        for mark in node.driver.effects.take_reached() {
             assert!(P::MARKS.contains(&mark), "'{mark}' is not in the list of marks");
             *self.marks.entry(mark).or_default() += 1;
         }
-        if let Some(why) = node.effects.halted() {
+        if let Some(why) = node.driver.effects.halted() {
             let why = why.to_owned();
             return self.halted(id, why);
         }
-        if drained && node.effects.is_empty() {
-            if self.setup.in_place {
-                // There may be messages, which have their own way.
-                self.carry_out(id);
+        let changed = copy.is_some() && copy != node.replica;
+        if idle && (changed || !node.driver.effects.is_empty()) {
+            return self.halted(id, "something is done at Drained that was not awaited".into());
+        }
+        if drained && node.driver.effects.is_empty() {
+            if node.driver.is_in_place() {
+                self.carry_out(id); // There may be messages, which have their own way.
             }
             return;
-        }
-        if drained && !awaited {
-            return self.halted(id, "something is done at Drained that was not awaited".into());
         }
         self.chronicle_step(id, heard);
         self.look_inside(id, before, copy);

@@ -3,16 +3,15 @@
 use super::event::Event;
 use super::reads::Asked;
 use crate::disk::Disk;
+use crate::driver::Driver;
 use crate::oracle::history::Key;
 use crate::oracle::reads::Floors;
 use crate::rng::CERTAIN;
 use crate::shelf::Shelf;
 use consensus_core::{
     AuthMeter, ChangeRefusal, Command, ConsensusProtocol, Counters, DiskNews, Durable, Effect,
-    Effects, Executor, Incarnation, Kept, LogIndex, Membership, NodeSet, Outbox, Reads,
-    RecordNumber, Status,
+    Executor, Incarnation, LogIndex, Membership, Reads, Status,
 };
-use core::mem;
 use std::collections::BTreeMap;
 
 /// A timer's one slot. The event in the queue may be older than the deadline: a timer that is
@@ -37,10 +36,7 @@ pub(crate) struct Node<P: ConsensusProtocol, S> {
     pub(crate) life: u32,
     /// Counts the steps of all lives.
     pub(crate) steps: u64,
-    pub(crate) effects: Effects<P>,
-    /// Its driver looks at things where they lie, as that of the runtime does.
-    in_place: bool,
-    pub(crate) outbox: Outbox<P::Message>,
+    pub(crate) driver: Driver<P>,
     /// What the disk has, and what the replica was told of that.
     pub(crate) disk_news: DiskNews,
     pub(crate) disk: Disk<P::Record>,
@@ -101,9 +97,7 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
             replica: None,
             life: 0,
             steps: 0,
-            effects: Effects::after_recovery(0),
-            in_place,
-            outbox: Outbox::after_recovery(0, P::INFO.links),
+            driver: Driver::after_recovery(0, in_place),
             disk_news: DiskNews::default(),
             disk: Disk::new(),
             shelf: Shelf::default(),
@@ -144,48 +138,16 @@ impl<P: ConsensusProtocol, S: consensus_core::StateMachine> Node<P, S> {
         assert!(self.replica.is_none(), "a life begins after a crash");
         let records = self.disk.begin_life();
         self.life += 1;
-        self.effects = Effects::after_recovery(records.len());
-        if self.in_place {
-            self.effects = mem::replace(&mut self.effects, Effects::after_recovery(0)).in_place();
-        }
-        self.outbox = Outbox::after_recovery(records.len(), P::INFO.links);
+        self.driver.begin_life(records.len());
         self.disk_news = DiskNews::after_recovery(records.len());
         self.executor = executor;
         let snapshot = self.shelf.newest().map(|snapshot| snapshot.meta.clone());
         Durable { incarnation: Incarnation(self.life), records, snapshot }
     }
 
-    /// What the last step wants, in the order of a driver that looks at things where they lie, if
-    /// this is one: what is decided first, then records that the replica keeps; messages leave
-    /// last.
+    /// What the last step wants.
     pub(crate) fn wants(&mut self, list: &mut Vec<Effect<P>>) {
-        let kept = "a replica keeps what it says that it does";
-        if let (Some(replica), true) = (&self.replica, self.in_place) {
-            let (first, count) = self.effects.take_decided().unwrap_or_default();
-            for index in (first.0..first.0 + count).map(LogIndex) {
-                let batch = replica.decided(index).expect(kept).clone();
-                list.push(Effect::Commit { index, batch });
-            }
-            for Kept { number, first, count } in self.effects.kept().iter().copied() {
-                let record = replica.kept(first, count).expect(kept);
-                list.push(Effect::Write { number, record, needed: true });
-            }
-            list.extend(self.effects.timers().iter().map(|(timer, delay)| match *delay {
-                Some(delay) => Effect::SetTimer { timer: *timer, delay },
-                None => Effect::CancelTimer { timer: *timer },
-            }));
-        }
-        list.extend(self.effects.drain());
-        let after = RecordNumber::ZERO;
-        self.effects.leave(|to, message| list.push(Effect::Send { to, message, after }));
-    }
-
-    /// The disk has everything up to here: the messages that may leave by now.
-    pub(crate) fn released(&mut self, upto: RecordNumber) -> Vec<(NodeSet, P::Message)> {
-        let mut released = self.outbox.durable(upto);
-        self.effects.synced(upto);
-        self.effects.leave(|to, message| released.push((to, message)));
-        released
+        self.driver.wants(self.replica.as_ref(), list);
     }
 
     /// Everything in memory is gone.

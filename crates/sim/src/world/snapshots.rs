@@ -167,7 +167,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
             return self.fail(Some(id), Finding::new("O18", "no stop without a reason", detail));
         };
         let to = NodeSet::only(to);
-        let now = self.nodes[id.index()].outbox.offer(to, &message, RecordNumber::ZERO);
+        let now = self.nodes[id.index()].driver.outbox.offer(to, &message, RecordNumber::ZERO);
         if !now.is_empty() {
             self.transmit(id, now, message);
         }
@@ -199,7 +199,7 @@ impl<P: Audit, S: StateMachine> World<P, S> {
 
     /// Promises that a node holds back until its disk has what they promise.
     pub fn promises_held(&self, id: NodeId) -> usize {
-        self.nodes[id.index()].outbox.held()
+        self.nodes[id.index()].driver.outbox.held()
     }
 
     /// Up to here a durable snapshot of the node reaches; 0 without one.

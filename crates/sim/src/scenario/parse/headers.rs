@@ -47,6 +47,19 @@ impl Reader {
                 }
                 self.scenario.lease = Some(drift);
             }
+            "sessions" => {
+                let sessions: usize = words.number("a number of client sessions")?;
+                if sessions == 0 {
+                    return Err("a service keeps one session at least".into());
+                }
+                self.scenario.sessions = Some(sessions);
+            }
+            "drivers" => {
+                if !words.take("in-place") {
+                    return Err(words.expected("in-place"));
+                }
+                self.scenario.in_place = true;
+            }
             "disks" => {
                 if !words.take("instant") {
                     return Err(words.expected("instant, and nodes or the end of the line"));
