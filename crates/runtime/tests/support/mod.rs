@@ -11,10 +11,10 @@ use consensus_core::{
     RestoreError, Signer, StateMachine, Tag,
 };
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use synod_runtime::{
     ClientConfig, ClusterClient, DiscardUnsynced, NodeConfig, NodeHandle, StartError, start,
@@ -90,15 +90,23 @@ impl Drop for Scratch {
 }
 
 /// Where the nodes of a test listen: each port is given out once, and lies below those that the
-/// system gives to whoever asks for any, so that it stays free while its node is down.
+/// system gives to whoever asks for any, so that it stays free while its node is down. Other
+/// processes with the same tests keep off it, too: while this one lives, it has the port of this
+/// number for datagrams, for which nobody else has a use.
 fn free_addresses(nodes: usize) -> BTreeMap<NodeId, SocketAddr> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    static TAKEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let start = u64::from(std::process::id()) * 97;
+    let is_free = |address: &SocketAddr| {
+        let Ok(mark) = UdpSocket::bind(address) else { return false };
+        TAKEN.lock().expect("nobody fails here").push(mark);
+        TcpListener::bind(address).is_ok()
+    };
     let mut free = std::iter::repeat_with(|| {
         let number = start + NEXT.fetch_add(1, Ordering::Relaxed);
         SocketAddr::from((Ipv4Addr::LOCALHOST, 12_000 + (number % 18_000) as u16))
     })
-    .filter(|address| TcpListener::bind(address).is_ok());
+    .filter(is_free);
     (0..nodes as u8).map(NodeId).map(|node| (node, free.next().expect("ports"))).collect()
 }
 
