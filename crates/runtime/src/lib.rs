@@ -46,6 +46,7 @@ mod handle;
 mod identity;
 mod inbound;
 mod links;
+mod listening;
 mod lock;
 mod log_thread;
 mod mutants;

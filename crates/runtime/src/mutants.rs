@@ -211,6 +211,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N50", "a disk that is busy without end is taken to hang", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N60", "a port is free only when its last user has closed it", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -234,7 +236,8 @@ mod tests {
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
         use crate::wish::tests as wish;
-        let tests: [(&str, fn()); 29] = [
+        let tests: [(&str, fn()); 30] = [
+            ("N60", crate::listening::tests::a_port_is_free_though_a_child_has_its_socket_open),
             ("N48", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
             ("N49", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
             ("N50", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),

@@ -7,6 +7,7 @@ use crate::config::Limits;
 use crate::driver::query_reply;
 use crate::frame::{self, FrameReader, PREAMBLE};
 use crate::inbound::Inbound;
+use crate::listening::Listening;
 use crate::node::{FromClient, FromPeer};
 use crate::peer_disks::PeerDisks;
 use crate::queue::FrameQueue;
@@ -27,8 +28,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
@@ -65,13 +66,13 @@ impl<P: ConsensusProtocol> Server<P> {
     }
 
     /// Accepts connections until told to stop, and then waits a moment for them to end.
-    pub(crate) async fn run(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(self, listening: Listening, mut stop: watch::Receiver<bool>) {
         let server = Arc::new(self);
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => server.admit(stream, &mut tasks),
+                accepted = listening.accept() => match accepted {
+                    Ok(stream) => server.admit(stream, &mut tasks),
                     Err(error) => {
                         // Out of file descriptors, most likely; some will be free soon.
                         tracing::warn!(%error, "could not accept a connection");
@@ -82,7 +83,7 @@ impl<P: ConsensusProtocol> Server<P> {
                 () = stopped(&mut stop) => break,
             }
         }
-        drop(listener);
+        drop(listening);
         let parting = async { while tasks.join_next().await.is_some() {} };
         if timeout(PARTING, parting).await.is_err() {
             tasks.shutdown().await;

@@ -10,6 +10,7 @@ use crate::driver::{DiskWatch, Driver, Queries, Snapshotting};
 use crate::handle::{NodeHandle, StopReason};
 use crate::identity::{Identity, IdentityError};
 use crate::links::Links;
+use crate::listening::Listening;
 use crate::lock::DirLock;
 use crate::log_thread;
 use crate::node::{Inbox, Node};
@@ -35,7 +36,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -57,16 +57,15 @@ where
     S: StateMachine,
 {
     check(&config)?;
-    let listening = TcpListener::bind(config.listen).await;
-    let listener = listening.map_err(|error| StartError::Listen(config.listen, error))?;
-    let local_addr =
-        listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+    let taken = |error| StartError::Listen(config.listen, error);
+    let listening = Listening::on(config.listen).await.map_err(taken)?;
+    let local_addr = listening.address().map_err(taken)?;
     let disk = tokio::task::spawn_blocking(move || open_disk(config, machine));
     let (config, disk) = match disk.await {
         Ok(opened) => opened?,
         Err(error) => return Err(StartError::Thread(io::Error::other(error))),
     };
-    launch(config, disk, listener, local_addr)
+    launch(config, disk, listening, local_addr)
 }
 
 fn check<P: ConsensusProtocol>(config: &NodeConfig<P>) -> Result<(), StartError> {
@@ -261,7 +260,7 @@ struct Threads {
 fn launch<P: ConsensusProtocol, S: StateMachine>(
     config: NodeConfig<P>,
     disk: Disk<P, S>,
-    listener: TcpListener,
+    listening: Listening,
     local_addr: SocketAddr,
 ) -> Result<NodeHandle, StartError> {
     let Disk { lock, wal, snapshots, peers: disks, identity, newest, records, .. } = disk;
@@ -285,7 +284,7 @@ fn launch<P: ConsensusProtocol, S: StateMachine>(
     let (wishes, wished) = mpsc::channel(WISHES);
     let (stop, stopping) = watch::channel(false);
     let server = Server::<P>::new(Arc::clone(&shared), to_node, requests, wishes.clone(), disks);
-    let accepting = tokio::spawn(server.run(listener, stopping));
+    let accepting = tokio::spawn(server.run(listening, stopping));
 
     let (limits, timing) = (config.limits, config.cluster.timing);
     let driver = Driver {
