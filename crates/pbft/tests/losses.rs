@@ -105,9 +105,8 @@ fn who_missed_the_checkpoints_is_shown_the_stable_one() {
     }
 }
 
-/// A replica may show what its own word made stable, but not before its disk knows of that word.
-#[test]
-fn a_stable_checkpoint_is_shown_when_the_own_one_is_on_disk() {
+/// One request is executed, one is prepared everywhere, and the disk of replica 2 takes its time.
+fn prepared_with_a_slow_disk() -> Lab {
     let mut lab = Lab::with_small_window(4);
     decide(&mut lab, "a");
     lab.propose(0, "b");
@@ -115,6 +114,13 @@ fn a_stable_checkpoint_is_shown_when_the_own_one_is_on_disk() {
         lab.carry_kind(kind);
     }
     lab.slow([2]);
+    lab
+}
+
+/// A replica may show what its own word made stable, but not before its disk knows of that word.
+#[test]
+fn a_stable_checkpoint_is_shown_when_the_own_one_is_on_disk() {
+    let mut lab = prepared_with_a_slow_disk();
     lab.carry_all();
     let ask = Body::Fetch { view: View(0), from: sequence(3), stable: sequence(0) };
     lab.lose_all();
@@ -129,13 +135,7 @@ fn a_stable_checkpoint_is_shown_when_the_own_one_is_on_disk() {
 /// only noted.
 #[test]
 fn a_checkpoint_waits_for_what_led_to_it() {
-    let mut lab = Lab::with_small_window(4);
-    decide(&mut lab, "a");
-    lab.propose(0, "b");
-    for kind in ["pre-prepare", "prepare"] {
-        lab.carry_kind(kind);
-    }
-    lab.slow([2]);
+    let mut lab = prepared_with_a_slow_disk();
     for from in [0, 1, 3] {
         lab.carry(from, 2, "commit");
     }
