@@ -45,7 +45,8 @@ impl Pbft {
         let lags = std::mem::take(&mut self.was_shown) || self.low_mark() > self.executed();
         let lags = lags || (idle && self.own_unstable().is_some());
         if stuck || lags || self.ticks.is_multiple_of(IDLE_TICKS) {
-            let body = Body::Fetch { view: self.view, from: next, stable: self.low_mark() };
+            let (view, stable) = (self.view_in_full(), self.low_mark());
+            let body = Body::Fetch { view, from: next, stable };
             effects.send(self.peers(), Message::signed(body, self.id, env));
         }
         if self.ticks.is_multiple_of(IDLE_TICKS)
@@ -53,6 +54,16 @@ impl Pbft {
             && !planted("B67")
         {
             effects.send(self.peers(), Message { repeat: true, ..checkpoint.clone() });
+        }
+    }
+
+    /// The last view of which nothing is missing here. Of the one that is waited for, it may be
+    /// the new-view: it is sent once, and who has heard all view-changes says its own to nobody
+    /// any more.
+    fn view_in_full(&self) -> View {
+        match self.phase {
+            Phase::Changing if !planted("B98") => View(self.view.0.saturating_sub(1)),
+            Phase::Changing | Phase::Normal => self.view,
         }
     }
 

@@ -245,6 +245,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("tests/bounds.rs: a liar that votes on what nobody proposed"),
     Mutant::new("B97", "whoever asks is answered, however often", &["O14"])
         .beyond_simulation("tests/bounds.rs: a liar that asks without end"),
+    Mutant::new("B98", "who has heard all view-changes is not shown the new-view", &["O13"])
+        .beyond_simulation("tests/losses.rs: a new-view that is lost costs the view, no more"),
     Mutant::new("B110", "a vote's signature does not cover its number", &["O16", "O1", "O18"])
         .beyond_simulation(SIGNATURES),
     Mutant::new("B111", "a view-change's signature does not cover its checkpoint", &["O16", "O1"])

@@ -174,6 +174,28 @@ fn a_view_change_is_said_again_to_those_who_lack_it() {
     }
 }
 
+/// §4.4: a new-view that got lost is shown to who goes on waiting for it, though all view-changes
+/// have been heard, before it gives the view up.
+#[test]
+fn a_new_view_is_shown_to_who_waits_for_it() {
+    let mut lab = Lab::new(4);
+    lab.cut([0]);
+    for id in [1, 2, 3] {
+        lab.propose(id, "x");
+        lab.fire(id, Timer::View);
+    }
+    lab.carry_kind("view-change");
+    lab.keep(|flying| (flying.from, flying.to) != (NodeId(1), NodeId(2)));
+    lab.carry_all();
+    for _ in 0..8 {
+        lab.fire(2, Timer::Repeat);
+        lab.carry_all();
+    }
+    for id in [1, 2, 3] {
+        assert_eq!((lab.view(id), lab.committed(id)), (1, &[batch("x")][..]));
+    }
+}
+
 /// §4.2 and a crash: of the votes on one number in several views the last is the one that binds.
 #[test]
 fn a_restart_remembers_its_vote_in_the_latest_view() {
@@ -235,7 +257,8 @@ fn what_clients_ask_for_takes_bounded_room() {
 #[cfg(feature = "mutants")]
 #[test]
 fn bugs_planted_in_what_is_lost_or_forgotten_are_found() {
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 9] = [
+        ("B98", a_new_view_is_shown_to_who_waits_for_it),
         ("B95", a_view_change_is_said_again_to_those_who_lack_it),
         ("B90", who_missed_the_checkpoints_is_shown_the_stable_one),
         ("B61", a_restart_remembers_its_vote_in_the_latest_view),

@@ -377,6 +377,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("a gigabyte of entries: `tests/snapshots.rs`"),
     Mutant::new("R157", "a preferred server that asks for pre-votes campaigns unasked", &["O14"])
         .beyond_simulation("rare, and it costs a term only: `tests/leadership.rs`"),
+    Mutant::new("R158", "who asked a leader that steps down is not told", &["O13"])
+        .beyond_simulation("clients wait a while, no more: `tests/reads.rs`"),
     Mutant::new(
         "R112",
         "a restart keeps a log that is longer than the snapshot, though it differs",

@@ -162,12 +162,12 @@ impl Leader {
     }
 
     /// This server leads no longer: nobody waits for what will not come.
-    pub(crate) fn leave_reads(&mut self, effects: &mut Effects<Raft>) {
+    pub(crate) fn leave_reads(&mut self, server: &Server, effects: &mut Effects<Raft>) {
         let Reads { waiting, round } = std::mem::take(&mut self.reads);
         for asker in waiting.into_iter().chain(round.into_iter().flat_map(|round| round.askers)) {
-            if let Asker::Here(read) = asker {
+            if matches!(asker, Asker::Here(_)) || !planted("R158") {
                 effects.reached("a read is given up with the leadership");
-                effects.refuse_read(read, Refusal::NotLeader(None));
+                refuse(asker, Refusal::NotLeader(None), server, effects);
             }
         }
     }

@@ -53,7 +53,7 @@ impl Raft {
     pub(crate) fn become_follower(&mut self, effects: &mut Effects<Self>) -> Next {
         assert!(!matches!(self.role, Role::Follower(_)), "a follower stays one");
         if let Role::Leader(leader) = &mut self.role {
-            leader.leave_reads(effects);
+            leader.leave_reads(&self.server, effects);
             leader.hand_back(Refusal::NotLeader(None), effects);
             effects.cancel_timer(Timer::Heartbeat);
             effects.cancel_timer(Timer::HandOver);

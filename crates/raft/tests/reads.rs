@@ -212,6 +212,20 @@ fn reads_are_given_up_with_the_leader() {
     assert_eq!(lab.take(1, 2, "read-reply"), no);
 }
 
+/// … and a follower whose leader steps down within its term is told, too (planted bug R158).
+#[test]
+fn forwarded_reads_are_given_up_with_the_leadership() {
+    let mut lab = led();
+    lab.read(2, INDEX);
+    lab.carry(2, 0, "read-index");
+    lab.lose_all();
+    for _ in 0..2 {
+        lab.fire(0, Timer::Election);
+    }
+    lab.carry(0, 2, "read-reply");
+    assert_eq!(lab.refused_reads(2), [(1, Refusal::NotLeader(None))]);
+}
+
 /// A server alone needs nobody's answer.
 #[test]
 fn a_single_server_reads_at_once() {
