@@ -29,12 +29,15 @@ enum Way {
     Wish,
     /// All others forget, in a crash, that they heard a leader.
     Amnesia,
+    /// The others have lost the leader for long, but for as many as keep it in office; of those
+    /// the heir forgets, in a crash, that it heard it.
+    LastFriend,
     /// Other members, as soon as they are in force.
     Members,
 }
 
 /// Those that leave the least time more often.
-const WAYS: [Way; 10] = [
+const WAYS: [Way; 11] = [
     Way::CutOff,
     Way::CutOff,
     Way::LateAnswers,
@@ -44,6 +47,7 @@ const WAYS: [Way; 10] = [
     Way::LateHandOver,
     Way::Wish,
     Way::Amnesia,
+    Way::LastFriend,
     Way::Members,
 ];
 
@@ -134,6 +138,7 @@ impl Sieges {
             Way::CutOff | Way::HandOver | Way::Wish | Way::Amnesia => (Duration::ZERO, None),
             Way::LateAnswers => self.late_answers(world, leader),
             Way::LateHandOver => (self.late_hand_over(world, leader, heir), None),
+            Way::LastFriend => (self.last_friend(world, leader, heir), None),
             Way::Members => {
                 let (wait, other) = self.members(world, leader, heir);
                 heir = other;
@@ -142,7 +147,7 @@ impl Sieges {
         };
         let (cut, deaf) = (now + wait.0, wait.1.map(|wait| now + wait));
         let until = cut + self.rng.time(timing.election_min, timing.election_max);
-        let pushed = self.rng.chance(9_000);
+        let pushed = way == Way::LastFriend || self.rng.chance(9_000);
         world.fault("siege of a leader with a lease");
         let page = self.page(world, leader, heir);
         let siege =
@@ -205,6 +210,24 @@ impl Sieges {
             }
             None => self.rng.time(election, election * 4),
         }
+    }
+
+    /// Of the others just as many go on hearing the leader as it needs, the heir among them. Those
+    /// that do not would follow anybody by and by.
+    fn last_friend<P: Audit, S: StateMachine>(
+        &mut self,
+        world: &mut World<P, S>,
+        leader: NodeId,
+        heir: NodeId,
+    ) -> Duration {
+        let voters = world.decided_members().voters;
+        let friends = (voters.len() / 2).saturating_sub(1);
+        for other in voters.without(leader).without(heir).iter().skip(friends) {
+            world.cut(leader, other);
+            world.cut(other, leader);
+        }
+        let election = world.cluster().timing.election_max;
+        self.rng.time(election, election * 2)
     }
 
     /// The leader stays, and so does the heir, unless one of those who come is to be it, who have
@@ -287,6 +310,10 @@ impl Sieges {
                     world.crash(other);
                     world.restart(other);
                 }
+            }
+            Way::LastFriend => {
+                world.crash(heir);
+                world.restart(heir);
             }
             Way::CutOff | Way::LateAnswers | Way::LateHandOver | Way::Members => {}
         }
