@@ -4,7 +4,7 @@
 //! Members come and go: when a replica names a leader that the client does not know, the client
 //! asks that replica for the members, and where they are.
 
-mod operator;
+pub(crate) mod operator;
 mod read;
 
 pub use operator::{operate, status};
@@ -59,6 +59,10 @@ pub enum ClientError {
     Config(String),
     /// No replica could be reached, so nothing was asked. With what each connection said.
     Unreachable(String),
+    /// A replica did not let us in, for this reason: nothing was asked.
+    Refused(String),
+    /// A replica was asked, and gave no answer: what was asked may come true all the same.
+    NoAnswer(String),
     /// There is no command to resume.
     NothingToResume,
     /// A replica answered something that is no answer.
@@ -70,6 +74,8 @@ impl fmt::Display for ClientError {
         match self {
             Self::Config(why) => f.write_str(why),
             Self::Unreachable(why) => write!(f, "no replica could be reached: {why}"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::NoAnswer(why) => write!(f, "no answer: {why}"),
             Self::NothingToResume => f.write_str("the last command has ended; nothing to resume"),
             Self::Protocol(why) => write!(f, "not an answer of a replica: {why}"),
         }
