@@ -227,6 +227,8 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N58", "the report of another cluster is believed", &["O19"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N59", "who waits for ever panics", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
     Mutant::new("Q02", "a queue that is closed does not wake its taker", &["O13"]),
     Mutant::new("Q03", "the log thread reports before it syncs", &["O6"]),
@@ -252,7 +254,7 @@ mod tests {
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
         use crate::wish::tests as wish;
-        let tests: [(&str, fn()); 35] = [
+        let tests: [(&str, fn()); 36] = [
             ("N48", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
             ("N49", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
             ("N50", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
@@ -262,6 +264,7 @@ mod tests {
             ("N56", inbound::that_a_peer_is_turned_away_is_said_once),
             ("N57", operator::a_wish_that_nobody_heard_is_told_from_one_without_an_answer),
             ("N58", crate::report::tests::the_report_of_another_replica_or_cluster_is_noticed),
+            ("N59", crate::client::tests::a_client_may_wait_for_ever),
             ("N40", wish::a_change_that_waits_gives_way_to_another_unless_that_is_refused),
             ("N41", wish::who_waits_for_a_change_that_was_given_up_is_told),
             ("N42", crate::links::tests::links_that_ended_take_no_room),
