@@ -29,7 +29,7 @@ mod switched {
         "K-dedup", "K-outbox", "K-inflight", "K-joined", "K01", "K02", "K03", "K04", "K05", "K06",
         "K07", "K08", "S-offset", "S-late", "S-mix", "S-ahead", "S-age", "S-joint", "S-learner",
         "S-contact", "S-version", "S-drift", "S-echo", "S-place", "S-stuck", "K09", "K20", "K21",
-        "K22", "K23", "K24", "K25", "K26", "K30", "K31", "S-lease",
+        "K22", "K23", "K24", "K25", "K26", "K30", "K31", "K32", "K33", "S-lease",
         "S-kept",
         // crates/paxos
         "P01", "P02", "P03", "P04", "P05", "P06", "E-01", "E-03", "E-09", "E-13", "E-14", "E-18",
@@ -74,8 +74,8 @@ mod switched {
         "D28", "D29", "D30", "D31", "D32", "D33", "D34", "D35", "N01", "N03", "N04", "N05", "N06",
         "N07", "N08", "N09", "N10", "N11", "N12", "N13", "N14", "N15", "N16", "N17", "N18", "N19",
         "N20", "N21", "N22", "N23", "N24", "N25", "N40", "N41", "N42", "N43", "N44", "N45", "N46",
-        "N47", "N48", "N49", "N50", "N60", "Q01", "Q02", "Q03", "Q04", "F01", "F02", "F03",
-        "F04",
+        "N47", "N48", "N49", "N50", "N51", "N52", "N53", "N54", "N55", "N56", "N57", "N58", "N59",
+        "N60", "Q01", "Q02", "Q03", "Q04", "F01", "F02", "F03", "F04",
     ];
 
     thread_local! {
@@ -183,6 +183,8 @@ pub const SHARED: &[Mutant] = &[
         .beyond_simulation(CLIENTS),
     Mutant::new("K21", "an expired command goes out anew, whatever became of it", &["O11"])
         .beyond_simulation(CLIENTS),
+    Mutant::new("K32", "results of sessions are bounded in number, not in bytes", &["O14"])
+        .beyond_simulation("long results: a test in `session.rs`"),
     Mutant::new("K07", "the signature of a reply does not cover which request it answers", &["O9"])
         .beyond_simulation("a traitor that shows a client an honest replica's earlier reply"),
     Mutant::new(
@@ -249,6 +251,8 @@ pub const OPERATED: &[Mutant] = &[
     .beyond_simulation("two clocks at the ends of their drift, and a read at the end of a lease"),
     Mutant::new("K02", "a snapshot forgets which session was used last", &["O15", "O2"])
         .beyond_simulation(PROPERTIES),
+    Mutant::new("K33", "a snapshot forgets how long the results in it are", &["O15"])
+        .beyond_simulation("long results: a test in `session.rs`"),
     Mutant::new("K03", "a snapshot forgets how often a client opened a session", &["O15", "O2"])
         .beyond_simulation(PROPERTIES),
     Mutant::new("K08", "a snapshot that is refused leaves its sessions behind", &["O15", "O2"])

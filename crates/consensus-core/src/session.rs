@@ -8,6 +8,11 @@ use crate::mutant::planted;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+/// So many bytes of results are kept for each session that may be kept, all sessions together. A
+/// result may be as long as a value, and a session that nobody uses any more keeps its last.
+const RESULT_BYTES: usize = 4096;
 
 /// One client's session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,19 +43,37 @@ pub enum Verdict {
 
 /// The table of sessions. One request of a session is under way at a time; who wants more opens
 /// more sessions.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sessions {
     limit: usize,
     table: BTreeMap<ClientId, Session>,
     by_use: BTreeMap<Position, ClientId>,
+    /// Of all results in the table.
+    bytes: usize,
+}
+
+/// What follows from the table says nothing beside it.
+impl Hash for Sessions {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { limit, table, by_use, bytes: _ } = self;
+        (limit, table, by_use).hash(state);
+    }
 }
 
 impl Sessions {
-    /// An empty table that keeps at most `limit` sessions; beyond, the one that was not used for
-    /// longest is dropped. The limit is the same on all replicas.
+    /// An empty table that keeps at most `limit` sessions, and 4 KiB of results for each of them on
+    /// average; beyond, those that were not used for longest are dropped. The limit is the same on
+    /// all replicas.
     pub fn new(limit: usize) -> Self {
         assert!(limit > 0, "a table without room answers nobody");
-        Self { limit, table: BTreeMap::new(), by_use: BTreeMap::new() }
+        Self { limit, table: BTreeMap::new(), by_use: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// The one that was not used for longest goes.
+    fn drop_unused(&mut self) {
+        let (_, unused) = self.by_use.pop_first().expect("every session was used once");
+        let dropped = self.table.remove(&unused);
+        self.bytes -= dropped.map_or(0, |session| session.result.len());
     }
 
     /// Judges a command that was committed at this position.
@@ -95,9 +118,9 @@ impl Sessions {
                 return Verdict::Stale;
             }
             self.by_use.remove(&session.used);
+            self.bytes -= session.result.len();
         } else if self.table.len() == self.limit {
-            let (_, unused) = self.by_use.pop_first().expect("every session was used once");
-            self.table.remove(&unused);
+            self.drop_unused();
         }
         let session = Session {
             id: SessionId::opened_at(position),
@@ -114,10 +137,15 @@ impl Sessions {
 
     /// Keeps the result of a command that was judged [`Verdict::Apply`].
     pub fn remember(&mut self, command: &Command, position: Position, result: Bytes) {
-        if let Some(session) = self.table.get_mut(&command.client) {
-            session.last = command.request;
-            session.position = position;
-            session.result = result;
+        let Some(session) = self.table.get_mut(&command.client) else { return };
+        self.bytes = self.bytes - session.result.len() + result.len();
+        session.last = command.request;
+        session.position = position;
+        session.result = result;
+        // This one was used last, and stays, however long its result is.
+        let most = self.limit.saturating_mul(RESULT_BYTES);
+        while self.bytes > most && self.table.len() > 1 && !planted("K32") {
+            self.drop_unused();
         }
     }
 
@@ -167,6 +195,7 @@ impl Sessions {
             let result = Bytes::copy_from_slice(result);
             let (id, last) = (SessionId(id), RequestId(last));
             let opening = if planted("K03") { 0 } else { opening };
+            sessions.bytes += if planted("K33") { 0 } else { result.len() };
             sessions.by_use.insert(used, client);
             sessions.table.insert(client, Session { id, opening, last, position, result, used });
         }
@@ -255,6 +284,52 @@ mod tests {
         assert_eq!(sessions.judge(&command(2, second, 1, 0), at(5)), Verdict::Expired);
         assert_eq!(sessions.judge(&command(1, first, 2, 0), at(6)), Verdict::Apply);
         assert_eq!(sessions.len(), 2);
+    }
+
+    /// A client that asks for something long once, in a session of its own each time, as
+    /// `synod ctl get` does where reads go through the log.
+    fn long_results_push_out_what_was_not_used() {
+        let mut sessions = Sessions::new(4);
+        let kept = |sessions: &Sessions| sessions.table.keys().map(|id| id.0).collect::<Vec<_>>();
+        let ask = |sessions: &mut Sessions, client, index, length| {
+            let id = open(sessions, client, index, index);
+            let request = command(client, id, 1, 0);
+            assert_eq!(sessions.judge(&request, at(index + 1)), Verdict::Apply);
+            sessions.remember(&request, at(index + 1), Bytes::from(vec![7; length]));
+        };
+        let most = 4 * RESULT_BYTES;
+        ask(&mut sessions, 1, 1, most - 9);
+        ask(&mut sessions, 2, 3, 9);
+        assert_eq!(kept(&sessions), [1, 2], "all of it is room for results");
+        ask(&mut sessions, 3, 5, 1);
+        assert_eq!(kept(&sessions), [2, 3], "the one that was not used for longest");
+        ask(&mut sessions, 3, 7, most - 9);
+        assert_eq!(kept(&sessions), [2, 3], "a new session in the place of the old");
+        let mut bytes = Vec::new();
+        sessions.encode(&mut bytes);
+        let mut restored = Sessions::decode(&mut &bytes[..]).expect("a snapshot");
+        for sessions in [&mut sessions, &mut restored] {
+            ask(sessions, 4, 9, 1);
+            assert_eq!(kept(sessions), [3, 4], "what a snapshot kept counts, too");
+            ask(sessions, 5, 11, 2 * most);
+            assert_eq!(kept(sessions), [5], "one result stays, however long");
+        }
+    }
+
+    #[test]
+    fn results_are_bounded_in_bytes() {
+        long_results_push_out_what_was_not_used();
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn results_that_are_not_bounded_are_found() {
+        for bug in ["K32", "K33"] {
+            crate::mutant::plant(Some(bug));
+            let passed = std::panic::catch_unwind(long_results_push_out_what_was_not_used).is_ok();
+            crate::mutant::plant(None);
+            assert!(!passed, "{bug} survived");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Members come and go: when a replica names a leader that the client does not know, the client
 //! asks that replica for the members, and where they are.
 
-mod operator;
+pub(crate) mod operator;
 mod read;
 
 pub use operator::{operate, status};
@@ -15,6 +15,7 @@ use crate::frame;
 use crate::report::{MembersReport, StatusReport};
 use crate::wire::{Hello, ToReplica};
 use bytes::Bytes;
+use consensus_core::mutant::planted;
 use consensus_core::{
     Answer, Answers, Authenticator, Client, ClientId, Cluster, NodeId, NodeSet, Outcome, Patience,
     ProtocolInfo, Querier, Refusal, Todo,
@@ -28,6 +29,8 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_ch
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+/// Who waits longer than that waits for ever; times must be added to others.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// News of the connections that wait; a replica that talks more than that has to wait.
 const NEWS: usize = 256;
 
@@ -59,6 +62,10 @@ pub enum ClientError {
     Config(String),
     /// No replica could be reached, so nothing was asked. With what each connection said.
     Unreachable(String),
+    /// A replica did not let us in, for this reason: nothing was asked.
+    Refused(String),
+    /// A replica was asked, and gave no answer: what was asked may come true all the same.
+    NoAnswer(String),
     /// There is no command to resume.
     NothingToResume,
     /// A replica answered something that is no answer.
@@ -70,6 +77,8 @@ impl fmt::Display for ClientError {
         match self {
             Self::Config(why) => f.write_str(why),
             Self::Unreachable(why) => write!(f, "no replica could be reached: {why}"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::NoAnswer(why) => write!(f, "no answer: {why}"),
             Self::NothingToResume => f.write_str("the last command has ended; nothing to resume"),
             Self::Protocol(why) => write!(f, "not an answer of a replica: {why}"),
         }
@@ -113,6 +122,7 @@ impl ClusterClient {
     /// If an address is missing that the client will need.
     pub fn connect(config: ClientConfig) -> Result<Self, ClientError> {
         let ClientConfig { cluster, info, addresses, id, opening, patience, target, keys } = config;
+        let patience = bounded(patience);
         cluster.validate().map_err(|error| ClientError::Config(error.to_string()))?;
         if !cluster.contains(target) {
             return Err(ClientError::Config(format!("there is no {target} in the cluster")));
@@ -351,10 +361,22 @@ impl ClusterClient {
     }
 }
 
+fn bounded(patience: Patience) -> Patience {
+    if planted("N59") {
+        return patience;
+    }
+    let Patience { attempt, pause, give_up } = patience;
+    let [attempt, pause, give_up] = [attempt, pause, give_up].map(|time| time.min(FOR_EVER));
+    Patience { attempt, pause, give_up }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use consensus_core::{ClusterId, FaultModel, Links, NoKeys, Takes};
+    use consensus_core::{ClusterId, Consistency, FaultModel, Links, NoKeys, Takes};
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
 
     const INFO: ProtocolInfo = ProtocolInfo {
         name: "toy",
@@ -366,6 +388,34 @@ pub(crate) mod tests {
         links: Links::Any,
     };
 
+    fn client(replica: SocketAddr, patience: Patience) -> ClusterClient {
+        ClusterClient::connect(ClientConfig {
+            cluster: Cluster::new(ClusterId(1), 1),
+            info: INFO,
+            addresses: [(NodeId(0), replica)].into(),
+            id: ClientId(7),
+            opening: 1,
+            patience,
+            target: NodeId(0),
+            keys: Arc::new(NoKeys),
+        })
+        .expect("a sound configuration")
+    }
+
+    /// Whoever waits for ever says so with the longest time that there is.
+    #[test]
+    pub(crate) fn a_client_may_wait_for_ever() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let _inside = runtime.as_ref().expect("a runtime").enter();
+        let [attempt, pause, give_up] = [Duration::MAX; 3];
+        let nowhere = (std::net::Ipv4Addr::LOCALHOST, 1).into();
+        let mut client = client(nowhere, Patience { attempt, pause, give_up });
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(pin!(client.call(Bytes::new())).poll(&mut context).is_pending());
+        let read = client.read(Bytes::new(), Consistency::Local);
+        assert!(pin!(read).poll(&mut context).is_pending());
+    }
+
     /// "No replica could be reached, so that surely nothing happened": nor may it happen later.
     #[test]
     pub(crate) fn what_could_not_be_asked_is_not_asked_later() {
@@ -374,17 +424,8 @@ pub(crate) mod tests {
             // Takes the connection and says nothing, as a machine that is just starting.
             let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
             let ms = Duration::from_millis;
-            let mut client = ClusterClient::connect(ClientConfig {
-                cluster: Cluster::new(ClusterId(1), 1),
-                info: INFO,
-                addresses: [(NodeId(0), listener.local_addr().expect("bound"))].into(),
-                id: ClientId(7),
-                opening: 1,
-                patience: Patience { attempt: ms(20), pause: ms(5), give_up: ms(50) },
-                target: NodeId(0),
-                keys: Arc::new(NoKeys),
-            })
-            .expect("a sound configuration");
+            let patience = Patience { attempt: ms(20), pause: ms(5), give_up: ms(50) };
+            let mut client = client(listener.local_addr().expect("bound"), patience);
             let outcome = client.call(Bytes::from_static(b"command")).await;
             assert!(matches!(outcome, Err(ClientError::Unreachable(_))), "{outcome:?}");
             assert!(client.serial > 0);

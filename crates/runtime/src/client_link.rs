@@ -5,7 +5,7 @@
 use crate::codec;
 use crate::frame::{FrameError, FrameReader};
 use crate::report::MembersReport;
-use crate::wire::{DialError, Hello, ToClient, dial};
+use crate::wire::{DialError, Hello, ToClient, connect, dial};
 use bytes::Bytes;
 use consensus_core::mutant::planted;
 use consensus_core::{NodeId, QueryReply, Reply};
@@ -26,12 +26,19 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 /// Between attempts to connect where the client must hear from all replicas.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(crate) async fn open(
+async fn open(
     address: SocketAddr,
     hello: &Hello,
 ) -> Result<(FrameReader<OwnedReadHalf>, OwnedWriteHalf), DialError> {
-    let stream = TcpStream::connect(address).await.map_err(FrameError::from)?;
-    stream.set_nodelay(true).map_err(FrameError::from)?;
+    let stream = connect(address, CONNECT).await.map_err(FrameError::from)?;
+    introduce(stream, hello).await
+}
+
+/// Says hello on a fresh connection, and waits to be let in.
+pub(crate) async fn introduce(
+    stream: TcpStream,
+    hello: &Hello,
+) -> Result<(FrameReader<OwnedReadHalf>, OwnedWriteHalf), DialError> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = FrameReader::new(reader);
     dial(&mut reader, &mut writer, hello).await?;

@@ -5,6 +5,7 @@ use crate::report::StatusReport;
 use crate::shared::Shared;
 use crate::wish::{self, Denied, Granted, Wish};
 use consensus_core::{Change, Counters, LogIndex, Membership, NodeId, Status};
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
@@ -36,6 +37,12 @@ impl fmt::Display for StopReason {
             Self::Panicked(why) => write!(f, "stopped by a mistake in the program: {why}"),
         }
     }
+}
+
+/// What somebody who panicked said.
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }
 
 /// A running node. When the handle is dropped, the node shuts down.

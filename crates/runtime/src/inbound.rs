@@ -1,5 +1,6 @@
 //! The one connection that each peer has to us, on the listening side.
 
+use crate::room::Room;
 use consensus_core::mutant::planted;
 use consensus_core::{Incarnation, NodeId};
 use std::collections::BTreeMap;
@@ -8,12 +9,19 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::task::AbortHandle;
 
 /// As long as a connection has it, it is heard, and no other of the same peer is.
-pub(crate) type Turn = OwnedMutexGuard<()>;
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _alone: OwnedMutexGuard<()>,
+    /// For what comes from this peer.
+    pub(crate) room: Room,
+}
 
 /// Which connection of each peer is the newest.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbound {
     links: Mutex<BTreeMap<NodeId, Link>>,
+    /// Bytes that may wait from one peer.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -21,9 +29,16 @@ struct Link {
     incarnation: Incarnation,
     task: Option<AbortHandle>,
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// The peer's, not its connection's: what came over an older one still waits. A replica whose
+    /// disk hangs reads nothing more, so that its peers dial again and again.
+    room: Room,
 }
 
 impl Inbound {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { links: Mutex::default(), bytes }
+    }
+
     /// Takes the place of the peer's earlier connection, and waits until that has ended: a task
     /// that is told to end comes to the end of its step first, and a message that it hands on then
     /// would come after those of the newer connection, which links in order (`Links::Fifo`) do not
@@ -38,11 +53,14 @@ impl Inbound {
         incarnation: Incarnation,
         own: AbortHandle,
     ) -> Result<Turn, String> {
-        let turn = self.replace(from, incarnation, own)?;
+        let (mut turn, mut room) = self.replace(from, incarnation, own)?;
         if planted("N16") {
-            return Ok(Arc::new(tokio::sync::Mutex::new(())).lock_owned().await);
+            turn = Arc::default();
         }
-        Ok(turn.lock_owned().await)
+        if planted("N51") {
+            room = Room::new(self.bytes);
+        }
+        Ok(Turn { _alone: turn.lock_owned().await, room })
     }
 
     fn replace(
@@ -50,9 +68,10 @@ impl Inbound {
         from: NodeId,
         incarnation: Incarnation,
         own: AbortHandle,
-    ) -> Result<Arc<tokio::sync::Mutex<()>>, String> {
+    ) -> Result<(Arc<tokio::sync::Mutex<()>>, Room), String> {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Link { incarnation, task: None, turn: Arc::default() };
+        let room = || Room::new(self.bytes);
+        let fresh = || Link { incarnation, task: None, turn: Arc::default(), room: room() };
         let link = links.entry(from).or_insert_with(fresh);
         if incarnation < link.incarnation && !planted("N17") {
             return Err(format!(
@@ -67,7 +86,28 @@ impl Inbound {
         {
             older.abort();
         }
-        Ok(Arc::clone(&link.turn))
+        Ok((Arc::clone(&link.turn), link.room.clone()))
+    }
+}
+
+/// Why peers were turned away last. They dial again at once, and somebody should know, once.
+#[derive(Debug, Default)]
+pub(crate) struct TurnedAway(Mutex<BTreeMap<NodeId, String>>);
+
+impl TurnedAway {
+    /// A peer is turned away for this reason: is that news?
+    pub(crate) fn is_news(&self, from: NodeId, why: &str) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = told.get(&from).is_some_and(|told| told == why);
+        if !known {
+            told.insert(from, why.to_string());
+        }
+        !known || planted("N56")
+    }
+
+    /// A peer was let in.
+    pub(crate) fn forget(&self, from: NodeId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&from);
     }
 }
 
@@ -93,7 +133,7 @@ pub(crate) mod tests {
     /// What came over an older connection never comes after what came over a newer one.
     #[test]
     pub(crate) fn a_newer_connection_is_heard_when_the_older_has_ended() {
-        let inbound = Inbound::default();
+        let inbound = Inbound::new(9);
         runtime().block_on(async {
             let (first, second, other) = (connection(), connection(), connection());
             let life = Incarnation(1);
@@ -116,7 +156,7 @@ pub(crate) mod tests {
     /// A replica never starts with a number that it had before; who says so has an old disk.
     #[test]
     pub(crate) fn an_earlier_life_is_not_let_in_and_disturbs_nobody() {
-        let inbound = Inbound::default();
+        let inbound = Inbound::new(9);
         runtime().block_on(async {
             let (now, before, next) = (connection(), connection(), connection());
             let turn = inbound.take_over(PEER, Incarnation(5), now.abort_handle()).await;
@@ -131,5 +171,45 @@ pub(crate) mod tests {
             drop(turn);
             inbound.take_over(PEER, Incarnation(6), next.abort_handle()).await.expect("later");
         });
+    }
+
+    /// A peer that dials again, as it does when nobody reads what it writes, gets no more room than
+    /// it had: what came over its older connection still waits.
+    #[test]
+    pub(crate) fn a_peer_that_dials_again_gets_no_more_room() {
+        let inbound = Inbound::new(100);
+        runtime().block_on(async {
+            let (first, second, other) = (connection(), connection(), connection());
+            let life = Incarnation(1);
+            let turn = inbound.take_over(PEER, life, first.abort_handle()).await.expect("let in");
+            let waits = turn.room.try_take(60).expect("room");
+            drop(turn);
+            let turn = inbound.take_over(PEER, Incarnation(2), second.abort_handle()).await;
+            let turn = turn.expect("let in");
+            assert!(turn.room.try_take(41).is_none(), "the first message still waits");
+            let _rest = turn.room.try_take(40).expect("just room");
+            let other = inbound.take_over(NodeId(3), life, other.abort_handle()).await;
+            assert!(
+                other.expect("let in").room.try_take(100).is_some(),
+                "another peer's is its own"
+            );
+            drop(waits);
+            assert!(turn.room.try_take(60).is_some(), "what was handled made room");
+        });
+    }
+
+    /// A replica whose disk was lost dials all others, ten times a second and for ever: that must
+    /// not fill their logs.
+    #[test]
+    pub(crate) fn that_a_peer_is_turned_away_is_said_once() {
+        let told = TurnedAway::default();
+        let news = |peer, why: &str| told.is_news(NodeId(peer), why);
+        assert!(news(1, "another disk"));
+        assert!(!news(1, "another disk"));
+        assert!(news(2, "another disk"), "another peer");
+        assert!(news(1, "an earlier life"), "another reason");
+        told.forget(NodeId(1));
+        assert!(news(1, "an earlier life"), "it was let in meanwhile");
+        assert!(!news(2, "another disk"));
     }
 }

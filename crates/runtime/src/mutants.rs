@@ -211,6 +211,24 @@ pub const MUTANTS: &[Mutant] = &[
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N50", "a disk that is busy without end is taken to hang", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N51", "a peer that dials again gets room for as much again", &["O14"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N52", "what is left of a snapshot for which there was no room stays", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N53", "a snapshot that cannot be read back is taken for the newest", &["O15"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N54", "a service that panics at its snapshot ends the thread", &["O13"])
+        .beyond_simulation("the real runtime; tests/panics.rs"),
+    Mutant::new("N55", "a connection to a machine without power is kept for long", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N56", "each time that a peer is turned away fills the log", &["O14"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N57", "a wish that was refused is said to come true, perhaps", &["O19"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N58", "the report of another cluster is believed", &["O19"])
+        .beyond_simulation("the real runtime; its unit tests"),
+    Mutant::new("N59", "who waits for ever panics", &["O13"])
+        .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("N60", "a port is free only when its last user has closed it", &["O13"])
         .beyond_simulation("the real runtime; its unit tests"),
     Mutant::new("Q01", "a queue wakes its taker before the frame is in it", &["O13"]),
@@ -231,16 +249,25 @@ mod tests {
     /// their own in `tests/upkeep.rs` or `tests/disk.rs`.
     #[test]
     fn bugs_planted_between_a_node_and_its_peers_are_found() {
+        use crate::client::operator::tests as operator;
         use crate::driver::disk_watch::tests as watch;
         use crate::driver::snapshotting::tests as receiving;
+        use crate::inbound::tests as inbound;
         use crate::snapshots::tests as snapshots;
         use crate::waiting::tests as waiting;
         use crate::wish::tests as wish;
-        let tests: [(&str, fn()); 30] = [
+        let tests: [(&str, fn()); 37] = [
             ("N60", crate::listening::tests::a_port_is_free_though_a_child_has_its_socket_open),
             ("N48", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
             ("N49", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
             ("N50", watch::a_disk_hangs_when_it_owes_a_sync_and_makes_no_progress),
+            ("N51", inbound::a_peer_that_dials_again_gets_no_more_room),
+            ("N52", snapshots::a_snapshot_that_could_not_be_kept_takes_no_room),
+            ("N53", snapshots::the_good_snapshot_is_not_given_up_for_damaged_ones),
+            ("N56", inbound::that_a_peer_is_turned_away_is_said_once),
+            ("N57", operator::a_wish_that_nobody_heard_is_told_from_one_without_an_answer),
+            ("N58", crate::report::tests::the_report_of_another_replica_or_cluster_is_noticed),
+            ("N59", crate::client::tests::a_client_may_wait_for_ever),
             ("N40", wish::a_change_that_waits_gives_way_to_another_unless_that_is_refused),
             ("N41", wish::who_waits_for_a_change_that_was_given_up_is_told),
             ("N42", crate::links::tests::links_that_ended_take_no_room),
@@ -271,6 +298,10 @@ mod tests {
             ("N01", crate::links::tests::links_follow_the_members),
             ("N04", crate::peer_disks::tests::another_disk_under_the_same_number_is_refused),
         ];
+        #[cfg(target_os = "linux")]
+        let bound: fn() = crate::wire::tests::a_connection_to_nobody_is_bound_to_end;
+        #[cfg(target_os = "linux")]
+        let tests = [&tests[..], &[("N55", bound)]].concat();
         for (name, test) in tests {
             plant(Some(name));
             let passed = std::panic::catch_unwind(test).is_ok();

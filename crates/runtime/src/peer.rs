@@ -5,14 +5,13 @@ use crate::chance::Chance;
 use crate::config::Limits;
 use crate::frame::{FrameError, FrameReader};
 use crate::queue::FrameQueue;
-use crate::wire::{DialError, Hello, dial};
+use crate::wire::{DialError, Hello, connect, dial};
 use crate::write::write_queue;
 use consensus_core::{Delay, NodeId};
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
@@ -67,8 +66,8 @@ impl Peer {
     }
 
     async fn connect(&self) -> Result<(FrameReader<OwnedReadHalf>, OwnedWriteHalf), DialError> {
-        let stream = TcpStream::connect(self.address).await.map_err(FrameError::from)?;
-        stream.set_nodelay(true).map_err(FrameError::from)?;
+        let patience = self.limits.write_timeout;
+        let stream = connect(self.address, patience).await.map_err(FrameError::from)?;
         let (reader, mut writer) = stream.into_split();
         let mut reader = FrameReader::new(reader);
         dial(&mut reader, &mut writer, &self.hello).await?;

@@ -1,6 +1,7 @@
 //! A node in numbers, as it tells them to whoever asks.
 
-use consensus_core::{Counters, LogIndex, Membership, NodeId, NodeSet, Role, Status};
+use consensus_core::mutant::planted;
+use consensus_core::{ClusterId, Counters, LogIndex, Membership, NodeId, NodeSet, Role, Status};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -151,6 +152,21 @@ impl CounterReport {
 }
 
 impl StatusReport {
+    /// Is this the report of that replica of that cluster? Anybody may ask anybody for one, and an
+    /// address may have another user than it had.
+    ///
+    /// # Errors
+    /// In words: whose it is.
+    pub fn check(&self, cluster: ClusterId, node: NodeId) -> Result<(), String> {
+        if self.cluster != cluster.to_string() && !planted("N58") {
+            return Err(format!("this is cluster {}, not {cluster}", self.cluster));
+        }
+        if self.node != node {
+            return Err(format!("this is {}, not {node}: check the addresses", self.node));
+        }
+        Ok(())
+    }
+
     /// A node that knows nothing yet.
     pub(crate) fn empty(node: NodeId) -> Self {
         Self {
@@ -182,5 +198,23 @@ impl StatusReport {
         self.last = status.last.0;
         self.purged = status.purged.0;
         self
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Two clusters on one machine: what the other says is not told as a word of this one.
+    #[test]
+    pub(crate) fn the_report_of_another_replica_or_cluster_is_noticed() {
+        let (cluster, node) = (ClusterId(7), NodeId(1));
+        let mut report = StatusReport::empty(node);
+        report.cluster = cluster.to_string();
+        assert_eq!(report.check(cluster, node), Ok(()));
+        let other = report.check(cluster, NodeId(2)).expect_err("another replica");
+        assert!(other.contains("this is n1, not n2"), "{other}");
+        let other = report.check(ClusterId(8), node).expect_err("another cluster");
+        assert!(other.contains("this is cluster"), "{other}");
     }
 }

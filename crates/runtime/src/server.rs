@@ -6,7 +6,7 @@ use crate::codec;
 use crate::config::Limits;
 use crate::driver::query_reply;
 use crate::frame::{self, FrameReader, PREAMBLE};
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, TurnedAway};
 use crate::listening::Listening;
 use crate::node::{FromClient, FromPeer};
 use crate::peer_disks::PeerDisks;
@@ -48,6 +48,7 @@ pub(crate) struct Server<P: ConsensusProtocol> {
     disks: Arc<PeerDisks>,
     strangers: Arc<Semaphore>,
     inbound: Inbound,
+    turned_away: TurnedAway,
     connections: AtomicU64,
 }
 
@@ -60,9 +61,10 @@ impl<P: ConsensusProtocol> Server<P> {
         disks: PeerDisks,
     ) -> Self {
         let strangers = Arc::new(Semaphore::new(shared.limits.max_strangers));
-        let (inbound, connections) = (Inbound::default(), AtomicU64::new(0));
+        let inbound = Inbound::new(shared.limits.inbox_bytes);
+        let (turned_away, connections) = (TurnedAway::default(), AtomicU64::new(0));
         let disks = Arc::new(disks);
-        Self { shared, peers, clients, wishes, disks, strangers, inbound, connections }
+        Self { shared, peers, clients, wishes, disks, strangers, inbound, turned_away, connections }
     }
 
     /// Accepts connections until told to stop, and then waits a moment for them to end.
@@ -142,8 +144,7 @@ impl<P: ConsensusProtocol> Server<P> {
                 let disks = Arc::clone(&self.disks);
                 let known = tokio::task::spawn_blocking(move || disks.meet(from, disk)).await;
                 if let Err(why) = known.map_err(io::Error::other)? {
-                    tracing::warn!(%from, why, "refused a peer");
-                    return line.greet(&Greeting::Refused(why)).await;
+                    return line.greet(&self.turn_away(from, why)).await;
                 }
                 self.shared.heard_of(from, contact);
                 self.serve_peer(line, from, incarnation, own).await
@@ -171,27 +172,34 @@ impl<P: ConsensusProtocol> Server<P> {
         incarnation: Incarnation,
         own: AbortHandle,
     ) -> io::Result<()> {
-        let _turn = match self.inbound.take_over(from, incarnation, own).await {
+        let turn = match self.inbound.take_over(from, incarnation, own).await {
             Ok(turn) => turn,
-            Err(why) => {
-                tracing::warn!(%from, why, "refused a peer");
-                return line.greet(&Greeting::Refused(why)).await;
-            }
+            Err(why) => return line.greet(&self.turn_away(from, why)).await,
         };
+        self.turned_away.forget(from);
         line.greet(&Greeting::Welcome(self.shared.id)).await?;
         tokio::select! {
-            done = self.read_messages(&mut line.reader, from) => done,
+            done = self.read_messages(&mut line.reader, from, &turn.room) => done,
             () = self.peers.closed() => Ok(()), // The node has stopped.
         }
+    }
+
+    fn turn_away(&self, from: NodeId, why: String) -> Greeting {
+        if self.turned_away.is_news(from, &why) {
+            tracing::warn!(%from, why, "refused a peer");
+        } else {
+            tracing::debug!(%from, why, "refused a peer again");
+        }
+        Greeting::Refused(why)
     }
 
     async fn read_messages(
         &self,
         reader: &mut FrameReader<OwnedReadHalf>,
         from: NodeId,
+        inbox: &Room,
     ) -> io::Result<()> {
         let shared = &self.shared;
-        let inbox = Room::new(shared.limits.inbox_bytes);
         let limit = shared.limits.max_frame;
         while let Some(frame) = reader.next(limit).await.map_err(io::Error::other)? {
             let room = inbox.take(frame.len()).await.map_err(io::Error::other)?;

@@ -106,12 +106,33 @@ impl Snapshots {
 
     /// Keeps a snapshot of the own state. When this returns, it is durable.
     pub(crate) fn save(&mut self, meta: &SnapshotMeta, bytes: &[u8]) -> io::Result<()> {
+        let saved = self.write(meta, bytes).and_then(|()| self.settle(NEXT));
+        if saved.is_err() {
+            self.clear_away(NEXT);
+        }
+        saved.map(drop)
+    }
+
+    fn write(&self, meta: &SnapshotMeta, bytes: &[u8]) -> io::Result<()> {
         let path = self.dir.join(NEXT);
         let mut writer =
             SnapshotWriter::create(&*self.storage, &path, self.owner, meta, self.chunk)?;
         writer.push(bytes)?;
-        writer.finish()?;
-        self.settle(NEXT).map(drop)
+        writer.finish()
+    }
+
+    /// Removes what is left of a snapshot that could not be kept. If the disk is full, that is what
+    /// it is full of, and the log has no room to grow.
+    fn clear_away(&self, name: &str) {
+        if planted("N52") {
+            return;
+        }
+        let path = self.dir.join(name);
+        let left = self.storage.length(&path).map(|length| length.is_some());
+        let removed = left.and_then(|left| if left { self.storage.remove(&path) } else { Ok(()) });
+        if let Err(error) = removed {
+            tracing::warn!(%error, name, "what is left of a snapshot could not be removed");
+        }
     }
 
     /// Gives a finished file the place of the older snapshot, and says which that is.
@@ -178,13 +199,19 @@ impl Snapshots {
         writer.finish()?;
         let slot = self.settle(INCOMING)?;
         let file = self.slots[slot].as_mut().expect("it was settled");
-        let bytes = file.read_all().map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Newest { meta: file.meta.clone(), bytes })
+        let (meta, read) = (file.meta.clone(), file.read_all());
+        if read.is_err() && !planted("N53") {
+            // The newest keeps its place: the next one would take that of the one that is good.
+            self.slots[slot] = None;
+        }
+        let bytes = read.map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Newest { meta, bytes })
     }
 
     /// What was received so far is of no use.
     pub(crate) fn abandon(&mut self) {
         self.incoming = None;
+        self.clear_away(INCOMING);
     }
 }
 
@@ -192,8 +219,10 @@ impl Snapshots {
 pub(crate) mod tests {
     use super::*;
     use crate::scratch::Scratch;
-    use crate::storage::Files;
+    use crate::storage::{Files, LogFile};
+    use crate::wal::FRAME;
     use consensus_core::{ClusterId, Membership, NodeId};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     const OWNER: Owner = Owner { cluster: ClusterId(5), node: NodeId(1) };
     const CHUNK: usize = 64;
@@ -274,5 +303,111 @@ pub(crate) mod tests {
             }
             assert_eq!(kept, whole);
         }
+    }
+
+    /// A disk with room for so many bytes more. If it is worn, it keeps other chunks than it is
+    /// given.
+    #[derive(Clone)]
+    struct Poor {
+        room: Arc<AtomicUsize>,
+        worn: bool,
+    }
+
+    impl Poor {
+        fn new(room: usize, worn: bool) -> Self {
+            Self { room: Arc::new(AtomicUsize::new(room)), worn }
+        }
+    }
+
+    impl Storage for Poor {
+        fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn LogFile>> {
+            Ok(Box::new(PoorFile(Files.open(path, create)?, self.clone())))
+        }
+
+        fn length(&self, path: &Path) -> io::Result<Option<u64>> {
+            Files.length(path)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            Files.rename(from, to)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            let length = Files.length(path)?.unwrap_or_default();
+            Files.remove(path)?;
+            self.room.fetch_add(length as usize, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            Files.sync_dir(dir)
+        }
+    }
+
+    struct PoorFile(Box<dyn LogFile>, Poor);
+
+    impl LogFile for PoorFile {
+        fn read(&mut self) -> io::Result<Vec<u8>> {
+            self.0.read()
+        }
+
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            let mut bytes = bytes.to_vec();
+            if self.1.worn && bytes.len() == FRAME + CHUNK {
+                bytes[FRAME] ^= 1;
+            }
+            let less = |room: usize| Some(room.saturating_sub(bytes.len()));
+            let room = self.1.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            let room = room.unwrap_or_default().min(bytes.len());
+            self.0.append(&bytes[..room])?;
+            if room < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.0.sync()
+        }
+
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            self.0.cut(length)
+        }
+
+        fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+            self.0.rewrite(at, bytes)
+        }
+    }
+
+    /// A snapshot that a disk has no room for, of the own state or another replica's, leaves it as
+    /// it was: with room for the log.
+    #[test]
+    pub(crate) fn a_snapshot_that_could_not_be_kept_takes_no_room() {
+        let (dir, before) = (Scratch::new("snapshots"), 6 * CHUNK);
+        let poor = Poor::new(before, false);
+        let storage = Arc::new(poor.clone());
+        let (mut all, ..) =
+            Snapshots::open(storage, dir.path(), OWNER, CHUNK).expect("an empty directory");
+        let room = || poor.room.load(Ordering::Relaxed);
+        let long = vec![7; 9 * CHUNK];
+        let full = all.save(&meta(3), &long).expect_err("there is no room for it");
+        assert_eq!((full.kind(), room()), (io::ErrorKind::StorageFull, before));
+        all.stage(&meta(3), true, &long[..CHUNK]).expect("room for a piece");
+        all.stage(&meta(3), false, &long).expect_err("there is no room for the rest");
+        all.abandon();
+        assert_eq!(room(), before);
+        all.save(&meta(3), &long[..CHUNK]).expect("room for a short one");
+    }
+
+    /// Snapshots of others that turn out to be damaged, one after the other, do not take the place
+    /// of the one that is good, behind which the log begins.
+    #[test]
+    pub(crate) fn the_good_snapshot_is_not_given_up_for_damaged_ones() {
+        let dir = Scratch::new("snapshots");
+        let mut all = open(&dir, OWNER).0;
+        all.save(&meta(3), b"good").expect("a good disk");
+        all.storage = Arc::new(Poor::new(usize::MAX, true));
+        for index in [5, 6, 7] {
+            all.stage(&meta(index), true, &[1; CHUNK]).expect("it is kept, somehow");
+            all.complete().expect_err("it is damaged");
+        }
+        assert_eq!(open(&dir, OWNER).1.map(|newest| newest.meta), Some(meta(3)));
     }
 }

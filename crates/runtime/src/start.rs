@@ -7,7 +7,7 @@ use crate::codec;
 use crate::config::NodeConfig;
 use crate::directory::{Begun, Directory, Newness};
 use crate::driver::{DiskWatch, Driver, Queries, Snapshotting};
-use crate::handle::{NodeHandle, StopReason};
+use crate::handle::{NodeHandle, StopReason, words_of};
 use crate::identity::{Identity, IdentityError};
 use crate::links::Links;
 use crate::listening::Listening;
@@ -351,11 +351,7 @@ fn reason_of(ended: Result<StopReason, tokio::task::JoinError>) -> StopReason {
     match ended.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(reason) => reason,
         Err(Err(_)) => StopReason::Killed,
-        Err(Ok(panic)) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            StopReason::Panicked(text.unwrap_or("without a word").to_string())
-        }
+        Err(Ok(panic)) => StopReason::Panicked(words_of(&*panic).to_string()),
     }
 }
 

@@ -5,11 +5,15 @@ use crate::frame::{self, FrameError, FrameReader, PREAMBLE};
 use crate::identity::DiskId;
 use crate::report::StatusReport;
 use crate::wish::{Denied, Granted, Wish};
+use consensus_core::mutant::planted;
 use consensus_core::{ClientId, ClusterId, Incarnation, NodeId, Query, QueryReply, Reply, Request};
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// The longest hello or greeting, in bytes.
 pub(crate) const MAX_HELLO: usize = 4096;
@@ -91,6 +95,29 @@ impl<E: Into<FrameError>> From<E> for DialError {
     }
 }
 
+/// Connects. If nothing of what was written gets there for so long, the connection is to end: one
+/// whose other side has lost its power takes in what it is given for many minutes, and the other
+/// side, when it is back, hears nothing until this one tries again.
+pub(crate) async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    if !planted("N55") {
+        bound(&stream, patience)?;
+    }
+    Ok(stream)
+}
+
+#[cfg(target_os = "linux")]
+fn bound(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(patience))
+}
+
+/// Elsewhere the system decides how long it tries.
+#[cfg(not(target_os = "linux"))]
+fn bound(_: &TcpStream, _: Duration) -> io::Result<()> {
+    Ok(())
+}
+
 /// Says hello on a fresh connection, and waits to be let in.
 pub(crate) async fn dial<R, W>(
     reader: &mut FrameReader<R>,
@@ -109,5 +136,26 @@ where
         Ok(Greeting::Welcome(node)) => Ok(node),
         Ok(Greeting::Refused(why)) => Err(DialError::Refused(why)),
         Err(_) => Err(FrameError::Checksum.into()),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Without a machine that loses its power there is only this to see: the system was asked.
+    #[cfg(target_os = "linux")]
+    #[test]
+    pub(crate) fn a_connection_to_nobody_is_bound_to_end() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+            let address = listener.local_addr().expect("it is bound");
+            for patience in [1, 5].map(Duration::from_secs) {
+                let stream = connect(address, patience).await.expect("somebody listens");
+                let asked = socket2::SockRef::from(&stream).tcp_user_timeout();
+                assert_eq!(asked.expect("it can be asked"), Some(patience));
+            }
+        });
     }
 }

@@ -1,8 +1,11 @@
 //! The thread that owns a node's snapshots, so that neither the replica nor its log waits for them.
 
 use super::{Newest, Snapshots};
+use crate::handle::words_of;
+use consensus_core::mutant::planted;
 use consensus_core::{Frozen, NodeId, Received, SnapshotMessage, SnapshotMeta, Then};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use tokio::sync::mpsc::UnboundedSender;
@@ -60,10 +63,12 @@ pub(crate) fn start(
 fn run(mut snapshots: Snapshots, inbox: &Receiver<Order>, events: &UnboundedSender<SnapshotEvent>) {
     while let Ok(order) = inbox.recv() {
         let event = match order {
-            Order::Save { meta, state } => match snapshots.save(&meta, &state()) {
-                Ok(()) => SnapshotEvent::Saved(meta),
-                Err(error) => SnapshotEvent::NotSaved(error),
-            },
+            Order::Save { meta, state } => {
+                match bytes_of(state).and_then(|bytes| snapshots.save(&meta, &bytes)) {
+                    Ok(()) => SnapshotEvent::Saved(meta),
+                    Err(error) => SnapshotEvent::NotSaved(error),
+                }
+            }
             Order::Serve { to, of, offset } => {
                 SnapshotEvent::Chunk { to, message: snapshots.chunk(of, offset) }
             }
@@ -77,6 +82,16 @@ fn run(mut snapshots: Snapshots, inbox: &Receiver<Order>, events: &UnboundedSend
             return;
         }
     }
+}
+
+/// A service that panics here, though it must not, costs a snapshot. Without this thread nobody
+/// would ever hear of any again, of none that is taken and of none that is received.
+fn bytes_of(state: Frozen) -> io::Result<Vec<u8>> {
+    if planted("N54") {
+        return Ok(state());
+    }
+    let made = catch_unwind(AssertUnwindSafe(state));
+    made.map_err(|panic| io::Error::other(format!("the service panicked: {}", words_of(&*panic))))
 }
 
 fn stage(

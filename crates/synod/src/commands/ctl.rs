@@ -287,6 +287,8 @@ fn not_asked(error: &ClientError) -> Failure {
     let exit = match error {
         ClientError::Config(_) => Exit::Usage,
         ClientError::Unreachable(_) => Exit::Unreachable,
+        ClientError::Refused(_) => Exit::Refused,
+        ClientError::NoAnswer(_) => Exit::Unknown,
         ClientError::NothingToResume | ClientError::Protocol(_) => Exit::Failed,
     };
     Failure { exit, message: error.to_string() }

@@ -4,6 +4,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::layout::{Layout, Wish};
 use crate::output::say;
 use consensus_core::Audit;
+use std::fs;
 use std::path::{Path, PathBuf};
 use synod_algorithms::{Algorithm, Visitor};
 use synod_kv::KvStore;
@@ -54,11 +55,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let to = layout.node(0).data();
     let work = Work { from: &args.from, to: &to, layout: &layout };
     let rebuilt = algorithm.dispatch(work).map_err(|error| {
-        if !was_there {
-            // What was made so far holds nothing; if it stays, it is in the way of the next
-            // attempt.
-            drop(std::fs::remove_dir_all(&args.to));
-        }
+        undo(&args.to, was_there);
         match error {
             StartError::Identity(_) | StartError::Settings(_) => Failure::usage(error.to_string()),
             _ => Failure::failed(error.to_string()),
@@ -74,6 +71,19 @@ pub(crate) fn run(args: &Args) -> Outcome {
         layout.cluster.cluster, owner.node, owner.cluster, rebuilt.upto, rebuilt.snapshot
     ));
     Ok(Exit::Ok)
+}
+
+/// What was made so far holds nothing; if it stays, it is in the way of the next attempt, and would
+/// start as an empty cluster. A folder that was there was empty, or nothing would have been made.
+fn undo(folder: &Path, was_there: bool) {
+    if !was_there {
+        drop(fs::remove_dir_all(folder));
+        return;
+    }
+    for made in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = made.path();
+        drop(if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) });
+    }
 }
 
 struct Work<'a> {

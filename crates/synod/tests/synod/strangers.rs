@@ -50,6 +50,15 @@ async fn a_client_of_another_cluster_is_turned_away() {
     ])
     .await;
     assert!(!wrong.status.success());
+    // Nor does anybody tell it of a cluster that it did not ask for.
+    for args in [&["status"][..], &["members"], &["snapshot"], &["remove", "2"]] {
+        let all = ["ctl", "--algo", "raft", "--addr", &addresses, "--timeout", "1"];
+        let wrong = crate::cluster::synod(&[&all[..], args].concat()).await;
+        let code = if args == ["snapshot"] { 3 } else { 5 };
+        let said = format!("{}{}", crate::cluster::said(&wrong), complained(&wrong));
+        assert_eq!(wrong.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains("this is cluster"), "{args:?}: {said}");
+    }
     let found = cluster.ctl(&["get", "x"]).await;
     assert_eq!(found.status.code(), Some(1), "nothing was written");
 }

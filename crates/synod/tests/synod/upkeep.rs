@@ -169,6 +169,13 @@ async fn a_survivor_becomes_a_new_cluster() {
         let again_flags = ["rebuild", "--from", &data, "--to", &again, "--base-port", &port];
         let busy = synod(&again_flags).await;
         assert!(complained(&busy).contains("another process uses"), "{}", complained(&busy));
+        let empty = to.path().join("empty");
+        std::fs::create_dir(&empty).expect("a folder");
+        let shown = empty.display().to_string();
+        let busy = synod(&["rebuild", "--from", &data, "--to", &shown]).await;
+        assert!(complained(&busy).contains("another process uses"), "{}", complained(&busy));
+        let left = std::fs::read_dir(&empty).expect("it is there").count();
+        assert_eq!(left, 0, "a refused attempt leaves nothing");
         for id in 0..3 {
             cluster.kill(id).await;
         }

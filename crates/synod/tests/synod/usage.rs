@@ -172,7 +172,8 @@ async fn ctl_says_when_nobody_is_there() {
     for id in 0..cluster.size() {
         cluster.kill(id).await;
     }
-    for command in [["--timeout", "1", "get", "x"].as_slice(), &["status"]] {
+    let asks = ["--timeout", "1", "get", "x"];
+    for command in [&asks[..], &["status"], &["--timeout", "1", "snapshot"]] {
         let output = cluster.ctl(command).await;
         assert_eq!(output.status.code(), Some(5), "{command:?}: {}", complained(&output));
     }

@@ -9,7 +9,7 @@ use consensus_core::{Change, ChangeRefusal, LogIndex, Membership, NodeId, NodeSe
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use synod_runtime::{Denied, Granted, StatusReport, Wish, operate};
+use synod_runtime::{ClientError, Denied, Granted, StatusReport, Wish, operate};
 
 /// A learner that is more entries behind has not caught up.
 const CLOSE: u64 = 1000;
@@ -207,7 +207,14 @@ pub(super) async fn change(
             return Err(fixed(cluster));
         }
         let change = compose(wanted, guard, &members, &rows, report)?;
-        let answer = ask(cluster, row.address, Wish::Change(change), deadline).await;
+        let answer = match ask(cluster, row.address, Wish::Change(change), deadline).await {
+            // It was not heard, and soon somebody else may lead.
+            Err(_) if Instant::now() < deadline => {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            answer => answer?,
+        };
         match answer {
             Ok(Granted::Members(members)) => {
                 let mut details = members_json(&members);
@@ -230,7 +237,7 @@ pub(super) async fn transfer(args: &Args, cluster: &ClusterFile, to: u8) -> Outc
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     let rows = survey::ask_all(args, cluster).await;
     let (row, _) = survey::leader(&rows).ok_or_else(|| no_leader(&rows))?;
-    match ask(cluster, row.address, Wish::Transfer(to), deadline).await {
+    match ask(cluster, row.address, Wish::Transfer(to), deadline).await? {
         Ok(Granted::Leads(leader)) => {
             let details = json!({ "outcome": "transferred", "leader": leader.0 });
             super::show(args, Exit::Ok, &format!("{leader} leads"), &details);
@@ -245,7 +252,7 @@ pub(super) async fn snapshot(args: &Args, cluster: &ClusterFile) -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     let asked = NodeId(args.node);
     let address = cluster.addresses()[&asked];
-    match ask(cluster, address, Wish::Snapshot, deadline).await {
+    match ask(cluster, address, Wish::Snapshot, deadline).await? {
         Ok(Granted::Snapshot(index)) => {
             let text = format!("{asked} has a snapshot of everything up to {index}");
             let details = json!({ "outcome": "snapshot", "index": index.0 });
@@ -256,18 +263,20 @@ pub(super) async fn snapshot(args: &Args, cluster: &ClusterFile) -> Outcome {
     }
 }
 
-/// Asks one replica, and takes silence for an answer that is late.
+/// Asks one replica, and takes silence for an answer that is late. What was not heard there did
+/// surely not happen.
 async fn ask(
     cluster: &ClusterFile,
     address: SocketAddr,
     wish: Wish,
     deadline: Instant,
-) -> Result<Granted, Denied> {
+) -> Result<Result<Granted, Denied>, Failure> {
     let wait = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
     let algorithm = cluster.algorithm.0.info().name;
     match operate(address, cluster.cluster.0, algorithm, wish, wait).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Denied::Late),
+        Ok(answer) => Ok(answer),
+        Err(ClientError::NoAnswer(_) | ClientError::Protocol(_)) => Ok(Err(Denied::Late)),
+        Err(error) => Err(super::not_asked(&error)),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Row {
 
 /// Asks every replica that is known, and then those that the first ones named.
 pub(super) async fn ask_all(args: &Args, cluster: &ClusterFile) -> Vec<Row> {
-    let mut rows = ask(args, cluster.addresses()).await;
+    let mut rows = ask(args, cluster, cluster.addresses()).await;
     let mut named = BTreeMap::new();
     for report in rows.iter().filter_map(|row| row.answer.as_ref().ok()) {
         for (node, contact) in &report.members.contacts {
@@ -31,12 +31,16 @@ pub(super) async fn ask_all(args: &Args, cluster: &ClusterFile) -> Vec<Row> {
             }
         }
     }
-    rows.extend(ask(args, named).await);
+    rows.extend(ask(args, cluster, named).await);
     rows.sort_by_key(|row| row.id);
     rows
 }
 
-async fn ask(args: &Args, addresses: BTreeMap<NodeId, SocketAddr>) -> Vec<Row> {
+async fn ask(
+    args: &Args,
+    cluster: &ClusterFile,
+    addresses: BTreeMap<NodeId, SocketAddr>,
+) -> Vec<Row> {
     let patience = Duration::from_secs(args.timeout.min(2));
     let mut asked = Vec::new();
     for (id, address) in addresses {
@@ -46,10 +50,12 @@ async fn ask(args: &Args, addresses: BTreeMap<NodeId, SocketAddr>) -> Vec<Row> {
     let mut rows = Vec::new();
     for (id, address, question) in asked {
         let answer = match question.await {
-            Ok(Ok(report)) => Ok(report),
-            Ok(Err(ClientError::Unreachable(why))) => {
-                Err(why.trim_start_matches(&format!("{address}: ")).to_owned())
-            }
+            Ok(Ok(report)) => report.check(cluster.cluster.0, id).map(|()| report),
+            Ok(Err(
+                ClientError::Unreachable(why)
+                | ClientError::Refused(why)
+                | ClientError::NoAnswer(why),
+            )) => Err(why.trim_start_matches(&format!("{address}: ")).to_owned()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         };
