@@ -435,6 +435,7 @@ pub const MUTANTS: &[Mutant] = &[
     )
     .beyond_simulation("a cluster in which nobody writes: `tests/forgetting.rs`"),
     Mutant::new("R181", "a follower that has just what is forgotten is not fed", &["O13"]),
+    Mutant::new("R192", "a wish to lead does not wait for the promise to a leader", &["O9"]),
     Mutant::new("R190", "a candidate adopts entries of its own term", &["O3", "O5", "O6"])
         .beyond_simulation("a vote that is later than two changes of members: `tests/tails.rs`"),
     Mutant::new("R191", "a candidate's log may end where no log does", &["O18"])

@@ -92,7 +92,9 @@ impl Raft {
                 effects.reached("asks the leader to hand over");
                 effects.send(leader, Message::WishToLead { term: self.server.current_term });
             }
-            None if self.hears_leader() => effects.reached("a wish to lead waits for a promise"),
+            None if self.hears_leader() && !planted("R192") => {
+                effects.reached("a wish to lead waits for a promise");
+            }
             None => self.transition(Next::PreCandidate, effects),
         }
     }
