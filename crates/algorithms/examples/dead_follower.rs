@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use synod_algorithms::{Algorithm, Visitor};
+use synod_multipaxos::MultiPaxos;
+use synod_raft::Raft;
 use synod_runtime::{ClientConfig, ClusterClient, NodeConfig, NodeHandle, start};
 use synod_sim::{Operation, Registers};
 use tokio::task::JoinSet;
@@ -139,18 +140,6 @@ async fn run<P: Audit>(commands: u64, folder: &Path) -> Result {
     Ok(())
 }
 
-/// The run, with the type that a name stands for.
-struct Dispatched(u64, PathBuf);
-
-impl Visitor for Dispatched {
-    type Output = Result;
-
-    fn visit<P: Audit>(self) -> Result {
-        let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(run::<P>(self.0, &self.1))
-    }
-}
-
 #[expect(clippy::print_stdout, reason = "a program talks")]
 fn say(line: &str) {
     println!("{line}");
@@ -161,12 +150,15 @@ fn main() -> Result {
     let [algorithm, commands] = &words[..] else {
         return Err("raft or multipaxos, and how many commands".into());
     };
-    let algorithm: Algorithm = algorithm.parse().map_err(|_| "raft or multipaxos")?;
-    if !matches!(algorithm, Algorithm::Raft | Algorithm::MultiPaxos) {
-        return Err(format!("{algorithm} keeps its whole log").into());
-    }
+    let commands = commands.parse()?;
     let folder = std::env::temp_dir().join(format!("synod-dead-follower-{}", std::process::id()));
-    let done = algorithm.dispatch(Dispatched(commands.parse()?, folder.clone()));
-    std::fs::remove_dir_all(&folder)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let done = match algorithm.as_str() {
+        "raft" => runtime.block_on(run::<Raft>(commands, &folder)),
+        "multipaxos" => runtime.block_on(run::<MultiPaxos>(commands, &folder)),
+        // Paxos and PBFT keep their whole logs.
+        other => Err(format!("'{other}' is neither raft nor multipaxos").into()),
+    };
+    drop(std::fs::remove_dir_all(&folder));
     done
 }

@@ -1,13 +1,11 @@
 //! Changes of members, gone through case by case: what a leader finds that did not see the change,
 //! when those who vote since have gone on, have forgotten, or know of it only in part.
 
-mod lab;
-
+use crate::lab::Lab;
 use consensus_core::{
     Audit as _, Change, ChangeRefusal, Cluster, ClusterId, LogIndex, NodeId, NodeSet,
     ProtocolConfig, ReadMode, Role,
 };
-use lab::Lab;
 use synod_multipaxos::{Config, Message, Phase2, Timer};
 
 /// So many nodes of which the first few vote. No slot is kept behind a snapshot.

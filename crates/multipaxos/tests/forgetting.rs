@@ -1,10 +1,8 @@
 //! What is forgotten was not needed: whoever takes a snapshot, however little trails it, all that
 //! clients and operators ask of the cluster then comes out as without any snapshot.
 
-mod lab;
-
+use crate::lab::Lab;
 use consensus_core::{Change, Cluster, ClusterId, NodeId, NodeSet, ProtocolConfig, ReadMode};
-use lab::Lab;
 use synod_multipaxos::{Config, Drift, Timer};
 
 /// Something that somebody wants, of a cluster that replica 0 leads. A read gives its name.

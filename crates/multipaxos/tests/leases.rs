@@ -2,10 +2,8 @@
 //! the old members. Whoever hears one must not hear the other ("Paxos Made Live" §5.2: while a
 //! lease runs, nobody else is promised anything).
 
-mod lab;
-
+use crate::lab::Lab;
 use consensus_core::{Cluster, ClusterId, NodeId, NodeSet, ProtocolConfig, ReadMode, Role};
-use lab::Lab;
 use synod_multipaxos::{Config, Drift, Timer};
 
 /// Replicas 0 to 2 vote and 2 leads, until 3 takes the place of 0. That is chosen by 0 and 2; 0

@@ -1,14 +1,12 @@
 //! Who leaves office, who gets there, and on what way the word of that comes, where links last:
 //! what random worlds meet once in ten thousand.
 
-mod lab;
-
+use crate::lab::{Flying, Lab};
 use consensus_core::{
     AuthMeter, Change, Cluster, ClusterId, ConsensusProtocol as _, Effect, Effects, Env, Envelope,
     Input, Message as _, NoKeys, NodeId, NodeSet, ProtocolConfig, Role,
 };
 use core::time::Duration;
-use lab::{Flying, Lab};
 use synod_multipaxos::{Config, Message, MultiPaxos, Phase2, Timer};
 
 /// So many nodes of which the first few vote.

@@ -1,16 +1,14 @@
 //! The papers, section by section: Lamport, "Paxos Made Simple" (PMS), and van Renesse and
 //! Altinbuken, "Paxos Made Moderately Complex" (PMMC).
 
-mod lab;
-
+use crate::lab::{Lab, accept_of, batch, promise_of};
 use consensus_core::{
     Cluster, ClusterId, Input, LogIndex, Message as _, NodeId, ProtocolConfig, Refusal, Role,
 };
-use lab::{Lab, accept_of, batch, promise_of};
 use synod_multipaxos::{Config, Message, Timer};
 
 fn slots(lab: &Lab, kind: &str) -> Vec<u64> {
-    let accept = |flying: &lab::Flying| match &*flying.message {
+    let accept = |flying: &crate::lab::Flying| match &*flying.message {
         Message::Accept(accept) if flying.message.kind().name == kind => {
             accept.slot.0..accept.slot.0 + accept.batches.len() as u64
         }

@@ -1,13 +1,11 @@
 //! Phase 1 for all slots (PMS §3), gone through case by case: what it finds behind a change of
 //! members, and what it is told in pages while the reporter learns and forgets.
 
-mod lab;
-
+use crate::lab::{Flying, Lab, batch};
 use consensus_core::{
     Change, Cluster, ClusterId, ConsensusProtocol as _, LogIndex, Message as _, NodeId, NodeSet,
     ProtocolConfig, Role,
 };
-use lab::{Flying, Lab, batch};
 use synod_multipaxos::{Config, Message, Timer};
 
 /// So many nodes of which the first few vote. No slot is kept behind a snapshot.

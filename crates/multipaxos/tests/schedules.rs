@@ -3,14 +3,12 @@
 //! rig beside the simulator: it knows no time, so that nothing is too unlikely, and it checks all
 //! local invariants after every step.
 
-mod lab;
-
+use crate::lab::Lab;
 use consensus_core::{
     AuthMeter, Batch, Cluster, ClusterId, ConsensusProtocol as _, Effects, Env, Input, LogIndex,
     NoKeys, NodeId, NodeSet, ProtocolConfig, ReadMode, RecordNumber, Role, Sizes,
 };
 use core::time::Duration;
-use lab::Lab;
 use std::collections::{BTreeMap, BTreeSet};
 use synod_multipaxos::{Config, MultiPaxos, Timer};
 use synod_sim::Rng;

@@ -1,13 +1,11 @@
 //! Snapshots, members, reads and hand-over, and where two of them meet: that is where consensus
 //! libraries break.
 
-mod lab;
-
+use crate::lab::{Lab, batch};
 use consensus_core::{
     Audit as _, Change, ChangeRefusal, Cluster, ClusterId, ConsensusProtocol as _, Input, LogIndex,
     Membership, NodeId, NodeSet, ProtocolConfig, ReadMode, Refusal, Role, SnapshotMeta,
 };
-use lab::{Lab, batch};
 use synod_multipaxos::{Config, Drift, Message, Timer};
 
 /// A universe of nodes of which the first few vote. No slot is kept behind a snapshot.

@@ -1,12 +1,10 @@
 //! P2c (§2.2), gone through case by case: whatever a quorum of promises reports, the value of the
 //! highest-numbered proposal is proposed, be it a no-op; the own one only if nothing is reported.
 
-mod lab;
-
+use crate::lab::{Lab, batch};
 use consensus_core::{
     Ballot, Batch, ClientId, Command, Incarnation, LogIndex, NodeId, RequestId, SessionId, Tag,
 };
-use lab::{Lab, batch};
 use synod_paxos::{Message, Proposal};
 
 /// The numbers of two earlier rounds, each of a proposer of its own.

@@ -1,13 +1,11 @@
 //! "Fast Paxos", section by section: the variant `fast=on`.
 
-mod lab;
-
+use crate::lab::{Lab, batch};
 use consensus_core::{
     AuthMeter, Ballot, Batch, Cluster, ClusterId, ConsensusProtocol, Durable, Effects, Env,
     Incarnation, Input, LogIndex, NoKeys, NodeId, Patience, ProtocolConfig,
 };
 use core::time::Duration;
-use lab::{Lab, batch};
 use synod_paxos::{Config, Fast, Learners, Message, Paxos, Record, Timer};
 use synod_sim::{DiskModel, Latency, Operation, Registers, Setup, World};
 

@@ -1,11 +1,9 @@
 //! What lectures say of Paxos, and where the paper says otherwise: exercises and duels with their
 //! exact ends.
 
-mod lab;
-
+use crate::lab::{Lab, ballot_of, batch};
 use consensus_core::{Cluster, ClusterId, Delay, ProtocolConfig};
 use core::time::Duration;
-use lab::{Lab, ballot_of, batch};
 use synod_paxos::{Config, Message, Timer};
 
 /// FLP (Fischer, Lynch, Paterson 1985) and reading note E-27: whoever orders the messages can keep
@@ -29,7 +27,8 @@ fn an_adversary_keeps_two_proposers_undecided_and_nothing_worse() {
         let refused = lab.carry(ahead, 1, "accept");
         assert!(ballot_of(&refused) < outbids);
         lab.carry(1, ahead, "nack");
-        let kept = |flying: &lab::Flying| (flying.from.index(), flying.to.index()) == (behind, 1);
+        let kept =
+            |flying: &crate::lab::Flying| (flying.from.index(), flying.to.index()) == (behind, 1);
         lab.flying().iter().filter(|flying| !kept(flying)).for_each(|flying| lab.lose(flying));
         assert!(lab.ids().all(|id| lab.committed(id).is_empty()), "round {round}");
         lab.fire(ahead, Timer::Retry);

@@ -1,11 +1,9 @@
 //! The named options, each against the paper's words for it.
 
-mod lab;
-
+use crate::lab::{Lab, ballot_of, batch};
 use consensus_core::{
     Ballot, Batch, Cluster, ClusterId, Incarnation, LogIndex, NodeId, ProtocolConfig,
 };
-use lab::{Lab, ballot_of, batch};
 use std::collections::BTreeSet;
 use synod_paxos::{Accepting, Config, Learners, Message, Refusals, Sending, Timer};
 

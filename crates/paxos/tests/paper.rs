@@ -1,12 +1,10 @@
 //! "Paxos Made Simple", section by section. "E-…" are notes on how the paper is often misread.
 
-mod lab;
-
+use crate::lab::{Lab, ballot_of, batch};
 use consensus_core::{
     AuthMeter, Ballot, Cluster, ClusterId, ConsensusProtocol, Durable, Env, Envelope, Incarnation,
     Input, LogIndex, NoKeys, NodeId, ProtocolConfig, RecordNumber, Refusal,
 };
-use lab::{Lab, ballot_of, batch};
 use synod_paxos::{ChosenAt, Config, Decision, Message, Paxos, Proposal, Record, Timer};
 
 /// Both phases, between proposer `p` and acceptor `a` of three.

@@ -2,10 +2,8 @@
 //! any replica may crash and lose what its disk had not kept. A second, smaller rig beside the
 //! simulator, with steps instead of time.
 
-mod lab;
-
+use crate::lab::{Lab, batch};
 use consensus_core::{Ballot, Batch, Incarnation, LogIndex, NodeId};
-use lab::{Lab, batch};
 use std::collections::{BTreeMap, BTreeSet};
 use synod_paxos::{ChosenAt, Decision, Message, Proposal, Timer};
 use synod_sim::Rng;

@@ -59,7 +59,7 @@ fn starves(seed: u64) -> bool {
 #[test]
 fn a_primary_that_insists_on_a_lie_starves_nobody() {
     let starved: Vec<u64> = (0..48).filter(|seed| starves(*seed)).collect();
-    assert_eq!(starved, []);
+    assert_eq!(starved, Vec::<u64>::new());
 }
 
 /// The test above sees what it is there for.

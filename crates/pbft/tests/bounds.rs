@@ -2,12 +2,12 @@
 //! that carry frames of a bounded length. Whatever f liars say, a new-view (§4.4) must fit one, and
 //! what they can have correct replicas say, order and keep is bounded.
 
-mod lab;
-
+use crate::lab::{
+    CLUSTER, Lab, batch, keys_of, new_view_of, pre_prepare, said, sequence, signed, vote,
+};
 use consensus_core::{
     Authenticator, Batch, Command, Input, Message as _, NodeId, Refusal, RequestId, Signer,
 };
-use lab::{CLUSTER, Lab, batch, keys_of, new_view_of, pre_prepare, said, sequence, signed, vote};
 use synod_pbft::{
     Body, Config, Endorsement, Message, PreparedCertificate, Timer, View, ViewChange,
 };

@@ -1,15 +1,13 @@
 //! Castro & Liskov, "Practical Byzantine Fault Tolerance" (OSDI '99), against liars: replicas that
 //! say anything they can sign (§2, §3).
 
-mod lab;
-
+use crate::lab::{
+    CLUSTER, Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, keys_of, new_view_of,
+    pre_prepare, said, sequence, signed, view_change_of, vote,
+};
 use consensus_core::{
     Authenticator, Batch, Command, ConsensusProtocol, Input, LogIndex, NodeId, Refusal, Role,
     Signer, Tag,
-};
-use lab::{
-    CLUSTER, Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, keys_of, new_view_of,
-    pre_prepare, said, sequence, signed, view_change_of, vote,
 };
 use synod_pbft::{
     Body, CheckpointCertificate, Digest, Endorsement, Message, NewView, PreparedCertificate,

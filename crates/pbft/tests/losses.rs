@@ -3,10 +3,10 @@
 //! lab recovers a copy of the replica from its records, which must know as much
 //! (`invariants::check_recovered`).
 
-mod lab;
-
+use crate::lab::{
+    Lab, bare_view_change, batch, decide, pre_prepare, said, sequence, view_change_of,
+};
 use consensus_core::{Input, Message as _, NodeId};
-use lab::{Lab, bare_view_change, batch, decide, pre_prepare, said, sequence, view_change_of};
 use synod_pbft::{Body, Timer, View};
 
 /// §4.5.2: timeouts are doubled to let a view come about; when something is executed in it, the

@@ -1,14 +1,12 @@
 //! Castro & Liskov, "Practical Byzantine Fault Tolerance" (OSDI '99), section by section. What
 //! liars try is in `liars.rs`.
 
-mod lab;
-
-use consensus_core::{
-    Answers, Batch, ConsensusProtocol, Durable, Incarnation, LogIndex, Message as _, NodeId, Role,
-};
-use lab::{
+use crate::lab::{
     Lab, a_view_change_with_a_gap, bare_view_change, batch, decide, new_view_of, pre_prepare, said,
     sequence, view_change_of, vote,
+};
+use consensus_core::{
+    Answers, Batch, ConsensusProtocol, Durable, Incarnation, LogIndex, Message as _, NodeId, Role,
 };
 use synod_pbft::{Body, Config, Decided, Digest, Pbft, Record, SignedViewChange, Timer};
 

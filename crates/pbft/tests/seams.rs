@@ -1,10 +1,8 @@
 //! Two seams of the paper, gone through case by case: what a replica still says when it has asked
 //! for another view (§4.4), and where checkpoints are taken by one that was away (§4.3).
 
-mod lab;
-
+use crate::lab::{Flying, Lab, batch, pre_prepare, said, view_change_of, vote};
 use consensus_core::Message as _;
-use lab::{Flying, Lab, batch, pre_prepare, said, view_change_of, vote};
 use std::collections::BTreeSet;
 use synod_pbft::{Body, Record, Timer};
 

@@ -3,9 +3,7 @@
 //! one at a time, and must not be let in: neither as it is, nor signed anew by a sender that lies
 //! about what others said.
 
-mod lab;
-
-use lab::{Lab, decide, said};
+use crate::lab::{Lab, decide, said};
 use serde_json::Value;
 use synod_pbft::{Body, Message, Timer};
 

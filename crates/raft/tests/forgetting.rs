@@ -1,10 +1,8 @@
 //! What is forgotten was not needed (§7): whoever takes a snapshot, however little trails it, all
 //! that clients and operators ask of the cluster then comes out as without any snapshot.
 
-mod lab;
-
+use crate::lab::Lab;
 use consensus_core::{Cluster, ClusterId, NodeId, NodeSet, ProtocolConfig, ReadMode};
-use lab::Lab;
 use synod_raft::{Config, Drift, Timer};
 
 /// Servers of which the first three vote.

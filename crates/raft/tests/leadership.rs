@@ -1,9 +1,7 @@
 //! Who leads: hand-over (thesis §3.10), priorities, and what a slow or a returning server costs.
 
-mod lab;
-
+use crate::lab::Lab;
 use consensus_core::{ChangeRefusal, LogIndex, NodeId, NodeSet, Refusal, Role};
-use lab::Lab;
 use synod_raft::{Config, Message, Term, Timer};
 
 /// Thesis §3.10: the leader takes no more commands, waits until its heir has the whole log, and

@@ -1,12 +1,10 @@
 //! Changes of members: §6 of the Raft paper, chapter 4 of the thesis, and Ongaro's note of 2015 on
 //! single-server changes.
 
-mod lab;
-
+use crate::lab::Lab;
 use consensus_core::{
     Change, ChangeRefusal, Input, LogIndex, Membership, NodeId, NodeSet, Refusal, Role,
 };
-use lab::Lab;
 use synod_raft::{Candidates, Message, Term, Timer};
 
 fn set(nodes: &[u8]) -> NodeSet {

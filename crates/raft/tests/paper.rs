@@ -1,13 +1,11 @@
 //! The Raft paper, section by section ("extended version"; "thesis" is Ongaro's dissertation).
 //! "E-…" are notes on how the paper is often misread.
 
-mod lab;
-
+use crate::lab::{Flying, Lab, append, batch, disk, id, terms};
 use consensus_core::{
     Batch, Cluster, ClusterId, ConsensusProtocol, Durable, Incarnation, Input, LogIndex, NodeId,
     ProtocolConfig, Refusal, Role,
 };
-use lab::{Flying, Lab, append, batch, disk, id, terms};
 use synod_raft::{
     AppendEntries, Config, Conflict, Entry, EntryId, Message, Raft, Record, Repair, Term, Timer,
 };

@@ -1,12 +1,10 @@
 //! What must come about, or must not, while nobody writes and whatever the clocks show: two things
 //! that a busy cluster hides.
 
-mod lab;
-
+use crate::lab::{Lab, disk};
 use consensus_core::{
     Cluster, ClusterId, Drift, Input, Message as _, NodeId, NodeSet, ProtocolConfig, ReadMode,
 };
-use lab::{Lab, disk};
 use synod_raft::{Config, Repair, Timer};
 
 fn set(ids: &[usize]) -> NodeSet {

@@ -1,11 +1,9 @@
 //! Reads that need no entry of the log: thesis §6.4 (ReadIndex, leases), and what may go wrong
 //! between them and elections.
 
-mod lab;
-
+use crate::lab::Lab;
 use consensus_core::{Input, LogIndex, NodeId, NodeSet, ReadMode, Refusal, Role};
 use core::time::Duration;
-use lab::Lab;
 use synod_raft::{Drift, EntryId, Message, Term, Timer};
 
 const INDEX: ReadMode = ReadMode::Index;

@@ -2,13 +2,11 @@
 //! behind, any server may crash and lose what its disk had not kept. A second, small rig beside the
 //! simulator, with steps instead of time: strange orders come up far more often.
 
-mod lab;
-
+use crate::lab::{Flying, Lab, batch, disk};
 use consensus_core::{
     Audit, Batch, Cluster, ClusterId, ConsensusProtocol, LogIndex, NodeId, NodeSet, ProtocolConfig,
     ReadMode,
 };
-use lab::{Flying, Lab, batch, disk};
 use std::collections::{BTreeMap, BTreeSet};
 use synod_raft::{
     AppendEntries, Candidates, Config, Conflict, Entry, EntryId, Message, Record, Tail, Term, Timer,

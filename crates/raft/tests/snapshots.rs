@@ -1,11 +1,9 @@
 //! Snapshots and log compaction: §7 and Figure 13 of the Raft paper.
 
-mod lab;
-
+use crate::lab::{Lab, append, disk, id};
 use consensus_core::{
     ConsensusProtocol as _, Input, LogIndex, NodeId, NodeSet, ReadMode, RecordNumber, Role,
 };
-use lab::{Lab, append, disk, id};
 use synod_raft::{Config, Conflict, EntryId, Message, Record, Term, Timer};
 
 /// A leader of three that has committed a no-op and so many commands, and keeps so many entries

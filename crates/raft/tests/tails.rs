@@ -2,15 +2,13 @@
 //! Omni-Paxos' "constrained election" (Ng, Haridi and Carbone, 2023, §2): the only server that
 //! reaches a majority lacks what its voters hold.
 
-mod lab;
-
+use crate::lab::{Lab, append, disk, entries, id, terms};
 use consensus_core::{Batch, LogIndex, NodeId, Role};
-use lab::{Lab, append, disk, entries, id, terms};
 use synod_raft::{
     AppendEntries, Candidates, Config, Entry, EntryId, Message, Record, Tail, Term, Timer,
 };
 
-/// Entries as `lab::disk` has them.
+/// Entries as `crate::lab::disk` has them.
 fn tail(term: u64, prev: EntryId, terms: &[u64]) -> Message {
     let entries = entries(prev, terms).into_iter().collect();
     Message::Tail(Tail { term: Term(term), prev, entries })
@@ -108,7 +106,7 @@ fn a_tail_that_is_cut_is_newer_all_the_same() {
 /// bring. Beyond, only a snapshot helps (planted bug R155).
 #[test]
 fn a_tail_is_not_longer_than_a_few_appends() {
-    let long = |term| Entry { term: Term(term), batch: lab::batch(&"long".repeat(8 << 10)) };
+    let long = |term| Entry { term: Term(term), batch: crate::lab::batch(&"long".repeat(8 << 10)) };
     let entries = [1, 1, 1, 3].map(long).into_iter().collect();
     let mut refuser = disk(3, &[]);
     refuser[1] = Record::Entries { first: LogIndex(1), entries };

@@ -7,6 +7,7 @@
 
 #![allow(clippy::print_stdout, reason = "an example prints its result")]
 
+#[allow(dead_code, reason = "it uses a part")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

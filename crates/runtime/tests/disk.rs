@@ -1,8 +1,8 @@
 //! Nodes and their disks: what the system is asked for, and disks that fail now and then in what a
 //! node can do without.
 
-mod support;
-
+use crate::support::toy::Toy;
+use crate::support::{Counter, ToyCluster, number};
 use bytes::Bytes;
 use consensus_core::{NodeId, Outcome};
 use std::io;
@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use support::toy::Toy;
-use support::{Counter, ToyCluster, number};
 use synod_runtime::{ClusterClient, Files, LogFile, NodeConfig, Storage, start};
 use tokio::time::timeout;
 
@@ -42,7 +40,7 @@ fn files_ask_the_system_to_sync() {
 /// A file that is there is not made again: another's data would be written over.
 #[test]
 fn files_are_made_once() {
-    let dir = support::Scratch::new();
+    let dir = crate::support::Scratch::new();
     let path = dir.path().join("file");
     Files.open(&path, false).map(drop).expect_err("it is not there");
     drop(Files.open(&path, true).expect("it is made"));
@@ -215,13 +213,12 @@ async fn after_a_piece_that_could_not_be_kept_a_snapshot_is_received() -> Result
 #[test]
 fn bugs_planted_between_a_node_and_its_disk_are_found() -> Result {
     let tests = [
-        ("N11", "after_a_snapshot_that_could_not_be_kept_the_next_one_is"),
-        ("N12", "after_a_piece_that_could_not_be_kept_a_snapshot_is_received"),
-        ("N09", "files_ask_the_system_to_sync"),
+        ("N11", "disk::after_a_snapshot_that_could_not_be_kept_the_next_one_is"),
+        ("N12", "disk::after_a_piece_that_could_not_be_kept_a_snapshot_is_received"),
+        ("N09", "disk::files_ask_the_system_to_sync"),
     ];
     for (bug, test) in tests {
-        let mut child = std::process::Command::new(std::env::current_exe()?);
-        let ran = child.args(["--exact", test]).env("SYNOD_MUTANT", bug).output()?;
+        let ran = crate::support::planted(bug, test)?.output()?;
         let said = String::from_utf8_lossy(&ran.stdout);
         assert!(!ran.status.success() && said.contains("1 failed"), "{bug}: {said}");
     }

@@ -1,15 +1,13 @@
 //! Bad connections between nodes: cut in the middle of frames, with flipped bits. Messages are
 //! lost by that, and nothing else may be.
 
-mod support;
-
+use crate::support::{Counter, ToyCluster, number};
 use bytes::Bytes;
 use consensus_core::{NodeId, Outcome, Patience};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use support::{Counter, ToyCluster, number};
 use synod_runtime::{NodeConfig, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,7 +1,6 @@
 //! Nodes over real sockets and files, with a toy algorithm.
 
-mod support;
-
+use crate::support::{Counter, ToyCluster, number};
 use bytes::Bytes;
 use consensus_core::{
     ClientId, Cluster, ClusterId, NodeId, Outcome, Patience, Refusal, Role, Traffic,
@@ -12,7 +11,6 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
-use support::{Counter, ToyCluster, number};
 use synod_runtime::{
     ClientError, ClusterClient, DiscardUnsynced, IdentityError, Limits, LogFile, NodeConfig,
     StartError, StopReason, Storage, start,
@@ -756,7 +754,7 @@ fn a_client_needs_all_addresses() {
     runtime.expect("a runtime").block_on(async {
         let config = synod_runtime::ClientConfig {
             cluster: Cluster::new(ClusterId(1), 3),
-            info: <support::toy::Toy<false> as consensus_core::ConsensusProtocol>::INFO,
+            info: <crate::support::toy::Toy<false> as consensus_core::ConsensusProtocol>::INFO,
             addresses: Default::default(),
             id: ClientId(1),
             opening: 1,

@@ -2,14 +2,12 @@
 //! not: who leads stops, and says why, and so will whoever leads next. Nothing is lost, and a
 //! service that is mended goes on. One that panics when its snapshot is made has none, and goes on.
 
-mod support;
-
+use crate::support::{ToyCluster, number};
 use bytes::Bytes;
 use consensus_core::{Frozen, NodeId, Outcome, Patience, RestoreError, StateMachine};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use support::{ToyCluster, number};
 use synod_runtime::{NodeConfig, StopReason, start};
 use tokio::time::timeout;
 
@@ -147,9 +145,8 @@ async fn a_service_that_panics_at_its_snapshot_has_none() -> Result {
 #[cfg(feature = "mutants")]
 #[test]
 fn a_thread_that_ends_with_its_service_is_found() -> Result {
-    let mut child = std::process::Command::new(std::env::current_exe()?);
-    child.args(["--exact", "a_service_that_panics_at_its_snapshot_has_none"]);
-    let ran = child.env("SYNOD_MUTANT", "N54").output()?;
+    let test = "panics::a_service_that_panics_at_its_snapshot_has_none";
+    let ran = crate::support::planted("N54", test)?.output()?;
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(!ran.status.success() && said.contains("1 failed"), "{said}");
     Ok(())

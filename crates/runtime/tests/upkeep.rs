@@ -1,7 +1,7 @@
 //! Nodes that live long: logs that are forgotten, snapshots, members that come and go, questions.
 
-mod support;
-
+use crate::support::toy::Toy;
+use crate::support::{Counter, ToyCluster, number};
 use bytes::Bytes;
 use consensus_core::{
     Change, ChangeRefusal, ClientId, Cluster, Consistency, LogIndex, MEMBERSHIP_CLIENT, NodeId,
@@ -10,8 +10,6 @@ use consensus_core::{
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use support::toy::Toy;
-use support::{Counter, ToyCluster, number};
 use synod_runtime::{
     ClientConfig, ClusterClient, Denied, IdentityError, NodeConfig, NodeHandle, StartError,
     StopReason, start,
@@ -299,7 +297,9 @@ async fn the_client_in_whose_name_members_change_is_not_let_in() -> Result {
         opening: 1,
         patience: Patience { give_up, attempt: give_up, pause: Duration::from_millis(10) },
         target: LEADER,
-        keys: std::sync::Arc::new(support::Stamps(consensus_core::Signer::Client(ClientId(1)))),
+        keys: std::sync::Arc::new(crate::support::Stamps(consensus_core::Signer::Client(
+            ClientId(1),
+        ))),
     })?;
     let refused = async {
         loop {
@@ -419,16 +419,15 @@ async fn a_client_that_says_nothing_for_long_gives_up_its_place() -> Result {
 #[test]
 fn bugs_planted_in_reads_and_starts_are_found() -> Result {
     let tests = [
-        ("N03", "a_question_waits_for_its_index"),
-        ("N19", "a_question_waits_for_its_index"),
-        ("N20", "each_start_has_a_number_of_its_own"),
-        ("N21", "who_waits_at_a_leader_that_steps_down_is_told"),
-        ("N46", "a_client_that_says_nothing_for_long_gives_up_its_place"),
+        ("N03", "upkeep::a_question_waits_for_its_index"),
+        ("N19", "upkeep::a_question_waits_for_its_index"),
+        ("N20", "upkeep::each_start_has_a_number_of_its_own"),
+        ("N21", "upkeep::who_waits_at_a_leader_that_steps_down_is_told"),
+        ("N46", "upkeep::a_client_that_says_nothing_for_long_gives_up_its_place"),
     ];
     let mut children = Vec::new();
     for (bug, test) in tests {
-        let mut child = std::process::Command::new(std::env::current_exe()?);
-        let child = child.args(["--exact", test]).env("SYNOD_MUTANT", bug);
+        let mut child = crate::support::planted(bug, test)?;
         let child = child.stdout(std::process::Stdio::piped());
         children.push((bug, child.stderr(std::process::Stdio::null()).spawn()?));
     }

@@ -2,8 +2,6 @@
 //! message, syncs every disk and pulls every plug by hand. After every step the oracles and the
 //! replica's own invariants are asked.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use consensus_core::{Ballot, Batch};
 use synod_paxos::{Message, Paxos};
 use synod_sim::{Flight, Table, saying};

@@ -2,8 +2,6 @@
 //! every disk, pulls every plug and forges what a liar would by hand. After every step the oracles
 //! and the replica's own invariants are asked, and what a restart would remember.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use bytes::Bytes;
 use consensus_core::{
     AuthMeter, Authenticator, Batch, Canonical, ClientId, Cluster, ClusterId, Command,

@@ -2,8 +2,6 @@
 //! every disk and pulls every plug by hand. After every step the oracles and the server's own
 //! invariants are asked. Clocks go on when the test says so; timers fire whatever they show.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use consensus_core::{
     Audit as _, Batch, Cluster, ClusterId, Delay, LogIndex, Message as _, NodeId, NodeSet,
     ProtocolConfig, Refusal, Role, SnapshotMessage,

@@ -1,7 +1,7 @@
 //! What the tests share: a toy protocol, a toy service, a cluster in this process.
 
-// Each test binary uses a part, and none exports anything.
-#![allow(dead_code, unreachable_pub)]
+// A program of tests exports nothing.
+#![allow(unreachable_pub)]
 
 pub mod toy;
 
@@ -20,6 +20,14 @@ use synod_runtime::{
     ClientConfig, ClusterClient, DiscardUnsynced, NodeConfig, NodeHandle, StartError, start,
 };
 use toy::Toy;
+
+/// This program once more, for one of its tests and with a planted bug.
+#[cfg(feature = "mutants")]
+pub fn planted(bug: &str, test: &str) -> std::io::Result<std::process::Command> {
+    let mut child = std::process::Command::new(std::env::current_exe()?);
+    child.args(["--exact", test]).env("SYNOD_MUTANT", bug);
+    Ok(child)
+}
 
 /// Numbers what it applies, from 1. A command is one byte, many times; others stop the node.
 #[derive(Default)]

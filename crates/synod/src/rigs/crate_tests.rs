@@ -5,6 +5,7 @@ use super::{Found, Subject};
 use crate::exit::Failure;
 use consensus_core::mutant::Mutant;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,7 +24,7 @@ struct Program {
     package: String,
     /// The folder of the package, where its tests expect to run.
     folder: PathBuf,
-    /// Where its code begins: "src/lib.rs", "tests/members.rs".
+    /// Where its code begins: "src/lib.rs", "tests/main.rs", "tests/memory.rs".
     source: String,
     path: PathBuf,
 }
@@ -73,39 +74,68 @@ fn packages(subject: Subject, bug: Option<&str>) -> Vec<&'static str> {
     shared.into_iter().chain([algorithm.name()]).collect()
 }
 
-/// What the source says of how the bug is found, where random runs do not find it.
+/// The tests of all protocols together. They take long: of them only those run that a note names.
+const OF_ALL: [&str; 2] = ["algorithms", "hostile"];
+
+/// What the source says of how bugs are found, where random runs do not find them: of this bug, or
+/// of all.
 fn notes(subject: Subject, bug: Option<&str>) -> Vec<&'static str> {
-    let mutants = subject.mutants().into_iter().filter(|mutant| Some(mutant.name) == bug);
-    mutants.filter_map(|mutant| mutant.beyond).collect()
+    let mutants = subject.mutants().into_iter();
+    let these = mutants.filter(|mutant| bug.is_none_or(|bug| mutant.name == bug));
+    these.filter_map(|mutant| mutant.beyond).collect()
 }
 
-/// Such a program goes first: as a rule it needs seconds where all others need minutes.
-fn is_named(notes: &[&str], program: &Program) -> bool {
-    notes.iter().any(|note| note.contains(&program.source))
+/// The modules of tests that such notes name: `office` for "tests/office.rs".
+fn modules<'a>(notes: &[&'a str]) -> BTreeSet<&'a str> {
+    let of = |note: &&'a str| {
+        let named = note.split("tests/").skip(1);
+        named.filter_map(|rest| rest.split_once(".rs").map(|(module, _)| module))
+    };
+    notes.iter().flat_map(of).collect()
+}
+
+/// A program, and which of its tests: those whose names begin so, or all.
+type Part<'a> = (&'a Program, Option<String>);
+
+/// What runs with this bug, in this order. What its note names goes first: as a rule it needs
+/// seconds where all others need minutes.
+fn parts<'a>(programs: &'a [Program], subject: Subject, bug: Option<&str>) -> Vec<Part<'a>> {
+    let packages = packages(subject, bug);
+    let modules = modules(&notes(subject, bug));
+    let own = || {
+        let of = |package| programs.iter().filter(move |program| program.package == package);
+        packages.iter().flat_map(move |package| of(*package))
+    };
+    let shared = programs.iter().filter(|program| OF_ALL.contains(&program.package.as_str()));
+    let candidates = own().chain(shared.filter(|program| !packages.contains(&&*program.package)));
+    let named = |program: &'a Program| -> Vec<Part<'a>> {
+        let part = |module: &&str| match program.source.as_str() {
+            "tests/main.rs" => Some((program, Some(format!("{module}::")))),
+            // A program of one module.
+            source => (source == format!("tests/{module}.rs")).then_some((program, None)),
+        };
+        modules.iter().filter_map(part).collect()
+    };
+    let first = candidates.flat_map(named);
+    first.chain(own().map(|program| (program, None))).collect()
 }
 
 /// Runs the tests up to the first that fails with this bug.
 pub(super) fn hunt(subject: Subject, bug: Option<&str>) -> Option<Found> {
     let programs = PROGRAMS.get().map(Vec::as_slice).unwrap_or_default();
-    let mut chosen: Vec<(usize, &Program)> = Vec::new();
-    for (place, package) in packages(subject, bug).into_iter().enumerate() {
-        let of_it = programs.iter().filter(|program| program.package == package);
-        chosen.extend(of_it.map(|program| (place, program)));
-    }
-    let notes = notes(subject, bug);
-    chosen.sort_by_key(|(place, program)| (!is_named(&notes, program), *place, &program.source));
-    let fails = |(case, (_, program)): (usize, &(usize, &Program))| {
-        let test = first_failure(&program.path, &program.folder, bug.unwrap_or_default())?;
+    let fails = |(case, (program, only)): (usize, (&Program, Option<String>))| {
+        let test = first_failure(program, only.as_deref(), bug.unwrap_or_default())?;
         let detail = format!("{}/{}: {test}", program.package, program.source);
         Some(Found { oracle: "test".into(), case: case as u64, detail })
     };
-    chosen.iter().enumerate().find_map(fails)
+    parts(programs, subject, bug).into_iter().enumerate().find_map(fails)
 }
 
 /// The first test of a program that fails, if one does.
-fn first_failure(program: &Path, folder: &Path, bug: &str) -> Option<String> {
-    let mut command = Command::new(program);
-    command.arg("--test-threads=1").env("SYNOD_MUTANT", bug).current_dir(folder);
+fn first_failure(program: &Program, only: Option<&str>, bug: &str) -> Option<String> {
+    let mut command = Command::new(&program.path);
+    command.args(only).arg("--test-threads=1").env("SYNOD_MUTANT", bug);
+    command.current_dir(&program.folder);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -190,15 +220,36 @@ mod tests {
         assert_eq!(packages(Subject::Runtime, Some("D01")), ["runtime", "hostile"]);
     }
 
+    fn of(package: &str, source: &str) -> Program {
+        let (package, source) = (package.to_owned(), source.to_owned());
+        Program { package, folder: PathBuf::new(), source, path: PathBuf::new() }
+    }
+
     #[test]
-    fn the_program_that_a_bugs_note_names_goes_first() {
-        let notes = notes(Subject::Algorithm(Algorithm::MultiPaxos), Some("M144"));
-        let named = |source: &str| {
-            let (folder, path) = (PathBuf::new(), PathBuf::new());
-            let (package, source) = ("multipaxos".to_owned(), source.to_owned());
-            is_named(&notes, &Program { package, folder, source, path })
-        };
-        assert!(named("tests/office.rs") && !named("tests/paper.rs"));
+    fn the_tests_that_a_bugs_note_names_go_first() {
+        assert_eq!(
+            Vec::from_iter(modules(&["rare; tests/a.rs", "`tests/b.rs` and tests/c.rs: so"])),
+            ["a", "b", "c"]
+        );
+        let programs = [
+            of("raft", "src/lib.rs"),
+            of("raft", "tests/main.rs"),
+            of("multipaxos", "src/lib.rs"),
+            of("multipaxos", "tests/main.rs"),
+            of("algorithms", "tests/main.rs"),
+            of("hostile", "tests/memory.rs"),
+        ];
+        let parts = parts(&programs, Subject::Algorithm(Algorithm::MultiPaxos), Some("M144"));
+        let said = parts.iter().map(|(program, only)| {
+            (program.package.as_str(), program.source.as_str(), only.as_deref())
+        });
+        let expected = [
+            ("multipaxos", "tests/main.rs", Some("office::")),
+            ("algorithms", "tests/main.rs", Some("office::")),
+            ("multipaxos", "src/lib.rs", None),
+            ("multipaxos", "tests/main.rs", None),
+        ];
+        assert_eq!(said.collect::<Vec<_>>(), expected);
     }
 
     /// This program of tests itself stands for one: it has a test of this name.
@@ -208,7 +259,9 @@ mod tests {
         let listing = lines_of(&b"test a ... ok\ntest b ... FAILED\n"[..]);
         let said: Vec<String> = listing.into_iter().collect();
         assert_eq!(said.iter().find_map(|line| failed_test(line)), Some("b"));
-        let missing = first_failure(&myself.with_file_name("no-such-program"), Path::new("."), "");
+        let path = myself.with_file_name("no-such-program");
+        let missing = Program { folder: PathBuf::from("."), path, ..of("none", "src/lib.rs") };
+        let missing = first_failure(&missing, None, "");
         assert!(missing.is_some_and(|why| why.contains("does not start")));
     }
 }

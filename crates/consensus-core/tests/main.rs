@@ -1,0 +1,4 @@
+//! The core, used from outside, in one program.
+
+mod clients;
+mod properties;
