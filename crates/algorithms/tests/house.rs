@@ -200,6 +200,26 @@ fn no_room_is_too_large_and_nothing_is_left_for_later() {
     }
 }
 
+/// A crate's tests are one program, which names its files: a file that nobody names is a test that
+/// cannot fail.
+#[test]
+fn no_file_of_tests_is_left_out() {
+    for folder in FLOORS.concat() {
+        let folder = root().join(folder);
+        let Ok(program) = fs::read_to_string(folder.join("tests/main.rs")) else { continue };
+        let manifest = read(&folder.join("Cargo.toml"));
+        for path in rust_files(&folder.join("tests")) {
+            if path.parent() != Some(&folder.join("tests")) || path.ends_with("main.rs") {
+                continue;
+            }
+            let stem = path.file_stem().expect("a file has a name").display().to_string();
+            let is_named = program.lines().any(|line| line == format!("mod {stem};"))
+                || manifest.contains(&format!("path = \"tests/{stem}.rs\""));
+            assert!(is_named, "{} is in no program of tests", path.display());
+        }
+    }
+}
+
 /// The algorithm crates rhyme: who has read one finds anything in the next.
 #[test]
 fn algorithm_crates_rhyme() {

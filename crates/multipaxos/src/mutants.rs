@@ -259,7 +259,8 @@ pub const MUTANTS: &[Mutant] = &[
         "M99",
         "an acceptor that heard a leader promises another ballot within the lease",
         &["O9"],
-    ),
+    )
+    .beyond_simulation("rare: two that lead at a time, and a read: `tests/leases.rs`"),
     Mutant::new("M100", "a leader whose disk stands still stays", &["O13"]).beyond_simulation(
         "a disk that stands still while all else is well; the healed core has good ones",
     ),
@@ -311,11 +312,13 @@ pub const MUTANTS: &[Mutant] = &[
         "a leader goes on to count and to ask by the members that it began with",
         &["O6", "O16", "O1", "O13"],
     ),
-    Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"]),
+    Mutant::new("M103", "a change of members is proposed while earlier slots are open", &["O19"])
+        .beyond_simulation("rare: slots left open by a leader before: `tests/seams.rs`"),
     Mutant::new("M134", "changes members during a hand-over", &["O13"])
         .beyond_simulation("an oracle that sees needless delays of a hand-over"),
     Mutant::new("M135", "an answer to a heartbeat of another ballot confirms a read", &["O9"]),
-    Mutant::new("M136", "who was asked to lead by any leader is free of any lease", &["O9"]),
+    Mutant::new("M136", "who was asked to lead by any leader is free of any lease", &["O9"])
+        .beyond_simulation("rare: a word to lead that outlives its leader: `tests/leases.rs`"),
     Mutant::new("M137", "a canvass is content with a phase 2 quorum", &["O14"]),
     Mutant::new("M138", "a leader needs the answers of a phase 1 quorum to stay", &["O14"]),
     Mutant::new("M190", "who is bound by a lease follows whoever it hears last", &["O9"])

@@ -117,3 +117,41 @@ fn a_leader_of_before_is_not_heard_beside_the_next() {
     assert_eq!(lab.count("heartbeat-reply"), 0);
     assert_eq!(lab.status(3).leader, Some(NodeId(1)));
 }
+
+/// Lease × hand-over: who is asked to lead by one leader waives the lease of that one, not that of
+/// the leader that came meanwhile. The word to lead is late here (planted bug M136).
+#[test]
+fn a_late_word_to_lead_waives_no_other_lease() {
+    let cluster = Cluster::new(ClusterId(1), 5);
+    let usual = Config::for_cluster(&cluster).expect("a cluster");
+    let mut lab = Lab::with(cluster, Config { lease: Some(Drift::GENEROUS), ..usual });
+    for id in lab.ids() {
+        lab.fire(id, Timer::Silence);
+    }
+    lab.elect(0);
+    lab.fire(0, Timer::Heartbeat);
+    lab.carry_all();
+    lab.transfer(0, 2);
+    let late = lab.take(0, 2, "timeout-now");
+    lab.lose_all();
+    // 0 and 2 are cut off, and the others elect 1, whose ballot is lower than the one that 2 will
+    // ask with.
+    let others: NodeSet = [1, 3, 4].map(NodeId).into_iter().collect();
+    let among = |lab: &mut Lab, nodes: NodeSet| {
+        lab.carry_those(|flying| nodes.contains(flying.from) && nodes.contains(flying.to));
+        lab.lose_all();
+    };
+    for id in [1, 3, 4] {
+        lab.fire(id, Timer::Silence);
+    }
+    lab.fire(1, Timer::Election);
+    among(&mut lab, others);
+    lab.fire(1, Timer::Heartbeat);
+    among(&mut lab, others);
+    let read = lab.read(1, ReadMode::Lease);
+    assert!(lab.answer(1, read).is_some_and(|answer| answer.is_ok()), "without a message");
+    lab.hand(0, 2, late);
+    assert!(lab.count("prepare") > 0, "it asks for the lead");
+    among(&mut lab, [0, 2, 3, 4].map(NodeId).into_iter().collect());
+    assert_ne!(lab.status(2).role, Role::Leader);
+}

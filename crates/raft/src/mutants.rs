@@ -185,7 +185,8 @@ pub const MUTANTS: &[Mutant] = &[
         "R13c",
         "a read is confirmed by a round of heartbeats that began before it came",
         &["O9"],
-    ),
+    )
+    .beyond_simulation("rare: a new leader between question and answer; the explorer, its reads"),
     Mutant::new(
         "R13d",
         "an answer to a read of an earlier life is taken for one of this life",
@@ -196,7 +197,8 @@ pub const MUTANTS: &[Mutant] = &[
         "R14a",
         "a lease counts from the last heartbeat that was sent, not from the one that was answered",
         &["O9"],
-    ),
+    )
+    .beyond_simulation("rare: late answers at a cut-off leader: `seam-lease-late-answers.scn`"),
     Mutant::new("R14b", "a lease allows for no drift of clocks", &["O9"])
         .beyond_simulation("rare: clocks at the bound, and disks and links that are quick"),
     Mutant::new("R14d", "a lease outlives a change of those who gave it", &["O9"])
