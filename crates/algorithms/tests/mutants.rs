@@ -91,8 +91,8 @@ fn every_bug_planted_in_pbft_is_found() {
     all_are_found(Algorithm::Pbft);
 }
 
-/// What all algorithms share is broken under each of them; for each a test of its own, as these take
-/// longest.
+/// What all algorithms share is broken under each of them; for each a test of its own, as these
+/// take longest.
 fn shared_are_found(algorithm: Algorithm) {
     let shared = algorithm.shared_mutants();
     for mutant in shared.filter(|mutant| mutant.beyond.is_none()) {
