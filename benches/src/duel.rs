@@ -180,55 +180,6 @@ fn check(options: &DuelOptions) -> Result<(), CompareError> {
 mod tests {
     use super::*;
 
-    fn rows(manner: Manner, proposers: usize, seeds: u64) -> Sum {
-        let workload = Workload::record(&WorkloadSpec::default(), 16, 1).expect("recorded");
-        let mut sum = Sum::default();
-        for seed in 0..seeds {
-            let rivals = Rivals { manner, nodes: 5, proposers, workload: &workload };
-            sum.add(rivals.measure(seed).expect("a sound world"));
-        }
-        sum
-    }
-
-    /// Theory: alone, a proposer needs one ballot and 4(n − 1) messages, whatever its manners.
-    /// The second value is what is still under way when the last decision is seen.
-    #[test]
-    fn a_proposer_without_rivals_pays_what_theory_says() {
-        for manner in [Manner::BackOff, Manner::NoBackOff, Manner::Silent] {
-            let alone = rows(manner, 1, 3);
-            assert_eq!((alone.stuck, alone.ended.nacks), (0, 0));
-            assert_eq!(alone.rounds(), Some(1.0), "{manner:?}");
-            let theory = alone.ended.decisions * 4 * (5 - 1);
-            let late = alone.runs * (5 - 1);
-            assert!((theory - late..=theory).contains(&alone.ended.messages), "{manner:?}");
-        }
-    }
-
-    /// "Fast Paxos" §3.1 and §3.2: half of that alone; rivals collide, which costs more, but less
-    /// than duels of classic rounds, and every run ends.
-    #[test]
-    fn fast_rounds_are_cheap_alone_and_collide_among_rivals() {
-        let alone = rows(Manner::Fast, 1, 3);
-        assert_eq!((alone.stuck, alone.ended.nacks, alone.rounds()), (0, 0, Some(1.0)));
-        let theory = alone.ended.decisions * 2 * (5 - 1);
-        let late = alone.runs * (5 - 1);
-        assert!((theory - late..=theory).contains(&alone.ended.messages));
-        let (fast, classic) = (rows(Manner::Fast, 4, 4), rows(Manner::BackOff, 4, 4));
-        assert_eq!(fast.stuck, 0);
-        assert!(fast.messages() > alone.messages() && fast.messages() < classic.messages());
-    }
-
-    /// §2.4: without keeping quiet, rivals need more ballots or get nowhere at all; with it every
-    /// run ends. A leader begins no ballot.
-    #[test]
-    fn back_off_ends_duels() {
-        let (quiet, at_once) = (rows(Manner::BackOff, 4, 4), rows(Manner::NoBackOff, 4, 4));
-        assert_eq!(quiet.stuck, 0, "chance ends every duel");
-        let more = at_once.rounds().is_none_or(|rounds| Some(rounds) > quiet.rounds());
-        assert!(at_once.stuck > 0 || more, "{:?} and {:?}", quiet.rounds(), at_once.rounds());
-        assert_eq!(rows(Manner::Leader, 4, 2).rounds(), Some(0.0));
-    }
-
     #[test]
     fn options_without_sense_are_refused() {
         let usual = DuelOptions { seeds: 1, ..DuelOptions::default() };

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use synod_algorithms::Algorithm;
 use synod_benches::{
-    ClusterSize, CompareError, Comparison, CostOptions, FailoverOptions, Load, Mode, RunOptions,
+    BATCHES, ClusterSize, CompareError, Comparison, CostOptions, FailoverOptions, Load, Mode,
+    RunOptions, assert_for,
 };
 
 fn silent(_stage: &str, _done: u64, _total: u64) {}
@@ -80,6 +81,65 @@ fn real_and_simulated_results_stand_in_tables_of_their_own() {
     let trace = data["raw"]["trace"].as_str().expect("a hash");
     assert!(comparison.text().contains(trace), "the hash is printed");
     assert!(comparison.text().contains("node 0"), "and where the clients sit");
+}
+
+/// Every algorithm answers every operation over real sockets and disks, sends at least what a
+/// quorum needs when nothing is batched (retries only add), and leaves nothing behind.
+#[test]
+fn every_algorithm_serves_a_workload_for_real() {
+    let dir = std::env::temp_dir().join(format!("synod-compare-{}", std::process::id()));
+    std::fs::create_dir(&dir).expect("a folder");
+    let options = RunOptions {
+        operations: 60,
+        load: Load::Closed(1),
+        batch: 1,
+        dir: Some(dir.clone()),
+        ..small(Mode::Real)
+    };
+    let data = compared(&options).json("test");
+    for (algorithm, theory) in [("paxos", 8.0), ("multipaxos", 4.0), ("raft", 4.0), ("pbft", 24.0)]
+    {
+        let real = row(&data, "real", algorithm);
+        assert_eq!(real["failed"], 0.0, "{algorithm}");
+        // A command waits for a quorum only; a replica that is slower may get several at once.
+        let least = theory / 2.0 - theory / 60.0;
+        assert!(real["messages"].as_f64() >= Some(least), "{algorithm}: {real}");
+    }
+    let left = std::fs::read_dir(&dir).expect("the folder").count();
+    assert_eq!(left, 0, "files are left behind");
+    std::fs::remove_dir(dir).expect("removed");
+}
+
+/// A simulated answer takes four delays and a sync at least, and one seed is one distribution.
+///
+/// Coordinated omission: when more is due than the cluster can do, waiting before the sending
+/// counts, so latency grows through the run; a closed load would hide that.
+#[test]
+fn an_open_load_counts_from_when_an_operation_was_due() {
+    let latency = |load, seed| {
+        let algorithms = vec![Algorithm::Raft];
+        let usual = RunOptions { clients: 4, operations: 400, ..small(Mode::Sim) };
+        let options = RunOptions { algorithms, load, seed, ..usual };
+        row(&compared(&options).json("test"), "latency", "raft").clone()
+    };
+    let closed = latency(Load::Closed(4), 3);
+    assert_eq!(closed, latency(Load::Closed(4), 3));
+    assert_ne!(closed, latency(Load::Closed(4), 4));
+    assert!(closed["p50_ms"].as_f64() >= Some(4.0 * 0.15 + 0.2), "{closed}");
+    let flooded = latency(Load::Open(1e6), 3);
+    let p99 = |row: &Value| row["p99_ms"].as_f64().expect("a time");
+    assert!(p99(&flooded) > 10.0 * p99(&closed), "{flooded} against {closed}");
+}
+
+/// Theory against the simulator on a small part of the table; the whole is `compare assert`.
+#[test]
+fn measured_equals_theory_for_small_clusters() {
+    for (algorithm, nodes) in Algorithm::ALL.into_iter().zip([3, 3, 3, 4]) {
+        let report = assert_for(&[algorithm], &[nodes], &BATCHES, &mut silent);
+        let report = report.unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(report.runs, 2 * (1 + algorithm.variants().len()));
+        assert!(report.cells >= 20, "{report}");
+    }
 }
 
 /// An open load for real: latency is there for every operation, from when it was due.

@@ -104,39 +104,3 @@ async fn run<P: Audit>(
     cluster.stop().await;
     measured
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use consensus_core::Traffic;
-
-    /// Every algorithm answers every operation over real sockets and disks, sends at least what a
-    /// quorum needs when nothing is batched (retries only add), and leaves nothing behind.
-    #[test]
-    fn every_algorithm_serves_a_workload_for_real() {
-        let spec = "kv-write:32".parse().expect("a workload");
-        let workload = Workload::record(&spec, 60, 1).expect("generated");
-        let dir = Folder::in_dir(&std::env::temp_dir()).expect("a folder");
-        for algorithm in Algorithm::ALL {
-            let nodes = crate::theory::Theory::min_nodes(algorithm, 1);
-            let plan = Plan {
-                algorithm,
-                nodes,
-                workload: &workload,
-                sessions: 1,
-                load: Load::Closed(1),
-                batch: 1,
-                dir: dir.path(),
-            };
-            let measured = measure(plan, &mut |_, _| {}).unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!((measured.failed, &measured.violation), (0, &None), "{algorithm}");
-            assert_eq!(measured.operations, 60);
-            let messages = measured.total().sent_for(Traffic::Command).messages;
-            let theory = crate::theory::Theory::of(algorithm, nodes).messages.value;
-            // A command waits for a quorum only; a replica that is slower may get several at once.
-            assert!(messages >= 60 * theory / 2 - theory, "{algorithm}: {messages} messages");
-            let left = std::fs::read_dir(dir.path()).expect("the folder").count();
-            assert_eq!(left, 0, "{algorithm} left files behind");
-        }
-    }
-}

@@ -121,37 +121,3 @@ fn answered<P: Audit>(world: &mut KvWorld<P>, wanted: usize) -> Result<(), Strin
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(workload: &Workload, load: Load) -> Plan<'_> {
-        Plan { algorithm: Algorithm::Raft, nodes: 3, workload, sessions: 4, load, batch: 16 }
-    }
-
-    /// One seed is one run: the report can be repeated from its options.
-    #[test]
-    fn equal_seeds_give_equal_latencies() {
-        let spec = "kv-write:64".parse().expect("a workload");
-        let workload = Workload::record(&spec, 200, 1).expect("generated");
-        let run = |seed| measure(plan(&workload, Load::Closed(4)), seed).expect("answered");
-        let one = run(3);
-        assert_eq!(one, run(3));
-        assert_ne!(one, run(4));
-        let least = 4 * LINK.0 + SYNC.0;
-        assert!(one.percentile(0.0) >= least, "four delays and a sync: {one:?}");
-    }
-
-    /// Coordinated omission: when more is due than the cluster can do, waiting before the sending
-    /// counts, so latency grows through the run; a closed load would hide that.
-    #[test]
-    fn an_open_load_counts_from_when_an_operation_was_due() {
-        let spec = "kv-write:64".parse().expect("a workload");
-        let workload = Workload::record(&spec, 400, 1).expect("generated");
-        let run = |load| measure(plan(&workload, load), 3).expect("answered");
-        let closed = run(Load::Closed(4)).percentile(0.99);
-        let flooded = run(Load::Open(1e6)).percentile(0.99);
-        assert!(flooded > 10 * closed, "{flooded:?} against {closed:?}");
-    }
-}

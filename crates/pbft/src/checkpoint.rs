@@ -148,10 +148,10 @@ pub(crate) mod tests {
     use crate::certificates::CommitCertificate;
     use crate::config::Config;
     use crate::message::{Decided, View, Vote};
-    use crate::slot::Slot;
     use consensus_core::{
         Batch, Cluster, ClusterId, ConsensusProtocol, Durable, Incarnation, ProtocolConfig,
     };
+    use std::sync::Arc;
 
     fn numbers_after(replica: &mut Pbft, stable: u64) -> Vec<u64> {
         let (sequence, history) = (LogIndex(stable), Digest::default());
@@ -185,13 +185,13 @@ pub(crate) mod tests {
         let empty = Durable::of(Incarnation(1), Vec::new());
         let mut replica = Pbft::recover(NodeId(0), config, empty).unwrap();
         for number in 1..=5 {
-            replica.slots.insert(LogIndex(number), Slot::default());
+            replica.slots.insert(LogIndex(number), Arc::default());
         }
         for number in 1..=3 {
             let sequence = LogIndex(number);
             let vote = Vote { view: View(0), sequence, digest: Digest::default() };
             let certificate = CommitCertificate { vote, commits: Vec::new() };
-            replica.decided.push(Decided { certificate, batch: Batch::noop() });
+            replica.decided.push(Arc::new(Decided { certificate, batch: Batch::noop() }));
         }
         assert_eq!(numbers_after(&mut replica, 2), [3, 4, 5]);
         assert_eq!(numbers_after(&mut replica, 4), [4, 5], "number 4 is not executed here");

@@ -8,6 +8,7 @@ use crate::replica::{Pbft, Phase, Timer};
 use crate::slot::Slot;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Effects, Env, NodeId, NodeSet, Tag};
+use std::sync::Arc;
 
 /// Numbers whose votes are said again at a time.
 const REPEATED: usize = 16;
@@ -107,15 +108,16 @@ impl Pbft {
             return;
         }
         let mut bytes = 0;
-        let fits = |decided: &&Decided| {
+        let fits = |decided: &&Arc<Decided>| {
             let first = bytes == 0;
             bytes += 512 + decided.batch.bytes().len();
             first || bytes <= self.config.max_fetched_bytes
         };
         let place = if planted("B47") { first.0 } else { first.0 - 1 };
         let known = usize::try_from(place).ok().and_then(|start| self.decided.get(start..));
+        let known = known.unwrap_or_default().iter();
         let decided: Vec<Decided> =
-            known.unwrap_or_default().iter().take_while(fits).cloned().collect();
+            known.take_while(fits).map(|decided| Decided::clone(decided)).collect();
         if !decided.is_empty() {
             effects.reached("decided requests shown to who lacks them");
             if self.executed().0 >= first.0 + decided.len() as u64 {

@@ -71,7 +71,7 @@ pub fn check_recovered(live: &Pbft, recovered: &Pbft) -> Result<(), &'static str
     }
     let executed = (1..).map(LogIndex).map_while(|sequence| recovered.recovered.get(&sequence));
     let executed = executed.take(live.decided.len());
-    if !executed.eq(&live.decided) {
+    if !executed.eq(live.decided.iter().map(AsRef::as_ref)) {
         return Err("a restart knows what was executed");
     }
     Ok(())

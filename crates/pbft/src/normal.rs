@@ -12,6 +12,7 @@ use crate::requests::{batches, key_of};
 use crate::slot::Proposal;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, Command, Effects, Env, NodeId, Refusal, Signer, Tag};
+use std::sync::Arc;
 
 impl Pbft {
     /// Requests of clients, straight from them: nobody has checked their signatures.
@@ -311,7 +312,7 @@ impl Pbft {
                 let digest = decided.certificate.vote.digest;
                 self.history = self.history.then(env.cluster.id, digest);
             }
-            self.decided.push(decided);
+            self.decided.push(Arc::new(decided));
             self.take_checkpoint(sequence, env, effects);
         }
         // The timer runs for one request, whatever else is executed: a primary that orders other

@@ -16,6 +16,7 @@ use consensus_core::{
     Tag, Takes, Verified,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A PBFT replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,11 +30,13 @@ pub struct Pbft {
     /// its disk knows that it did.
     pub(crate) knows_its_numbers: bool,
     /// The numbers above the stable checkpoint, and those that were not executed.
-    pub(crate) slots: BTreeMap<Sequence, Slot>,
+    /// A copy of the replica, which an oracle or a search of states makes often, shares what is
+    /// alike in both.
+    pub(crate) slots: BTreeMap<Sequence, Arc<Slot>>,
     /// Signatures of the own prepares (false) and commits (true) of this view.
     pub(crate) own_tags: BTreeMap<(Sequence, bool), Tag>,
     /// Everything executed, with the proofs, from number 1.
-    pub(crate) decided: Vec<Decided>,
+    pub(crate) decided: Vec<Arc<Decided>>,
     /// The digest of everything executed.
     pub(crate) history: Digest,
     pub(crate) stable: Option<CheckpointCertificate>,
@@ -42,9 +45,9 @@ pub struct Pbft {
     /// Bytes of requests that were executed since the last checkpoint.
     pub(crate) since_checkpoint: usize,
     /// The latest view-change of each replica that asks for a later view.
-    pub(crate) view_changes: BTreeMap<NodeId, SignedViewChange>,
+    pub(crate) view_changes: BTreeMap<NodeId, Arc<SignedViewChange>>,
     /// The new-view that started the current view, to show to those who missed it.
-    pub(crate) new_view: Option<Message>,
+    pub(crate) new_view: Option<Arc<Message>>,
     pub(crate) requests: Requests,
     /// The primary's next number.
     pub(crate) next: Sequence,
@@ -211,13 +214,13 @@ impl Pbft {
         match record {
             Record::PrePrepared(vote) => {
                 self.view = self.view.max(vote.view);
-                let voted = &mut self.slots.entry(vote.sequence).or_default().voted;
+                let voted = &mut self.slot_of_any_view(vote.sequence).voted;
                 if voted.is_none() || !planted("B61") {
                     *voted = Some(vote);
                 }
             }
             Record::Prepared(certificate) => {
-                let slot = self.slots.entry(certificate.vote.sequence).or_default();
+                let slot = self.slot_of_any_view(certificate.vote.sequence);
                 slot.prepared = Some(certificate);
             }
             Record::Committed(certificate) => {
@@ -243,7 +246,7 @@ impl Pbft {
                 for (digest, number) in carried.into_iter().zip(base.0 + 1..) {
                     let sequence = LogIndex(number);
                     let vote = Vote { view, sequence, digest };
-                    self.slots.entry(sequence).or_default().voted = Some(vote);
+                    self.slot_of_any_view(sequence).voted = Some(vote);
                 }
             }
         }
@@ -286,9 +289,14 @@ impl Pbft {
 
     /// A number, as seen from the current view.
     pub(crate) fn slot(&mut self, sequence: Sequence) -> &mut Slot {
-        let slot = self.slots.entry(sequence).or_default();
-        slot.enter(self.view);
+        let view = self.view;
+        let slot = self.slot_of_any_view(sequence);
+        slot.enter(view);
         slot
+    }
+
+    fn slot_of_any_view(&mut self, sequence: Sequence) -> &mut Slot {
+        Arc::make_mut(self.slots.entry(sequence).or_default())
     }
 
     /// Executes what was decided without this replica.
@@ -305,7 +313,7 @@ impl Pbft {
             self.requests.on_executed(&decided.batch, sequence);
         }
         self.history = self.history.then(env.cluster.id, decided.certificate.vote.digest);
-        self.decided.push(decided);
+        self.decided.push(Arc::new(decided));
         if !planted("B52") {
             self.take_checkpoint(sequence, env, effects);
         }

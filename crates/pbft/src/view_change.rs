@@ -12,6 +12,7 @@ use crate::slot::Proposal;
 use consensus_core::mutant::planted;
 use consensus_core::{Batch, ClusterId, Delay, Effects, Env, LogIndex, NodeId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How often a timeout is doubled at most. The paper names no bound (§4.5.2).
 const MOST_DOUBLINGS: u32 = 10;
@@ -144,7 +145,7 @@ impl Pbft {
         if known.is_some_and(|known| known.view_change.view >= view) {
             return self.answer_view_change(view, replica, env, effects);
         }
-        self.view_changes.insert(replica, signed);
+        self.view_changes.insert(replica, Arc::new(signed));
         self.join_others(env, effects);
         self.count_view_changes(env, effects);
     }
@@ -208,7 +209,7 @@ impl Pbft {
             return None;
         }
         quorum.sort_by_key(|signed| signed.view_change.replica);
-        Some(quorum.into_iter().cloned().collect())
+        Some(quorum.into_iter().map(|signed| SignedViewChange::clone(signed)).collect())
     }
 
     /// The new primary computes `O`, shows `V`, and begins.
@@ -286,7 +287,7 @@ impl Pbft {
             self.next = top.max(self.low_mark()).next();
         }
         let proposals = proposals_of(&new_view);
-        self.new_view = Some(Message::again(Body::NewView(new_view), tag));
+        self.new_view = Some(Arc::new(Message::again(Body::NewView(new_view), tag)));
         for proposal in proposals {
             let sequence = proposal.vote.sequence;
             if sequence > self.low_mark() {
@@ -312,7 +313,7 @@ impl Pbft {
             && self.shown.insert(to)
         {
             effects.reached("new-view shown to who missed it");
-            effects.send(to, new_view.clone());
+            effects.send(to, Message::clone(new_view));
         }
     }
 

@@ -21,8 +21,8 @@ impl Liar<'_> {
         starts.extend([executed, executed.next(), executed.next()]);
         let start = self.pick(&starts)?.max(LogIndex(1));
         let known = usize::try_from(start.0 - 1).ok().and_then(|at| self.replica.decided.get(at..));
-        let mut decided: Vec<Decided> =
-            known.unwrap_or_default().iter().take(SHOWN).cloned().collect();
+        let known = known.unwrap_or_default().iter().take(SHOWN);
+        let mut decided: Vec<Decided> = known.map(|decided| Decided::clone(decided)).collect();
         if decided.is_empty() || self.roll(2) == 0 {
             // Instead of a decision, something that is not decided yet, or never.
             decided = vec![self.undecided(start)?];

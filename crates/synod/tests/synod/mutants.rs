@@ -26,7 +26,9 @@ async fn bugs_are_found_and_the_page_is_written() {
     assert!(output.status.success(), "{}", complained(&output));
     let matrix: Value = serde_json::from_str(&said(&output)).expect("JSON");
     assert_eq!((&matrix["killed"], &matrix["ok"]), (&4.into(), &true.into()), "{matrix}");
-    assert!(matrix["correct_build"].as_array().is_some_and(|rows| rows.len() >= 8), "{matrix}");
+    // A rig that cries out at the correct build proves nothing by crying out at a broken one.
+    let correct = matrix["correct_build"].as_array().expect("rows");
+    assert!(correct.len() >= 8 && correct.iter().all(|row| row["alarm"].is_null()), "{matrix}");
     let text = std::fs::read_to_string(page).expect("the page is there");
     for bug in ["| paxos | P01 |", "| raft | R09 |", "| multipaxos | M25 |", "| pbft | B01 |"] {
         assert!(text.contains(bug), "{text}");

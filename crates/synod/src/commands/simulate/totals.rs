@@ -175,15 +175,27 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use synod_algorithms::Algorithm;
+    use consensus_core::Fingerprint;
 
+    /// A run of which no figure is that of another seed's.
     fn report(seed: u64) -> Report {
-        Algorithm::Raft.dispatch(super::super::Run {
+        let recovery = (seed != 1).then(|| STEP * (seed as u32 + 1));
+        Report {
             seed,
-            shuffle: false,
-            trace: false,
-            variants: None,
-        })
+            hash: Fingerprint(1 << seed),
+            violation: None,
+            events: 100 + seed,
+            simulated: Duration::from_secs(10 + seed),
+            operations: 20 + seed,
+            unknown: seed,
+            refused: 2 * seed,
+            leader_changes: 1 + seed,
+            recovery,
+            first_answers: recovery,
+            decided: recovery,
+            faults: BTreeMap::from([("crash", 1 + seed)]),
+            marks: BTreeMap::from([("a leader is deposed", seed), ("a log is repaired", 1)]),
+        }
     }
 
     /// Threads end in any order, and a stopped run goes on with other seeds under way.
@@ -207,9 +219,8 @@ mod tests {
         assert_eq!((totals.rechecked, totals.differing.len()), (1, 0));
         totals.add(report(1), Duration::from_secs(1), Some(false));
         assert_eq!(totals.differing, [1]);
-        let reached: &'static str = totals.marks.keys().next().expect("a mark").clone().leak();
-        let fault: &'static str = totals.faults.keys().next().expect("a fault").clone().leak();
-        assert_eq!(totals.unreached(&[reached, "never", fault]), ["never"]);
+        assert_eq!(totals.unreached(&["a log is repaired", "never", "crash"]), ["never"]);
+        assert_eq!((totals.seeds, totals.events, totals.faults["crash"]), (2, 201, 3));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //! process, loopback TCP, real files and syncs.
 //!
 //! ```text
-//! cargo run --release --example throughput -- [clients] [seconds] [bytes] [pipeline] [directory]
+//! cargo bench -p synod-runtime --bench throughput -- [clients] [seconds] [bytes] [pipeline] [dir]
 //! ```
 
-#![allow(clippy::print_stdout, reason = "an example prints its result")]
+#![allow(clippy::print_stdout, reason = "a measurement prints its result")]
 
 #[allow(dead_code, reason = "it uses a part")]
 #[path = "../tests/support/mod.rs"]
@@ -20,7 +20,8 @@ use support::{Counter, ToyCluster};
 use synod_runtime::{Files, Limits, start};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
+    // `cargo bench` adds a word of its own.
+    let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");
     let mut number = |default: u64| -> Result<u64, std::num::ParseIntError> {
         arguments.next().map_or(Ok(default), |text| text.parse())
     };

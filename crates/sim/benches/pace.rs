@@ -1,5 +1,5 @@
 //! How fast the simulator is with all oracles on, and how much goes wrong in a run:
-//! `cargo run --release -p synod-sim --example pace`.
+//! `cargo bench -p synod-sim --bench pace`.
 #![allow(clippy::print_stdout)]
 
 #[path = "../tests/world/toy.rs"]

@@ -4,7 +4,7 @@
 //! system, since the process began) and what the leader keeps.
 //!
 //! ```text
-//! cargo run --release -p synod-algorithms --example dead_follower -- raft 2000000
+//! cargo bench -p synod-algorithms --bench dead_follower -- raft 2000000
 //! ```
 
 use consensus_core::{Audit, ClientId, Cluster, ClusterId, NoKeys, NodeId, Outcome, Patience};
@@ -146,7 +146,9 @@ fn say(line: &str) {
 }
 
 fn main() -> Result {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo bench` adds a word of its own.
+    let words = std::env::args().skip(1).filter(|word| word != "--bench");
+    let words: Vec<String> = words.collect();
     let [algorithm, commands] = &words[..] else {
         return Err("raft or multipaxos, and how many commands".into());
     };
