@@ -3,7 +3,8 @@
 
 use crate::lab::{Lab, accept_of, batch, promise_of};
 use consensus_core::{
-    Cluster, ClusterId, Input, LogIndex, Message as _, NodeId, ProtocolConfig, Refusal, Role,
+    Cluster, ClusterId, Input, LogIndex, Message as _, NodeId, NodeSet, ProtocolConfig, Refusal,
+    Role,
 };
 use synod_multipaxos::{Config, Message, Timer};
 
@@ -232,6 +233,55 @@ fn pms_2_5_the_own_votes_wait_for_the_own_disk() {
     assert_eq!(lab.words(0), [] as [&str; 0]);
     lab.sync(0);
     assert_eq!(lab.words(0), ["a"]);
+}
+
+/// PMS §2.5, where a disk is slower than an election: what it is done with was said under an earlier
+/// ballot, and counts under none that came after.
+#[test]
+fn pms_2_5_a_late_disk_promises_nothing_under_a_later_ballot() {
+    let mut lab = Lab::new(3);
+    lab.slow_disks_of(NodeSet::first(1));
+    lab.give(0, Input::Campaign);
+    lab.lose_all();
+    lab.give(1, Input::Campaign);
+    lab.carry(1, 0, "prepare");
+    lab.lose_all();
+    lab.give(0, Input::Campaign);
+    lab.carry(0, 2, "prepare");
+    lab.carry(2, 0, "promise");
+    lab.sync_but(0, 2);
+    assert_eq!(lab.status(0).role, Role::Candidate, "this was the promise of the first ballot");
+    lab.sync(0);
+    assert_eq!(lab.status(0).role, Role::Leader);
+}
+
+/// The same for what it accepted: here it holds another value in that slot than the one that now
+/// needs a second acceptor.
+#[test]
+fn pms_2_5_a_late_disk_accepts_nothing_under_a_later_ballot() {
+    let mut lab = Lab::new(3);
+    lab.elect(0);
+    lab.slow_disks_of(NodeSet::first(1));
+    lab.propose(0, "old");
+    lab.lose_all();
+    lab.give(1, Input::Campaign);
+    lab.carry(1, 0, "prepare");
+    lab.carry(1, 2, "prepare");
+    lab.carry(2, 1, "promise");
+    lab.propose(1, "new");
+    lab.lose_all();
+    lab.give(0, Input::Campaign);
+    for peer in [1, 2] {
+        lab.carry(0, peer, "prepare");
+        lab.carry(peer, 0, "promise");
+    }
+    assert_eq!(lab.status(0).role, Role::Leader, "two others are a majority");
+    lab.carry(0, 2, "accept");
+    lab.carry(2, 0, "accepted");
+    lab.sync_but(0, 3);
+    assert_eq!(lab.words(0), [] as [&str; 0], "the disk holds what it accepted first");
+    lab.sync(0);
+    assert_eq!(lab.words(0), ["new"]);
 }
 
 /// PMS §2.5: an acceptor that restarts remembers what it said, and a proposer that restarts never

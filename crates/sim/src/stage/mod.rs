@@ -515,7 +515,7 @@ impl<P: Audit> Stage<P> {
     }
 
     /// Everything but the last `but` records is on the disk now.
-    pub(crate) fn sync_but(&mut self, id: NodeId, but: usize) {
+    pub fn sync_but(&mut self, id: NodeId, but: usize) {
         let actor = &mut self.actors[id.index()];
         let upto = actor.disk.written().saturating_sub(but);
         if actor.replica.is_none() || upto <= actor.disk.synced() {

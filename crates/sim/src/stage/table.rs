@@ -141,6 +141,11 @@ impl<P: Audit> Table<P> {
         self.on(id, |stage, id| stage.sync(id));
     }
 
+    /// A disk is done with what was written but for so many records, the last.
+    pub fn sync_but(&mut self, id: usize, but: usize) {
+        self.on(id, |stage, id| stage.sync_but(id, but));
+    }
+
     /// A client asks for a command that says this.
     pub fn propose(&mut self, id: usize, text: &str) {
         self.on(id, |stage, id| stage.propose(id, saying(text)));
