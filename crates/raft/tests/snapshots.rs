@@ -2,7 +2,8 @@
 
 use crate::lab::{Lab, append, disk, id};
 use consensus_core::{
-    ConsensusProtocol as _, Input, LogIndex, NodeId, NodeSet, ReadMode, RecordNumber, Role,
+    Audit as _, ConsensusProtocol as _, Input, LogIndex, NodeId, NodeSet, ReadMode, RecordNumber,
+    Role,
 };
 use synod_raft::{Config, Conflict, EntryId, Message, Record, Term, Timer};
 
@@ -281,6 +282,39 @@ fn an_older_sync_takes_nothing_back() {
     // The laboratory checks that what is durable stays so.
     lab.give(0, Input::Durable(RecordNumber(2)));
     assert_eq!((lab.commit_index(0), lab.status(0).last.0), (4, 4));
+}
+
+/// Figure 13, step 7, where the disk is still writing the log that goes: that it is done with that
+/// vouches for nothing that comes in its place.
+#[test]
+fn a_late_sync_of_a_log_that_is_gone_vouches_for_nothing() {
+    let mut lab = Lab::new(3);
+    lab.slow_disks();
+    lab.hand(1, 0, append(1, 1, EntryId::ZERO, &[1; 6], 0));
+    lab.hand(2, 0, append(2, 2, EntryId::ZERO, &[], 0));
+    let meta = {
+        let mut other = Lab::on_disks(vec![disk(2, &[1, 1, 1, 2]); 3]);
+        other.hand(2, 0, append(2, 2, id(2, 4), &[], 4));
+        other.replica(0).snapshot_meta(LogIndex(4)).expect("that is committed")
+    };
+    lab.without_oracles(); // They know of no such snapshot.
+    lab.give(0, Input::SnapshotInstalled(meta));
+    assert_eq!((lab.commit_index(0), lab.status(0).last.0), (4, 4));
+    lab.give(0, Input::Durable(RecordNumber(2)));
+    lab.hand(2, 0, append(2, 2, id(2, 4), &[2; 2], 4));
+    let counted = |lab: &Lab| {
+        let mut counted = LogIndex::ZERO;
+        lab.replica(0).counts_on(&mut |node, index, _| {
+            if node == NodeId(0) {
+                counted = index;
+            }
+        });
+        counted
+    };
+    assert!(counted(&lab) <= LogIndex(4), "what came since is not on the disk yet");
+    lab.quick_disks();
+    lab.sync(0);
+    assert_eq!(counted(&lab), LogIndex(6));
 }
 
 /// §7: late copies of what was forgotten are acknowledged, and change nothing.
