@@ -135,6 +135,8 @@ pub(super) fn hunt(subject: Subject, bug: Option<&str>) -> Option<Found> {
 fn first_failure(program: &Program, only: Option<&str>, bug: &str) -> Option<String> {
     let mut command = Command::new(&program.path);
     command.args(only).arg("--test-threads=1").env("SYNOD_MUTANT", bug);
+    // What a property fails with under a planted bug is nothing to be kept beside the sources.
+    command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true");
     command.current_dir(&program.folder);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = match command.spawn() {
