@@ -235,8 +235,8 @@ fn pms_2_5_the_own_votes_wait_for_the_own_disk() {
     assert_eq!(lab.words(0), ["a"]);
 }
 
-/// PMS §2.5, where a disk is slower than an election: what it is done with was said under an earlier
-/// ballot, and counts under none that came after.
+/// PMS §2.5, where a disk is slower than an election: what it is done with was said under an
+/// earlier ballot, and counts under none that came after.
 #[test]
 fn pms_2_5_a_late_disk_promises_nothing_under_a_later_ballot() {
     let mut lab = Lab::new(3);
